@@ -1,0 +1,1 @@
+"""A factory of tf.distribute strategies; knows nothing of tfxml."""

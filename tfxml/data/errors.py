@@ -1,0 +1,21 @@
+"""The one error that bad data raises."""
+
+from __future__ import annotations
+
+
+class DataError(ValueError):
+    """Says which file and line is bad, what was found and what was needed."""
+
+    def __init__(
+        self,
+        path: str,
+        found: str,
+        needed: str,
+        line: int | None = None,
+    ):
+        self.path = str(path)
+        self.line = line
+        self.found = found
+        self.needed = needed
+        where = self.path if line is None else f"{self.path}:{line}"
+        super().__init__(f"{where}: found {found}; needed {needed}")

@@ -1,0 +1,99 @@
+"""What a reader yields: runs of instances in compressed sparse row layout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+# N instances, E stored features, M stored labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Instances:
+    """A run of N instances with sparse features and a set of labels each.
+
+    The labels of one instance are distinct and ascending; so are its
+    features. Nothing dense of shape [N, D] or [N, L] is ever made.
+    """
+
+    feature_splits: np.ndarray  # [N + 1] int64
+    feature_ids: np.ndarray  # [E] int32
+    feature_values: np.ndarray  # [E] float32
+    label_splits: np.ndarray  # [N + 1] int64
+    label_ids: np.ndarray  # [M] int32
+
+    @property
+    def num_instances(self) -> int:
+        return len(self.feature_splits) - 1
+
+    def label_counts(self, num_labels: int) -> np.ndarray:
+        """Returns in how many instances each label occurs, [L] int64."""
+        return np.bincount(self.label_ids, minlength=num_labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextInstances:
+    """A run of N instances with raw text and a set of labels each."""
+
+    texts: Sequence[str]  # N strings
+    label_splits: np.ndarray  # [N + 1] int64
+    label_ids: np.ndarray  # [M] int32
+
+    @property
+    def num_instances(self) -> int:
+        return len(self.texts)
+
+
+def concatenate(runs: Iterable[Instances]) -> Instances:
+    """Joins runs of instances into one."""
+    runs = list(runs)
+    return Instances(
+        _join_splits([run.feature_splits for run in runs]),
+        _join([run.feature_ids for run in runs], np.int32),
+        _join([run.feature_values for run in runs], np.float32),
+        _join_splits([run.label_splits for run in runs]),
+        _join([run.label_ids for run in runs], np.int32),
+    )
+
+
+def select(instances: Instances, rows: np.ndarray) -> Instances:
+    """Returns the instances at `rows`, in that order."""
+    features = _row_positions(instances.feature_splits, rows)
+    labels = _row_positions(instances.label_splits, rows)
+    return Instances(
+        splits_from_lengths(np.diff(instances.feature_splits)[rows]),
+        instances.feature_ids[features],
+        instances.feature_values[features],
+        splits_from_lengths(np.diff(instances.label_splits)[rows]),
+        instances.label_ids[labels],
+    )
+
+
+def splits_from_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Returns row splits, [N + 1] int64, of rows of the given lengths, [N]."""
+    splits = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=splits[1:])
+    return splits
+
+
+def _join(arrays, dtype) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays]).astype(
+        dtype, copy=False
+    )
+
+
+def _join_splits(splits) -> np.ndarray:
+    lengths = _join([np.diff(s) for s in splits], np.int64)
+    return splits_from_lengths(lengths)
+
+
+def _row_positions(splits: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns the flat positions of the entries of `rows`."""
+    lengths = np.diff(splits)[rows]
+    starts = np.repeat(splits[rows], lengths)
+    within = np.arange(len(starts)) - np.repeat(
+        splits_from_lengths(lengths)[:-1], lengths
+    )
+    return starts + within

@@ -1,0 +1,1 @@
+"""Metrics as the Extreme Classification Repository defines them."""

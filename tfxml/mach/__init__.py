@@ -1,0 +1,1 @@
+"""Hashing and decoding of MACH: arrays and ops, no Keras."""
