@@ -1,0 +1,312 @@
+"""From a config to the parts of a run: data, model, optimizer, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfxml import config as config_lib
+from tfxml import workdir as workdir_lib
+from tfxml.data import (
+    folder,
+    in_memory,
+    instances,
+    pipeline,
+    splits,
+    synthetic,
+    text_features,
+)
+from tfxml.evaluation import metrics
+from tfxml.mach import hashing
+from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
+from tfxml.training import optimizers
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on, evaluates on, and remembers of its data."""
+
+    train: pipeline.Source
+    evaluation: pipeline.Source
+    facts: workdir_lib.Facts
+    label_counts: np.ndarray  # [L] over `train`
+    label_names: list[str] | None
+    text_features: text_features.TextFeatures | None
+    pairs: np.ndarray | None  # [F, 2] rows and labels not scored
+
+
+def training_data(config: config_lib.Config, data_dir: str) -> TrainingData:
+    """Reads or generates the splits that a run needs."""
+    if is_folder(config, data_dir):
+        return _folder_data(config, folder.detect(data_dir))
+    return _synthetic_data(config)
+
+
+def evaluation_data(
+    config: config_lib.Config,
+    facts: workdir_lib.Facts,
+    split: str,
+    features: text_features.TextFeatures | None,
+) -> tuple[pipeline.Source, np.ndarray | None]:
+    """Returns a split of a trained run's data, and its pairs not scored."""
+    if not facts.data_dir:
+        return _synthetic_split(config, split), None
+    source_folder = folder.detect(facts.data_dir)
+    if split == "validation":
+        raise ValueError(
+            "`split` must be one of the folder's splits: "
+            f"{source_folder.splits}. Received: {split=}"
+        )
+    found = splits.read(source_folder, split, features, config.normalize_rows)
+    if (facts.num_labels, facts.num_features) != (
+        source_folder.num_labels,
+        source_folder.num_features or facts.num_features,
+    ):
+        raise ValueError(
+            f"`data_dir` must hold {facts.num_labels} labels and "
+            f"{facts.num_features} features, as the run's data did. "
+            f"Received: {facts.data_dir}: {source_folder.num_labels} labels, "
+            f"{source_folder.num_features} features"
+        )
+    source = in_memory.InMemorySource(
+        found, facts.num_features, facts.num_labels
+    )
+    return source, source_folder.filter_pairs(split)
+
+
+def is_folder(config: config_lib.Config, data_dir: str) -> bool:
+    """Tells whether instances come from a folder.
+
+    Raises:
+        ValueError: if the config and `data_dir` contradict each other.
+    """
+    if config.dataset == "folder" and not data_dir:
+        raise ValueError(
+            "`data_dir` must be given for dataset=folder. Received: none"
+        )
+    if config.dataset == "synthetic" and data_dir:
+        raise ValueError(
+            "`data_dir` must be empty for dataset=synthetic. "
+            f"Received: {data_dir=}"
+        )
+    return bool(data_dir)
+
+
+def model(
+    config: config_lib.Config,
+    facts: workdir_lib.Facts,
+    label_counts: np.ndarray,
+) -> classifier.ExtremeClassifier:
+    """Returns the model, with biases at the labels' frequencies."""
+    # Half an occurrence for everyone: a label not seen is rare, not absent.
+    priors = (label_counts + 0.5) / (facts.num_train + 1)
+    is_linear = not config.hidden_units
+    input_dim = facts.num_features if is_linear else config.hidden_units[-1]
+    if config.head == "mach":
+        head = mach.MachHead(
+            facts.num_labels,
+            label_hashes(config, facts.num_labels),
+            input_dim,
+            label_priors=priors,
+            estimator=config.estimator,
+            is_linear=is_linear,
+            seeds=_world_seeds(config),
+        )
+    else:
+        head = sigmoid.SigmoidHead(
+            facts.num_labels,
+            input_dim,
+            label_priors=priors,
+            block_size=config.label_block_size,
+            is_linear=is_linear,
+            seed=config.seed,
+        )
+    return classifier.ExtremeClassifier(
+        [] if is_linear else _encoders(config, facts.num_features),
+        head,
+        facts.num_features,
+        facts.form,
+    )
+
+
+def label_hashes(
+    config: config_lib.Config, num_labels: int
+) -> list[hashing.UniversalHash]:
+    """Returns one hash a repetition."""
+    num_buckets = config.num_buckets or min(
+        num_labels, max(2, round(4 * num_labels**0.5))
+    )
+    return [
+        hashing.from_seed(config.hash_seed, repetition, num_buckets)
+        for repetition in range(config.num_repetitions)
+    ]
+
+
+def optimizer(config: config_lib.Config, num_steps: int):
+    """Returns the optimizer with its schedule over `num_steps`."""
+    return optimizers.create(
+        config.optimizer,
+        optimizers.WarmUpAndDecay(
+            config.learning_rate, num_steps, config.warmup_steps, config.decay
+        ),
+        config.global_clipnorm or None,
+    )
+
+
+def ranking_metrics(
+    config: config_lib.Config,
+    facts: workdir_lib.Facts,
+    label_counts: np.ndarray,
+) -> metrics.RankingMetrics:
+    """Returns metrics with the training split's propensities."""
+    return metrics.RankingMetrics(
+        config.metric_ks,
+        label_counts,
+        metrics.inverse_propensities(
+            label_counts,
+            facts.num_train,
+            config.propensity_a,
+            config.propensity_b,
+        ),
+    )
+
+
+def _encoders(config, num_features: int) -> list[encoders.Encoder]:
+    is_single = config.head == "sigmoid" or config.shared_trunk
+    seeds = [config.seed] if is_single else _world_seeds(config)
+    return [
+        encoders.Encoder(
+            num_features,
+            config.hidden_units,
+            config.dropout,
+            config.residual,
+            seed=seed,
+        )
+        for seed in seeds
+    ]
+
+
+def _world_seeds(config) -> list[int]:
+    """Returns a seed a repetition, whichever others are trained."""
+    return [
+        config.seed * 100003 + repetition
+        for repetition in range(config.num_repetitions)
+    ]
+
+
+def _folder_data(config, source_folder) -> TrainingData:
+    features = None
+    if source_folder.num_features is None:
+        features = splits.fit_text_features(
+            source_folder,
+            ngrams=config.ngrams,
+            min_df=config.min_df,
+            max_features=config.max_features or None,
+            sublinear_tf=config.sublinear_tf,
+            use_idf=config.use_idf,
+            hash_buckets=config.hash_buckets or None,
+        )
+    train = splits.read(source_folder, "train", features, config.normalize_rows)
+    num_features = source_folder.num_features or features.num_features
+    num_labels = source_folder.num_labels
+    if config.validation_fraction:
+        train, held_out = splits.hold_out(
+            train, config.validation_fraction, config.seed
+        )
+        pairs = None
+    else:
+        split = eval_split(config, source_folder.splits)
+        held_out = splits.read(
+            source_folder, split, features, config.normalize_rows
+        )
+        pairs = source_folder.filter_pairs(split)
+    form = _form(config, num_features, train)
+    return TrainingData(
+        in_memory.InMemorySource(train, num_features, num_labels),
+        in_memory.InMemorySource(held_out, num_features, num_labels),
+        workdir_lib.Facts(
+            num_features,
+            num_labels,
+            train.num_instances,
+            form,
+            features is not None,
+            str(source_folder.path),
+        ),
+        train.label_counts(num_labels),
+        source_folder.label_names(),
+        features,
+        pairs,
+    )
+
+
+def eval_split(config: config_lib.Config, available) -> str:
+    """Returns the split to evaluate on, of those available."""
+    if config.eval_split != "auto":
+        wanted = config.eval_split
+    else:
+        wanted = "test" if "test" in available else "dev"
+    if wanted not in available:
+        raise ValueError(
+            f"`eval_split` must be one of {tuple(available)}. "
+            f"Received: eval_split={config.eval_split!r}"
+        )
+    return wanted
+
+
+def _form(config, num_features: int, train: instances.Instances) -> str:
+    if config.form != "auto":
+        return config.form
+    return sparse_rows.choose_form(
+        num_features, len(train.feature_ids) / max(train.num_instances, 1)
+    )
+
+
+def _synthetic_data(config) -> TrainingData:
+    train = _synthetic_split(config, "train")
+    split = "validation" if config.validation_fraction else "test"
+    held_out = _synthetic_split(config, split)
+    form = config.form
+    if form == "auto":
+        form = sparse_rows.choose_form(
+            train.num_features, train.features_per_row
+        )
+    return TrainingData(
+        train,
+        held_out,
+        workdir_lib.Facts(
+            train.num_features,
+            train.num_labels,
+            train.num_instances,
+            form,
+            is_text=False,
+            data_dir="",
+        ),
+        train.label_counts(),
+        [train.label_name(i) for i in range(train.num_labels)],
+        None,
+        None,
+    )
+
+
+def _synthetic_split(config, split: str) -> synthetic.SyntheticSource:
+    """Returns a range of the generated instances: train, validation, test."""
+    num_train, num_test = config.synthetic_train, config.synthetic_test
+    num_held = int(num_train * config.validation_fraction)
+    ranges = {
+        "train": (0, num_train - num_held),
+        "validation": (num_train - num_held, num_held),
+        "test": (num_train, num_test),
+    }
+    if split not in ranges:
+        raise ValueError(
+            f"`split` must be one of {tuple(ranges)}. Received: {split=}"
+        )
+    first, number = ranges[split]
+    return synthetic.SyntheticSource(
+        number,
+        config.synthetic_labels,
+        seed=config.synthetic_seed,
+        first_instance=first,
+        dependence=config.synthetic_dependence,
+    )

@@ -1,0 +1,75 @@
+"""Random numbers that are a pure function of (seed, draw, counter, slot).
+
+Nothing is stored and no order matters. Only integer arithmetic and correctly
+rounded operations (+, *, casts) are used: exp or pow may round differently in
+the vector and the scalar loop of one kernel, so that a number would depend on
+its place in the batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: splitmix64's increment
+
+
+def mix(bits: tf.Tensor) -> tf.Tensor:
+    """Returns the finaliser of splitmix64, a bijection of uint64.
+
+    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators,
+    OOPSLA 2014, with the constants of Vigna's splitmix64.c.
+    """
+    bits = _xor_shift(bits, 30) * _uint64(0xBF58476D1CE4E5B9)
+    bits = _xor_shift(bits, 27) * _uint64(0x94D049BB133111EB)
+    return _xor_shift(bits, 31)
+
+
+def uniform(
+    seed: int, draw: int, counters: tf.Tensor, *shape: int
+) -> tf.Tensor:
+    """Returns uniforms in [0, 1), [*counters.shape, *shape] float64.
+
+    Args:
+        seed: the data set's.
+        draw: what the numbers are for.
+        counters: int64 of any shape, such as instances.
+        shape: of the numbers of one counter; they are its slots.
+    """
+    key = mix(_uint64((seed + draw * _GOLDEN) % 2**64))
+    streams = mix(key + tf.cast(counters, tf.uint64) * _uint64(_GOLDEN))
+    slots = tf.reshape(tf.range(math.prod(shape), dtype=tf.int64), shape)
+    slots = tf.cast(slots, tf.uint64) * _uint64(_GOLDEN)
+    bits = mix(streams[(..., *[tf.newaxis] * len(shape))] + slots)
+    high = tf.bitwise.right_shift(bits, _uint64(11))
+    return tf.cast(high, tf.float64) * 2.0**-53
+
+
+def floor(x: tf.Tensor) -> tf.Tensor:
+    """Returns the integer part of x >= 0, int64."""
+    return tf.cast(x, tf.int64)
+
+
+def zipf(u: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns ranks in [0, count) from uniforms, popularity ~ rank**(-7/8).
+
+    This inverts the distribution function of the continuous density
+    x**(-7/8) on [1, count + 1), so no table of `count` entries is needed;
+    7/8 because the inverse is then an eighth power.
+    """
+    root = math.sqrt(math.sqrt(math.sqrt(count + 1)))
+    x = 1.0 + u * (root - 1.0)
+    for _ in range(3):
+        x = x * x
+    # Rounding may reach count + 1 when u is next to 1.
+    return tf.minimum(floor(x) - 1, count - 1)
+
+
+def _xor_shift(bits: tf.Tensor, shift: int) -> tf.Tensor:
+    shifted = tf.bitwise.right_shift(bits, _uint64(shift))
+    return tf.bitwise.bitwise_xor(bits, shifted)
+
+
+def _uint64(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.uint64)

@@ -1,0 +1,93 @@
+"""Evaluates a trained run: `python -m tfxml.evaluate --workdir=...`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from absl import flags as absl_flags
+
+from strategies import factory
+from tfxml import assembly, flags, restore
+from tfxml.evaluation import evaluator, metrics, tables
+
+
+def evaluate(
+    workdir: str,
+    split: str = "",
+    data_dir: str = "",
+    checkpoint: str = "auto",
+    strategy: str = "default",
+) -> metrics.RankingMetrics:
+    """Returns the metrics of a run over a split.
+
+    Args:
+        workdir: what training wrote.
+        split: `train`, `dev`, `test` or, of the generated set, `validation`;
+            empty: the one that training evaluated.
+        data_dir: where the data set lies now; empty: where it lay.
+        checkpoint: `best`, `latest`, or `auto`: the best if there is one.
+        strategy: which devices evaluate.
+    """
+    strategy = factory.create(strategy)
+    run = restore.restore(workdir, strategy, checkpoint)
+    config, facts = run.config, run.facts
+    if data_dir:
+        folder = str(pathlib.Path(data_dir).resolve())
+        facts = dataclasses.replace(facts, data_dir=folder)
+    source, pairs = assembly.evaluation_data(
+        config, facts, split, run.text_features
+    )
+    result = assembly.ranking_metrics(config, facts, run.label_counts)
+    k = evaluator.num_candidates(config.metric_ks, facts.num_labels, pairs)
+    evaluator.evaluate(
+        strategy,
+        evaluator.make_top_k(strategy, run.model, k),
+        source,
+        result,
+        config.eval_batch_size,
+        facts.form == "padded",
+        pairs,
+    )
+    return result
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    result = evaluate(
+        values.workdir,
+        values.split,
+        values.data_dir,
+        values.checkpoint,
+        values.strategy,
+    )
+    keys = tuple(result.result()) if values.all_metrics else tables.KEYS
+    print(tables.format_metrics(result.result(), keys))
+    if values.deciles:
+        print(tables.format_deciles(result.result_by_decile()))
+
+
+def define_flags() -> None:
+    restore.define_flags()
+    absl_flags.DEFINE_string("data_dir", "", "Where the data set lies now.")
+    absl_flags.DEFINE_enum(
+        "split",
+        "",
+        ["", "train", "dev", "test", "validation"],
+        "What is evaluated; empty: what training evaluated.",
+    )
+    absl_flags.DEFINE_bool("deciles", False, "Also by label frequency.")
+    absl_flags.DEFINE_bool(
+        "all_metrics", False, "Also Recall@k, PSnDCG@k and all other k."
+    )
+    absl_flags.DEFINE_enum(
+        "strategy", "default", list(factory.NAMES), "Which devices evaluate."
+    )
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

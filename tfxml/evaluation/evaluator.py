@@ -1,0 +1,108 @@
+"""Evaluates a model over a split: every instance once, under any strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import pipeline
+from tfxml.evaluation import metrics as metrics_lib
+from tfxml.models import classifier as classifier_lib
+
+# n rows of a replica's batch, K candidates
+
+
+def make_top_k(
+    strategy: tf.distribute.Strategy,
+    model: classifier_lib.ExtremeClassifier,
+    k: int,
+) -> Callable:
+    """Returns a function from a distributed batch to its labels [n, K]."""
+
+    def replica_step(batch: pipeline.Batch):
+        _, label_ids = model.top_k(batch.feature_ids, batch.feature_values, k)
+        return label_ids
+
+    @tf.function
+    def top_k(batch):
+        return strategy.run(replica_step, args=(batch,))
+
+    return top_k
+
+
+def evaluate(
+    strategy: tf.distribute.Strategy,
+    top_k: Callable,
+    source: pipeline.Source,
+    metrics: metrics_lib.RankingMetrics,
+    batch_size: int,
+    is_padded: bool = False,
+    pairs: np.ndarray | None = None,
+) -> None:
+    """Adds every instance of `source` to `metrics`.
+
+    Args:
+        strategy: what the model lives under.
+        top_k: what `make_top_k` returns; its K is what `num_candidates` says.
+        source: the split.
+        metrics: what is added to.
+        batch_size: over all replicas.
+        is_padded: whether the model takes padded rows.
+        pairs: [F, 2], rows and labels that are not scored.
+    """
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: pipeline.evaluation(
+            source, batch_size, pipeline.shard_of(context), is_padded
+        )
+    )
+    for batch in batches:
+        shares = zip(
+            strategy.experimental_local_results(top_k(batch)),
+            strategy.experimental_local_results(batch),
+            strict=True,
+        )
+        for label_ids, share in shares:
+            _add(metrics, label_ids.numpy(), share, pairs)
+
+
+def num_candidates(
+    ks: tuple[int, ...], num_labels: int, pairs: np.ndarray | None
+) -> int:
+    """Returns K: the largest k, and room for the pairs of any one row."""
+    most = (
+        np.unique(pairs[:, 0], return_counts=True)[1].max()
+        if (pairs is not None and len(pairs))
+        else 0
+    )
+    return min(max(ks) + int(most), num_labels)
+
+
+def _add(metrics, top_ids, share, pairs) -> None:
+    row_ids = share.instances.numpy()
+    is_row = row_ids >= 0
+    if not is_row.any():
+        return
+    splits, label_ids = _true_labels(share.label_ids, is_row)
+    top_ids = top_ids[is_row]
+    most = int(metrics.ks[-1])
+    if top_ids.shape[1] < most:  # fewer labels than k
+        missing = most - top_ids.shape[1]
+        top_ids = np.pad(top_ids, [(0, 0), (0, missing)], constant_values=-1)
+    if pairs is not None:
+        start = int(row_ids[0])
+        top_ids = metrics_lib.remove_pairs(top_ids, pairs, most, start)
+        splits, label_ids = metrics_lib.remove_label_pairs(
+            splits, label_ids, pairs, start
+        )
+    metrics.update(top_ids, splits, label_ids)
+
+
+def _true_labels(label_ids, is_row) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the splits and the ids of ragged or padded label ids."""
+    if isinstance(label_ids, tf.RaggedTensor):
+        return label_ids.row_splits.numpy(), label_ids.flat_values.numpy()
+    padded = label_ids.numpy()[is_row]
+    splits = np.concatenate([[0], np.cumsum((padded >= 0).sum(axis=1))])
+    return splits, padded[padded >= 0]

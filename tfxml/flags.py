@@ -1,0 +1,129 @@
+"""Command-line flags, made from the config; nothing below reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from tfxml import config as config_lib
+
+
+def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one flag for each field of the config."""
+    for field in dataclasses.fields(config_lib.Config):
+        _define(field, values)
+
+
+def read_config(values: flags.FlagValues = flags.FLAGS) -> config_lib.Config:
+    """Returns the config that the flags say.
+
+    Raises:
+        app.UsageError: if values contradict each other.
+    """
+    words = {}
+    for field in dataclasses.fields(config_lib.Config):
+        value = values[field.name].value
+        words[field.name] = _as_tuple(field, value)
+    try:
+        return config_lib.Config(**words)
+    except (ValueError, TypeError) as error:
+        raise app.UsageError(str(error)) from error
+
+
+def to_flagfile(config: config_lib.Config) -> str:
+    """Returns a flagfile that gives the same config again."""
+    lines = []
+    for field in dataclasses.fields(config_lib.Config):
+        value = getattr(config, field.name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        elif isinstance(value, bool):
+            value = str(value).lower()
+        lines.append(f"--{field.name}={value}\n")
+    return "".join(lines)
+
+
+def run(main: Callable, define: Callable[[], None]) -> None:
+    """Defines the flags, parses the command line and runs `main()`.
+
+    A word that is no flag, a flag that does not exist and a value of the wrong
+    type end the program with the names that are valid.
+    """
+    define()
+
+    def parse(argv):
+        try:
+            words = flags.FLAGS(argv)
+        except flags.UnrecognizedFlagError as error:
+            _stop(f"{error}\nThe flags are: {_names()}")
+        except (flags.Error, OSError) as error:
+            _stop(str(error))
+        if len(words) > 1:
+            _stop(
+                f"words that belong to no flag: {words[1:]}\n"
+                f"The flags are: {_names()}"
+            )
+        return words
+
+    app.run(lambda _: main(), flags_parser=parse)
+
+
+def _stop(message: str) -> None:
+    sys.stderr.write(f"FATAL Flags parsing error: {message}\n")
+    sys.exit(1)
+
+
+def _names() -> str:
+    """Returns our own flags, not those of the libraries."""
+    by_module = flags.FLAGS.flags_by_module_dict()
+    names = {
+        flag.name
+        for module, module_flags in by_module.items()
+        for flag in module_flags
+        if module.startswith(("tfxml", "__main__")) or module == sys.argv[0]
+    }
+    return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
+
+
+def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
+    kind = config_lib.field_type(field)
+    name, default, help_text = field.name, field.default, field.metadata["help"]
+    choices, minimum = field.metadata["choices"], field.metadata["minimum"]
+    common = {"flag_values": values}
+    if choices:
+        flags.DEFINE_enum(name, default, list(choices), help_text, **common)
+    elif kind is bool:
+        flags.DEFINE_bool(name, default, help_text, **common)
+    elif kind is int:
+        flags.DEFINE_integer(
+            name, default, help_text, lower_bound=minimum, **common
+        )
+    elif kind is float:
+        flags.DEFINE_float(
+            name, default, help_text, lower_bound=minimum, **common
+        )
+    elif kind is tuple:
+        flags.DEFINE_list(name, list(map(str, default)), help_text, **common)
+    else:
+        flags.DEFINE_string(name, default, help_text, **common)
+
+
+def _as_tuple(field: dataclasses.Field, value):
+    if not isinstance(field.default, tuple):
+        return value
+    try:
+        return tuple(int(word) for word in value)
+    except ValueError as error:
+        raise app.UsageError(
+            f"--{field.name} must hold whole numbers, comma-separated. "
+            f"Received: --{field.name}={','.join(value)}"
+        ) from error
+
+
+def existing_folder(value: str) -> bool:
+    """Tells whether a flag names a folder that exists, or nothing."""
+    return not value or pathlib.Path(value).is_dir()

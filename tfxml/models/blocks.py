@@ -1,0 +1,91 @@
+"""A block of outputs: what every head is made of.
+
+# N instances, H units of the encoder, D features, B outputs
+
+A label block of the sigmoid head and a world of MACH are the same thing: a
+kernel, a bias, and the sigmoid cross-entropy of their logits.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.models import losses, sparse_rows
+
+
+class OutputBlock(keras.layers.Layer):
+    """Logits over B outputs, from dense [N, H] or straight from sparse rows.
+
+    Args:
+        num_outputs: B.
+        input_dim: H, or D where `is_linear`.
+        priors: [B], the share of the instances in which each output is
+            positive; the bias starts at its logit.
+        is_linear: whether the input is the sparse rows themselves, as in
+            linear one-vs-rest.
+        seed: of the initial kernel.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int,
+        input_dim: int,
+        priors: np.ndarray | None = None,
+        is_linear: bool = False,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_outputs = num_outputs
+        self.is_linear = is_linear
+        # Small at first: a label's logit starts at its prior.
+        small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        self.kernel = self.add_weight(
+            name="kernel",
+            # A linear block's kernel is read by feature, a dense one's by
+            # output.
+            shape=(
+                (input_dim, num_outputs)
+                if is_linear
+                else (num_outputs, input_dim)
+            ),
+            initializer="zeros" if is_linear else small,
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(num_outputs,), initializer="zeros"
+        )
+        if priors is not None:
+            self.bias.assign(_prior_logits(priors))
+        self.built = True
+
+    def logits(self, encoded) -> tf.Tensor:
+        """Returns [N, B]."""
+        if self.is_linear:
+            product = sparse_rows.matmul(encoded, self.kernel.value)
+        else:
+            product = tf.matmul(encoded, self.kernel, transpose_b=True)
+        return product + self.bias
+
+    def loss(
+        self, encoded, positives: losses.Positives, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the block's cross-entropies."""
+        if self.is_linear:
+            return losses.sigmoid_cross_entropy(
+                self.logits(encoded), positives, weights
+            )
+        return losses.dense_sigmoid_cross_entropy(
+            encoded,
+            tf.convert_to_tensor(self.kernel),
+            tf.convert_to_tensor(self.bias),
+            positives,
+            weights,
+        )
+
+
+def _prior_logits(priors: np.ndarray) -> np.ndarray:
+    """Returns the logits of `priors`, kept finite."""
+    priors = np.clip(priors, 1e-8, 1 - 1e-4)
+    return np.log(priors / (1 - priors)).astype(np.float32)

@@ -1,0 +1,127 @@
+"""Encoders: from a sparse bag of features to a dense vector.
+
+# N instances, D features, H units of a layer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfxml.models import sparse_rows
+
+
+class Encoder(keras.layers.Layer):
+    """ReLU layers over sparse rows, each with dropout.
+
+    The first layer reads only the kernel rows of the batch's features.
+
+    Args:
+        num_features: D.
+        hidden_units: the width of each layer, at least one.
+        dropout: the share of a layer's outputs dropped in training.
+        residual: adds a layer's input to its output where widths agree.
+        seed: of the initial weights and of the dropout; two encoders with one
+            seed are equal.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        hidden_units: Sequence[int],
+        dropout: float = 0.0,
+        residual: bool = False,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not hidden_units or min(hidden_units) < 1:
+            raise ValueError(
+                "`hidden_units` must name at least one width, all positive. "
+                f"Received: {hidden_units=}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"`dropout` must be in [0, 1). Received: {dropout=}"
+            )
+        self.num_features = num_features
+        self.hidden_units = tuple(hidden_units)
+        self.dropout = dropout
+        self.residual = residual
+        self.seed = seed
+        self.kernels = []
+        self.biases = []
+        widths = (num_features, *self.hidden_units)
+        for layer, (fan_in, units) in enumerate(
+            zip(widths[:-1], widths[1:], strict=True)
+        ):
+            self.kernels.append(self._add_kernel(layer, fan_in, units))
+            self.biases.append(
+                self.add_weight(
+                    name=f"bias_{layer}", shape=(units,), initializer="zeros"
+                )
+            )
+        self.built = True
+
+    @property
+    def output_dim(self) -> int:
+        return self.hidden_units[-1]
+
+    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+        """Returns [N, H].
+
+        Args:
+            rows: what `sparse_rows.arrange` returns.
+            dropout_seed: [2] int32, a function of the step; None = no dropout.
+        """
+        hidden = None
+        for layer, (kernel, bias) in enumerate(
+            zip(self.kernels, self.biases, strict=True)
+        ):
+            kernel = kernel.value  # the variable, so that rows are gathered
+            if layer == 0:
+                product = sparse_rows.matmul(rows, kernel)
+            else:
+                product = tf.matmul(hidden, kernel)
+            output = tf.nn.relu(product + bias)
+            if self.residual and layer and hidden.shape[1] == output.shape[1]:
+                output += hidden
+            hidden = self._drop(output, layer, dropout_seed)
+        return hidden
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_features": self.num_features,
+            "hidden_units": self.hidden_units,
+            "dropout": self.dropout,
+            "residual": self.residual,
+            "seed": self.seed,
+        }
+
+    def _add_kernel(self, layer: int, fan_in: int, units: int):
+        # A sparse row has norm 1 whatever D is, so the first layer's scale
+        # follows its width alone.
+        scale = units if layer == 0 else fan_in
+        initializer = keras.initializers.RandomNormal(
+            stddev=scale**-0.5, seed=self.seed * 1009 + layer
+        )
+        return self.add_weight(
+            name=f"kernel_{layer}",
+            shape=(fan_in, units),
+            initializer=initializer,
+        )
+
+    def _drop(self, output, layer: int, dropout_seed):
+        if dropout_seed is None or not self.dropout:
+            return output
+        # Stateless, so that it is a function of the step under every strategy
+        # (a Keras Dropout keeps its state in a variable).
+        seed = tf.random.experimental.stateless_fold_in(
+            dropout_seed, self.seed * 1009 + layer
+        )
+        return tf.nn.experimental.stateless_dropout(
+            output, rate=self.dropout, seed=seed
+        )

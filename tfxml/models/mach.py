@@ -1,0 +1,171 @@
+"""The MACH head: R small classifiers over hashed labels, and their agreement.
+
+# N instances, L labels, R repetitions, B buckets, K top labels
+
+Medini et al., "Extreme classification in log memory using count-min sketch",
+NeurIPS 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.mach import decode, hashing
+from tfxml.models import blocks, losses
+
+
+class MachHead(keras.layers.Layer):
+    """R worlds, each a sigmoid classifier over B buckets.
+
+    Several labels of an instance in one bucket combine by OR.
+
+    Args:
+        num_labels: L.
+        hashes: R hashes of label ids, one a world.
+        input_dim: the encoders' width, or the number of features where
+            `is_linear`.
+        label_priors: [L], the share of the instances that carry each label.
+        estimator: how the worlds' scores combine; see `decode.ESTIMATORS`.
+        is_linear: whether there is no encoder.
+        seeds: R seeds of the initial weights, one a world.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        hashes: Sequence[hashing.UniversalHash],
+        input_dim: int,
+        label_priors: np.ndarray | None = None,
+        estimator: str = "logit",
+        is_linear: bool = False,
+        seeds: Sequence[int] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        decode.check_estimator(estimator)
+        if not hashes:
+            raise ValueError("`hashes` must hold at least one. Received: none")
+        self.num_labels = num_labels
+        self.hashes = tuple(hashes)
+        self.estimator = estimator
+        seeds = range(len(self.hashes)) if seeds is None else seeds
+        self.worlds = [
+            blocks.OutputBlock(
+                one.num_buckets,
+                input_dim,
+                bucket_priors(one, label_priors),
+                is_linear,
+                seed=seed,
+            )
+            for one, seed in zip(self.hashes, seeds, strict=True)
+        ]
+        self.built = True
+
+    def logits(self, encoded: Sequence) -> list[tf.Tensor]:
+        """Returns each world's bucket logits, R tensors [N, B]."""
+        return [
+            world.logits(one)
+            for world, one in zip(
+                self.worlds, self._a_world(encoded), strict=True
+            )
+        ]
+
+    def loss(
+        self, encoded: Sequence, labels: losses.Positives, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns sum_i w_i sum_r sum_b cross-entropy, a scalar.
+
+        The worlds' losses add, so that a world's gradient is the same
+        whichever other worlds are trained beside it.
+
+        Args:
+            encoded: one tensor shared by the worlds, or one a world.
+            labels: the label ids of the batch, as positives.
+            weights: [N].
+        """
+        return tf.add_n(
+            [
+                world.loss(one, _buckets_of(labels, bucket_ids), weights)
+                for world, one, bucket_ids in zip(
+                    self.worlds,
+                    self._a_world(encoded),
+                    self.hashes,
+                    strict=True,
+                )
+            ]
+        )
+
+    def top_k(
+        self, encoded: Sequence, k: int, estimator: str | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' scores and ids, [N, K] each.
+
+        The score is a probability for `min` and `median`, the sigmoid of the
+        mean logit for `logit`, and for `mean` the unbiased estimate, which
+        can fall below 0.
+        """
+        estimator = estimator or self.estimator
+        bucket_logits = self.logits(encoded)
+        scores, label_ids = decode.top_k(
+            bucket_logits, self.hashes, self.num_labels, k, estimator
+        )
+        if estimator == "logit":
+            return tf.nn.sigmoid(scores), label_ids
+        if estimator == "mean" and self._has_collisions():
+            masses = [
+                tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
+                for one in bucket_logits
+            ]
+            scores = decode.unbiased_mean(
+                scores,
+                tf.add_n(masses) / len(masses),
+                self.hashes[0].num_buckets,
+            )
+        return scores, label_ids
+
+    def _has_collisions(self) -> bool:
+        return any(
+            one != hashing.identity(one.num_buckets)
+            or one.num_buckets < self.num_labels
+            for one in self.hashes
+        )
+
+    def _a_world(self, encoded: Sequence) -> Sequence:
+        if len(encoded) == 1:
+            return list(encoded) * len(self.worlds)
+        return encoded
+
+
+def bucket_priors(
+    label_hash: hashing.UniversalHash, label_priors: np.ndarray | None
+) -> np.ndarray | None:
+    """Returns how probable each bucket is, [B], were labels independent."""
+    if label_priors is None:
+        return None
+    table = label_hash.table(len(label_priors))
+    log_absent = np.bincount(
+        table,
+        weights=np.log1p(-np.minimum(label_priors, 1 - 1e-9)),
+        minlength=label_hash.num_buckets,
+    )
+    return -np.expm1(log_absent)
+
+
+def _buckets_of(
+    labels: losses.Positives, label_hash: hashing.UniversalHash
+) -> losses.Positives:
+    """Returns the batch's positive buckets, each once (OR)."""
+    num_buckets = label_hash.num_buckets
+    keys = tf.cast(labels.rows, tf.int64) * num_buckets + tf.cast(
+        label_hash(labels.columns), tf.int64
+    )
+    keys, places = tf.unique(keys)
+    return losses.Positives(
+        tf.cast(keys // num_buckets, tf.int32),
+        tf.cast(keys % num_buckets, tf.int32),
+        tf.math.unsorted_segment_max(labels.weights, places, tf.size(keys)),
+    )

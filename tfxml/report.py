@@ -1,0 +1,109 @@
+"""What a run tells its user."""
+
+from __future__ import annotations
+
+import pathlib
+import resource
+import statistics
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import synthetic
+
+_FEW = 20_000  # instances over which the optimum is computed
+
+
+class Progress:
+    """A progress bar an epoch."""
+
+    def __init__(self, num_steps: int, a_epoch: int):
+        self._num_steps = num_steps
+        self._a_epoch = a_epoch
+        self._bar = None
+
+    def update(self, step: int, loss: float) -> None:
+        """Shows that `step` steps are done."""
+        done = step % self._a_epoch or self._a_epoch
+        if self._bar is None:
+            epoch = -(-step // self._a_epoch)
+            print(f"Epoch {epoch}/{self._num_steps // self._a_epoch}")
+            self._bar = keras.utils.Progbar(
+                self._a_epoch, stateful_metrics=["loss"], unit_name="step"
+            )
+        self._bar.update(done, values=[("loss", loss)])
+        if done == self._a_epoch:
+            self._bar = None
+        sys.stdout.flush()
+
+
+def describe_data(data) -> str:
+    """Returns a line on what is trained on."""
+    facts = data.facts
+    seen = int(np.count_nonzero(data.label_counts))
+    origin = facts.data_dir or "generated"
+    return (
+        f"data      {origin}: {facts.num_train:,} training and "
+        f"{data.evaluation.num_instances:,} evaluation instances, "
+        f"{facts.num_features:,} features, {facts.num_labels:,} labels "
+        f"({seen:,} seen, "
+        f"{data.label_counts.sum() / facts.num_train:.1f} an instance)"
+    )
+
+
+def describe_model(config, facts, model) -> str:
+    """Returns a line on what is trained."""
+    size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    outputs = f"{facts.num_labels:,} sigmoids"
+    if config.head == "mach":
+        hashes = model.head.hashes
+        outputs = (
+            f"MACH of {len(hashes)} repetitions x "
+            f"{hashes[0].num_buckets:,} buckets, "
+            f"{'one trunk' if config.shared_trunk else 'a trunk each'}"
+        )
+    hidden = "-".join(map(str, config.hidden_units)) or "linear"
+    return (
+        f"model     {hidden} -> {outputs}, {size:,} parameters, "
+        f"{facts.form} rows, {config.optimizer}"
+    )
+
+
+def describe_epoch(entry: dict) -> str:
+    """Returns a line on an epoch and its evaluation."""
+    metrics = "  ".join(
+        f"{key} {entry[key]:.2f}" for key in entry if key.startswith("P@")
+    )
+    return f"epoch {entry['epoch']}: loss {entry['loss']:.4f}  {metrics}"
+
+
+def describe_optimum(data, ks: tuple[int, ...], metrics: dict) -> str:
+    """Returns how near the generated set's optimum the run came, or ''."""
+    source = data.evaluation
+    if not isinstance(source, synthetic.SyntheticSource):
+        return ""
+    number = min(source.num_instances, _FEW)
+    best = source.optimal_precision(tf.range(number, dtype=tf.int64), ks)
+    parts = [
+        f"{key} {value:.2f} ({metrics[key] / value:.1%} of it reached)"
+        for key, value in best.items()
+    ]
+    return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
+
+
+def describe_cost(step_ms: list[float], path: pathlib.Path) -> str:
+    """Returns the run's costs, and where it lies."""
+    step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"
+    return (
+        f"median step {step}, peak memory {peak_memory_gib():.2f} GiB\n"
+        f"the run lies in {path}"
+    )
+
+
+def peak_memory_gib() -> float:
+    """Returns the most memory that this process has held."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return kilobytes * unit / 2**30

@@ -1,0 +1,133 @@
+"""Checkpoints that are either whole or not there.
+
+Each checkpoint is one folder, `step_00001234`, written under another name and
+renamed when it is complete. It holds model, optimizer and step; the position
+in the data follows from the step.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shutil
+
+import tensorflow as tf
+
+_NAME = re.compile(r"step_(\d{8,})")
+_META = "checkpoint.json"
+
+
+class Checkpoints:
+    """The checkpoints of a run: writes, keeps n and the best, restores.
+
+    Args:
+        folder: where they lie; made when the first is written.
+        checkpoint: what is saved, e.g. `tf.train.Checkpoint(model=model)`.
+        keep: how many of the newest are kept, at least 1.
+    """
+
+    def __init__(
+        self,
+        folder: str | pathlib.Path,
+        checkpoint: tf.train.Checkpoint,
+        keep: int = 2,
+    ):
+        if keep < 1:
+            raise ValueError(f"`keep` must be at least 1. Received: {keep=}")
+        self.folder = pathlib.Path(folder)
+        self.checkpoint = checkpoint
+        self.keep = keep
+
+    def steps(self) -> list[int]:
+        """Returns the steps of the complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        names = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(name[1]) for name in names if name)
+
+    def save(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
+        """Writes a checkpoint, then removes those that need not be kept."""
+        final = self._path(step)
+        partial = final.with_name(f"writing_{final.name}")
+        for stale in (partial, final):
+            if stale.exists():
+                shutil.rmtree(stale)
+        partial.mkdir(parents=True)
+        self.checkpoint.write(str(partial / "model"))
+        meta = {"step": step, "metrics": metrics, "is_best": is_best}
+        (partial / _META).write_text(json.dumps(meta, indent=1))
+        partial.rename(final)
+        self._remove_old()
+
+    def restore(self, step: int) -> dict:
+        """Restores all of it; returns what was saved beside it.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            ValueError: if it is damaged or belongs to another model.
+        """
+        meta = self._meta(step)
+        status = self._read(self.checkpoint, step)
+        try:
+            status.assert_consumed()
+        except AssertionError as error:
+            raise ValueError(
+                f"checkpoint {self._path(step)} does not fit this model: "
+                f"{error}"
+            ) from error
+        return meta
+
+    def restore_model(self, step: int) -> dict:
+        """Restores what is there for the model alone, without its optimizer.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            ValueError: if it is damaged or belongs to another model.
+        """
+        meta = self._meta(step)
+        status = self._read(self.checkpoint, step)
+        try:
+            status.expect_partial().assert_existing_objects_matched()
+        except AssertionError as error:
+            raise ValueError(
+                f"checkpoint {self._path(step)} does not fit this model: "
+                f"{error}"
+            ) from error
+        return meta
+
+    def latest_step(self) -> int | None:
+        """Returns the newest step, or None."""
+        steps = self.steps()
+        return steps[-1] if steps else None
+
+    def best_step(self) -> int | None:
+        """Returns the newest step marked best, or None."""
+        best = [step for step in self.steps() if self._meta(step)["is_best"]]
+        return best[-1] if best else None
+
+    def _read(self, checkpoint, step: int):
+        try:
+            return checkpoint.read(str(self._path(step) / "model"))
+        except (tf.errors.OpError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint {self._path(step)} cannot be read: {error}"
+            ) from error
+
+    def _path(self, step: int) -> pathlib.Path:
+        return self.folder / f"step_{step:08d}"
+
+    def _meta(self, step: int) -> dict:
+        path = self._path(step) / _META
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {path.parent}")
+        try:
+            return json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+    def _remove_old(self) -> None:
+        kept = set(self.steps()[-self.keep :]) | {self.best_step()}
+        for step in self.steps():
+            if step not in kept:
+                shutil.rmtree(self._path(step))

@@ -1,0 +1,151 @@
+"""The folder of a run: what is written there, and how it is read again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import platform
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfxml
+from tfxml import config as config_lib
+from tfxml import flags
+from tfxml.data import text_features as text_features_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the model's shape follows from, beside the config."""
+
+    num_features: int
+    num_labels: int
+    num_train: int
+    form: str  # how sparse rows are multiplied
+    is_text: bool
+    data_dir: str  # absolute; empty for the generated set
+
+
+class Workdir:
+    """All that a run writes.
+
+    - `config.json`, `flags.cfg`: the recipe, the second as a flagfile that
+      reproduces the run.
+    - `run.json`: facts about the data, command lines, versions.
+    - `label_counts.npy`, `label_names.jsonl`, `hashes.json`,
+      `text_features/`: what evaluation and prediction need of the data.
+    - `checkpoints/`, `metrics.jsonl`.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+
+    @property
+    def is_started(self) -> bool:
+        return (self.path / "run.json").is_file()
+
+    def start(self, config: config_lib.Config, facts: Facts) -> None:
+        """Writes what stays the same during the run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "config.json").write_text(config.to_json())
+        (self.path / "flags.cfg").write_text(flags.to_flagfile(config))
+        self._write(
+            "run.json",
+            {
+                "facts": dataclasses.asdict(facts),
+                "command": sys.argv,
+                "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+                "versions": {
+                    "tfxml": tfxml.__version__,
+                    "tensorflow": tf.__version__,
+                    "keras": keras.__version__,
+                    "python": platform.python_version(),
+                },
+            },
+        )
+
+    def read(self) -> tuple[config_lib.Config, Facts]:
+        """Returns the run's config and facts.
+
+        Raises:
+            ValueError: if the folder holds no run, or a damaged one.
+        """
+        try:
+            config = config_lib.Config.from_json(
+                (self.path / "config.json").read_text()
+            )
+            run = json.loads((self.path / "run.json").read_text())
+            return config, Facts(**run["facts"])
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"`workdir` must be a folder that training wrote. "
+                f"Received: workdir={self.path}, without {error.filename}"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self.path} holds a run that cannot be read: {error}"
+            ) from error
+
+    def write_label_counts(self, counts: np.ndarray) -> None:
+        """Writes in how many training instances each label occurs, [L]."""
+        np.save(self.path / "label_counts.npy", counts, allow_pickle=False)
+
+    def read_label_counts(self) -> np.ndarray:
+        return np.load(self.path / "label_counts.npy", allow_pickle=False)
+
+    def write_label_names(self, names: list[str]) -> None:
+        """Writes one JSON string a line: names may hold any character."""
+        with open(self.path / "label_names.jsonl", "w") as lines:
+            for name in names:
+                lines.write(json.dumps(name) + "\n")
+
+    def read_label_names(self) -> list[str] | None:
+        """Returns the label names, or None where labels have none."""
+        path = self.path / "label_names.jsonl"
+        if not path.is_file():
+            return None
+        with open(path) as lines:
+            return [json.loads(line) for line in lines]
+
+    def write_hashes(self, hashes, version: int) -> None:
+        """Writes MACH's hashes: with them the model needs no seed."""
+        self._write(
+            "hashes.json",
+            {
+                "version": version,
+                "hashes": [dataclasses.asdict(one) for one in hashes],
+            },
+        )
+
+    def write_text_features(
+        self, features: text_features_lib.TextFeatures
+    ) -> None:
+        features.save(self.path / "text_features")
+
+    def read_text_features(self) -> text_features_lib.TextFeatures:
+        return text_features_lib.load(self.path / "text_features")
+
+    def append_metrics(self, values: dict) -> None:
+        """Adds one JSON line to `metrics.jsonl`."""
+        with open(self.path / "metrics.jsonl", "a") as lines:
+            lines.write(json.dumps(values) + "\n")
+
+    def cut_metrics(self, step: int) -> list[dict]:
+        """Drops what was appended after `step`; returns the rest."""
+        path = self.path / "metrics.jsonl"
+        entries = [json.loads(line) for line in path.read_text().splitlines()]
+        kept = [entry for entry in entries if entry["step"] <= step]
+        if len(kept) < len(entries):
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(e) + "\n" for e in kept))
+            partial.replace(path)
+        return kept
+
+    def _write(self, name: str, values) -> None:
+        (self.path / name).write_text(json.dumps(values, indent=1))
