@@ -412,13 +412,14 @@ def test_format_metrics():
         "  P@1   P@3  nDCG@10\n82.50  7.13   100.00"
     )
     with pytest.raises(ValueError, match=r"Received: keys=\['P@1', 'P@3'"):
-        tables.format_metrics({"nDCG@3": 1.0})
+        tables.format_metrics({"nDCG@3": 1.0}, ("P@1", "P@3"))
 
 
 def test_format_metrics_of_a_result_has_the_fields_columns():
     top_ids, truth, counts, weights = make_problem(7, 9, 12, 5, 4, 5)
     result = evaluate(top_ids, truth, counts, weights, (1, 3, 5)).result()
-    header, values = tables.format_metrics(result).split("\n")
+    keys = tables.headline_keys((1, 3, 5))
+    header, values = tables.format_metrics(result, keys).split("\n")
     columns = ["P@1", "P@3", "P@5", "nDCG@3", "nDCG@5", "PSP@1", "PSP@3"]
     assert header.split() == [*columns, "PSP@5"]
     assert values.split()[0] == f"{result['P@1']:.2f}"
@@ -427,19 +428,20 @@ def test_format_metrics_of_a_result_has_the_fields_columns():
 
 def test_format_deciles():
     deciles = [
-        {"num_labels": 10, "share": 1.5, "P@1": 0.25},
-        {"num_labels": 9, "share": 98.5, "P@1": 60.0},
+        {"num_labels": 10, "share": 1.5, "P@1": 0.25, "MicroRecall@1": 2.0},
+        {"num_labels": 9, "share": 98.5, "P@1": 60.0, "MicroRecall@1": 0.5},
     ]
-    assert tables.format_deciles(deciles, ("num_labels", "share", "P@1")) == (
-        "decile  num_labels  share    P@1\n"
-        "     1          10   1.50   0.25\n"
-        "     2           9  98.50  60.00"
+    assert tables.format_deciles(deciles, (1,)) == (
+        "decile  num_labels  share    P@1  MicroRecall@1\n"
+        "     1          10   1.50   0.25           2.00\n"
+        "     2           9  98.50  60.00           0.50"
     )
 
 
 def test_format_deciles_of_a_result():
     top_ids, truth, counts, weights = make_problem(8, 9, 12, 5, 4, 5)
     accumulator = evaluate(top_ids, truth, counts, weights, (1, 3, 5))
-    lines = tables.format_deciles(accumulator.result_by_decile()).split("\n")
+    deciles = accumulator.result_by_decile()
+    lines = tables.format_deciles(deciles, (1, 3, 5)).split("\n")
     assert len(lines) == 11 and len(set(map(len, lines))) == 1
     assert lines[10].split()[:2] == ["10", "1"]

@@ -198,6 +198,12 @@ class Config:
             self,
         )
         _require(
+            list(self.metric_ks) == sorted(set(self.metric_ks)),
+            "metric_ks",
+            "ascending",
+            self,
+        )
+        _require(
             bool(self.validation_fraction) or not self.early_stopping,
             "early_stopping",
             "0 unless validation_fraction is above 0, for nothing is tuned "

@@ -61,10 +61,13 @@ def main() -> None:
         values.checkpoint,
         values.strategy,
     )
-    keys = tuple(result.result()) if values.all_metrics else tables.KEYS
-    print(tables.format_metrics(result.result(), keys))
+    ks, values_by_key = result.ks.tolist(), result.result()
+    keys = list(values_by_key)
+    if not values.all_metrics:
+        keys = tables.headline_keys(ks)
+    print(tables.format_metrics(values_by_key, keys))
     if values.deciles:
-        print(tables.format_deciles(result.result_by_decile()))
+        print(tables.format_deciles(result.result_by_decile(), ks))
 
 
 def define_flags() -> None:

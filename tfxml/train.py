@@ -78,7 +78,8 @@ def train(config: config_lib.Config, launch: Launch) -> dict[str, float]:
     if config.validation_fraction:
         saved.restore_model(saved.best_step())
     metrics = run.evaluate()
-    print(f"\n{tables.format_metrics(metrics)}")
+    keys = tables.headline_keys(config.metric_ks)
+    print(f"\n{tables.format_metrics(metrics, keys)}")
     print(report.describe_optimum(data, config.metric_ks, metrics), end="")
     print(report.describe_cost(run.step_ms, workdir.path))
     return metrics

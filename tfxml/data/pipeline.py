@@ -95,11 +95,12 @@ def training(
 
     def order(step, positions):
         epoch = step // a_epoch
+        # The op refuses an empty share, so one position more goes in and out.
         return tf.random.experimental.index_shuffle(
-            positions,
+            tf.pad(positions, [[0, 1]]),
             seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
             max_index=tf.constant(source.num_instances - 1, tf.int64),
-        )
+        )[:-1]
 
     return _batches(
         source, batch_size, (first_step, num_steps), order, shard, is_padded

@@ -174,7 +174,8 @@ def _integers(
     """
     padded = np.frombuffer(chunk + bytes(8), np.uint8)
     words = np.ndarray(len(chunk), "<u8", padded, strides=(1,))
-    word = words[starts] << (64 - 8 * np.minimum(lengths, 8)).astype(np.uint64)
+    shifts = 64 - 8 * np.minimum(lengths, 8)
+    word = words[starts] << shifts.view(np.uint64)
     for mask, factor, shift in (
         (0x0F0F0F0F0F0F0F0F, 1 + (10 << 8), 8),
         (0x00FF00FF00FF00FF, 1 + (100 << 16), 16),
@@ -183,7 +184,7 @@ def _integers(
         word &= np.uint64(mask)
         word *= np.uint64(factor)
         word >>= np.uint64(shift)
-    return word.astype(np.int64)
+    return word.view(np.int64)
 
 
 def _values(
@@ -194,16 +195,20 @@ def _values(
     A quotient of integers below 2**53 is rounded once, as float() rounds
     (Clinger 1990); float() itself takes the values that need more.
     """
-    last = first + (tokens.after[first] == _DOT)
-    has_dot = last > first
-    decimals = np.where(has_dot, tokens.ends[last] - tokens.starts[last], 0)
-    if (tokens.ends[last] - tokens.starts[first] == has_dot).any():
-        return None  # a lone dot
+    values = tokens.numbers[first].astype(np.float64)
+    is_odd = tokens.is_odd[first]
+    has_dot = tokens.after[first] == _DOT
+    last = first + has_dot
+
+    dotted = first[has_dot]
+    decimals = tokens.ends[dotted + 1] - tokens.starts[dotted + 1]
+    if (tokens.ends[dotted] - tokens.starts[dotted] + decimals == 0).any():
+        return None  # a dot without digits
     power = _POWERS_OF_TEN[np.minimum(decimals, 8)]
-    mantissa = tokens.numbers[first] * power
-    mantissa += np.where(has_dot, tokens.numbers[last], 0)
-    values = mantissa / power
-    is_odd = tokens.is_odd[first] | tokens.is_odd[last] | (mantissa >= 2**53)
+    mantissa = tokens.numbers[dotted] * power + tokens.numbers[dotted + 1]
+    values[has_dot] = mantissa / power
+    is_odd[has_dot] |= tokens.is_odd[dotted + 1] | (mantissa >= 2**53)
+
     starts = tokens.starts[first[is_odd]].tolist()
     ends = tokens.ends[last[is_odd]].tolist()
     try:

@@ -90,25 +90,35 @@ def feature_rows(
     return splits, ids, floats
 
 
-def cut(
-    splits: np.ndarray, start: int, stop: int
-) -> tuple[np.ndarray, slice]:
-    """Returns the splits and the entries of rows `start` to `stop`."""
-    entries = slice(int(splits[start]), int(splits[stop]))
-    return splits[start : stop + 1] - splits[start], entries
+def nonzero_label_rows(
+    splits: np.ndarray,
+    ids: np.ndarray,
+    values: np.ndarray,
+    num_labels: int,
+    source: Source,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what label_rows does, of the entries whose value is not 0."""
+    _check_range("label", splits, ids, num_labels, source)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise source.error(
+            _row_of(splits, bad[0]),
+            f"value {values[bad[0]]} of label {ids[bad[0]]}",
+            "a finite value",
+        )
+    is_present = values != 0
+    splits = _splits_of_kept(splits, is_present)
+    return label_rows(splits, ids[is_present], num_labels, source)
 
 
-def keep(
-    splits: np.ndarray, mask: np.ndarray
-) -> np.ndarray:
-    """Returns the splits of the rows after only masked entries, [E], stay."""
-    kept = instances.splits_from_lengths(mask)
-    return kept[splits]
+def _splits_of_kept(splits: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
+    """Returns the row splits after only the entries of a mask, [E], stay."""
+    return instances.splits_from_lengths(is_kept)[splits]
 
 
 def _check_range(noun, splits, ids, limit, source) -> None:
-    bad = np.flatnonzero((ids < 0) | (ids >= limit))
-    if len(bad):
+    if len(ids) and (ids.min() < 0 or ids.max() >= limit):
+        bad = np.flatnonzero((ids < 0) | (ids >= limit))
         raise source.error(
             _row_of(splits, bad[0]),
             f"{noun} id {ids[bad[0]]}",
@@ -136,4 +146,4 @@ def _group(
     sorted_ids = ids[order]
     is_first = np.ones(len(ids), bool)
     is_first[1:] = (sorted_ids[1:] != sorted_ids[:-1]) | (row[1:] != row[:-1])
-    return order, is_first, keep(splits, is_first)
+    return order, is_first, _splits_of_kept(splits, is_first)

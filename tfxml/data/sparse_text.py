@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from tfxml.data import errors, files, row_grammar, rows
 
-# Larger chunks leave the processor's cache: 256 KiB is the fastest.
-CHUNK_BYTES = 1 << 18
+# The fastest: the arrays made of larger chunks leave the processor's cache.
+CHUNK_BYTES = 1 << 17
 
 _COUNT = re.compile(rb"[0-9]{1,18}")
 

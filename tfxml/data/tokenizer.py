@@ -9,9 +9,13 @@ ICU 13) or inside Python may be classed or lower-cased differently.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 # N texts, T occurrences of terms in a batch, U distinct terms in a batch
+
+TEXTS = tf.TensorSpec([None], tf.string)
 
 _MIN_WORD_LENGTH = 2  # characters
 
@@ -32,9 +36,19 @@ _BEFORE_LOWER = (
 _NEITHER_WORD_NOR_SPACE = r"[^\p{L}\p{N}_\s]+"
 
 
-def terms(
-    texts: tf.Tensor, ngrams: int
-) -> tuple[tf.Tensor, tf.RaggedTensor]:
+def tensor(texts: Sequence[str]) -> tf.Tensor:
+    """Returns one run of texts as a string tensor [N], UTF-8."""
+    if isinstance(texts, str):
+        raise ValueError(
+            "`batches` must be runs of texts, such as [['one', 'two']]. "
+            f"Received: the text {texts[:40]!r} as a run"
+        )
+    # A lone surrogate, which JSON can hold and UTF-8 cannot, becomes "?".
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    return tf.constant(encoded, tf.string, shape=[len(encoded)])
+
+
+def terms(texts: tf.Tensor, ngrams: int) -> tuple[tf.Tensor, tf.RaggedTensor]:
     """Returns the distinct terms of N texts and where they occur.
 
     Args:

@@ -5,40 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def format_metrics(
-    result: Mapping[str, float],
-    keys: Sequence[str] = (
-        "P@1",
-        "P@3",
-        "P@5",
-        "nDCG@3",
-        "nDCG@5",
-        "PSP@1",
-        "PSP@3",
-        "PSP@5",
-    ),
-) -> str:
+def headline_keys(ks: Sequence[int]) -> list[str]:
+    """Returns the metrics of the field's table: P, nDCG (k > 1) and PSP."""
+    return [
+        f"{name}@{k}"
+        for name in ("P", "nDCG", "PSP")
+        for k in ks
+        if name != "nDCG" or k > 1
+    ]
+
+
+def format_metrics(result: Mapping[str, float], keys: Sequence[str]) -> str:
     """Returns two aligned lines: the keys, and their values in percent."""
     return _align([keys, _cells(result, keys)])
 
 
 def format_deciles(
     deciles: Sequence[Mapping[str, float]],
-    keys: Sequence[str] = (
-        "num_labels",
-        "share",
-        "P@1",
-        "P@3",
-        "P@5",
-        "MicroRecall@1",
-        "MicroRecall@3",
-        "MicroRecall@5",
-    ),
+    ks: Sequence[int],
 ) -> str:
     """Returns aligned lines: a header, then one for each decile from 1.
 
     `deciles` are as `RankingMetrics.result_by_decile` returns them.
     """
+    keys = ["num_labels", "share"]
+    keys += [f"{name}@{k}" for name in ("P", "MicroRecall") for k in ks]
     lines = [["decile", *keys]]
     for number, decile in enumerate(deciles, start=1):
         lines.append([str(number), *_cells(decile, keys)])

@@ -1,0 +1,114 @@
+"""host:port strings: checked, probed, waited for, and found free."""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import time
+from collections.abc import Mapping
+
+from strategies import errors
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+# Above the registered services and below Linux's range for outgoing
+# connections (32768 to 60999), so that no client takes the port of a task
+# between its death and its restart.
+_FREE_PORTS = range(20000, 32768)
+
+
+def split(address: str, field: str = "address") -> tuple[str, int]:
+    """Returns the host and the port of `address`, or says what is wrong.
+
+    Args:
+        address: `host:port`; the host is a name, an IPv4 address, or an IPv6
+            address in brackets.
+        field: What the error calls the address.
+    """
+    needed = "host:port with a port from 1 to 65535"
+    if not isinstance(address, str):
+        raise errors.StrategyError(field, needed, address)
+    host, _, port = address.rpartition(":")
+    if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
+        raise errors.StrategyError(field, needed, address)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise errors.StrategyError(field, needed, address)
+    return host.strip("[]"), int(port)
+
+
+def answers(address: str, timeout_seconds: float = 1.0) -> bool:
+    """Whether something accepts a TCP connection at `address`.
+
+    A stopped process still answers: the kernel accepts for it.
+    """
+    try:
+        socket.create_connection(split(address), timeout_seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait(servers: Mapping[str, str], timeout_seconds: float) -> None:
+    """Returns once every server answers.
+
+    Args:
+        servers: Address by the name that the error gives the server.
+        timeout_seconds: How long to wait for the last one.
+
+    Raises:
+        TimeoutError: naming the servers that never answered.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    missing = dict(servers)
+    while True:
+        missing = {k: v for k, v in missing.items() if not answers(v)}
+        if not missing:
+            return
+        if time.monotonic() >= deadline:
+            raise TimeoutError(unreachable_message(missing, timeout_seconds))
+        time.sleep(0.2)
+
+
+def unreachable_message(
+    missing: Mapping[str, str], timeout_seconds: float
+) -> str:
+    """Returns the sentence that says who never answered."""
+    names = ", ".join(f"{name} at {at}" for name, at in missing.items())
+    return (
+        f"no answer within {timeout_seconds:g} s from {names or 'a peer'}. "
+        "Check that the process runs, that its name resolves and that no "
+        "firewall closes the port"
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns `count` different ports that nobody holds on 127.0.0.1.
+
+    Nothing keeps them free until they are used: whoever starts a server on
+    one must be ready for it to be taken.
+    """
+    ports = []
+    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        if len(ports) == count:
+            break
+        if _is_free(port):
+            ports.append(port)
+    if len(ports) < count:
+        raise OSError(
+            f"needed {count} free ports in {_FREE_PORTS.start} to "
+            f"{_FREE_PORTS.stop - 1} on 127.0.0.1, found {len(ports)}"
+        )
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do, so that a port in TIME_WAIT counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            # Any local address: a server on 0.0.0.0 holds the port as well.
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,223 @@
+"""Who is in the cluster and who this process is: TF_CONFIG.
+
+Imports no TensorFlow, so that a mistake is named before TensorFlow starts and
+hangs on it. The rules are those of `tf.distribute`: at most one chief and one
+evaluator, an evaluator may be missing from the cluster, and without a chief
+the first worker is the chief.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+
+from strategies import addresses, errors
+
+VARIABLE = "TF_CONFIG"
+TASK_TYPES = ("chief", "worker", "ps", "evaluator")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The addresses of all tasks, and the task of this process.
+
+    Attributes:
+        tasks: `host:port` of each task, by task type.
+        task_type: One of `TASK_TYPES`.
+        task_index: Position among the tasks of its type.
+    """
+
+    tasks: Mapping[str, tuple[str, ...]]
+    task_type: str
+    task_index: int
+
+    def __post_init__(self) -> None:
+        _check_addresses(self.tasks)
+        _check_task(self.tasks, self.task_type, self.task_index)
+        _check_roles(self.tasks)
+
+    def count(self, task_type: str) -> int:
+        """Returns the number of tasks of one type."""
+        return len(self.tasks.get(task_type, ()))
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that compute gradients.
+
+        In a cluster with parameter servers the chief only coordinates.
+        """
+        if self.count("ps"):
+            return self.count("worker")
+        return self.count("chief") + self.count("worker")
+
+    @property
+    def is_evaluator(self) -> bool:
+        return self.task_type == "evaluator"
+
+    @property
+    def is_server(self) -> bool:
+        """Whether this task only serves a coordinator."""
+        return bool(self.count("ps")) and self.task_type in ("worker", "ps")
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this task is the one that writes.
+
+        An evaluator is the chief of a cluster of its own.
+        """
+        if self.task_type in ("chief", "evaluator"):
+            return True
+        has_chief = self.count("chief") > 0
+        is_first = (self.task_type, self.task_index) == ("worker", 0)
+        return is_first and not has_chief
+
+    @property
+    def task_name(self) -> str:
+        return f"{self.task_type}:{self.task_index}"
+
+    def servers(self, *task_types: str) -> dict[str, str]:
+        """Returns address by task name, for the tasks of these types."""
+        return {
+            f"{task_type}:{index}": address
+            for task_type in task_types
+            for index, address in enumerate(self.tasks.get(task_type, ()))
+        }
+
+    def to_json(self) -> str:
+        """Returns the value of TF_CONFIG."""
+        return json.dumps(
+            {
+                "cluster": {k: list(v) for k, v in self.tasks.items()},
+                "task": {"type": self.task_type, "index": self.task_index},
+            }
+        )
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Cluster | None:
+    """Returns the cluster of TF_CONFIG, or None where there is none."""
+    if VARIABLE not in environ:
+        return None
+    return from_json(environ[VARIABLE])
+
+
+def from_json(text: str) -> Cluster | None:
+    """Returns the cluster that a value of TF_CONFIG describes.
+
+    `{}`, which some launchers set for a single process, means none.
+    """
+    needed = 'JSON like {"cluster": {"worker": ["host:port"]}, "task": {...}}'
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise errors.StrategyError(
+            VARIABLE, f"{needed} ({error})", text
+        ) from error
+    if not isinstance(config, dict):
+        raise errors.StrategyError(VARIABLE, needed, config)
+    if not config:
+        return None
+    task = _object(config, "task")
+    task_type = task.get("type")
+    # Evaluators are started with a cluster that leaves them out, or with none.
+    default = {} if task_type == "evaluator" else None
+    tasks = {
+        name: _list(f"{VARIABLE}.cluster.{name}", found)
+        for name, found in _object(config, "cluster", default).items()
+    }
+    tasks = {name: found for name, found in tasks.items() if found}
+    return Cluster(tasks, task_type, _index(task.get("index")))
+
+
+def write_folder(workdir: str, task: Cluster | None) -> str:
+    """Returns the folder that this process writes its checkpoints to.
+
+    All workers of a synchronous cluster must save, because to read a variable
+    may take all of them; only what the chief saves is kept. The chief (and a
+    process without a cluster, and an evaluator) gets `workdir`; every other
+    task gets an empty folder of its own on its local disk, removed when the
+    process exits. Call it once for each run.
+    """
+    if task is None or task.is_chief:
+        return workdir
+    prefix = f"{task.task_type}-{task.task_index}-"
+    folder = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _object(config: Mapping, key: str, default: object = None) -> Mapping:
+    found = config.get(key, default)
+    if not isinstance(found, dict):
+        raise errors.StrategyError(f"{VARIABLE}.{key}", "an object", found)
+    return found
+
+
+def _list(field: str, found: object) -> tuple[str, ...]:
+    if not isinstance(found, list):
+        raise errors.StrategyError(field, "a list of host:port", found)
+    return tuple(found)
+
+
+def _index(found: object) -> int:
+    # TensorFlow reads "0" as 0, and shell scripts write it so.
+    if isinstance(found, str) and found.isascii() and found.isdigit():
+        return int(found)
+    errors.check_at_least(f"{VARIABLE}.task.index", found, 0)
+    return found
+
+
+def _check_addresses(tasks: Mapping[str, tuple[str, ...]]) -> None:
+    """Checks each address, and that no two tasks share one."""
+    owners: dict[tuple[str, int], str] = {}
+    for task_type, found in tasks.items():
+        if task_type not in TASK_TYPES:
+            needed = f"an object with keys among {', '.join(TASK_TYPES)}"
+            raise errors.StrategyError(
+                f"{VARIABLE}.cluster", needed, list(tasks)
+            )
+        for index, address in enumerate(found):
+            field = f"{VARIABLE}.cluster.{task_type}[{index}]"
+            host, port = addresses.split(address, field)
+            key = (host.lower().replace("localhost", "127.0.0.1"), port)
+            if key in owners:
+                needed = f"an address that {owners[key]} does not have"
+                raise errors.StrategyError(field, needed, address)
+            owners[key] = f"{task_type}[{index}]"
+
+
+def _check_task(
+    tasks: Mapping[str, tuple[str, ...]], task_type: str, task_index: int
+) -> None:
+    """Checks that the task is one of the cluster's."""
+    errors.check_choice(f"{VARIABLE}.task.type", task_type, TASK_TYPES)
+    count = len(tasks.get(task_type, ()))
+    if task_type == "evaluator":
+        count = max(count, 1)
+    if count == 0:
+        needed = f"a task of the cluster, which has {', '.join(tasks) or 'none'}"
+        raise errors.StrategyError(f"{VARIABLE}.task.type", needed, task_type)
+    if not 0 <= task_index < count:
+        needed = f"from 0 to {count - 1}, for cluster.{task_type} has {count}"
+        raise errors.StrategyError(f"{VARIABLE}.task.index", needed, task_index)
+
+
+def _check_roles(tasks: Mapping[str, tuple[str, ...]]) -> None:
+    """Checks how many tasks of each type there are, and which need which."""
+    for task_type in ("chief", "evaluator"):
+        found = tasks.get(task_type, ())
+        if len(found) > 1:
+            field = f"{VARIABLE}.cluster.{task_type}"
+            raise errors.StrategyError(field, "one address", list(found))
+    if not tasks.get("ps"):
+        return
+    for task_type in ("chief", "worker"):
+        if not tasks.get(task_type):
+            needed = f"a cluster with a {task_type}, for it has a ps"
+            raise errors.StrategyError(
+                f"{VARIABLE}.cluster", needed, list(tasks)
+            )

@@ -1,0 +1,37 @@
+"""The one error that a wrong strategy, cluster or option raises."""
+
+from __future__ import annotations
+
+
+class StrategyError(ValueError):
+    """Says which field is wrong, what it must be and what it holds."""
+
+    def __init__(self, field: str, needed: str, value: object):
+        self.field = field
+        self.needed = needed
+        self.value = value
+        super().__init__(
+            f"`{field}` must be {needed}. Received: {field}={value!r}"
+        )
+
+
+def check_choice(field: str, value: str, names: tuple[str, ...]) -> None:
+    """Raises unless `value` is one of `names`."""
+    if value not in names:
+        raise StrategyError(field, f"one of {', '.join(names)}", value)
+
+
+def check_at_least(field: str, value: int, minimum: int) -> None:
+    """Raises unless `value` is an integer of at least `minimum`."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or value < minimum:
+        raise StrategyError(field, f"an integer >= {minimum}", value)
+
+
+def check_seconds(field: str, value: float | None) -> None:
+    """Raises unless `value` is None or a positive number."""
+    if value is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not value > 0:
+        raise StrategyError(field, "None or a number of seconds > 0", value)

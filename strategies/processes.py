@@ -1,0 +1,200 @@
+"""Child processes whose end is certain and whose output names them.
+
+Each child leads a process group of its own, so that what it starts is ended
+with it. Linux: uses waitid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import BinaryIO
+
+from strategies import guardian
+
+_READ_BYTES = 1 << 16
+
+
+@dataclasses.dataclass
+class _Stream:
+    """One output of one child, and its last line as far as it has come."""
+
+    prefix: bytes
+    source: BinaryIO
+    sink: BinaryIO
+    line: bytes = b""
+
+    def pump(self) -> bool:
+        """Passes on what is there; returns False at the end."""
+        try:
+            found = os.read(self.source.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return True
+        *lines, self.line = (self.line + found).split(b"\n")
+        if self.line and (not found or len(self.line) > _READ_BYTES):
+            lines.append(self.line)
+            self.line = b""
+        if lines:
+            self.sink.write(b"".join(self.prefix + x + b"\n" for x in lines))
+            self.sink.flush()
+        return bool(found)
+
+
+class Group:
+    """The children of a launcher. A context manager: leaving it ends them.
+
+    Not for use beside threads: children are forked.
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[str, subprocess.Popen] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wakeup = os.pipe()
+        self._guardian: subprocess.Popen | None = None
+        self.signals: list[int] = []
+
+    def __enter__(self) -> Group:
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-I", guardian.__file__],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for end in self._wakeup:
+            os.set_blocking(end, False)
+        self._selector.register(self._wakeup[0], selectors.EVENT_READ)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, lambda n, frame: self.signals.append(n))
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.stop(self.running, 0.0)
+        self._guardian.stdin.close()
+        self._guardian.wait()
+        signal.set_wakeup_fd(-1)
+
+    @property
+    def running(self) -> list[str]:
+        """Names of the children whose end `wait` has not yet returned."""
+        return list(self._children)
+
+    def start(
+        self, name: str, command: Sequence[str], settings: Mapping[str, str]
+    ) -> None:
+        """Starts a child called `name`, with more in its environment."""
+        watcher = self._guardian.stdin.fileno()
+
+        def announce() -> None:
+            os.write(watcher, b"+%d\n" % os.getpid())
+
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            # Before the command runs: no moment is left in which the launcher
+            # could die and the child be unknown. No thread, so no deadlock.
+            preexec_fn=announce,
+        )
+        self._children[name] = child
+        prefix = f"[{name}] ".encode()
+        outputs = (
+            (child.stdout, sys.stdout.buffer),
+            (child.stderr, sys.stderr.buffer),
+        )
+        for source, sink in outputs:
+            os.set_blocking(source.fileno(), False)
+            stream = _Stream(prefix, source, sink)
+            self._selector.register(source, selectors.EVENT_READ, stream)
+
+    def wait(self, seconds: float) -> dict[str, int]:
+        """Passes output on until a child ends, a signal comes, or it is time.
+
+        Returns:
+            The exit code of each child that ended, 128 + n if by signal n.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            num_signals = len(self.signals)
+            left = max(0.0, deadline - time.monotonic())
+            for key, _ in self._selector.select(left):
+                if key.data is None:
+                    os.read(key.fd, _READ_BYTES)
+                elif not key.data.pump():
+                    self._selector.unregister(key.fileobj)
+            ended = self._collect()
+            is_signalled = len(self.signals) > num_signals
+            if ended or is_signalled or time.monotonic() >= deadline:
+                return ended
+
+    def send(self, names: Collection[str], signum: int) -> None:
+        """Signals the children and all that they started."""
+        for name in names:
+            if name in self._children:
+                _signal_group(self._children[name].pid, signum)
+
+    def stop(
+        self, names: Collection[str], grace_seconds: float
+    ) -> dict[str, int]:
+        """Ends children: SIGTERM, then SIGKILL after the grace.
+
+        A signal that arrives meanwhile ends the grace.
+
+        Returns:
+            The exit codes, those of others that ended meanwhile among them.
+        """
+        ended: dict[str, int] = {}
+        num_signals = len(self.signals)
+        deadline = time.monotonic() + grace_seconds
+        self.send(names, signal.SIGTERM)
+        while set(names) & set(self.running):
+            left = deadline - time.monotonic()
+            if left <= 0 or len(self.signals) > num_signals:
+                self.send(names, signal.SIGKILL)
+                left = 1.0
+            ended.update(self.wait(left))
+        return ended
+
+    def _collect(self) -> dict[str, int]:
+        ended = {}
+        for name, child in list(self._children.items()):
+            # Not reaped yet: until then nobody else can get the process
+            # group's number, and what is left of the group can be ended.
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            state = os.waitid(os.P_PID, child.pid, flags)
+            if state is None:
+                continue
+            _signal_group(child.pid, signal.SIGKILL)
+            self._drain(child)
+            child.wait()
+            self._guardian.stdin.write(b"-%d\n" % child.pid)
+            self._guardian.stdin.flush()
+            del self._children[name]
+            is_exit = state.si_code == os.CLD_EXITED
+            ended[name] = state.si_status + (0 if is_exit else 128)
+        return ended
+
+    def _drain(self, child: subprocess.Popen) -> None:
+        """Passes on what the ended child had still written."""
+        for source in (child.stdout, child.stderr):
+            if source in self._selector.get_map():
+                stream = self._selector.get_key(source).data
+                stream.pump()
+                self._selector.unregister(source)
+            source.close()
+
+
+def _signal_group(group: int, signum: int) -> None:
+    try:
+        os.killpg(group, signum)
+    except ProcessLookupError:
+        return

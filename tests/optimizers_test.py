@@ -1,0 +1,156 @@
+"""Optimizers against NumPy, dense gradients and a single device."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxml.training import optimizers
+
+V, H = 7, 3
+IDS = [2, 5, 2, 2, 0]  # rows 2 times three: repeated
+
+
+def _sparse(rng):
+    values = rng.normal(size=(len(IDS), H)).astype(np.float32)
+    slices = tf.IndexedSlices(
+        tf.constant(values), tf.constant(IDS), tf.constant([V, H])
+    )
+    dense = np.zeros((V, H), np.float32)
+    np.add.at(dense, IDS, values)
+    return slices, dense
+
+
+def _trained(name, gradients, **kwargs):
+    variable = keras.Variable(np.ones((V, H), np.float32))
+    optimizer = optimizers.OPTIMIZERS[name](learning_rate=0.1, **kwargs)
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([gradient], [variable])
+    return variable.numpy()
+
+
+CLIPPING = [{}, {"global_clipnorm": 0.5}, {"clipnorm": 0.3}, {"clipvalue": 0.1}]
+
+
+@pytest.mark.parametrize("clipping", CLIPPING, ids=str)
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_repeated_rows_count_as_their_sum(name, clipping):
+    rng = np.random.default_rng(0)
+    sparse, dense = zip(*[_sparse(rng) for _ in range(3)], strict=True)
+    dense = [tf.constant(gradient) for gradient in dense]
+    ours = _trained(name, sparse, **clipping)
+    theirs = _trained(name, dense, **clipping)
+    if name.startswith("lazy"):  # the rows that have no gradient stay
+        touched = sorted(set(IDS))
+        np.testing.assert_allclose(ours[touched], theirs[touched], atol=1e-5)
+        rest = sorted(set(range(V)) - set(IDS))
+        np.testing.assert_array_equal(ours[rest], 1.0)
+    else:
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def _adam(gradients, rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """Adam by definition on the rows that each gradient touches."""
+    weights, m, v = np.ones((V, H)), np.zeros((V, H)), np.zeros((V, H))
+    for step, gradient in enumerate(gradients, 1):
+        rows = np.flatnonzero(np.any(gradient != 0, axis=1))
+        g = gradient[rows].astype(np.float64)
+        m[rows] = beta_1 * m[rows] + (1 - beta_1) * g
+        v[rows] = beta_2 * v[rows] + (1 - beta_2) * g**2
+        scale = rate * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        weights[rows] -= scale * m[rows] / (np.sqrt(v[rows]) + epsilon)
+    return weights
+
+
+def test_lazy_adam_equals_adam_by_definition():
+    rng = np.random.default_rng(1)
+    sparse, dense = zip(*[_sparse(rng) for _ in range(4)], strict=True)
+    np.testing.assert_allclose(
+        _trained("lazy_adam", sparse), _adam(dense), atol=1e-5
+    )
+
+
+def test_lazy_adam_on_dense_gradients_equals_keras_adam():
+    rng = np.random.default_rng(2)
+    dense = [
+        tf.constant(rng.normal(size=(V, H)), tf.float32) for _ in range(4)
+    ]
+    np.testing.assert_allclose(
+        _trained("lazy_adam", dense), _trained("adam", dense), atol=1e-5
+    )
+
+
+def test_lazy_adagrad_equals_adagrad_by_definition():
+    rng = np.random.default_rng(3)
+    sparse, dense = zip(*[_sparse(rng) for _ in range(4)], strict=True)
+    weights, total = np.ones((V, H)), np.full((V, H), 0.1)
+    for gradient in dense:
+        total += gradient.astype(np.float64) ** 2
+        weights -= 0.1 * gradient / (np.sqrt(total) + 1e-7)
+    np.testing.assert_allclose(
+        _trained("lazy_adagrad", sparse), weights, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("clipping", CLIPPING, ids=str)
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_two_replicas_equal_one_device(name, clipping):
+    rng = np.random.default_rng(4)
+    parts = [[_sparse(rng)[0] for _ in range(2)] for _ in range(3)]
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        variable = keras.Variable(np.ones((V, H), np.float32))
+        optimizer = optimizers.OPTIMIZERS[name](learning_rate=0.1, **clipping)
+        optimizer.build([variable])
+
+    @tf.function
+    def step(gradients):
+        strategy.run(
+            lambda g: optimizer.apply([g], [variable]), args=(gradients,)
+        )
+
+    for one, other in parts:
+        step(
+            strategy.experimental_distribute_values_from_function(
+                lambda context, pair=(one, other): pair[
+                    context.replica_id_in_sync_group
+                ]
+            )
+        )
+    joined = [
+        tf.IndexedSlices(
+            tf.concat([one.values, other.values], 0),
+            tf.concat([one.indices, other.indices], 0),
+            one.dense_shape,
+        )
+        for one, other in parts
+    ]
+    for replica in strategy.experimental_local_results(variable.value):
+        np.testing.assert_allclose(
+            replica.numpy(), _trained(name, joined, **clipping), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("decay", "at_end_of_warmup", "half_way", "end"),
+    [
+        ("constant", 2.0, 2.0, 2.0),
+        ("linear", 2.0, 1.0, 0.0),
+        ("cosine", 2.0, 1.0, 0.0),
+    ],
+)
+def test_schedule(decay, at_end_of_warmup, half_way, end):
+    rate = optimizers.WarmUpAndDecay(2.0, 30, warmup_steps=10, decay=decay)
+    assert float(rate(0)) == pytest.approx(0.2)
+    assert float(rate(9)) == pytest.approx(2.0)
+    assert float(rate(10)) == pytest.approx(at_end_of_warmup)
+    assert float(rate(20)) == pytest.approx(half_way)
+    assert float(rate(30)) == pytest.approx(end, abs=1e-6)
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(ValueError, match="lazy_adam"):
+        optimizers.create("adamm", 0.1)
+    with pytest.raises(ValueError, match="cosine"):
+        optimizers.WarmUpAndDecay(0.1, 10, decay="cos")
