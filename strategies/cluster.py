@@ -88,6 +88,14 @@ class Cluster:
             for index, address in enumerate(self.tasks.get(task_type, ()))
         }
 
+    def training_tasks(self) -> dict[str, list[str]]:
+        """Returns the cluster that TensorFlow connects: no evaluator."""
+        return {
+            task_type: list(found)
+            for task_type, found in self.tasks.items()
+            if task_type != "evaluator"
+        }
+
     def to_json(self) -> str:
         """Returns the value of TF_CONFIG."""
         return json.dumps(
@@ -199,7 +207,7 @@ def _check_task(
     if task_type == "evaluator":
         count = max(count, 1)
     if count == 0:
-        needed = f"a task of the cluster, which has {', '.join(tasks) or 'none'}"
+        needed = f"a task of the cluster, which has {', '.join(tasks) or '-'}"
         raise errors.StrategyError(f"{VARIABLE}.task.type", needed, task_type)
     if not 0 <= task_index < count:
         needed = f"from 0 to {count - 1}, for cluster.{task_type} has {count}"

@@ -28,10 +28,8 @@ def check_at_least(field: str, value: int, minimum: int) -> None:
         raise StrategyError(field, f"an integer >= {minimum}", value)
 
 
-def check_seconds(field: str, value: float | None) -> None:
-    """Raises unless `value` is None or a positive number."""
-    if value is None:
-        return
+def check_seconds(field: str, value: float) -> None:
+    """Raises unless `value` is a positive number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not value > 0:
-        raise StrategyError(field, "None or a number of seconds > 0", value)
+        raise StrategyError(field, "a number of seconds > 0", value)

@@ -32,18 +32,31 @@ class _Stream:
 
     def pump(self) -> bool:
         """Passes on what is there; returns False at the end."""
+        found = self._read()
+        self._pass(found or b"")
+        return found != b""
+
+    def finish(self) -> None:
+        """Passes on all that is there, and a last line without its end."""
+        while found := self._read():
+            self._pass(found)
+        if self.line:
+            self._pass(b"\n")
+
+    def _read(self) -> bytes | None:
         try:
-            found = os.read(self.source.fileno(), _READ_BYTES)
+            return os.read(self.source.fileno(), _READ_BYTES)
         except BlockingIOError:
-            return True
+            return None
+
+    def _pass(self, found: bytes) -> None:
         *lines, self.line = (self.line + found).split(b"\n")
-        if self.line and (not found or len(self.line) > _READ_BYTES):
+        if len(self.line) > _READ_BYTES:
             lines.append(self.line)
             self.line = b""
         if lines:
             self.sink.write(b"".join(self.prefix + x + b"\n" for x in lines))
             self.sink.flush()
-        return bool(found)
 
 
 class Group:
@@ -71,7 +84,9 @@ class Group:
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda signum, frame: None)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, lambda n, frame: self.signals.append(n))
+            # nohup and background shells have some of them ignored.
+            if signal.getsignal(signum) != signal.SIG_IGN:
+                signal.signal(signum, lambda n, frame: self.signals.append(n))
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -130,7 +145,7 @@ class Group:
                 if key.data is None:
                     os.read(key.fd, _READ_BYTES)
                 elif not key.data.pump():
-                    self._selector.unregister(key.fileobj)
+                    self._selector.unregister(key.fileobj).data.finish()
             ended = self._collect()
             is_signalled = len(self.signals) > num_signals
             if ended or is_signalled or time.monotonic() >= deadline:
@@ -187,9 +202,7 @@ class Group:
         """Passes on what the ended child had still written."""
         for source in (child.stdout, child.stderr):
             if source in self._selector.get_map():
-                stream = self._selector.get_key(source).data
-                stream.pump()
-                self._selector.unregister(source)
+                self._selector.unregister(source).data.finish()
             source.close()
 
 

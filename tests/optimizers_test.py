@@ -73,9 +73,7 @@ def test_lazy_adam_equals_adam_by_definition():
 
 def test_lazy_adam_on_dense_gradients_equals_keras_adam():
     rng = np.random.default_rng(2)
-    dense = [
-        tf.constant(rng.normal(size=(V, H)), tf.float32) for _ in range(4)
-    ]
+    dense = [tf.constant(rng.normal(size=(V, H)), tf.float32) for _ in range(4)]
     np.testing.assert_allclose(
         _trained("lazy_adam", dense), _trained("adam", dense), atol=1e-5
     )

@@ -49,30 +49,37 @@ def evaluation_data(
     split: str,
     features: text_features.TextFeatures | None,
 ) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split of a trained run's data, and its pairs not scored."""
+    """Returns a split of a trained run's data, and its pairs not scored.
+
+    An empty `split` is the one that training evaluated.
+    """
+    if not split and config.validation_fraction:
+        split = "validation"
     if not facts.data_dir:
-        return _synthetic_split(config, split), None
+        return _synthetic_split(config, split or "test"), None
     source_folder = folder.detect(facts.data_dir)
+    _check_sizes(facts, source_folder)
     if split == "validation":
-        raise ValueError(
-            "`split` must be one of the folder's splits: "
-            f"{source_folder.splits}. Received: {split=}"
+        if not config.validation_fraction:
+            raise ValueError(
+                "`split` must be one of the folder's splits: "
+                f"{source_folder.splits}. Received: {split=}, of a run that "
+                "held nothing out"
+            )
+        train = splits.read(
+            source_folder, "train", features, config.normalize_rows
         )
-    found = splits.read(source_folder, split, features, config.normalize_rows)
-    if (facts.num_labels, facts.num_features) != (
-        source_folder.num_labels,
-        source_folder.num_features or facts.num_features,
-    ):
-        raise ValueError(
-            f"`data_dir` must hold {facts.num_labels} labels and "
-            f"{facts.num_features} features, as the run's data did. "
-            f"Received: {facts.data_dir}: {source_folder.num_labels} labels, "
-            f"{source_folder.num_features} features"
+        found, pairs = _hold_out(config, train)[1], None
+    else:
+        split = split or eval_split(config, source_folder.splits)
+        found = splits.read(
+            source_folder, split, features, config.normalize_rows
         )
+        pairs = source_folder.filter_pairs(split)
     source = in_memory.InMemorySource(
         found, facts.num_features, facts.num_labels
     )
-    return source, source_folder.filter_pairs(split)
+    return source, pairs
 
 
 def is_folder(config: config_lib.Config, data_dir: str) -> bool:
@@ -211,9 +218,7 @@ def _folder_data(config, source_folder) -> TrainingData:
     num_features = source_folder.num_features or features.num_features
     num_labels = source_folder.num_labels
     if config.validation_fraction:
-        train, held_out = splits.hold_out(
-            train, config.validation_fraction, config.seed
-        )
+        train, held_out = _hold_out(config, train)
         pairs = None
     else:
         split = eval_split(config, source_folder.splits)
@@ -238,6 +243,24 @@ def _folder_data(config, source_folder) -> TrainingData:
         features,
         pairs,
     )
+
+
+def _hold_out(config, train: instances.Instances):
+    return splits.hold_out(train, config.validation_fraction, config.seed)
+
+
+def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:
+    num_features = source_folder.num_features or facts.num_features
+    if (source_folder.num_labels, num_features) != (
+        facts.num_labels,
+        facts.num_features,
+    ):
+        raise ValueError(
+            f"`data_dir` must hold {facts.num_labels} labels and "
+            f"{facts.num_features} features, as the run's data did. "
+            f"Received: {facts.data_dir}, with {source_folder.num_labels} "
+            f"labels and {num_features} features"
+        )
 
 
 def eval_split(config: config_lib.Config, available) -> str:

@@ -98,8 +98,7 @@ class Config:
     )
     form: str = _field(
         "auto",
-        "How sparse rows are multiplied; auto: by cost; padded: static "
-        "shapes.",
+        "How sparse rows are multiplied; auto: by cost; padded: static shapes.",
         choices=("auto", *sparse_rows.FORMS),
     )
     label_block_size: int = _field(
@@ -145,7 +144,9 @@ class Config:
     steps_per_loop: int = _field(
         50, "Steps inside one graph, between looks at the run.", minimum=1
     )
-    eval_batch_size: int = _field(512, "Instances evaluated at once.", minimum=1)
+    eval_batch_size: int = _field(
+        512, "Instances evaluated at once.", minimum=1
+    )
     eval_epochs: int = _field(
         1, "Evaluate and save a checkpoint after this many epochs.", minimum=1
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import tensorflow as tf
 from absl import flags as absl_flags
 
-from strategies import factory
-from tfxml import assembly, flags, restore
+from tfxml import assembly, flags, launch, restore
 from tfxml.evaluation import evaluator, metrics, tables
 
 
@@ -17,7 +17,7 @@ def evaluate(
     split: str = "",
     data_dir: str = "",
     checkpoint: str = "auto",
-    strategy: str = "default",
+    strategy: tf.distribute.Strategy | None = None,
 ) -> metrics.RankingMetrics:
     """Returns the metrics of a run over a split.
 
@@ -29,7 +29,7 @@ def evaluate(
         checkpoint: `best`, `latest`, or `auto`: the best if there is one.
         strategy: which devices evaluate.
     """
-    strategy = factory.create(strategy)
+    strategy = strategy or tf.distribute.get_strategy()
     run = restore.restore(workdir, strategy, checkpoint)
     config, facts = run.config, run.facts
     if data_dir:
@@ -59,7 +59,7 @@ def main() -> None:
         values.split,
         values.data_dir,
         values.checkpoint,
-        values.strategy,
+        launch.read_flags().make_strategy(),
     )
     ks, values_by_key = result.ks.tolist(), result.result()
     keys = list(values_by_key)
@@ -83,9 +83,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool(
         "all_metrics", False, "Also Recall@k, PSnDCG@k and all other k."
     )
-    absl_flags.DEFINE_enum(
-        "strategy", "default", list(factory.NAMES), "Which devices evaluate."
-    )
+    launch.define_flags()
 
 
 def run() -> None:

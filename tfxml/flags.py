@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import sys
 from collections.abc import Callable
 
@@ -69,7 +68,25 @@ def run(main: Callable, define: Callable[[], None]) -> None:
             )
         return words
 
-    app.run(lambda _: main(), flags_parser=parse)
+    def guarded(_):
+        try:
+            main()
+        except (ValueError, OSError, FloatingPointError) as error:
+            if not _is_ours(error):
+                raise
+            sys.stderr.write(f"FATAL {error}\n")
+            sys.exit(1)
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tells whether our code raised it, saying what to do, or a library."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    raiser = trace.tb_frame.f_globals["__name__"]
+    return raiser.split(".")[0] in ("tfxml", "strategies", "__main__")
 
 
 def _stop(message: str) -> None:
@@ -122,8 +139,3 @@ def _as_tuple(field: dataclasses.Field, value):
             f"--{field.name} must hold whole numbers, comma-separated. "
             f"Received: --{field.name}={','.join(value)}"
         ) from error
-
-
-def existing_folder(value: str) -> bool:
-    """Tells whether a flag names a folder that exists, or nothing."""
-    return not value or pathlib.Path(value).is_dir()

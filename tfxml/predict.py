@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from strategies import factory
 from tfxml import flags, restore
 from tfxml.data import errors, requests
+from tfxml.models import sparse_rows
 
 
 class Predictor:
@@ -37,7 +37,7 @@ class Predictor:
         self._run = run
         self._k = k
         self._from_rows = tf.function(
-            self._top_k,
+            self._row_top_k,
             input_signature=[
                 tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
                 tf.RaggedTensorSpec([None, None], tf.float32, 1, tf.int64),
@@ -85,6 +85,11 @@ class Predictor:
                 "scores": [round(float(score), 6) for score in scores],
             }
 
+    def _row_top_k(self, feature_ids, feature_values):
+        if self._run.config.normalize_rows:
+            feature_values = sparse_rows.normalize(feature_values)
+        return self._top_k(feature_ids, feature_values)
+
     def _text_top_k(self, texts):
         return self._top_k(*self._run.text_features(texts))
 
@@ -110,7 +115,7 @@ def predict_lines(
 def main() -> None:
     values = absl_flags.FLAGS
     run = restore.restore(
-        values.workdir, factory.create("default"), values.checkpoint
+        values.workdir, tf.distribute.get_strategy(), values.checkpoint
     )
     predictor = Predictor(run, values.k)
     with contextlib.ExitStack() as files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import statistics
 import time
@@ -13,7 +12,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from strategies import factory
-from tfxml import assembly, flags, report
+from tfxml import assembly, flags, launch, report
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import pipeline
@@ -22,25 +21,32 @@ from tfxml.mach import hashing
 from tfxml.training import checkpoints, loop
 
 
-@dataclasses.dataclass(frozen=True)
-class Launch:
-    """Where a run happens: nothing of it changes what is trained."""
+def train(
+    config: config_lib.Config,
+    workdir: str = "",
+    data_dir: str = "",
+    strategy: tf.distribute.Strategy | None = None,
+) -> dict[str, float]:
+    """Trains to the end, resuming what `workdir` holds.
 
-    workdir: str = ""
-    data_dir: str = ""
-    strategy: str = "default"
+    Args:
+        config: what is trained.
+        workdir: where the run is written; empty: a new folder under `runs`.
+        data_dir: the folder of the data set; empty: the generated one.
+        strategy: which devices train.
 
-
-def train(config: config_lib.Config, launch: Launch) -> dict[str, float]:
-    """Trains to the end, resuming what `workdir` holds; returns the metrics."""
-    workdir = workdir_lib.Workdir(launch.workdir or _new_workdir(config))
-    strategy = factory.create(launch.strategy)
+    Returns:
+        The metrics of the evaluation split, in percent; see
+        `metrics.RankingMetrics.result`.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    workdir = workdir_lib.Workdir(workdir or _new_workdir(config))
     print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
     keras.utils.set_random_seed(config.seed)
     if workdir.is_started:
         _check_same(workdir, config)
 
-    data = assembly.training_data(config, _absolute(launch.data_dir))
+    data = assembly.training_data(config, _absolute(data_dir))
     print(report.describe_data(data))
     a_epoch = pipeline.steps_per_epoch(
         data.train.num_instances, config.batch_size
@@ -230,16 +236,14 @@ def define_flags() -> None:
         "workdir", "", "Where the run is written; resumes what is there."
     )
     absl_flags.DEFINE_string("data_dir", "", "The folder of the data set.")
-    absl_flags.DEFINE_enum(
-        "strategy", "default", list(factory.NAMES), "Which devices train."
-    )
+    launch.define_flags()
 
 
 def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
-    launch = Launch(values.workdir, values.data_dir, values.strategy)
-    train(config, launch)
+    strategy = launch.read_flags().make_strategy(config.batch_size)
+    train(config, values.workdir, values.data_dir, strategy)
 
 
 def run() -> None:

@@ -1,13 +1,14 @@
 """Reads the pair X and Y of npz files that scipy.sparse.save_npz writes.
 
 A zip archive of five arrays in npy format: `format` ("csr"), `shape`,
-`indptr`, `indices` and `data`. They are read side by side, so
-neither file is ever held whole.
+`indptr`, `indices` and `data`. They are read side by
+side, so neither file is ever held whole.
 """
 
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -79,17 +80,18 @@ class _Matrix:
             raise self._indptr.error("elements that fall", "none less")
         self._edge = int(edges[-1])
         num_entries = int(splits[-1])
-        return splits, self._indices.take(num_entries), self._data.take(num_entries)
+        ids = self._indices.take(num_entries)
+        return splits, ids, self._data.take(num_entries)
 
     def check_end(self) -> None:
         for array in (self._indptr, self._indices, self._data):
             array.check_end()
 
     def _check_sizes(self, shape: npz_stream.Array) -> None:
-        if self.num_rows < 0 or not 1 <= self.num_columns <= rows.MAX_ID:
+        if self.num_rows < 0 or not 1 <= self.num_columns <= rows.MAX_COLUMNS:
             raise shape.error(
                 f"{self.num_rows} x {self.num_columns}",
-                f"rows, and 1 to {rows.MAX_ID} columns",
+                f"rows, and 1 to {rows.MAX_COLUMNS} columns",
             )
         if self._indptr.remaining != self.num_rows + 1:
             raise self._indptr.error(

@@ -80,10 +80,9 @@ def text_line_chunks(
 
 
 def excerpt(text: bytes | str, size: int = 40) -> str:
-    """Returns at most `size` characters of a text, quoted, for a message."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "backslashreplace")
-    return repr(text if len(text) <= size else text[:size] + "...")
+    """Returns the start of a text, quoted, for a message."""
+    quoted = repr(text[:size]).removeprefix("b")
+    return quoted if len(text) <= size else quoted + "..."
 
 
 def _clean(chunk: bytes, line: int) -> bytes:

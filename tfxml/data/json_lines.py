@@ -27,20 +27,24 @@ def read(
 
     Args:
       path: the file.
-      num_labels: labels must be in [0, num_labels); below 2**31 if None.
+      num_labels: labels must be in [0, num_labels); any int32 if None.
       chunk_bytes: about how much of the file makes one run.
 
     Raises:
       DataError: with the line of what is wrong.
     """
-    limit = rows.MAX_ID if num_labels is None else num_labels
+    limit = rows.MAX_COLUMNS if num_labels is None else num_labels
     row = 0
     for records in _records(path, chunk_bytes):
         source = rows.Source(path, row, lines_before_rows=0)
-        targets = [_target(path, line, record) for line, record in records]
+        targets = [
+            _target(path, line, record, limit) for line, record in records
+        ]
         splits, ids = rows.label_rows(
             instances.splits_from_lengths(list(map(len, targets))),
-            np.array([label for target in targets for label in target], int),
+            np.array(
+                [label for target in targets for label in target], np.int64
+            ),
             limit,
             source,
         )
@@ -64,9 +68,7 @@ def read_names(path: str) -> list[str]:
     return names
 
 
-def _records(
-    path: str, chunk_bytes: int
-) -> Iterator[list[tuple[int, dict]]]:
+def _records(path: str, chunk_bytes: int) -> Iterator[list[tuple[int, dict]]]:
     """Yields runs of line numbers and objects."""
     blank = None  # the number of the first blank line of those that end here
     for first, lines in files.text_line_chunks(path, chunk_bytes):
@@ -112,7 +114,7 @@ def _string(path: str, line: int, record: dict, key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        found = f"`{key}` = {files.excerpt(json.dumps(value))}"
+        found = f"{type(value).__name__} as `{key}`"
         raise errors.DataError(path, found, "a string or null", line)
     try:
         value.encode("utf-8")
@@ -122,15 +124,18 @@ def _string(path: str, line: int, record: dict, key: str) -> str:
     return value
 
 
-def _target(path: str, line: int, record: dict) -> list[int]:
+def _target(path: str, line: int, record: dict, limit: int) -> list[int]:
     """Returns the labels as they stand in a record: any order, any repeats."""
     labels = record.get("target_ind")
-    # bool is a subclass of int, and true is no label
-    if not isinstance(labels, list) or any(type(i) is not int for i in labels):
-        found = f"`target_ind` = {files.excerpt(json.dumps(labels))}"
+    if not isinstance(labels, list):
+        found = f"{type(labels).__name__} as `target_ind`"
         raise errors.DataError(path, found, "a list of integers", line)
-    if labels and not 0 <= min(labels) <= max(labels) <= rows.MAX_ID:
-        worst = min(labels) if min(labels) < 0 else max(labels)
-        found = f"label id {worst} in `target_ind`"
-        raise errors.DataError(path, found, f"0 to {rows.MAX_ID}", line)
+    for label in labels:
+        # bool is a subclass of int, and true is no label
+        if type(label) is not int:
+            found = f"{type(label).__name__} in `target_ind`"
+            raise errors.DataError(path, found, "integers", line)
+        if not 0 <= label < limit:
+            found = f"label id {label} in `target_ind`"
+            raise errors.DataError(path, found, f"[0, {limit})", line)
     return labels

@@ -10,6 +10,4 @@ def read(path: str) -> list[str]:
 
     Raises DataError with the line that is not UTF-8.
     """
-    return [
-        name for _, lines in files.text_line_chunks(path) for name in lines
-    ]
+    return [name for _, lines in files.text_line_chunks(path) for name in lines]

@@ -116,9 +116,7 @@ class Array:
         return b"".join(pieces)
 
 
-def _open_member(
-    archive: zipfile.ZipFile, path: str, name: str
-) -> BinaryIO:
+def _open_member(archive: zipfile.ZipFile, path: str, name: str) -> BinaryIO:
     try:
         info = archive.getinfo(name + ".npy")
     except KeyError as error:

@@ -17,8 +17,8 @@ class Request(NamedTuple):
     """One instance: text, or features."""
 
     text: str | None
-    feature_ids: np.ndarray | None  # [E] int32
-    feature_values: np.ndarray | None  # [E] float32, at length 1
+    feature_ids: np.ndarray | None  # [E] int32, ascending
+    feature_values: np.ndarray | None  # [E] float32
     uid: str | int | None
 
 
@@ -95,4 +95,9 @@ def _features(row: dict, num_features: int, fail):
     outside = [i for i in ids if not 0 <= i < num_features]
     if outside:
         fail(f"feature id {outside[0]}", f"ids from 0 to {num_features - 1}")
-    return np.array(ids, np.int32), np.array(values, np.float32)
+    # As in a row of data: ascending, repeated features added up.
+    ids, places = np.unique(np.array(ids, np.int32), return_inverse=True)
+    sums = np.bincount(places, values, len(ids))
+    if np.any(np.abs(sums) > _MAX_FLOAT):
+        fail("values that add up beyond float32", "finite numbers")
+    return ids, sums.astype(np.float32)

@@ -38,7 +38,7 @@ _BYTES_OF_KIND = {
 _AFTER = {
     _NEWLINE: (_NEWLINE, _COMMA, _BLANK, _COLON),
     _COMMA: (_NEWLINE, _COMMA, _BLANK),
-    _BLANK: (_NEWLINE, _BLANK, _COLON),
+    _BLANK: (_COLON,),
     _COLON: (_NEWLINE, _BLANK, _DOT),
     _DOT: (_NEWLINE, _BLANK),
 }
@@ -52,7 +52,9 @@ _AFTER_EMPTY = {
 }
 
 _KIND_OF_BYTE = bytes(
-    next((kind for kind, text in _BYTES_OF_KIND.items() if byte in text), _OTHER)
+    next(
+        (kind for kind, text in _BYTES_OF_KIND.items() if byte in text), _OTHER
+    )
     for byte in range(256)
 )
 _POWERS_OF_TEN = 10 ** np.arange(9)

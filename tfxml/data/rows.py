@@ -10,7 +10,7 @@ from tfxml.data import errors, instances
 
 # N rows, E entries
 
-MAX_ID = 2**31 - 1  # ids are int32
+MAX_COLUMNS = 2**31 - 1  # ids are int32, and so is their number
 
 
 @dataclasses.dataclass(frozen=True)

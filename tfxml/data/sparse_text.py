@@ -25,11 +25,11 @@ def read_header(path: str, names: tuple[str, ...]) -> tuple[int, ...]:
         raise errors.DataError(path, files.excerpt(line), needed, 1)
     counts = tuple(map(int, words))
     for name, count in zip(names[1:], counts[1:], strict=True):
-        if not 1 <= count <= rows.MAX_ID:
+        if not 1 <= count <= rows.MAX_COLUMNS:
             raise errors.DataError(
                 path,
                 f"`{name}` = {count} in the header",
-                f"1 to {rows.MAX_ID}",
+                f"1 to {rows.MAX_COLUMNS}",
                 1,
             )
     return counts

@@ -68,7 +68,9 @@ def _read_text(folder, split, features) -> instances_lib.Instances:
     no_ids = np.zeros(0, np.int32)
     return instances_lib.Instances(
         instances_lib.splits_from_lengths(
-            np.concatenate([no_ids, *(np.diff(splits) for splits, _, _ in rows)])
+            np.concatenate(
+                [no_ids, *(np.diff(splits) for splits, _, _ in rows)]
+            )
         ),
         np.concatenate([no_ids, *(ids for _, ids, _ in rows)]),
         np.concatenate(

@@ -94,6 +94,13 @@ def matmul(rows, kernel) -> tf.Tensor:
     return tf.matmul(rows, kernel)
 
 
+def normalize(values: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Returns the rows' values scaled to length 1; empty rows stay empty."""
+    squares = tf.reduce_sum(values * values, axis=1)
+    norms = tf.sqrt(tf.where(squares > 0, squares, 1.0))
+    return values / tf.expand_dims(norms, 1)
+
+
 def _to_dense(feature_ids, feature_values, num_features: int) -> tf.Tensor:
     """Returns [N, D]; repeated features add up, padding adds zero."""
     if isinstance(feature_ids, tf.RaggedTensor):

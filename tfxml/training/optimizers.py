@@ -213,9 +213,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         step = tf.cast(step, tf.float32)
         warm = (step + 1) / max(self.warmup_steps, 1)
         decaying = max(self.num_steps - self.warmup_steps, 1)
-        done = tf.clip_by_value(
-            (step - self.warmup_steps) / decaying, 0.0, 1.0
-        )
+        done = tf.clip_by_value((step - self.warmup_steps) / decaying, 0.0, 1.0)
         if self.decay == "linear":
             left = 1 - done
         elif self.decay == "cosine":

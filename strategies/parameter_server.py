@@ -1,0 +1,115 @@
+"""Runs the worker and ps tasks that serve a coordinator, and ends with it.
+
+`tf.distribute.Server.join()` never returns: whoever calls it outlives the
+coordinator, holding its port and its memory. `serve` watches instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from strategies import addresses, cluster, errors
+
+# How often a server looks for its coordinator.
+_POLL_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How long a server waits for what.
+
+    Attributes:
+        start_seconds: For a coordinator that has not come yet.
+        gone_seconds: For one that has gone: in this time it may be restarted,
+            and finds the servers (without its variables) where they were.
+        drain_seconds: After SIGTERM, for a coordinator that saves what the
+            servers hold. Below the 30 s that Kubernetes and SLURM leave.
+    """
+
+    start_seconds: float = 3600.0
+    gone_seconds: float = 60.0
+    drain_seconds: float = 25.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            errors.check_seconds(field.name, getattr(self, field.name))
+
+
+def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
+    """Serves as the task's worker or ps until its coordinator is gone.
+
+    Call it in the main thread, before any other use of TensorFlow, and end
+    the process with what it returns.
+
+    Returns:
+        The exit code: 0 when the coordinator came and went, 69 (EX_UNAVAILABLE)
+        when it never came, 143 when SIGTERM ended the task.
+    """
+    if not task.is_server:
+        needed = "worker or ps of a cluster with a ps"
+        raise errors.StrategyError("task.type", needed, task.task_type)
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda signum, frame: terminated.set())
+    config = tf.compat.v1.ConfigProto()
+    if task.task_type == "ps":
+        # Tables live in the host's memory; the GPUs belong to the workers.
+        config.device_count["GPU"] = 0
+    # Held for as long as it serves: a server ends with its last reference.
+    server = tf.distribute.Server(
+        tf.train.ClusterSpec(task.training_tasks()),
+        job_name=task.task_type,
+        task_index=task.task_index,
+        protocol="grpc",
+        config=config,
+    )
+    chief = task.tasks["chief"][0]
+    code = watch(
+        lambda: addresses.answers(chief), patience or Patience(), terminated
+    )
+    del server
+    return code
+
+
+def watch(
+    is_there: Callable[[], bool],
+    patience: Patience,
+    terminated: threading.Event,
+) -> int:
+    """Returns the exit code once there is no more coordinator to serve.
+
+    Args:
+        is_there: Whether the coordinator answers now.
+        patience: How long to wait.
+        terminated: Set by SIGTERM.
+    """
+    was_seen = False
+    deadline = time.monotonic() + patience.start_seconds
+    drain_end = None
+    while True:
+        is_seen = is_there()
+        now = time.monotonic()
+        if is_seen:
+            was_seen = True
+            deadline = now + patience.gone_seconds
+        if terminated.is_set():
+            drain_end = drain_end or now + patience.drain_seconds
+            if not is_seen or now >= drain_end:
+                return 0 if was_seen and not is_seen else 128 + signal.SIGTERM
+        if not is_seen and now >= deadline:
+            return os.EX_OK if was_seen else os.EX_UNAVAILABLE
+        _pause(terminated)
+
+
+def _pause(terminated: threading.Event) -> None:
+    """Sleeps until it is time to look again, or SIGTERM has come."""
+    if terminated.is_set():
+        time.sleep(_POLL_SECONDS / 5)
+    else:
+        terminated.wait(_POLL_SECONDS)

@@ -1,0 +1,281 @@
+"""The real runs, small: train, resume, evaluate, predict, in real folders."""
+
+import dataclasses
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxml import config as config_lib
+from tfxml import evaluate, predict, restore, train, workdir
+from tfxml.data import requests
+
+TINY = config_lib.Config(
+    synthetic_labels=60,
+    synthetic_train=330,
+    synthetic_test=90,
+    hidden_units=(16,),
+    batch_size=64,
+    num_epochs=2,
+    steps_per_loop=4,
+    num_repetitions=3,
+    num_buckets=20,
+)
+
+
+def _train(path, config=TINY, strategy=None):
+    return train.train(config, str(path), strategy=strategy)
+
+
+def _weights(path):
+    """Returns the tensors of a run's last checkpoint."""
+    steps = sorted((pathlib.Path(path) / "checkpoints").iterdir())
+    reader = tf.train.load_checkpoint(str(steps[-1] / "model"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
+
+
+def _entries(path):
+    lines = (pathlib.Path(path) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+HEADS = {
+    "sigmoid": {},
+    "linear": {"hidden_units": ()},
+    "mach": {"head": "mach"},
+    "mach_trunks": {"head": "mach", "shared_trunk": False},
+    "deep": {"hidden_units": (16, 16), "residual": True},
+}
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
+    config = dataclasses.replace(TINY, **HEADS[name])
+    metrics = _train(tmp_path, config)
+    output = capsys.readouterr().out
+    assert "PSP@5" in output and "Bayes optimum" in output
+    assert "peak memory" in output and str(tmp_path) in output
+    last = _entries(tmp_path)[-1]
+    assert (last["epoch"], last["step"]) == (2, 12)
+    assert last["P@1"] == metrics["P@1"]
+    again = evaluate.evaluate(str(tmp_path)).result()
+    assert again == metrics
+    run = restore.restore(str(tmp_path), tf.distribute.get_strategy())
+    predictor = predict.Predictor(run, k=3)
+    request = requests.Request(
+        None, np.array([3, 7], np.int32), np.array([1, 1], np.float32), "a"
+    )
+    answer = predictor.predict([request])[0]
+    assert answer["uid"] == "a"
+    assert len(answer["label_names"]) == len(answer["label_ids"]) == 3
+    assert answer["scores"] == sorted(answer["scores"], reverse=True)
+
+
+def test_training_learns(tmp_path):
+    config = dataclasses.replace(
+        TINY, synthetic_train=3000, num_epochs=10, learning_rate=0.01
+    )
+    metrics = _train(tmp_path, config)
+    counts = workdir.Workdir(tmp_path).read_label_counts()
+    frequent = 100 * counts.max() / 3000  # the best constant answer
+    assert metrics["P@1"] > frequent + 20
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "mach"])
+def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
+    """Bit for bit: weights, optimizer, step; killed by a real signal."""
+    words = {**HEADS[name], "num_epochs": 4, "optimizer": "lazy_adam"}
+    config = dataclasses.replace(TINY, **words)
+    _train(tmp_path / "whole", config)
+    flagfile = tmp_path / "recipe.cfg"
+    flagfile.write_text((tmp_path / "whole" / "flags.cfg").read_text())
+    command = [
+        sys.executable,
+        "-m",
+        "tfxml.train",
+        f"--flagfile={flagfile}",
+        f"--workdir={tmp_path / 'killed'}",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:  # SIGKILL after the second epoch's line
+        if line.startswith("epoch 2:"):
+            break
+    process.kill()
+    process.wait(timeout=60)
+    assert [e["epoch"] for e in _entries(tmp_path / "killed")][:2] == [1, 2]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=True
+    )
+    assert "resumes   at step" in done.stdout
+    one, other = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    drop = ("step_ms", "peak_memory_gib")
+    ours, theirs = (
+        [
+            {k: v for k, v in entry.items() if k not in drop}
+            for entry in _entries(tmp_path / which)
+        ]
+        for which in ("whole", "killed")
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "mach", "mach_trunks"])
+def test_two_replicas_equal_one_device(name, tmp_path):
+    """330 instances in batches of 64: uneven last shares, no dropout."""
+    config = dataclasses.replace(
+        TINY, **HEADS[name], dropout=0.0, batch_size=63, global_clipnorm=0.5
+    )
+    one = _train(tmp_path / "one", config)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    two = _train(tmp_path / "two", config, strategy)
+    assert one == two
+    ours, theirs = _weights(tmp_path / "one"), _weights(tmp_path / "two")
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        np.testing.assert_allclose(
+            ours[key], theirs[key], atol=1e-5, err_msg=key
+        )
+
+
+def test_steps_per_loop_changes_nothing(tmp_path):
+    for number in (1, 5):
+        config = dataclasses.replace(TINY, steps_per_loop=number)
+        _train(tmp_path / str(number), config)
+    one, other = _weights(tmp_path / "1"), _weights(tmp_path / "5")
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+def test_padded_rows_train_as_ragged_ones(tmp_path):
+    words = {"dropout": 0.0, "batch_size": 60}
+    for form in ("compact", "padded"):
+        config = dataclasses.replace(TINY, form=form, **words)
+        _train(tmp_path / form, config)
+    one, other = _weights(tmp_path / "compact"), _weights(tmp_path / "padded")
+    for key in one:
+        np.testing.assert_allclose(one[key], other[key], atol=1e-5)
+
+
+def test_another_config_in_the_same_workdir_is_refused(tmp_path):
+    config = dataclasses.replace(TINY, num_epochs=1)
+    _train(tmp_path, config)
+    with pytest.raises(ValueError, match="seed: 0 and 1"):
+        _train(tmp_path, dataclasses.replace(config, seed=1))
+
+
+def test_validation_keeps_the_best_and_stops_early(tmp_path):
+    config = dataclasses.replace(
+        TINY,
+        num_epochs=30,
+        learning_rate=0.05,
+        decay="constant",
+        validation_fraction=0.2,
+        early_stopping=2,
+    )
+    metrics = _train(tmp_path, config)
+    values = [entry["P@1"] for entry in _entries(tmp_path)]
+    assert len(values) < 30
+    assert metrics["P@1"] == max(values)
+    assert max(values[-2:]) <= max(values[:-2])
+
+
+TEXTS = {
+    0: "sparse rows of features",
+    1: "neural network training",
+    2: "library catalogue subjects",
+}
+
+
+@pytest.fixture
+def text_folder(tmp_path):
+    """Returns a folder of JSON lines in which a word decides the label."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for split, number in (("trn", 300), ("tst", 60)):
+        with gzip.open(folder / f"{split}.json.gz", "wt") as lines:
+            for _ in range(number):
+                label = int(rng.integers(3))
+                words = rng.permutation(TEXTS[label].split()).tolist()
+                row = {"title": words[0], "content": " ".join(words[1:])}
+                lines.write(json.dumps({**row, "target_ind": [label]}) + "\n")
+    with gzip.open(folder / "lbl.json.gz", "wt") as lines:
+        for name in ("features", "networks", "libraries"):
+            lines.write(json.dumps({"title": name}) + "\n")
+    return folder
+
+
+def _run(*words, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize("hashing", [0, 500])
+def test_commands_on_raw_text(text_folder, tmp_path, hashing):
+    """The three commands, as a user types them."""
+    path = tmp_path / "run"
+    done = _run(
+        "tfxml.train",
+        f"--data_dir={text_folder}",
+        f"--workdir={path}",
+        f"--hash_buckets={hashing}",
+        "--num_epochs=15",
+        "--batch_size=32",
+        "--hidden_units=16",
+        "--learning_rate=0.02",
+        "--metric_ks=1,3",
+        check=True,
+    )
+    assert "P@1    P@3" in done.stdout
+    assert _entries(path)[-1]["P@1"] == 100.0
+    done = _run("tfxml.evaluate", f"--workdir={path}", "--deciles", check=True)
+    assert "100.00" in done.stdout and "decile" in done.stdout
+    lines = "".join(
+        json.dumps({"uid": uid, "text": text}) + "\n"
+        for uid, text in TEXTS.items()
+    )
+    done = _run(
+        "tfxml.predict", f"--workdir={path}", "--k=2", input=lines, check=True
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a["label_ids"][0] for a in answers] == [0, 1, 2]
+    names = ["features", "networks", "libraries"]
+    assert [a["label_names"][0] for a in answers] == names
+    assert [a["uid"] for a in answers] == [0, 1, 2]
+    singly = _run(
+        "tfxml.predict",
+        f"--workdir={path}",
+        "--k=2",
+        "--batch_size=1",
+        input=lines,
+        check=True,
+    )
+    for one, other in zip(
+        map(json.loads, singly.stdout.splitlines()), answers, strict=True
+    ):
+        assert one["label_ids"] == other["label_ids"]
+        np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-6)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    done = _run("tfxml.evaluate", f"--workdir={tmp_path}")
+    assert done.returncode != 0
+    assert "must be a folder that training wrote" in done.stderr
+    assert "Traceback" not in done.stderr

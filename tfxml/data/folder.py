@@ -1,0 +1,265 @@
+"""Recognises a data set by the file names in its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfxml.data import (
+    csr_npz,
+    errors,
+    filter_labels,
+    instances,
+    json_lines,
+    names,
+    xc_text,
+    xy_sparse,
+)
+
+_SPLITS = {
+    "dev": "dev|valid|val|validation",
+    "test": "test|tst",
+    "train": "train|trn",
+}
+
+# The files of one split, as patterns; SPLIT stands for any of its names.
+_PATTERNS = {
+    "xc_text": (r"(?!filter_labels_)(?:.*[_-])?SPLIT\.txt(?:\.gz)?",),
+    "xy_sparse": (
+        r"SPLIT_X_Xf\.txt(?:\.gz)?",
+        r"SPLIT_X_Y\.txt(?:\.gz)?",
+    ),
+    "csr_npz": (r"(?:tfidf[^/]*/)?X\.SPLIT\.npz", r"Y\.SPLIT\.npz"),
+    "json_lines": (r"SPLIT(?:\.raw)?\.jsonl?(?:\.gz)?",),
+}
+_FILTER_PATTERN = r"filter_labels_SPLIT\.txt(?:\.gz)?"
+_LABEL_OBJECTS_PATTERN = r"lbl(?:\.raw)?\.jsonl?(?:\.gz)?"
+_LABEL_NAMES_PATTERN = r"(?:labels|Yf|output-items)\.txt(?:\.gz)?"
+
+_UNDERSTOOD = """\
+xc_text: train.txt, test.txt (or eurlex_train.txt and the like); \
+xy_sparse: trn_X_Xf.txt with trn_X_Y.txt, tst_X_Xf.txt with tst_X_Y.txt; \
+csr_npz: X.trn.npz (or tfidf-attnxml/X.trn.npz) with Y.trn.npz, the same for \
+tst; json_lines: trn.json.gz, tst.json.gz with lbl.json.gz. Text may be gzip, \
+a third split is dev"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A data set on disk: its format, its sizes and its splits."""
+
+    path: str
+    format: str  # "xc_text", "xy_sparse", "csr_npz" or "json_lines"
+    num_features: int | None  # None for text
+    num_labels: int
+    split_paths: dict[str, tuple[str, ...]]  # the files of each split
+    split_sizes: dict[str, int]  # of splits whose files say it in front
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of "dev", "test" and "train" that are here, in that order."""
+        return tuple(sorted(self.split_paths))
+
+    def num_instances(self, split: str) -> int | None:
+        """Returns a split's size; None where only reading it all would say."""
+        self._check_split(split)
+        return self.split_sizes.get(split)
+
+    def read(
+        self, split: str
+    ) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
+        """Returns the runs of a split's instances."""
+        self._check_split(split)
+        paths = self.split_paths[split]
+        if self.format == "json_lines":
+            return json_lines.read(*paths, num_labels=self.num_labels)
+        return _SPARSE_READERS[self.format].read(*paths)
+
+    def label_names(self) -> list[str] | None:
+        """Returns the labels' names; None where no file has them."""
+        files = _list_files(self.path)
+        objects = _only_match(self.path, files, _LABEL_OBJECTS_PATTERN)
+        lines = _only_match(self.path, files, _LABEL_NAMES_PATTERN)
+        if objects:
+            found = json_lines.read_names(objects)
+        elif lines:
+            found = names.read(lines)
+        else:
+            return None
+        if len(found) != self.num_labels:
+            raise errors.DataError(
+                objects or lines,
+                f"{len(found)} names",
+                f"{self.num_labels}, one for each label",
+            )
+        return found
+
+    def filter_pairs(self, split: str) -> np.ndarray | None:
+        """Returns (row, label) to leave out, [P, 2]; None without a file."""
+        self._check_split(split)
+        pattern = _of_split(_FILTER_PATTERN, split)
+        path = _only_match(self.path, _list_files(self.path), pattern)
+        if path is None:
+            return None
+        pairs = filter_labels.read(path)
+        for name, column, limit in (
+            ("row", 0, self.num_instances(split)),
+            ("label", 1, self.num_labels),
+        ):
+            highest = pairs[:, column].max(initial=-1)
+            if limit is not None and highest >= limit:
+                raise errors.DataError(
+                    path, f"{name} {highest}", f"{name}s in [0, {limit})"
+                )
+        return pairs
+
+    def _check_split(self, split: str) -> None:
+        if split not in self.split_paths:
+            raise ValueError(
+                f"`split` must be one of {self.splits}. Received: {split=}"
+            )
+
+
+_SPARSE_READERS = {
+    "xc_text": xc_text,
+    "xy_sparse": xy_sparse,
+    "csr_npz": csr_npz,
+}
+
+
+def detect(data_dir: str, format: str | None = None) -> Folder:
+    """Returns the data set in a folder.
+
+    The sizes come from the files' headers. Text has none: its labels are
+    counted in lbl.json.gz; without that file every split is read through, and
+    the number of labels is the highest id plus one.
+
+    Args:
+      data_dir: the folder.
+      format: which to take where the folder holds several.
+
+    Raises:
+      DataError: if there is no data set of that format, or more than one.
+    """
+    if format is not None and format not in _PATTERNS:
+        raise ValueError(
+            f"`format` must be one of {tuple(_PATTERNS)}. Received: {format=}"
+        )
+    files = _list_files(data_dir)
+    by_format = {
+        name: split_paths
+        for name in ([format] if format else _PATTERNS)
+        if (split_paths := _find_splits(data_dir, files, name))
+    }
+    if not by_format:
+        raise errors.DataError(
+            data_dir, _listing(files), f"the files of a format. {_UNDERSTOOD}"
+        )
+    if len(by_format) > 1:
+        raise errors.DataError(
+            data_dir,
+            f"{' and '.join(by_format)} among {_listing(files)}",
+            "one format, or `format` to say which",
+        )
+    ((found, split_paths),) = by_format.items()
+    if found == "json_lines":
+        num_labels = _count_labels(data_dir, files, split_paths)
+        return Folder(data_dir, found, None, num_labels, split_paths, {})
+    return _sparse_folder(data_dir, found, split_paths)
+
+
+def _sparse_folder(
+    data_dir: str, format: str, split_paths: dict[str, tuple[str, ...]]
+) -> Folder:
+    """Returns the folder of sparse features, whose splits must agree."""
+    headers = {
+        split: _SPARSE_READERS[format].read_header(*paths)
+        for split, paths in split_paths.items()
+    }
+    shapes = {split: header[1:] for split, header in headers.items()}
+    if len(set(shapes.values())) > 1:
+        raise errors.DataError(
+            data_dir,
+            f"(features, labels) of {shapes}",
+            "the same in all splits",
+        )
+    num_features, num_labels = next(iter(shapes.values()))
+    sizes = {split: header[0] for split, header in headers.items()}
+    return Folder(
+        data_dir, format, num_features, num_labels, split_paths, sizes
+    )
+
+
+def _count_labels(
+    data_dir: str, files: list[str], split_paths: dict[str, tuple[str, ...]]
+) -> int:
+    path = _only_match(data_dir, files, _LABEL_OBJECTS_PATTERN)
+    if path:
+        num_labels = len(json_lines.read_names(path))
+    else:
+        highest = (
+            run.label_ids.max(initial=-1)
+            for paths in split_paths.values()
+            for run in json_lines.read(*paths)
+        )
+        num_labels = 1 + int(max(highest, default=-1))
+    if not num_labels:
+        raise errors.DataError(path or data_dir, "no label", "one or more")
+    return num_labels
+
+
+def _find_splits(
+    data_dir: str, files: list[str], format: str
+) -> dict[str, tuple[str, ...]]:
+    """Returns the paths of each split that is there in a format."""
+    found = {}
+    for split in _SPLITS:
+        patterns = [_of_split(p, split) for p in _PATTERNS[format]]
+        paths = [_only_match(data_dir, files, p) for p in patterns]
+        if None not in paths:
+            found[split] = tuple(paths)
+        elif any(paths):
+            raise errors.DataError(
+                data_dir,
+                f"{[path for path in paths if path]} without its pair",
+                f"both files of {split}. {_UNDERSTOOD}",
+            )
+    return found
+
+
+def _of_split(pattern: str, split: str) -> str:
+    return pattern.replace("SPLIT", f"(?:{_SPLITS[split]})")
+
+
+def _only_match(data_dir: str, files: list[str], pattern: str) -> str | None:
+    """Returns the path of the one file whose name matches, None without."""
+    matches = [file for file in files if re.fullmatch(pattern, file)]
+    if len(matches) > 1:
+        raise errors.DataError(
+            data_dir, f"{' and '.join(matches)}", "only one of them"
+        )
+    return os.path.join(data_dir, matches[0]) if matches else None
+
+
+def _list_files(data_dir: str) -> list[str]:
+    """Returns names in the folder and, as PECOS has them, in tfidf folders."""
+    found = []
+    for name in sorted(os.listdir(data_dir)):
+        path = os.path.join(data_dir, name)
+        if not os.path.isdir(path):
+            found.append(name)
+        elif name.startswith("tfidf"):
+            found += sorted(f"{name}/{inner}" for inner in os.listdir(path))
+    return found
+
+
+def _listing(files: list[str]) -> str:
+    """Returns the first names in a folder, for a message."""
+    if not files:
+        return "no file"
+    more = f" and {len(files) - 12} more" if len(files) > 12 else ""
+    return ", ".join(files[:12]) + more
