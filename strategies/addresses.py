@@ -82,22 +82,22 @@ def unreachable_message(
     )
 
 
-def free_ports(count: int) -> list[int]:
-    """Returns `count` different ports that nobody holds on 127.0.0.1.
+def free_ports(count: int, among: range = _FREE_PORTS) -> list[int]:
+    """Returns `count` different ports that nobody holds on this machine.
 
     Nothing keeps them free until they are used: whoever starts a server on
     one must be ready for it to be taken.
     """
     ports = []
-    for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+    for port in random.sample(among, len(among)):
         if len(ports) == count:
             break
         if _is_free(port):
             ports.append(port)
     if len(ports) < count:
         raise OSError(
-            f"needed {count} free ports in {_FREE_PORTS.start} to "
-            f"{_FREE_PORTS.stop - 1} on 127.0.0.1, found {len(ports)}"
+            f"needed {count} free ports from {among.start} to "
+            f"{among.stop - 1}, found {len(ports)}"
         )
     return ports
 

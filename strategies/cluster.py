@@ -20,6 +20,8 @@ from strategies import addresses, errors
 
 VARIABLE = "TF_CONFIG"
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
+# The strategies that several processes join.
+JOINED = ("multi_worker", "parameter_server")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +158,33 @@ def write_folder(workdir: str, task: Cluster | None) -> str:
     folder = tempfile.mkdtemp(prefix=prefix)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def check_strategy(name: str, task: Cluster | None) -> None:
+    """Raises unless the strategy can work in this cluster, or in none."""
+    field = f"{VARIABLE}.cluster"
+    if task is None:
+        if name in JOINED:
+            needed = f"set for {name}, with a cluster and a task"
+            raise errors.StrategyError(VARIABLE, needed, None)
+    elif task.is_evaluator:
+        return
+    elif name == "parameter_server":
+        if not task.count("ps"):
+            needed = f"one with chief, worker and ps for {name}"
+            raise errors.StrategyError(field, needed, list(task.tasks))
+        if task.is_server:
+            needed = "chief; parameter_server.serve runs the others"
+            raise errors.StrategyError(
+                f"{VARIABLE}.task.type", needed, task.task_type
+            )
+    elif task.count("ps"):
+        needed = f"one without ps for {name}"
+        raise errors.StrategyError(field, needed, list(task.tasks))
+    elif task.num_workers > 1 and name != "multi_worker":
+        # Each would train alone, and what all but the chief learn be lost.
+        needed = f"multi_worker or auto for {task.num_workers} workers"
+        raise errors.StrategyError("name", needed, name)
 
 
 def _object(config: Mapping, key: str, default: object = None) -> Mapping:

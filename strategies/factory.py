@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from strategies import addresses, cluster, errors, options, tpu
+from strategies import devices as devices_lib
 
 NAMES = (
     "auto",
@@ -32,9 +32,6 @@ NAMES = (
     "tpu",
 )
 _WITH_DEVICES = ("one_device", "mirrored", "central_storage")
-_DEVICE = re.compile(
-    r"(?:/job:localhost/replica:0/task:0)?/?(?:device:)?((?:CPU|GPU):\d+)"
-)
 
 
 def create(
@@ -54,7 +51,8 @@ def create(
             An evaluator is a cluster of its own: it gets what `auto` finds on
             its machine in place of `multi_worker` and `parameter_server`.
         devices: Like `GPU:0`: one for `one_device`, any number for `mirrored`
-            and `central_storage`. None for all GPUs, or else the CPU.
+            and `central_storage`. None for all GPUs, or else all CPUs; of
+            them `one_device` takes the first.
         communication: Between replicas.
         partition: Of variables over parameter servers; None splits none.
         tpu_address: `local`, a TPU's name or `grpc://host:port`. None for what
@@ -62,19 +60,20 @@ def create(
         batch_size: Global; only `tpu` needs one that its replicas divide.
 
     Raises:
-        StrategyError: names the argument or the field of TF_CONFIG.
+        StrategyError: names the argument, the field of TF_CONFIG, or the
+            package or setting that a TPU lacks.
         TimeoutError: names the tasks that did not come.
-        RuntimeError: says which package or setting a TPU lacks.
     """
     errors.check_choice("name", name, NAMES)
     task = cluster.from_environment()
     found = resolve(name, task)
-    _check_cluster(found, task)
+    cluster.check_strategy(found, task)
     communication = communication or options.Communication()
     if name == found:
         communication.check_used_by(name)
-        _check_unused(name, partition, tpu_address)
-    devices = _check_devices(found, devices)
+        _check_unused(name, "partition", partition, ("parameter_server",))
+        _check_unused(name, "tpu_address", tpu_address, ("tpu",))
+    _check_unused(found, "devices", devices, _WITH_DEVICES)
     if batch_size is not None:
         errors.check_at_least("batch_size", batch_size, 1)
     if found == "default":
@@ -90,17 +89,15 @@ def create(
 
 
 def resolve(name: str, task: cluster.Cluster | None) -> str:
-    """Returns the name that `auto`, or any name in an evaluator, stands for."""
-    is_alone = task is None or task.is_evaluator
-    if name in ("multi_worker", "parameter_server") and task is not None:
-        if not task.is_evaluator:
-            return name
-    elif name != "auto":
+    """Returns what `auto`, or a joined name in an evaluator, stands for."""
+    is_evaluator = task is not None and task.is_evaluator
+    if name != "auto" and not (is_evaluator and name in cluster.JOINED):
         return name
-    if not is_alone and task.count("ps"):
-        return "parameter_server"
-    if not is_alone and task.num_workers > 1:
-        return "multi_worker"
+    if task is not None and not is_evaluator:
+        if task.count("ps"):
+            return "parameter_server"
+        if task.num_workers > 1:
+            return "multi_worker"
     if tpu.detect():
         return "tpu"
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -120,24 +117,22 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     }
     kind = kinds.get(type(strategy), "default")
     if kind == "default":
-        devices = _all_devices()[:1]
+        found = devices_lib.local()[:1]
     else:
-        devices = strategy.extended.worker_devices
+        found = map(devices_lib.shorten, strategy.extended.worker_devices)
     task = cluster.from_environment()
-    parts = [
-        f"strategy={kind}",
-        f"replicas={strategy.num_replicas_in_sync}",
-        f"devices={','.join(_short(device) for device in devices)}",
-    ]
-    if task is None:
-        return " ".join([*parts, "workers=1", "role=chief"])
-    is_joined = kind in ("multi_worker", "parameter_server")
-    workers = task.num_workers if is_joined else 1
-    ps = task.count("ps") if is_joined else 0
-    role = task.task_name
-    if task.is_chief and task.task_type == "worker":
-        role += "(chief)"
-    return " ".join([*parts, f"workers={workers}", f"ps={ps}", f"role={role}"])
+    num_workers, num_ps, role = 1, 0, "chief"
+    if task is not None:
+        role = task.task_name
+        if task.is_chief and task.task_type == "worker":
+            role += "(chief)"
+        if kind in cluster.JOINED:
+            num_workers, num_ps = task.num_workers, task.count("ps")
+    return (
+        f"strategy={kind} replicas={strategy.num_replicas_in_sync} "
+        f"devices={','.join(found)} workers={num_workers} ps={num_ps} "
+        f"role={role}"
+    )
 
 
 def logical_cpus(count: int) -> None:
@@ -147,62 +142,155 @@ def logical_cpus(count: int) -> None:
     """
     errors.check_at_least("count", count, 1)
     cpu = tf.config.list_physical_devices("CPU")[0]
-    if len(tf.config.get_logical_device_configuration(cpu) or "1") == count:
-        return
     each = tf.config.LogicalDeviceConfiguration()
-    tf.config.set_logical_device_configuration(cpu, [each] * count)
-
-
-def _check_cluster(name: str, task: cluster.Cluster | None) -> None:
-    """Checks that TF_CONFIG is one that this strategy can work with."""
-    joins = name in ("multi_worker", "parameter_server")
-    if task is None:
-        if joins:
-            needed = f"set for {name}, with a cluster and a task"
-            raise errors.StrategyError(cluster.VARIABLE, needed, None)
-        return
-    if task.is_evaluator:
-        return
-    types = [name for name in task.tasks if task.count(name)]
-    field = f"{cluster.VARIABLE}.cluster"
-    if name == "parameter_server":
-        if not task.count("ps"):
-            raise errors.StrategyError(
-                field, "a cluster with chief, worker and ps for it", types
-            )
-        if task.is_server:
-            needed = "chief; run the others with parameter_server.serve"
-            found = task.task_type
-            raise errors.StrategyError("TF_CONFIG.task.type", needed, found)
-    elif task.count("ps"):
-        needed = f"without ps for {name}"
-        raise errors.StrategyError(field, needed, types)
-    elif task.num_workers > 1 and not joins:
-        # Each would train on its own, and all but the chief's work be lost.
-        needed = f"multi_worker or auto for {task.num_workers} workers"
-        raise errors.StrategyError("name", needed, name)
+    # Not set yet is None, and means one.
+    found = tf.config.get_logical_device_configuration(cpu) or [each]
+    if len(found) != count:
+        tf.config.set_logical_device_configuration(cpu, [each] * count)
 
 
 def _check_unused(
-    name: str, partition: options.Partition | None, tpu_address: str | None
+    name: str, field: str, value: object, users: tuple[str, ...]
 ) -> None:
-    if partition is not None and name != "parameter_server":
-        needed = f"None for {name}: it is an option of parameter_server"
-        raise errors.StrategyError("partition", needed, partition)
-    if tpu_address is not None and name != "tpu":
-        needed = f"None for {name}: it is an option of tpu"
-        raise errors.StrategyError("tpu_address", needed, tpu_address)
+    if value is not None and name not in users:
+        needed = f"None for {name}: it is an option of {', '.join(users)}"
+        raise errors.StrategyError(field, needed, value)
 
 
-def _check_devices(name: str, devices: Sequence[str] | None) -> list[str]:
-    """Returns the devices as `GPU:0`, all different; [] for no choice."""
-    if devices is None:
-        return []
-    if name not in _WITH_DEVICES:
-        needed = f"None for {name}: it is for {', '.join(_WITH_DEVICES)}"
-        raise errors.StrategyError("devices", needed, devices)
-    if isinstance(devices, str) or not devices:
-        raise errors.StrategyError("devices", "a list like GPU:0", devices)
-    matches = [_DEVICE.fullmatch(d.upper().replace
-               ("/JOB:", "/job:")) for d in devices]
-    return matches
+def _local(
+    name: str,
+    devices: Sequence[str] | None,
+    communication: options.Communication,
+) -> tf.distribute.Strategy:
+    """Returns a strategy for the devices of this process."""
+    if devices is not None:
+        found = devices_lib.parse(devices)
+        devices_lib.check_exist(found)
+    else:
+        found = devices_lib.local()
+    if name == "one_device":
+        if devices is not None and len(found) > 1:
+            raise errors.StrategyError("devices", "one device", devices)
+        return tf.distribute.OneDeviceStrategy(found[0])
+    if name == "central_storage":
+        # A single device holds its own variables.
+        store = "CPU:0" if len(found) > 1 else found[0]
+        return tf.distribute.experimental.CentralStorageStrategy(
+            compute_devices=found, parameter_device=store
+        )
+    return tf.distribute.MirroredStrategy(
+        found, cross_device_ops=_reduction(communication, found)
+    )
+
+
+def _reduction(
+    communication: options.Communication, found: Sequence[str]
+) -> tf.distribute.CrossDeviceOps | None:
+    if communication.reduction == "auto":
+        return None
+    if communication.reduction == "one_device":
+        return tf.distribute.ReductionToOneDevice()
+    if communication.reduction == "hierarchical_copy":
+        return tf.distribute.HierarchicalCopyAllReduce(communication.num_packs)
+    if not all(device.startswith("GPU") for device in found):
+        needed = f"other than nccl for the devices {', '.join(found)}"
+        raise errors.StrategyError("reduction", needed, "nccl")
+    return tf.distribute.NcclAllReduce(communication.num_packs)
+
+
+def _multi_worker(
+    task: cluster.Cluster, communication: options.Communication
+) -> tf.distribute.Strategy:
+    implementations = tf.distribute.experimental.CommunicationImplementation
+    with _deadline(task, communication.connect_seconds):
+        return tf.distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=_resolver(task),
+            communication_options=tf.distribute.experimental.CommunicationOptions(
+                bytes_per_pack=communication.bytes_per_pack,
+                timeout_seconds=communication.timeout_seconds,
+                implementation=implementations[
+                    communication.collective.upper()
+                ],
+            ),
+        )
+
+
+@contextlib.contextmanager
+def _deadline(task: cluster.Cluster, seconds: float) -> Iterator[None]:
+    """Ends the process if the workers have not all come in time.
+
+    TensorFlow waits for them for an hour inside one call, deaf to SIGTERM:
+    only another thread can end it.
+    """
+
+    def end() -> None:
+        servers = task.servers("chief", "worker")
+        missing = {k: v for k, v in servers.items() if not addresses.answers(v)}
+        message = addresses.unreachable_message(missing, seconds)
+        print(f"{task.task_name}: {message}", file=sys.stderr, flush=True)
+        os._exit(os.EX_UNAVAILABLE)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _parameter_server(
+    task: cluster.Cluster,
+    communication: options.Communication,
+    partition: options.Partition | None,
+) -> tf.distribute.Strategy:
+    addresses.wait(task.servers("worker", "ps"), communication.connect_seconds)
+    partitioner = None
+    if partition is not None:
+        partitioner = (
+            tf.distribute.experimental.partitioners.MinSizePartitioner(
+                min_shard_bytes=partition.min_shard_bytes,
+                max_shards=partition.max_shards or task.count("ps"),
+            )
+        )
+    return tf.distribute.ParameterServerStrategy(
+        _resolver(task), variable_partitioner=partitioner
+    )
+
+
+def _resolver(
+    task: cluster.Cluster,
+) -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Returns the cluster that was checked, not what TF_CONFIG may be now."""
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(task.training_tasks()),
+        task_type=task.task_type,
+        task_id=task.task_index,
+        rpc_layer="grpc",
+    )
+
+
+def _tpu(
+    address: str | None,
+    communication: options.Communication,
+    batch_size: int | None,
+) -> tf.distribute.Strategy:
+    if address is None:
+        needed = "given, for neither TPU_NAME nor TPU_ACCELERATOR_TYPE is set"
+        raise errors.StrategyError("tpu_address", needed, None)
+    tpu.check_address(address)
+    servers = {f"tpu {at}": at for at in tpu.grpc_servers(address)}
+    addresses.wait(servers, communication.connect_seconds)
+    if address == tpu.LOCAL:
+        tpu.check_local()
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(address)
+    if address != tpu.LOCAL:
+        tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    strategy = tf.distribute.TPUStrategy(resolver)
+    num_replicas = strategy.num_replicas_in_sync
+    if batch_size is not None and batch_size % num_replicas:
+        # Shapes are static, and the same in all replicas.
+        needed = f"a multiple of the {num_replicas} replicas"
+        raise errors.StrategyError("batch_size", needed, batch_size)
+    return strategy

@@ -242,15 +242,18 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.which(command[0]) is None:
         _say(f"no such command: {command[0]}")
         return _COMMAND_NOT_FOUND
-    plan = Plan(
-        num_workers=flags.workers,
-        num_ps=flags.ps,
-        has_evaluator=flags.evaluator,
-        max_restarts=flags.max_restarts,
-        grace_seconds=flags.grace_seconds,
-        evaluator_seconds=flags.evaluator_seconds,
-        gpus_per_worker=flags.gpus_per_worker,
-    )
+    try:
+        plan = Plan(
+            num_workers=flags.workers,
+            num_ps=flags.ps,
+            has_evaluator=flags.evaluator,
+            max_restarts=flags.max_restarts,
+            grace_seconds=flags.grace_seconds,
+            evaluator_seconds=flags.evaluator_seconds,
+            gpus_per_worker=flags.gpus_per_worker,
+        )
+    except errors.StrategyError as error:
+        parser.error(str(error))
     return run(plan, command)
 
 

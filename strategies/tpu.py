@@ -24,7 +24,9 @@ _GRPC = "grpc://"
 _BRIDGE_FLAG = "--tf_mlir_enable_mlir_bridge=true"
 _LIBRARY = "TF_PLUGGABLE_DEVICE_LIBRARY_PATH"
 # A name as Google Cloud gives it, or its full path.
-_NAME = re.compile(r"(projects/[\w.:-]+/locations/[\w-]+/nodes/)?[a-z][a-z0-9-]*")
+_NAME = re.compile(
+    r"(projects/[\w.:-]+/locations/[\w-]+/nodes/)?[a-z][a-z0-9-]*"
+)
 
 
 def detect(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -71,7 +73,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     wanted = {
         "PJRT_DEVICE": "TPU",
         "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
-        _LIBRARY: _library(),
+        _LIBRARY: environ.get(_LIBRARY) or _library(),
     }
     found = {k: v for k, v in wanted.items() if not environ.get(k)}
     flags = environ.get("TF_XLA_FLAGS", "")
@@ -83,23 +85,22 @@ def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
     """Puts `settings` into the environment, before TensorFlow reads it."""
     missing = settings(environ)
-    if missing and "tensorflow" in sys.modules:
-        raise RuntimeError(_too_late(missing))
+    if "tensorflow" in sys.modules:
+        _check_complete(missing, environ)
     environ.update(missing)
 
 
 def check_local(environ: Mapping[str, str] = os.environ) -> None:
     """Raises unless the local TPU can work in this process."""
     if not _has_distribution("tensorflow-tpu"):
-        raise RuntimeError(
-            "tpu_address=local needs the package tensorflow-tpu in place of "
-            "tensorflow, which has no TPU kernels: pip uninstall tensorflow; "
-            "pip install tensorflow-tpu==2.19.1 --find-links="
+        needed = (
+            "installed for a local TPU, in place of tensorflow, which has no "
+            "TPU kernels: pip uninstall tensorflow; pip install "
+            "tensorflow-tpu==2.19.1 --find-links="
             "https://storage.googleapis.com/libtpu-tf-releases/index.html"
         )
-    missing = settings(environ)
-    if missing:
-        raise RuntimeError(_too_late(missing))
+        raise errors.StrategyError("tensorflow-tpu", needed, None)
+    _check_complete(settings(environ), environ)
 
 
 def _needs_plugin(environ: Mapping[str, str]) -> bool:
@@ -111,10 +112,8 @@ def _library() -> str:
     """Returns the path of libtpu.so without loading it."""
     found = importlib.util.find_spec("libtpu")
     if found is None or not found.submodule_search_locations:
-        raise RuntimeError(
-            "a v5e or v6e TPU needs the package libtpu, which tensorflow-tpu "
-            f"brings; or set {_LIBRARY} to the path of libtpu.so"
-        )
+        needed = "the path of libtpu.so, or the package libtpu be installed"
+        raise errors.StrategyError(_LIBRARY, needed, None)
     return str(pathlib.Path(found.submodule_search_locations[0], "libtpu.so"))
 
 
@@ -126,14 +125,17 @@ def _has_distribution(name: str) -> bool:
     return True
 
 
-def _too_late(missing: Mapping[str, str]) -> str:
-    exports = "; ".join(f"export {k}='{v}'" for k, v in missing.items())
-    return (
-        "a v5e or v6e TPU needs its environment before TensorFlow is "
-        "imported. Start with `python -m strategies.tpu -- COMMAND`, call "
-        "`strategies.tpu.prepare()` before the first import of TensorFlow, "
-        f"or: {exports}"
-    )
+def _check_complete(
+    missing: Mapping[str, str], environ: Mapping[str, str]
+) -> None:
+    """Raises if something is missing now that TensorFlow is imported."""
+    for field, value in missing.items():
+        needed = (
+            f"{value!r} before TensorFlow is imported, for a v5e or v6e TPU. "
+            "Start with `python -m strategies.tpu -- COMMAND`, or call "
+            "`strategies.tpu.prepare()` before the first import of TensorFlow"
+        )
+        raise errors.StrategyError(field, needed, environ.get(field))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -214,7 +214,8 @@ def test_mach_with_one_world_and_identity_equals_sigmoid(estimator):
         rtol=1e-6,
     )
     rows = [tf.constant(encoded, tf.float32)]
-    for ours, theirs in zip(one.top_k(rows, 5), other.top_k(rows, 5)):
+    pairs = zip(one.top_k(rows, 5), other.top_k(rows, 5), strict=True)
+    for ours, theirs in pairs:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 
 import hypothesis
 import numpy as np
@@ -103,7 +104,7 @@ def check(run):
 
 @pytest.mark.parametrize("name", READERS)
 @hypothesis.given(data=st.data())
-@fuzz(150)
+@fuzz(100)
 def test_mutated_files_raise_only_data_errors(tmp_path, name, data):
     read, files = READERS[name]
     paths = []
@@ -143,7 +144,7 @@ def test_random_bytes_raise_only_data_errors(tmp_path, name, data):
 )
 @hypothesis.example([b"1", b":", b"9007199254740993", b"\n"])
 @hypothesis.example([b"1:90071992.54740993 2:0.30000000000000004\n"])
-@fuzz(1500)
+@fuzz(500)
 def test_both_parsers_agree(tokens):
     """The fast parser takes nothing else than the strict one."""
     chunk = b"".join(tokens) + b"\n"
@@ -156,8 +157,7 @@ def test_both_parsers_agree(tokens):
     if fast is not None:
         for mine, needed in zip(fast, strict, strict=True):
             np.testing.assert_array_equal(mine, needed)
-    has_long_id = b"12345678" in chunk
-    assert fast is not None or has_long_id
+    assert fast is not None or re.search(rb"[0-9]{9}", chunk)
 
 
 VALUES = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -189,7 +189,7 @@ def assert_rows(runs, rows):
 
 
 @hypothesis.given(data_sets(), FORMATS, st.integers(1, 50), st.randoms())
-@fuzz(150)
+@fuzz(60)
 def test_text_round_trip(tmp_path, data_set, form, chunk_bytes, random):
     num_features, num_labels, rows = data_set
     xc = [f"{len(rows)} {num_features} {num_labels}"]
@@ -219,7 +219,7 @@ def to_scipy(rows, num_columns):
 
 
 @hypothesis.given(data_sets(), st.booleans(), st.integers(1, 9))
-@fuzz(60)
+@fuzz(30)
 def test_npz_round_trip(tmp_path, data_set, compress, rows_per_run):
     num_features, num_labels, rows = data_set
     x = to_scipy([features for _, features in rows], num_features)

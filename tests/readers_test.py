@@ -10,7 +10,6 @@ import scipy.sparse
 import sklearn.datasets
 
 from tfxml.data import (
-    csr_npz,
     errors,
     files,
     instances,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
@@ -21,6 +22,8 @@ from tfxml.evaluation import metrics
 from tfxml.mach import hashing
 from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
 from tfxml.training import optimizers
+
+_SAMPLE = 1024  # instances that say how many features a row has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,15 +229,15 @@ def _folder_data(config, source_folder) -> TrainingData:
             source_folder, split, features, config.normalize_rows
         )
         pairs = source_folder.filter_pairs(split)
-    form = _form(config, num_features, train)
+    source = in_memory.InMemorySource(train, num_features, num_labels)
     return TrainingData(
-        in_memory.InMemorySource(train, num_features, num_labels),
+        source,
         in_memory.InMemorySource(held_out, num_features, num_labels),
         workdir_lib.Facts(
             num_features,
             num_labels,
             train.num_instances,
-            form,
+            _form(config, source),
             features is not None,
             str(source_folder.path),
         ),
@@ -277,11 +280,14 @@ def eval_split(config: config_lib.Config, available) -> str:
     return wanted
 
 
-def _form(config, num_features: int, train: instances.Instances) -> str:
+def _form(config, source: pipeline.Source) -> str:
+    """Returns how rows are multiplied, by what the first ones hold."""
     if config.form != "auto":
         return config.form
+    number = min(source.num_instances, _SAMPLE)
+    feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
     return sparse_rows.choose_form(
-        num_features, len(train.feature_ids) / max(train.num_instances, 1)
+        source.num_features, len(feature_ids.flat_values) / number
     )
 
 
@@ -289,11 +295,6 @@ def _synthetic_data(config) -> TrainingData:
     train = _synthetic_split(config, "train")
     split = "validation" if config.validation_fraction else "test"
     held_out = _synthetic_split(config, split)
-    form = config.form
-    if form == "auto":
-        form = sparse_rows.choose_form(
-            train.num_features, train.features_per_row
-        )
     return TrainingData(
         train,
         held_out,
@@ -301,7 +302,7 @@ def _synthetic_data(config) -> TrainingData:
             train.num_features,
             train.num_labels,
             train.num_instances,
-            form,
+            _form(config, train),
             is_text=False,
             data_dir="",
         ),

@@ -19,23 +19,24 @@ _FEW = 20_000  # instances over which the optimum is computed
 class Progress:
     """A progress bar an epoch."""
 
-    def __init__(self, num_steps: int, a_epoch: int):
-        self._num_steps = num_steps
+    def __init__(self, num_epochs: int, a_epoch: int):
+        self._num_epochs = num_epochs
         self._a_epoch = a_epoch
         self._bar = None
+
+    def start(self, step: int) -> None:
+        """Begins the bar of the epoch that comes after `step` steps."""
+        print(f"Epoch {step // self._a_epoch + 1}/{self._num_epochs}")
+        self._bar = keras.utils.Progbar(
+            self._a_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,  # a line an epoch in logs
+            stateful_metrics=["loss"],
+        )
 
     def update(self, step: int, loss: float) -> None:
         """Shows that `step` steps are done."""
         done = step % self._a_epoch or self._a_epoch
-        if self._bar is None:
-            epoch = -(-step // self._a_epoch)
-            print(f"Epoch {epoch}/{self._num_steps // self._a_epoch}")
-            self._bar = keras.utils.Progbar(
-                self._a_epoch, stateful_metrics=["loss"], unit_name="step"
-            )
         self._bar.update(done, values=[("loss", loss)])
-        if done == self._a_epoch:
-            self._bar = None
         sys.stdout.flush()
 
 
@@ -87,7 +88,7 @@ def describe_optimum(data, ks: tuple[int, ...], metrics: dict) -> str:
     number = min(source.num_instances, _FEW)
     best = source.optimal_precision(tf.range(number, dtype=tf.int64), ks)
     parts = [
-        f"{key} {value:.2f} ({metrics[key] / value:.1%} of it reached)"
+        f"{key} {100 * value:.2f} ({metrics[key] / value:.1f}% of it reached)"
         for key, value in best.items()
     ]
     return f"Bayes optimum of the generated set: {', '.join(parts)}\n"

@@ -68,7 +68,7 @@ def train(
         _start(workdir, config, data, model)
 
     run = _Run(config, strategy, model, optimizer, step, data)
-    progress = report.Progress(num_steps, a_epoch)
+    progress = report.Progress(config.num_epochs, a_epoch)
     while int(step) < num_steps and not _is_over(config, history):
         run.train_epoch(a_epoch, progress)
         epoch = int(step) // a_epoch
@@ -118,6 +118,7 @@ class _Run:
         """Trains to the end of the epoch that the step counter is in."""
         if self._iterator is None:
             self._iterator = iter(self._batches(a_epoch))
+        progress.start(int(self.step))
         left = a_epoch - int(self.step) % a_epoch
         losses = []
         while left:

@@ -225,7 +225,7 @@ def _find_splits(
         elif any(paths):
             raise errors.DataError(
                 data_dir,
-                f"{[path for path in paths if path]} without its pair",
+                f"{next(filter(None, paths))} without its pair",
                 f"both files of {split}. {_UNDERSTOOD}",
             )
     return found

@@ -64,23 +64,19 @@ def _read_text(folder, split, features) -> instances_lib.Instances:
             yield list(run.texts)
 
     rows = list(features.transform(_batches(texts())))
+    feature_lengths = [np.diff(row_splits) for row_splits, _, _ in rows]
     label_lengths = [np.diff(row_splits) for row_splits, _ in labels]
-    no_ids = np.zeros(0, np.int32)
     return instances_lib.Instances(
-        instances_lib.splits_from_lengths(
-            np.concatenate(
-                [no_ids, *(np.diff(splits) for splits, _, _ in rows)]
-            )
-        ),
-        np.concatenate([no_ids, *(ids for _, ids, _ in rows)]),
-        np.concatenate(
-            [np.zeros(0, np.float32), *(values for _, _, values in rows)]
-        ),
-        instances_lib.splits_from_lengths(
-            np.concatenate([no_ids, *label_lengths])
-        ),
-        np.concatenate([no_ids, *(ids for _, ids in labels)]),
+        instances_lib.splits_from_lengths(_join(feature_lengths, np.int64)),
+        _join([ids for _, ids, _ in rows], np.int32),
+        _join([values for _, _, values in rows], np.float32),
+        instances_lib.splits_from_lengths(_join(label_lengths, np.int64)),
+        _join([ids for _, ids in labels], np.int32),
     )
+
+
+def _join(arrays, dtype) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
 def _texts(folder, split):

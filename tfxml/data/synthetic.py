@@ -37,12 +37,16 @@ class SyntheticSource:
         labels_per_topic: int = 4,
         features_per_topic: int = 8,
     ):
-        _check_int("num_instances", num_instances, 1, 2**62)
-        _check_int("num_labels", num_labels, 8, _MAX_INT32)
-        _check_int("seed", seed, 0, 2**63 - 1)
-        _check_int("first_instance", first_instance, 0, 2**62)
-        _check_int("labels_per_topic", labels_per_topic, 1, 64)
-        _check_int("features_per_topic", features_per_topic, 2, 64)
+        num_instances = _check_int("num_instances", num_instances, 1, 2**62)
+        num_labels = _check_int("num_labels", num_labels, 8, _MAX_INT32)
+        seed = _check_int("seed", seed, 0, 2**63 - 1)
+        first_instance = _check_int("first_instance", first_instance, 0, 2**62)
+        labels_per_topic = _check_int(
+            "labels_per_topic", labels_per_topic, 1, 16
+        )
+        features_per_topic = _check_int(
+            "features_per_topic", features_per_topic, 2, 64
+        )
         if not 0.0 <= dependence <= 1.0:
             raise ValueError(
                 "`dependence` must be in [0, 1]. "
@@ -133,10 +137,18 @@ class SyntheticSource:
             np.add.at(counts, label_ids.numpy(), 1)
         return counts
 
+    def max_lengths(self) -> tuple[int, int]:
+        """Returns bounds on the features and the labels of an instance."""
+        instances = self._instances(tf.zeros([1], tf.int64))
+        topics, present = self._model.topics(instances)
+        ids, _ = self._model.features(instances, topics, present)
+        label_ids, _, _ = self._model.labels(instances, topics, present)
+        return ids.shape[1], label_ids.shape[1]
+
     def label_name(self, label_id: int) -> str:
         """Returns a readable name, "topic-17/label-2" or "general-3"."""
-        _check_int("label_id", label_id, 0, self.num_labels - 1)
-        return self._model.label_name(int(label_id))
+        label_id = _check_int("label_id", label_id, 0, self.num_labels - 1)
+        return self._model.label_name(label_id)
 
     def _instances(self, indices: tf.Tensor) -> tf.Tensor:
         """Returns the numbers of the instances in the model, checked."""
@@ -166,8 +178,7 @@ class SyntheticSource:
         gain: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     ) -> dict[str, float]:
         """Returns the mean of the gains at the k largest p, for every k."""
-        for k in ks:
-            _check_int("ks", k, 1, self.num_labels)
+        ks = [_check_int("ks", k, 1, self.num_labels) for k in ks]
         indices = tf.convert_to_tensor(indices, tf.int64)
         num_instances = int(tf.size(indices))
         if not num_instances:
@@ -209,9 +220,10 @@ def _ragged(values: tf.Tensor, keep: tf.Tensor) -> tf.RaggedTensor:
     )
 
 
-def _check_int(name: str, value: int, low: int, high: int) -> None:
+def _check_int(name: str, value: int, low: int, high: int) -> int:
     if not isinstance(value, (int, np.integer)) or not low <= value <= high:
         raise ValueError(
             f"`{name}` must be an integer in [{low}, {high}]. "
             f"Received: {name}={value}"
         )
+    return int(value)

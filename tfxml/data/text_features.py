@@ -83,23 +83,21 @@ class TextFeatures(tf.Module):
         Args:
             texts: string tensor [n], UTF-8.
         """
-        ids, counts = self.count(texts)
-        with tf.device("CPU"):
+        with tf.device("CPU"):  # strings are nowhere else
+            ids, counts = self.count(tf.convert_to_tensor(texts, tf.string))
             values = self._weigh(ids, counts)
             return ids.with_values(tf.cast(ids.values, tf.int32)), values
 
     def count(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns each row's features, [n, None], and their counts, [E]."""
-        with tf.device("CPU"):  # strings are nowhere else
-            texts = tf.convert_to_tensor(texts, tf.string)
-            terms, occurrences = tokenizer.terms(texts, self.ngrams)
-            if self._table is not None:
-                ids = self._table.lookup(terms)
-                return tokenizer.count(_known(ids, occurrences))
-            ids = tf.strings.to_hash_bucket_fast(terms, self.hash_buckets)
-            return tokenizer.count(
-                occurrences.with_values(tf.gather(ids, occurrences.values))
-            )
+        terms, occurrences = tokenizer.terms(texts, self.ngrams)
+        if self._table is not None:
+            ids = self._table.lookup(terms)
+            return tokenizer.count(_known(ids, occurrences))
+        ids = tf.strings.to_hash_bucket_fast(terms, self.hash_buckets)
+        return tokenizer.count(
+            occurrences.with_values(tf.gather(ids, occurrences.values))
+        )
 
     def transform(
         self, batches: Iterable[Sequence[str]]
@@ -110,7 +108,7 @@ class TextFeatures(tf.Module):
             batches: runs of texts. About a megabyte a run is fastest; memory
                 grows with the longest.
         """
-        graph = tf.function(self.__call__, input_signature=[tokenizer.TEXTS])
+        graph = tokenizer.graph(self)
 
         def rows(texts):
             ids, values = graph(tokenizer.tensor(texts))
@@ -209,7 +207,7 @@ def fit(
 
 
 def _bucket_idf(features: TextFeatures, batches) -> np.ndarray:
-    graph = tf.function(features.count, input_signature=[tokenizer.TEXTS])
+    graph = tokenizer.graph(features.count)
 
     def batch_counts(texts):
         ids, _ = graph(tokenizer.tensor(texts))

@@ -9,13 +9,12 @@ ICU 13) or inside Python may be classed or lower-cased differently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 # N texts, T occurrences of terms in a batch, U distinct terms in a batch
-
-TEXTS = tf.TensorSpec([None], tf.string)
 
 _MIN_WORD_LENGTH = 2  # characters
 
@@ -46,6 +45,20 @@ def tensor(texts: Sequence[str]) -> tf.Tensor:
     # A lone surrogate, which JSON can hold and UTF-8 cannot, becomes "?".
     encoded = [text.encode("utf-8", "replace") for text in texts]
     return tf.constant(encoded, tf.string, shape=[len(encoded)])
+
+
+def graph(function: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Any]:
+    """Compiles a function of a string tensor [N], any N, for the CPU."""
+
+    def on_cpu(texts):
+        with tf.device("CPU"):  # strings are nowhere else
+            return function(texts)
+
+    return tf.function(
+        on_cpu,
+        input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
+    ).get_concrete_function()
 
 
 def terms(texts: tf.Tensor, ngrams: int) -> tuple[tf.Tensor, tf.RaggedTensor]:

@@ -85,10 +85,7 @@ class TermCounts:
 def count(batches: Iterable[Sequence[str]], ngrams: int) -> TermCounts:
     """Returns the counts of the terms of runs of documents."""
 
-    @tf.function(input_signature=[tokenizer.TEXTS])
-    def graph(texts):
-        with tf.device("CPU"):  # strings are nowhere else
-            return _batch_counts(texts, ngrams)
+    graph = tokenizer.graph(lambda texts: _batch_counts(texts, ngrams))
 
     def batch_counts(texts):
         return len(texts), *(x.numpy() for x in graph(tokenizer.tensor(texts)))
@@ -117,8 +114,8 @@ def _batch_counts(texts: tf.Tensor, ngrams: int) -> list[tf.Tensor]:
         tf.ones_like(counts), ids.values, size
     )
     totals = tf.math.unsorted_segment_sum(counts, ids.values, size)
-    seen = documents > 0  # words that are too short are never seen
-    return [tf.boolean_mask(x, seen) for x in (terms, documents, totals)]
+    seen = tf.where(documents > 0)[:, 0]  # not so: words that are too short
+    return [tf.gather(x, seen) for x in (terms, documents, totals)]
 
 
 def _with_room(counts: np.ndarray, size: int) -> np.ndarray:
