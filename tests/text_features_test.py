@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data import errors, text_features
+from tfxml.data import errors, text_features, vocabulary
 
 TEXTS = [
     "The cat, the CAT sat on a mat; the mat sat. The cat!",
@@ -77,15 +77,26 @@ def test_equals_scikit_learn(ngrams, settings):
     assert_equals_peer(features, peer, ["unseen words", "the", "CAT öl zzz"])
 
 
-@pytest.mark.parametrize("max_features", [1, 2, 3, 5, 8, 11])
-def test_equal_totals_go_by_the_alphabet(max_features):
+def test_equal_totals_go_by_the_alphabet():
     documents = ["bb aa aa dd", "cc ee ff ff öö zz", "zz aa ab ﬀﬀ bb"]
     totals = collections.Counter(
         term for text in documents for term in analyze(1)(text)
     )
     ranked = sorted(totals, key=lambda term: (-totals[term], term))
-    features = text_features.fit([documents], max_features=max_features)
-    assert list(features.terms) == sorted(ranked[:max_features])
+    counts = vocabulary.count([documents[:1], documents[1:]], ngrams=1)
+    for max_features in range(1, len(ranked) + 2):
+        terms, _ = counts.select(min_df=1, max_features=max_features)
+        assert terms == sorted(ranked[:max_features])
+
+
+def test_counts_outgrow_their_first_room():
+    documents = [f"w{n} w{n % 7} w{n % 7}" for n in range(5000)]
+    runs = [documents[start : start + 900] for start in range(0, 5000, 900)]
+    terms, document_counts = vocabulary.count(runs, ngrams=1).select(1, None)
+    expected = collections.Counter(
+        term for text in documents for term in set(text.split())
+    )
+    assert dict(zip(terms, document_counts, strict=True)) == expected
 
 
 def hashed_rows(documents, texts, num_buckets, ngrams, sublinear_tf, use_idf):
@@ -264,9 +275,9 @@ def test_an_error_of_the_reader_is_left_as_it_is(hash_buckets):
     ],
 )
 def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf):
-    # An earlier form in the same folder leaves nothing behind.
-    text_features.fit(RUNS, hash_buckets=3).save(tmp_path / "features")
-    text_features.fit([["an other"]]).save(tmp_path / "features")
+    # Earlier features in the same folder leave nothing behind.
+    earlier = text_features.TextFeatures(terms=["an", "other"], idf=[1.0, 2.0])
+    earlier.save(tmp_path / "features")
     saved = text_features.fit(
         RUNS,
         ngrams=2,
@@ -383,7 +394,7 @@ def test_fit_names_the_bad_argument(texts, arguments, message):
     [
         ({}, "Received: neither"),
         ({"terms": ["an"], "hash_buckets": 2}, "Received: both"),
-        ({"terms": ["an"], "idf": np.ones(2)}, r"shape \(1,\).*\(2,\)"),
+        ({"terms": ["an"], "idf": [1.0, 2.0]}, r"shape \(1,\).*\(2,\)"),
         ({"hash_buckets": 3, "idf": np.ones([3, 1])}, r"shape \(3,\)"),
     ],
 )

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
 
 from tfxml import config as config_lib
 from tfxml import evaluate, predict, restore, train, workdir
@@ -272,6 +273,18 @@ def test_commands_on_raw_text(text_folder, tmp_path, hashing):
     ):
         assert one["label_ids"] == other["label_ids"]
         np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-6)
+
+
+def test_tensorboard_gets_the_metrics(tmp_path):
+    config = dataclasses.replace(TINY, num_epochs=1)
+    metrics = train.train(config, str(tmp_path), with_tensorboard=True)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    found = {
+        value.tag: float(tf.make_ndarray(value.tensor))
+        for record in tf.data.TFRecordDataset(str(path))
+        for value in event_pb2.Event.FromString(record.numpy()).summary.value
+    }
+    assert found["P@1"] == pytest.approx(metrics["P@1"])
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

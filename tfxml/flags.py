@@ -53,6 +53,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     type end the program with the names that are valid.
     """
     define()
+    sys.stdout.reconfigure(line_buffering=True)  # logs follow the run
 
     def parse(argv):
         try:

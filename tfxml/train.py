@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from strategies import factory
-from tfxml import assembly, flags, launch, report
+from tfxml import assembly, flags, launch, report, tensorboard
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import pipeline
@@ -26,6 +26,7 @@ def train(
     workdir: str = "",
     data_dir: str = "",
     strategy: tf.distribute.Strategy | None = None,
+    with_tensorboard: bool = False,
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
 
@@ -34,6 +35,7 @@ def train(
         workdir: where the run is written; empty: a new folder under `runs`.
         data_dir: the folder of the data set; empty: the generated one.
         strategy: which devices train.
+        with_tensorboard: whether metrics are written for TensorBoard too.
 
     Returns:
         The metrics of the evaluation split, in percent; see
@@ -43,6 +45,9 @@ def train(
     workdir = workdir_lib.Workdir(workdir or _new_workdir(config))
     print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
     keras.utils.set_random_seed(config.seed)
+    board = None
+    if with_tensorboard:
+        board = tensorboard.Writer(workdir.path / "tensorboard")
     if workdir.is_started:
         _check_same(workdir, config)
 
@@ -77,13 +82,15 @@ def train(
         metrics = run.evaluate()
         entry = {"step": int(step), "epoch": epoch, **run.report(), **metrics}
         history.append(entry)
-        saved.save(int(step), metrics, _is_best(config, history))
         workdir.append_metrics(entry)
+        if board:
+            board.write(entry)
+        saved.save(int(step), metrics, _is_best(config, history))
         print(report.describe_epoch(entry))
 
-    if config.validation_fraction:
-        saved.restore_model(saved.best_step())
-    metrics = run.evaluate()
+    final = saved.best_step() or saved.latest_step()
+    entry = next(entry for entry in history if entry["step"] == final)
+    metrics = {key: entry[key] for key in config.metric_keys()}
     keys = tables.headline_keys(config.metric_ks)
     print(f"\n{tables.format_metrics(metrics, keys)}")
     print(report.describe_optimum(data, config.metric_ks, metrics), end="")
@@ -207,11 +214,10 @@ def _start(workdir, config, data: assembly.TrainingData, model) -> None:
 def _resume(workdir, saved: checkpoints.Checkpoints) -> list[dict]:
     """Restores the newest checkpoint; returns the metrics up to there."""
     latest = saved.latest_step()
-    if latest is None:
-        return []
-    saved.restore(latest)
-    print(f"resumes   at step {latest}")
-    return workdir.cut_metrics(latest)
+    if latest is not None:
+        saved.restore(latest)
+        print(f"resumes   at step {latest}")
+    return workdir.cut_metrics(latest or 0)
 
 
 def _is_best(config: config_lib.Config, history: list[dict]) -> bool:
@@ -237,6 +243,9 @@ def define_flags() -> None:
         "workdir", "", "Where the run is written; resumes what is there."
     )
     absl_flags.DEFINE_string("data_dir", "", "The folder of the data set.")
+    absl_flags.DEFINE_bool(
+        "tensorboard", False, "Write metrics for TensorBoard too."
+    )
     launch.define_flags()
 
 
@@ -244,7 +253,13 @@ def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
     strategy = launch.read_flags().make_strategy(config.batch_size)
-    train(config, values.workdir, values.data_dir, strategy)
+    train(
+        config,
+        values.workdir,
+        values.data_dir,
+        strategy,
+        values.tensorboard,
+    )
 
 
 def run() -> None:

@@ -139,6 +139,8 @@ class Workdir:
     def cut_metrics(self, step: int) -> list[dict]:
         """Drops what was appended after `step`; returns the rest."""
         path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
         entries = [json.loads(line) for line in path.read_text().splitlines()]
         kept = [entry for entry in entries if entry["step"] <= step]
         if len(kept) < len(entries):

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: splitmix64's increment
+_DRAW_STEP = 0xD1B54A32D192ED03  # odd, and no small multiple of the above
 
 
 def mix(bits: tf.Tensor) -> tf.Tensor:
@@ -37,11 +39,12 @@ def uniform(
         counters: int64 of any shape, such as instances.
         shape: of the numbers of one counter; they are its slots.
     """
-    key = mix(_uint64((seed + draw * _GOLDEN) % 2**64))
+    key = _uint64((seed + draw * _DRAW_STEP) % 2**64)
     streams = mix(key + tf.cast(counters, tf.uint64) * _uint64(_GOLDEN))
-    slots = tf.reshape(tf.range(math.prod(shape), dtype=tf.int64), shape)
-    slots = tf.cast(slots, tf.uint64) * _uint64(_GOLDEN)
-    bits = mix(streams[(..., *[tf.newaxis] * len(shape))] + slots)
+    for _ in shape:
+        streams = tf.expand_dims(streams, -1)
+    slots = np.arange(math.prod(shape), dtype=np.uint64) * np.uint64(_GOLDEN)
+    bits = mix(streams + slots.reshape(shape))
     high = tf.bitwise.right_shift(bits, _uint64(11))
     return tf.cast(high, tf.float64) * 2.0**-53
 

@@ -69,6 +69,7 @@ class SyntheticSource:
                 f"{self.num_features} features"
             )
 
+    @tf.autograph.experimental.do_not_convert
     def rows(
         self, indices: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
@@ -94,6 +95,7 @@ class SyntheticSource:
             _ragged(tf.cast(label_ids, tf.int32), is_on),
         )
 
+    @tf.autograph.experimental.do_not_convert
     def marginals(
         self, indices: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -165,6 +167,7 @@ class SyntheticSource:
         )
         return indices + self._first_instance
 
+    @tf.autograph.experimental.do_not_convert
     def _labels(
         self, indices: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

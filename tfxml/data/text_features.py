@@ -65,15 +65,15 @@ class TextFeatures(tf.Module):
         # Arrays, because tf.Module would track each string of a list.
         self.terms = None if terms is None else np.array(terms, object)
         self.num_features = hash_buckets if terms is None else len(terms)
-        self.idf = idf
-        if idf is not None and idf.shape != (self.num_features,):
+        self.idf = None if idf is None else np.asarray(idf, np.float32)
+        if idf is not None and self.idf.shape != (self.num_features,):
             raise ValueError(
                 f"`idf` must have shape ({self.num_features},), one value a "
-                f"feature. Received: idf.shape={idf.shape}"
+                f"feature. Received: idf.shape={self.idf.shape}"
             )
         with tf.device("CPU"):
             self._table = None if terms is None else _table(self.terms)
-            self._idf = None if idf is None else tf.constant(idf, tf.float32)
+            self._idf = None if idf is None else tf.constant(self.idf)
 
     def __call__(
         self, texts: tf.Tensor

@@ -1,0 +1,46 @@
+"""The recipes on the real data sets reach what the README's table says."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
+BARS = {
+    "bibtex_sigmoid": {"P@1": 62.6},
+    "bibtex_mach": {"P@1": 62.6},
+    "delicious_sigmoid": {"P@1": 65.0},
+    "delicious_mach": {"P@1": 67.0},
+    "eurlex57k_sigmoid": {"P@1": 90.0, "P@5": 67.0},
+    "eurlex57k_mach": {"P@1": 88.0},
+    "tibkat-gnd_sigmoid": {"P@1": 47.0},
+    "tibkat-gnd_mach": {"P@1": 44.0},
+}
+
+
+def test_every_recipe_has_a_bar():
+    assert {path.stem for path in CONFIGS.glob("*.cfg")} == set(BARS)
+
+
+@pytest.mark.quality
+@pytest.mark.parametrize("recipe", sorted(BARS))
+def test_recipe_reaches_its_bar(recipe, real_data, tmp_path):
+    folder = real_data(recipe.rsplit("_", 1)[0])
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tfxml.train",
+            f"--flagfile={CONFIGS / recipe}.cfg",
+            f"--data_dir={folder}",
+            f"--workdir={tmp_path}",
+        ],
+        check=True,
+        timeout=3600,
+    )
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    reached = json.loads(lines[-1])
+    for key, bar in BARS[recipe].items():
+        assert reached[key] >= bar, (key, reached[key])
