@@ -25,10 +25,10 @@ def test_flags_have_the_defaults_of_the_config():
 
 def test_flags_reach_the_config():
     config = _parse(
-        "--head=mach", "--hidden_units=64,32", "--noshared_trunk", "--seed=7"
+        "--head=mach", "--hidden_units=64,32", "--noresidual", "--seed=7"
     )
     assert (config.head, config.hidden_units) == ("mach", (64, 32))
-    assert (config.shared_trunk, config.seed) == (False, 7)
+    assert (config.residual, config.seed) == (False, 7)
 
 
 def test_no_hidden_units_is_a_linear_model():
@@ -61,6 +61,7 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"hidden_units": (0,)}, "positive widths"),
         ({"metric_ks": (101,)}, r"\[1, 100\]"),
         ({"metric_ks": (5, 1)}, "ascending"),
+        ({"num_trunks": 3}, "divisor of num_repetitions=16"),
         ({"best_metric": "P@2"}, "P@1"),
         ({"early_stopping": 2}, "validation_fraction"),
         ({"eval_split": "validation"}, "validation_fraction"),

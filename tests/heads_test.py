@@ -285,16 +285,25 @@ def _model(head_class, kind, num_features, form):
     return model
 
 
-def test_separate_trunks_feed_one_world_each():
+@pytest.mark.parametrize("num_trunks", [1, 2, 4])
+def test_trunks_feed_equal_runs_of_worlds(num_trunks):
     rng = np.random.default_rng(0)
-    trunks = [tf.constant(rng.normal(size=(N, H)), tf.float32)] * (R - 1)
-    trunks.append(tf.zeros([N, H]))
-    head = _mach_head()
+    hashes = [hashing.from_seed(5, r, B) for r in range(4)]
+    head = mach.MachHead(L, hashes, H)
     _randomize(head, rng)
-    logits = head.logits(trunks)
-    np.testing.assert_allclose(
-        logits[-1], np.tile(head.worlds[-1].bias.numpy(), (N, 1))
-    )
+    trunks = [rng.normal(size=(N, H)) for _ in range(num_trunks)]
+    logits = head.logits([tf.constant(t, tf.float32) for t in trunks])
+    of_world = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1], 4: [0, 1, 2, 3]}[num_trunks]
+    for found, world, trunk in zip(logits, head.worlds, of_world, strict=True):
+        kernel, bias = _dense_kernel(world)
+        np.testing.assert_allclose(
+            found, trunks[trunk] @ kernel.T + bias, atol=1e-5
+        )
+
+
+def test_trunks_that_do_not_divide_the_worlds_are_refused():
+    with pytest.raises(ValueError, match="divides the 3 repetitions"):
+        _mach_head().logits([tf.zeros([1, H])] * 2)
 
 
 def test_block_rejects_nothing_it_should_take():

@@ -53,7 +53,7 @@ HEADS = {
     "sigmoid": {},
     "linear": {"hidden_units": ()},
     "mach": {"head": "mach"},
-    "mach_trunks": {"head": "mach", "shared_trunk": False},
+    "mach_trunks": {"head": "mach", "num_trunks": 3},
     "deep": {"hidden_units": (16, 16), "residual": True},
 }
 

@@ -121,7 +121,7 @@ def model(
             label_priors=priors,
             estimator=config.estimator,
             is_linear=is_linear,
-            seeds=_world_seeds(config),
+            seeds=_seeds(config, config.num_repetitions),
         )
     else:
         head = sigmoid.SigmoidHead(
@@ -183,8 +183,7 @@ def ranking_metrics(
 
 
 def _encoders(config, num_features: int) -> list[encoders.Encoder]:
-    is_single = config.head == "sigmoid" or config.shared_trunk
-    seeds = [config.seed] if is_single else _world_seeds(config)
+    number = config.num_trunks if config.head == "mach" else 1
     return [
         encoders.Encoder(
             num_features,
@@ -193,16 +192,13 @@ def _encoders(config, num_features: int) -> list[encoders.Encoder]:
             config.residual,
             seed=seed,
         )
-        for seed in seeds
+        for seed in _seeds(config, number)
     ]
 
 
-def _world_seeds(config) -> list[int]:
-    """Returns a seed a repetition, whichever others are trained."""
-    return [
-        config.seed * 100003 + repetition
-        for repetition in range(config.num_repetitions)
-    ]
+def _seeds(config, number: int) -> list[int]:
+    """Returns a seed for each trunk or world, whichever others there are."""
+    return [config.seed * 100003 + index for index in range(number)]
 
 
 def _folder_data(config, source_folder) -> TrainingData:

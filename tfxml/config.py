@@ -112,8 +112,11 @@ class Config:
         "MACH: buckets of a repetition, B; 0: about 4 sqrt(L).",
         minimum=0,
     )
-    shared_trunk: bool = _field(
-        True, "MACH: one encoder for all repetitions, or one each."
+    num_trunks: int = _field(
+        1,
+        "MACH: encoders; 1: one that all repetitions share, R: one each; "
+        "must divide R.",
+        minimum=1,
     )
     estimator: str = _field(
         "logit",
@@ -218,6 +221,12 @@ class Config:
             self,
         )
 
+        _require(
+            self.num_repetitions % self.num_trunks == 0,
+            "num_trunks",
+            f"a divisor of num_repetitions={self.num_repetitions}",
+            self,
+        )
         _require(
             self.best_metric in self.metric_keys(),
             "best_metric",

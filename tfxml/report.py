@@ -63,7 +63,7 @@ def describe_model(config, facts, model) -> str:
         outputs = (
             f"MACH of {len(hashes)} repetitions x "
             f"{hashes[0].num_buckets:,} buckets, "
-            f"{'one trunk' if config.shared_trunk else 'a trunk each'}"
+            f"{config.num_trunks} trunk{'s' * (config.num_trunks > 1)}"
         )
     hidden = "-".join(map(str, config.hidden_units)) or "linear"
     return (

@@ -70,7 +70,7 @@ class MachHead(keras.layers.Layer):
         return [
             world.logits(one)
             for world, one in zip(
-                self.worlds, self._a_world(encoded), strict=True
+                self.worlds, self._for_worlds(encoded), strict=True
             )
         ]
 
@@ -83,7 +83,7 @@ class MachHead(keras.layers.Layer):
         whichever other worlds are trained beside it.
 
         Args:
-            encoded: one tensor shared by the worlds, or one a world.
+            encoded: a tensor a trunk; their number divides R.
             labels: the label ids of the batch, as positives.
             weights: [N].
         """
@@ -92,7 +92,7 @@ class MachHead(keras.layers.Layer):
                 world.loss(one, _buckets_of(labels, bucket_ids), weights)
                 for world, one, bucket_ids in zip(
                     self.worlds,
-                    self._a_world(encoded),
+                    self._for_worlds(encoded),
                     self.hashes,
                     strict=True,
                 )
@@ -134,10 +134,18 @@ class MachHead(keras.layers.Layer):
             for one in self.hashes
         )
 
-    def _a_world(self, encoded: Sequence) -> Sequence:
-        if len(encoded) == 1:
-            return list(encoded) * len(self.worlds)
-        return encoded
+    def _for_worlds(self, encoded: Sequence) -> list:
+        """Returns what each world reads: trunks serve equal runs of worlds."""
+        num_worlds, num_trunks = len(self.worlds), len(encoded)
+        if num_worlds % num_trunks:
+            raise ValueError(
+                f"`encoded` must hold a number of tensors that divides the "
+                f"{num_worlds} repetitions. Received: {num_trunks}"
+            )
+        return [
+            encoded[world * num_trunks // num_worlds]
+            for world in range(num_worlds)
+        ]
 
 
 def bucket_priors(
