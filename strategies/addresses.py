@@ -66,20 +66,43 @@ def wait(servers: Mapping[str, str], timeout_seconds: float) -> None:
         if not missing:
             return
         if time.monotonic() >= deadline:
-            raise TimeoutError(unreachable_message(missing, timeout_seconds))
+            names = ", ".join(f"{k} at {v}" for k, v in missing.items())
+            raise TimeoutError(
+                f"no answer within {timeout_seconds:g} s from {names}. Check "
+                "that the process runs, that its name resolves and that no "
+                "firewall closes the port"
+            )
         time.sleep(0.2)
 
 
-def unreachable_message(
-    missing: Mapping[str, str], timeout_seconds: float
-) -> str:
-    """Returns the sentence that says who never answered."""
-    names = ", ".join(f"{name} at {at}" for name, at in missing.items())
-    return (
-        f"no answer within {timeout_seconds:g} s from {names or 'a peer'}. "
-        "Check that the process runs, that its name resolves and that no "
-        "firewall closes the port"
-    )
+def meet(own: str, servers: Mapping[str, str], timeout_seconds: float) -> None:
+    """Returns once every server has answered, answering at `own` meanwhile.
+
+    For tasks that all start like this, before TensorFlow waits for the others
+    inside a call that no thread and no SIGTERM can end. Whoever has gone on
+    answers through TensorFlow.
+    """
+    with listen(own):
+        wait(servers, timeout_seconds)
+
+
+def listen(address: str) -> socket.socket:
+    """Returns a server at the port of `address`, or says that it is taken."""
+    _, port = split(address)
+    is_dual = socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            ("", port),
+            family=socket.AF_INET6 if is_dual else socket.AF_INET,
+            backlog=1024,
+            dualstack_ipv6=is_dual,
+        )
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot serve at {address}, this task's address: port {port}: "
+            f"{error.strerror}",
+        ) from error
 
 
 def free_ports(count: int, among: range = _FREE_PORTS) -> list[int]:

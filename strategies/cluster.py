@@ -82,6 +82,11 @@ class Cluster:
     def task_name(self) -> str:
         return f"{self.task_type}:{self.task_index}"
 
+    @property
+    def address(self) -> str | None:
+        """The address of this task; of an evaluator there may be none."""
+        return self.servers(self.task_type).get(self.task_name)
+
     def servers(self, *task_types: str) -> dict[str, str]:
         """Returns address by task name, for the tasks of these types."""
         return {

@@ -10,11 +10,7 @@ first. Worker and ps tasks of a parameter server cluster make no strategy:
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -63,6 +59,7 @@ def create(
         StrategyError: names the argument, the field of TF_CONFIG, or the
             package or setting that a TPU lacks.
         TimeoutError: names the tasks that did not come.
+        OSError: names this task's port, taken by another process.
     """
     errors.check_choice("name", name, NAMES)
     task = cluster.from_environment()
@@ -201,42 +198,19 @@ def _reduction(
 def _multi_worker(
     task: cluster.Cluster, communication: options.Communication
 ) -> tf.distribute.Strategy:
+    # TensorFlow would wait for an hour, and name nobody.
+    peers = task.servers("chief", "worker")
+    del peers[task.task_name]
+    addresses.meet(task.address, peers, communication.connect_seconds)
     implementations = tf.distribute.experimental.CommunicationImplementation
-    with _deadline(task, communication.connect_seconds):
-        return tf.distribute.MultiWorkerMirroredStrategy(
-            cluster_resolver=_resolver(task),
-            communication_options=tf.distribute.experimental.CommunicationOptions(
-                bytes_per_pack=communication.bytes_per_pack,
-                timeout_seconds=communication.timeout_seconds,
-                implementation=implementations[
-                    communication.collective.upper()
-                ],
-            ),
-        )
-
-
-@contextlib.contextmanager
-def _deadline(task: cluster.Cluster, seconds: float) -> Iterator[None]:
-    """Ends the process if the workers have not all come in time.
-
-    TensorFlow waits for them for an hour inside one call, deaf to SIGTERM:
-    only another thread can end it.
-    """
-
-    def end() -> None:
-        servers = task.servers("chief", "worker")
-        missing = {k: v for k, v in servers.items() if not addresses.answers(v)}
-        message = addresses.unreachable_message(missing, seconds)
-        print(f"{task.task_name}: {message}", file=sys.stderr, flush=True)
-        os._exit(os.EX_UNAVAILABLE)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return tf.distribute.MultiWorkerMirroredStrategy(
+        cluster_resolver=_resolver(task),
+        communication_options=tf.distribute.experimental.CommunicationOptions(
+            bytes_per_pack=communication.bytes_per_pack,
+            timeout_seconds=communication.timeout_seconds,
+            implementation=implementations[communication.collective.upper()],
+        ),
+    )
 
 
 def _parameter_server(
@@ -244,7 +218,8 @@ def _parameter_server(
     communication: options.Communication,
     partition: options.Partition | None,
 ) -> tf.distribute.Strategy:
-    addresses.wait(task.servers("worker", "ps"), communication.connect_seconds)
+    servers = task.servers("worker", "ps")
+    addresses.meet(task.address, servers, communication.connect_seconds)
     partitioner = None
     if partition is not None:
         partitioner = (

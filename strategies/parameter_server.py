@@ -61,6 +61,8 @@ def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
     if task.task_type == "ps":
         # Tables live in the host's memory; the GPUs belong to the workers.
         config.device_count["GPU"] = 0
+    # Says more than TensorFlow if the port is taken.
+    addresses.listen(task.address).close()
     # Held for as long as it serves: a server ends with its last reference.
     server = tf.distribute.Server(
         tf.train.ClusterSpec(task.training_tasks()),

@@ -48,7 +48,7 @@ class Config:
         minimum=0,
     )
     synthetic_labels: int = _field(
-        1000, "Labels of the generated set.", minimum=1
+        1000, "Labels of the generated set.", minimum=8
     )
     synthetic_train: int = _field(
         16000, "Training instances of the generated set.", minimum=1

@@ -86,6 +86,7 @@ def describe_optimum(data, ks: tuple[int, ...], metrics: dict) -> str:
     if not isinstance(source, synthetic.SyntheticSource):
         return ""
     number = min(source.num_instances, _FEW)
+    ks = [k for k in ks if k <= source.num_labels]
     best = source.optimal_precision(tf.range(number, dtype=tf.int64), ks)
     parts = [
         f"{key} {100 * value:.2f} ({metrics[key] / value:.1f}% of it reached)"

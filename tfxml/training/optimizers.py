@@ -251,8 +251,13 @@ def sum_repeated_rows(gradient):
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(
-        gradient.values, places, tf.size(rows)
+    values = tf.cond(
+        # A compact batch on one replica repeats no row: nothing to add up.
+        tf.equal(tf.size(rows), tf.size(gradient.indices)),
+        lambda: gradient.values,
+        lambda: tf.math.unsorted_segment_sum(
+            gradient.values, places, tf.size(rows)
+        ),
     )
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
