@@ -59,7 +59,7 @@ def _dense_kernel(block):
 def _world_probabilities(head, encoded):
     """Returns [R, N, B] by definition."""
     stack = []
-    for world in head.worlds:
+    for world in head.blocks:
         kernel, bias = _dense_kernel(world)
         stack.append(1 / (1 + np.exp(-(encoded @ kernel.T + bias))))
     return np.stack(stack)
@@ -200,10 +200,10 @@ def test_mach_with_one_world_and_identity_equals_sigmoid(estimator):
     one = _sigmoid_head()
     other = mach.MachHead(L, [hashing.identity(L)], H, estimator=estimator)
     _randomize(one, rng)
-    other.worlds[0].kernel.assign(
+    other.blocks[0].kernel.assign(
         np.concatenate([block.kernel.numpy() for block in one.blocks])
     )
-    other.worlds[0].bias.assign(
+    other.blocks[0].bias.assign(
         np.concatenate([block.bias.numpy() for block in one.blocks])
     )
     encoded, weights = rng.normal(size=(N, H)), rng.random(N)
@@ -294,7 +294,7 @@ def test_trunks_feed_equal_runs_of_worlds(num_trunks):
     trunks = [rng.normal(size=(N, H)) for _ in range(num_trunks)]
     logits = head.logits([tf.constant(t, tf.float32) for t in trunks])
     of_world = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1], 4: [0, 1, 2, 3]}[num_trunks]
-    for found, world, trunk in zip(logits, head.worlds, of_world, strict=True):
+    for found, world, trunk in zip(logits, head.blocks, of_world, strict=True):
         kernel, bias = _dense_kernel(world)
         np.testing.assert_allclose(
             found, trunks[trunk] @ kernel.T + bias, atol=1e-5

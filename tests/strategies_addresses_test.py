@@ -97,3 +97,35 @@ def test_free_ports_avoid_held_ones():
         port = server.getsockname()[1]
         with pytest.raises(OSError, match="needed 1 free ports"):
             addresses.free_ports(1, range(port, port + 1))
+
+
+def test_tasks_that_start_one_after_the_other_meet():
+    ports = addresses.free_ports(4)
+    everyone = {f"worker:{i}": f"127.0.0.1:{p}" for i, p in enumerate(ports)}
+    met = []
+    # What a worker that has met the others keeps open: TensorFlow's server.
+    servers = []
+
+    def work(name):
+        time.sleep(0.3 * ports.index(addresses.split(everyone[name])[1]))
+        peers = {k: v for k, v in everyone.items() if k != name}
+        addresses.meet(everyone[name], peers, 30.0)
+        servers.append(addresses.listen(everyone[name]))
+        met.append(name)
+
+    threads = [threading.Thread(target=work, args=[n]) for n in everyone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for server in servers:
+        server.close()
+    assert sorted(met) == sorted(everyone)
+
+
+def test_a_port_that_is_taken():
+    (port,) = addresses.free_ports(1)
+    with addresses.listen(f"127.0.0.1:{port}"):
+        assert addresses.answers(f"127.0.0.1:{port}")
+        with pytest.raises(OSError, match=f"port {port}: .*in use"):
+            addresses.listen(f"127.0.0.1:{port}")

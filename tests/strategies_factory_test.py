@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from strategies import addresses, cluster, errors, factory, options
+from strategies import cluster, errors, factory, options
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CPUS = ("CPU:0", "CPU:1")
@@ -213,128 +213,6 @@ def test_other_names_stand_for_themselves(monkeypatch):
 def test_describe(name, devices, expected):
     strategy = factory.create(name, devices=devices)
     assert factory.describe(strategy) == expected
-
-
-# Errors, all before TensorFlow connects to anything.
-
-WRONG = [
-    # name, arguments, the field that the error names, a word of its need
-    ("mirrord", {}, "name", "mirrored"),
-    ("one_device", {"devices": CPUS}, "devices", "one device"),
-    ("mirrored", {"devices": []}, "devices", "list"),
-    ("mirrored", {"devices": "CPU:0"}, "devices", "list"),
-    ("mirrored", {"devices": ["CPU0"]}, "devices", "CPU:0"),
-    ("mirrored", {"devices": ["TPU:0"]}, "devices", "CPU:0"),
-    ("mirrored", {"devices": ["CPU:0", "cpu:0"]}, "devices", "different"),
-    ("mirrored", {"devices": ["CPU:0", "GPU:7"]}, "devices", "CPU:1"),
-    ("one_device", {"devices": ["GPU:7"]}, "devices", "CPU:1"),
-    ("central_storage", {"devices": ["CPU:2"]}, "devices", "CPU:1"),
-    ("default", {"devices": ["CPU:0"]}, "devices", "None for default"),
-    (
-        "mirrored",
-        {"communication": options.Communication(reduction="nccl")},
-        "reduction",
-        "CPU:0",
-    ),
-    (
-        "mirrored",
-        {"communication": options.Communication(collective="ring")},
-        "collective",
-        "multi_worker",
-    ),
-    (
-        "default",
-        {"communication": options.Communication(connect_seconds=1)},
-        "connect_seconds",
-        "parameter_server",
-    ),
-    ("mirrored", {"partition": options.Partition()}, "partition", "None"),
-    ("mirrored", {"tpu_address": "local"}, "tpu_address", "None"),
-    ("mirrored", {"batch_size": 0}, "batch_size", ">= 1"),
-    ("multi_worker", {}, "TF_CONFIG", "set for multi_worker"),
-    ("parameter_server", {}, "TF_CONFIG", "set for parameter_server"),
-    ("tpu", {}, "tpu_address", "TPU_NAME"),
-    ("tpu", {"tpu_address": "1.2.3.4:8470"}, "tpu_address", "grpc://"),
-    ("tpu", {"tpu_address": "local"}, "tensorflow-tpu", "installed"),
-]
-
-
-@pytest.mark.parametrize(("name", "arguments", "field", "word"), WRONG)
-def test_wrong_arguments(name, arguments, field, word):
-    with pytest.raises(errors.StrategyError) as caught:
-        factory.create(name, **arguments)
-    assert caught.value.field == field
-    assert word in caught.value.needed
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "field"),
-    [
-        (options.Communication, {"reduction": "ring"}, "reduction"),
-        (options.Communication, {"collective": "gloo"}, "collective"),
-        (options.Communication, {"num_packs": 0}, "num_packs"),
-        (options.Communication, {"num_packs": 2}, "num_packs"),
-        (options.Communication, {"bytes_per_pack": -1}, "bytes_per_pack"),
-        (options.Communication, {"timeout_seconds": 0}, "timeout_seconds"),
-        (options.Communication, {"connect_seconds": None}, "connect_seconds"),
-        (options.Partition, {"min_shard_bytes": 0}, "min_shard_bytes"),
-        (options.Partition, {"max_shards": 0}, "max_shards"),
-    ],
-)
-def test_wrong_options(kind, arguments, field):
-    with pytest.raises(errors.StrategyError) as caught:
-        kind(**arguments)
-    assert caught.value.field == field
-
-
-@pytest.mark.parametrize(
-    ("name", "tasks", "who", "field", "word"),
-    [
-        ("mirrored", TWO_WORKERS, "worker", "name", "for 2 workers"),
-        ("default", TWO_WORKERS, "worker", "name", "multi_worker"),
-        ("multi_worker", WITH_PS, "chief", "TF_CONFIG.cluster", "without ps"),
-        ("mirrored", WITH_PS, "chief", "TF_CONFIG.cluster", "without ps"),
-        (
-            "parameter_server",
-            TWO_WORKERS,
-            "worker",
-            "TF_CONFIG.cluster",
-            "chief, worker and ps",
-        ),
-        ("auto", WITH_PS, "worker", "TF_CONFIG.task.type", "serve"),
-        ("parameter_server", WITH_PS, "ps", "TF_CONFIG.task.type", "serve"),
-    ],
-)
-def test_wrong_cluster(monkeypatch, name, tasks, who, field, word):
-    _join(monkeypatch, tasks, who)
-    with pytest.raises(errors.StrategyError) as caught:
-        factory.create(name)
-    assert caught.value.field == field
-    assert word in caught.value.needed
-
-
-def test_servers_that_never_come_are_named(monkeypatch):
-    ports = addresses.free_ports(3)
-    tasks = {
-        name: [f"127.0.0.1:{port}"]
-        for name, port in zip(WITH_PS, ports, strict=True)
-    }
-    _join(monkeypatch, tasks, "chief")
-    with pytest.raises(TimeoutError, match=f"worker:0 at {tasks['worker'][0]}"):
-        factory.create(
-            "parameter_server",
-            communication=options.Communication(connect_seconds=0.3),
-        )
-
-
-def test_a_remote_tpu_that_does_not_answer_is_named():
-    address = f"127.0.0.1:{addresses.free_ports(1)[0]}"
-    with pytest.raises(TimeoutError, match=f"tpu {address}"):
-        factory.create(
-            "tpu",
-            tpu_address=f"grpc://{address}",
-            communication=options.Communication(connect_seconds=0.3),
-        )
 
 
 # Logical CPUs.

@@ -44,7 +44,8 @@ def restore(
     with strategy.scope():
         model = assembly.model(config, facts, label_counts)
     saved = checkpoints.Checkpoints(
-        workdir.checkpoints, tf.train.Checkpoint(model=model)
+        workdir.checkpoints,
+        tf.train.Checkpoint(model=model.named_variables()),
     )
     step = _step(saved, which)
     if step is None:

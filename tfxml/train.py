@@ -65,7 +65,9 @@ def train(
     print(report.describe_model(config, data.facts, model))
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,
-        tf.train.Checkpoint(model=model, optimizer=optimizer, step=step),
+        tf.train.Checkpoint(
+            model=model.named_variables(), optimizer=optimizer, step=step
+        ),
         config.keep_checkpoints,
     )
     history = _resume(workdir, saved)

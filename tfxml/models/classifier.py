@@ -75,6 +75,20 @@ class ExtremeClassifier(keras.Model):
         """Returns the best labels' scores and ids, [N, K] each, best first."""
         return self.head.top_k(self.encode(feature_ids, feature_values), k)
 
+    def named_variables(self) -> dict[str, keras.Variable]:
+        """Returns each weight under the name that checkpoints give it.
+
+        (TensorFlow's checkpoints do not look into Keras' lists of layers.)
+        """
+        names = {}
+        for index, encoder in enumerate(self.encoders):
+            for weight in encoder.weights:
+                names[f"trunk_{index}_{weight.name}"] = weight
+        for index, block in enumerate(self.head.blocks):
+            for weight in block.weights:
+                names[f"block_{index}_{weight.name}"] = weight
+        return names
+
     def call(self, inputs):
         """Returns the top 5 labels of (feature_ids, feature_values)."""
         feature_ids, feature_values = inputs

@@ -53,7 +53,7 @@ class MachHead(keras.layers.Layer):
         self.hashes = tuple(hashes)
         self.estimator = estimator
         seeds = range(len(self.hashes)) if seeds is None else seeds
-        self.worlds = [
+        self.blocks = [
             blocks.OutputBlock(
                 one.num_buckets,
                 input_dim,
@@ -70,7 +70,7 @@ class MachHead(keras.layers.Layer):
         return [
             world.logits(one)
             for world, one in zip(
-                self.worlds, self._for_worlds(encoded), strict=True
+                self.blocks, self._for_worlds(encoded), strict=True
             )
         ]
 
@@ -91,7 +91,7 @@ class MachHead(keras.layers.Layer):
             [
                 world.loss(one, _buckets_of(labels, bucket_ids), weights)
                 for world, one, bucket_ids in zip(
-                    self.worlds,
+                    self.blocks,
                     self._for_worlds(encoded),
                     self.hashes,
                     strict=True,
@@ -136,7 +136,7 @@ class MachHead(keras.layers.Layer):
 
     def _for_worlds(self, encoded: Sequence) -> list:
         """Returns what each world reads: trunks serve equal runs of worlds."""
-        num_worlds, num_trunks = len(self.worlds), len(encoded)
+        num_worlds, num_trunks = len(self.blocks), len(encoded)
         if num_worlds % num_trunks:
             raise ValueError(
                 f"`encoded` must hold a number of tensors that divides the "
