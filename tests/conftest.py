@@ -25,3 +25,13 @@ def real_data():
         return _DATA / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """Returns the one mirrored strategy of two replicas.
+
+    A second one in the same process would take up its collectives' numbers
+    and find the shapes of the first.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -93,24 +93,23 @@ def test_lazy_adagrad_equals_adagrad_by_definition():
 
 @pytest.mark.parametrize("clipping", CLIPPING, ids=str)
 @pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
-def test_two_replicas_equal_one_device(name, clipping):
+def test_two_replicas_equal_one_device(name, clipping, mirrored):
     rng = np.random.default_rng(4)
     parts = [[_sparse(rng)[0] for _ in range(2)] for _ in range(3)]
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with mirrored.scope():
         variable = keras.Variable(np.ones((V, H), np.float32))
         optimizer = optimizers.OPTIMIZERS[name](learning_rate=0.1, **clipping)
         optimizer.build([variable])
 
     @tf.function
     def step(gradients):
-        strategy.run(
+        mirrored.run(
             lambda g: optimizer.apply([g], [variable]), args=(gradients,)
         )
 
     for one, other in parts:
         step(
-            strategy.experimental_distribute_values_from_function(
+            mirrored.experimental_distribute_values_from_function(
                 lambda context, pair=(one, other): pair[
                     context.replica_id_in_sync_group
                 ]
@@ -124,7 +123,7 @@ def test_two_replicas_equal_one_device(name, clipping):
         )
         for one, other in parts
     ]
-    for replica in strategy.experimental_local_results(variable.value):
+    for replica in mirrored.experimental_local_results(variable.value):
         np.testing.assert_allclose(
             replica.numpy(), _trained(name, joined, **clipping), atol=1e-5
         )

@@ -121,7 +121,8 @@ def test_a_signal_is_passed_on_and_the_children_decide(launch, signum):
         "--workers=2 --max_restarts=5",
         "def end(signum, _):\n"
         "    time.sleep(0.2 if who == 'worker:0' else 0.6)\n"
-        "    log(signal.Signals(signum).name); sys.exit(42)\n"
+        "    log(signal.Signals(signum).name)\n"
+        "    sys.exit(42 if who == 'worker:0' else 7)\n"
         "on_term(end); log('up')\n"
         "while True: time.sleep(1)\n",
     )

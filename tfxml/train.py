@@ -76,18 +76,18 @@ def train(
 
     run = _Run(config, strategy, model, optimizer, step, data)
     progress = report.Progress(config.num_epochs, a_epoch)
-    while int(step) < num_steps and not _is_over(config, history):
+    while run.steps_done < num_steps and not _is_over(config, history):
         run.train_epoch(a_epoch, progress)
-        epoch = int(step) // a_epoch
-        if epoch % config.eval_epochs and int(step) < num_steps:
+        done, epoch = run.steps_done, run.steps_done // a_epoch
+        if epoch % config.eval_epochs and done < num_steps:
             continue
         metrics = run.evaluate()
-        entry = {"step": int(step), "epoch": epoch, **run.report(), **metrics}
+        entry = {"step": done, "epoch": epoch, **run.report(), **metrics}
         history.append(entry)
         workdir.append_metrics(entry)
         if board:
             board.write(entry)
-        saved.save(int(step), metrics, _is_best(config, history))
+        saved.save(done, metrics, _is_best(config, history))
         print(report.describe_epoch(entry))
 
     final = saved.best_step() or saved.latest_step()
@@ -120,6 +120,10 @@ class _Run:
         self._iterator = None
 
     @property
+    def steps_done(self) -> int:
+        return int(self.step.numpy())
+
+    @property
     def is_padded(self) -> bool:
         return self.data.facts.form == "padded"
 
@@ -127,8 +131,8 @@ class _Run:
         """Trains to the end of the epoch that the step counter is in."""
         if self._iterator is None:
             self._iterator = iter(self._batches(a_epoch))
-        progress.start(int(self.step))
-        left = a_epoch - int(self.step) % a_epoch
+        progress.start(self.steps_done)
+        left = a_epoch - self.steps_done % a_epoch
         losses = []
         while left:
             number = min(left, self.config.steps_per_loop)
@@ -137,12 +141,12 @@ class _Run:
             self.step_ms.append(1e3 * (time.perf_counter() - start) / number)
             if not np.isfinite(loss):
                 raise FloatingPointError(
-                    f"the loss became {loss} at step {int(self.step)}: lower "
+                    f"the loss became {loss} at step {self.steps_done}: lower "
                     "--learning_rate, or look at the data"
                 )
             losses.append((loss, number))
             left -= number
-            progress.update(int(self.step), loss)
+            progress.update(self.steps_done, loss)
         total = sum(number for _, number in losses)
         self.loss = sum(loss * number for loss, number in losses) / total
 
@@ -176,7 +180,7 @@ class _Run:
                 self.data.train,
                 config.batch_size,
                 config.seed,
-                int(self.step),
+                self.steps_done,
                 a_epoch * config.num_epochs,
                 pipeline.shard_of(context),
                 self.is_padded,
