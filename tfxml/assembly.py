@@ -161,6 +161,7 @@ def optimizer(config: config_lib.Config, num_steps: int):
             config.learning_rate, num_steps, config.warmup_steps, config.decay
         ),
         config.global_clipnorm or None,
+        config.epsilon,
     )
 
 

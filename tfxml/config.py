@@ -128,6 +128,12 @@ class Config:
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
     )
     learning_rate: float = _field(0.003, "The highest rate.", minimum=0)
+    epsilon: float = _field(
+        1e-6,
+        "What the optimizer adds to its divisor; larger damps weights whose "
+        "gradients are small (not sgd).",
+        minimum=0,
+    )
     warmup_steps: int = _field(
         0, "Steps in which the rate rises from 0.", minimum=0
     )

@@ -102,11 +102,11 @@ class Encoder(keras.layers.Layer):
         }
 
     def _add_kernel(self, layer: int, fan_in: int, units: int):
-        # A sparse row has norm 1 whatever D is, so the first layer's scale
-        # follows its width alone.
-        scale = units if layer == 0 else fan_in
+        # Glorot's scale: with many features the first layer starts small,
+        # for a rare one is hardly trained and its initial weights are noise.
+        stddev = (2 / (fan_in + units)) ** 0.5
         initializer = keras.initializers.RandomNormal(
-            stddev=scale**-0.5, seed=self.seed * 1009 + layer
+            stddev=stddev, seed=self.seed * 1009 + layer
         )
         return self.add_weight(
             name=f"kernel_{layer}",

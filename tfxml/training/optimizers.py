@@ -235,14 +235,21 @@ def create(
     name: str,
     learning_rate,
     global_clipnorm: float | None = None,
+    epsilon: float = 1e-7,
 ) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of that name; see `OPTIMIZERS`."""
+    """Returns the optimizer of that name; see `OPTIMIZERS`.
+
+    `epsilon` is what it adds to its divisor; SGD has none.
+    """
     if name not in OPTIMIZERS:
         raise ValueError(
             f"`name` must be one of {tuple(OPTIMIZERS)}. Received: {name=}"
         )
+    has_divisor = name != "sgd"
     return OPTIMIZERS[name](
-        learning_rate=learning_rate, global_clipnorm=global_clipnorm
+        learning_rate=learning_rate,
+        global_clipnorm=global_clipnorm,
+        **({"epsilon": epsilon} if has_divisor else {}),
     )
 
 
