@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from strategies import factory
+from strategies import cluster, factory
 from tfxml import assembly, flags, launch, report, tensorboard
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
@@ -42,12 +42,15 @@ def train(
         `metrics.RankingMetrics.result`.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    workdir = workdir_lib.Workdir(workdir or _new_workdir(config))
+    task = cluster.from_environment()
+    workdir = _workdir(config, workdir, task)
+    # Of several workers only the chief writes to the run's own folder.
+    output = workdir_lib.Workdir(cluster.write_folder(str(workdir.path), task))
     print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
     keras.utils.set_random_seed(config.seed)
     board = None
     if with_tensorboard:
-        board = tensorboard.Writer(workdir.path / "tensorboard")
+        board = tensorboard.Writer(output.path / "tensorboard")
     if workdir.is_started:
         _check_same(workdir, config)
 
@@ -63,16 +66,17 @@ def train(
         optimizer.build(model.trainable_variables)
         step = loop.new_step_counter()
     print(report.describe_model(config, data.facts, model))
-    saved = checkpoints.Checkpoints(
-        workdir.checkpoints,
-        tf.train.Checkpoint(
-            model=model.named_variables(), optimizer=optimizer, step=step
-        ),
-        config.keep_checkpoints,
+    state = tf.train.Checkpoint(
+        model=model.named_variables(), optimizer=optimizer, step=step
     )
-    history = _resume(workdir, saved)
-    if not history:
-        _start(workdir, config, data, model)
+    history = _resume(workdir, state)
+    saved = checkpoints.Checkpoints(
+        output.checkpoints, state, config.keep_checkpoints
+    )
+    if history:
+        output.write_metrics(history)
+    else:
+        _start(output, config, data, model)
 
     run = _Run(config, strategy, model, optimizer, step, data)
     progress = report.Progress(config.num_epochs, a_epoch)
@@ -84,14 +88,13 @@ def train(
         metrics = run.evaluate()
         entry = {"step": done, "epoch": epoch, **run.report(), **metrics}
         history.append(entry)
-        workdir.append_metrics(entry)
+        output.append_metrics(entry)
         if board:
             board.write(entry)
         saved.save(done, metrics, _is_best(config, history))
         print(report.describe_epoch(entry))
 
-    final = saved.best_step() or saved.latest_step()
-    entry = next(entry for entry in history if entry["step"] == final)
+    entry = _final_entry(config, history)
     metrics = {key: entry[key] for key in config.metric_keys()}
     keys = tables.headline_keys(config.metric_ks)
     print(f"\n{tables.format_metrics(metrics, keys)}")
@@ -188,8 +191,17 @@ class _Run:
         )
 
 
-def _new_workdir(config: config_lib.Config) -> pathlib.Path:
-    return pathlib.Path("runs") / time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
+def _workdir(config, path: str, task) -> workdir_lib.Workdir:
+    """Returns the run's folder, a new one under `runs` if none is named."""
+    if path:
+        return workdir_lib.Workdir(path)
+    if task is not None and task.num_workers > 1:
+        raise ValueError(
+            "`workdir` must name a folder that all workers reach. "
+            "Received: none"
+        )
+    name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
+    return workdir_lib.Workdir(pathlib.Path("runs") / name)
 
 
 def _absolute(data_dir: str) -> str:
@@ -217,13 +229,15 @@ def _start(workdir, config, data: assembly.TrainingData, model) -> None:
         workdir.write_hashes(model.head.hashes, hashing.VERSION)
 
 
-def _resume(workdir, saved: checkpoints.Checkpoints) -> list[dict]:
+def _resume(workdir, state: tf.train.Checkpoint) -> list[dict]:
     """Restores the newest checkpoint; returns the metrics up to there."""
+    saved = checkpoints.Checkpoints(workdir.checkpoints, state)
     latest = saved.latest_step()
-    if latest is not None:
-        saved.restore(latest)
-        print(f"resumes   at step {latest}")
-    return workdir.cut_metrics(latest or 0)
+    if latest is None:
+        return []
+    saved.restore(latest)
+    print(f"resumes   at step {latest}")
+    return workdir.read_metrics(latest)
 
 
 def _is_best(config: config_lib.Config, history: list[dict]) -> bool:
@@ -232,6 +246,13 @@ def _is_best(config: config_lib.Config, history: list[dict]) -> bool:
         return False
     values = [entry[config.best_metric] for entry in history]
     return all(values[-1] > value for value in values[:-1])
+
+
+def _final_entry(config: config_lib.Config, history: list[dict]) -> dict:
+    """Returns the evaluation of the best checkpoint, or of the last."""
+    if not config.validation_fraction:
+        return history[-1]
+    return max(history, key=lambda entry: entry[config.best_metric])
 
 
 def _is_over(config: config_lib.Config, history: list[dict]) -> bool:
@@ -258,7 +279,7 @@ def define_flags() -> None:
 def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
-    strategy = launch.read_flags().make_strategy(config.batch_size)
+    strategy = launch.read_flags().make_strategy()
     train(
         config,
         values.workdir,

@@ -55,6 +55,7 @@ class Workdir:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "config.json").write_text(config.to_json())
         (self.path / "flags.cfg").write_text(flags.to_flagfile(config))
+        self.write_metrics([])
         self._write(
             "run.json",
             {
@@ -136,18 +137,18 @@ class Workdir:
         with open(self.path / "metrics.jsonl", "a") as lines:
             lines.write(json.dumps(values) + "\n")
 
-    def cut_metrics(self, step: int) -> list[dict]:
-        """Drops what was appended after `step`; returns the rest."""
+    def read_metrics(self, step: int) -> list[dict]:
+        """Returns what was appended up to `step`."""
+        lines = (self.path / "metrics.jsonl").read_text().splitlines()
+        entries = [json.loads(line) for line in lines]
+        return [entry for entry in entries if entry["step"] <= step]
+
+    def write_metrics(self, entries: list[dict]) -> None:
+        """Replaces what was appended, all at once."""
         path = self.path / "metrics.jsonl"
-        if not path.is_file():
-            return []
-        entries = [json.loads(line) for line in path.read_text().splitlines()]
-        kept = [entry for entry in entries if entry["step"] <= step]
-        if len(kept) < len(entries):
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(e) + "\n" for e in kept))
-            partial.replace(path)
-        return kept
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(e) + "\n" for e in entries))
+        partial.replace(path)
 
     def _write(self, name: str, values) -> None:
         (self.path / name).write_text(json.dumps(values, indent=1))

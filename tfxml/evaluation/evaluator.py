@@ -65,6 +65,8 @@ def evaluate(
         )
         for label_ids, share in shares:
             _add(metrics, label_ids.numpy(), share, pairs)
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        _add_other_workers(strategy, metrics)
 
 
 def num_candidates(
@@ -77,6 +79,46 @@ def num_candidates(
         else 0
     )
     return min(max(ks) + int(most), num_labels)
+
+
+def _add_other_workers(
+    strategy: tf.distribute.Strategy, metrics: metrics_lib.RankingMetrics
+) -> None:
+    """Adds what the other workers have counted, so that all know the total."""
+    own = metrics.state()
+
+    @tf.function
+    def total(values):
+        def add_up(value):
+            replica = tf.distribute.get_replica_context()
+            # A new tensor, which is on the device of the replica.
+            value = tf.identity(value)
+            return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+        return strategy.run(add_up, args=(values,))
+
+    # All sums in one vector, from one replica of each worker. Counts stay
+    # exact in float64 up to 2^53.
+    flat = np.concatenate(
+        [np.ravel(v).astype(np.float64) for v in own.values()]
+    )
+    is_first = [True]
+
+    def of_replica(_):
+        value = flat if is_first.pop() else np.zeros_like(flat)
+        is_first.append(False)
+        return tf.constant(value)
+
+    distributed = strategy.experimental_distribute_values_from_function(
+        of_replica
+    )
+    sums = strategy.experimental_local_results(total(distributed))[0].numpy()
+    others, start = {}, 0
+    for name, value in own.items():
+        piece = sums[start : start + value.size].reshape(value.shape)
+        others[name] = piece - value
+        start += value.size
+    metrics.merge(others)
 
 
 def _add(metrics, top_ids, share, pairs) -> None:
