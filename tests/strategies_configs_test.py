@@ -139,7 +139,7 @@ def test_tfjob_manifest():
         "suspend",
     }
     replicas = job["spec"]["tfReplicaSpecs"]
-    assert set(replicas) == {"Chief", "Worker", "PS", "Evaluator"}
+    assert set(replicas) == {"Worker"}
     for replica in replicas.values():
         _check_fields("replica", replica)
         policies = ("Always", "OnFailure", "Never", "ExitCode")
@@ -150,19 +150,13 @@ def test_tfjob_manifest():
         annotations = replica["template"]["metadata"]["annotations"]
         assert annotations == {"sidecar.istio.io/inject": "false"}
     # What the operator makes of it (its genClusterSpec) is a good cluster.
-    port = 2222
-    tasks = {
-        name.lower(): tuple(
-            f"tfxml-{name.lower()}-{i}.ns.svc:{port}"
-            for i in range(replica["replicas"])
-        )
-        for name, replica in replicas.items()
-        if name != "Evaluator"
-    }
-    for name in ("chief", "worker", "ps", "evaluator"):
-        assert cluster.Cluster(tasks, name, 0).is_chief == (
-            name in ("chief", "evaluator")
-        )
+    addresses = tuple(
+        f"tfxml-worker-{index}.ns.svc:2222"
+        for index in range(replicas["Worker"]["replicas"])
+    )
+    tasks = {"worker": addresses}
+    assert cluster.Cluster(tasks, "worker", 0).is_chief
+    assert not cluster.Cluster(tasks, "worker", 1).is_chief
 
 
 SBATCH = {

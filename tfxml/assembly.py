@@ -208,7 +208,8 @@ def _folder_data(config, source_folder) -> TrainingData:
         features = splits.fit_text_features(
             source_folder,
             ngrams=config.ngrams,
-            min_df=config.min_df,
+            # Hashing keeps no terms that could be rare.
+            min_df=1 if config.hash_buckets else config.min_df,
             max_features=config.max_features or None,
             sublinear_tf=config.sublinear_tf,
             use_idf=config.use_idf,

@@ -70,7 +70,10 @@ class Config:
         1, "Text: the longest n-gram that is a feature.", minimum=1
     )
     min_df: int = _field(
-        2, "Text: in how many documents a term must occur.", minimum=1
+        2,
+        "Text: in how many documents a term must occur to be in the "
+        "vocabulary.",
+        minimum=1,
     )
     max_features: int = _field(
         0, "Text: the most frequent terms that are kept; 0: all.", minimum=0
@@ -227,6 +230,12 @@ class Config:
             self,
         )
 
+        _require(
+            not (self.max_features and self.hash_buckets),
+            "max_features",
+            "0 with hash_buckets, which keeps no vocabulary",
+            self,
+        )
         _require(
             self.num_repetitions % self.num_trunks == 0,
             "num_trunks",
