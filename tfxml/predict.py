@@ -47,6 +47,13 @@ class Predictor:
             self._text_top_k, input_signature=[tf.TensorSpec([None], tf.string)]
         )
 
+        # Traced now, so that the first request does not wait for it.
+        if run.facts.is_text:
+            self._predict_texts([""])
+        else:
+            no_ids, no_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
+            self._predict_rows([requests.Request(None, no_ids, no_values, 0)])
+
     def predict(self, batch: list[requests.Request]) -> list[dict]:
         """Returns label names, ids and scores for each request."""
         texts = [one.text for one in batch if one.text is not None]
