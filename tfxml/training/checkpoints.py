@@ -11,6 +11,7 @@ import json
 import pathlib
 import re
 import shutil
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -67,16 +68,7 @@ class Checkpoints:
             FileNotFoundError: if there is no such checkpoint.
             ValueError: if it is damaged or belongs to another model.
         """
-        meta = self._meta(step)
-        status = self._read(self.checkpoint, step)
-        try:
-            status.assert_consumed()
-        except AssertionError as error:
-            raise ValueError(
-                f"checkpoint {self._path(step)} does not fit this model: "
-                f"{error}"
-            ) from error
-        return meta
+        return self._restore(step, lambda status: status.assert_consumed())
 
     def restore_model(self, step: int) -> dict:
         """Restores what is there for the model alone, without its optimizer.
@@ -85,16 +77,12 @@ class Checkpoints:
             FileNotFoundError: if there is no such checkpoint.
             ValueError: if it is damaged or belongs to another model.
         """
-        meta = self._meta(step)
-        status = self._read(self.checkpoint, step)
-        try:
-            status.expect_partial().assert_existing_objects_matched()
-        except AssertionError as error:
-            raise ValueError(
-                f"checkpoint {self._path(step)} does not fit this model: "
-                f"{error}"
-            ) from error
-        return meta
+        return self._restore(
+            step,
+            lambda status: (
+                status.expect_partial().assert_existing_objects_matched()
+            ),
+        )
 
     def latest_step(self) -> int | None:
         """Returns the newest step, or None."""
@@ -106,13 +94,23 @@ class Checkpoints:
         best = [step for step in self.steps() if self._meta(step)["is_best"]]
         return best[-1] if best else None
 
-    def _read(self, checkpoint, step: int):
+    def _restore(self, step: int, check: Callable) -> dict:
+        """Reads a checkpoint; `check` raises AssertionError if it is not it."""
+        meta = self._meta(step)
         try:
-            return checkpoint.read(str(self._path(step) / "model"))
+            status = self.checkpoint.read(str(self._path(step) / "model"))
         except (tf.errors.OpError, ValueError) as error:
             raise ValueError(
                 f"checkpoint {self._path(step)} cannot be read: {error}"
             ) from error
+        try:
+            check(status)
+        except AssertionError as error:
+            raise ValueError(
+                f"checkpoint {self._path(step)} does not fit this model: "
+                f"{error}"
+            ) from error
+        return meta
 
     def _path(self, step: int) -> pathlib.Path:
         return self.folder / f"step_{step:08d}"
