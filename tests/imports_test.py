@@ -10,6 +10,7 @@ COMMANDS = {
     "tfxml.predict",
     "tfxml.export.__main__",
     "tfxml.merge",
+    "tfxml.prepare",
 }
 # What each room may import, besides itself.
 ALLOWED = {

@@ -10,6 +10,7 @@ import json
 import types
 import typing
 
+from tfxml.data import bad_rows as bad_rows_lib
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
 from tfxml.training import optimizers
@@ -63,6 +64,11 @@ class Config:
         minimum=0,
     )
     synthetic_seed: int = _field(0, "Seed of the generated set.")
+    bad_rows: str = _field(
+        "error",
+        "What is done about rows that cannot be read; skip: count and report.",
+        choices=bad_rows_lib.POLICIES,
+    )
     normalize_rows: bool = _field(
         True, "Scale each row of features to length 1 (not text: it is so)."
     )

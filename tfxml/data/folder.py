@@ -10,12 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfxml.data import (
+    bad_rows,
     csr_npz,
     errors,
     filter_labels,
     instances,
     json_lines,
     names,
+    record_files,
     xc_text,
     xy_sparse,
 )
@@ -53,7 +55,7 @@ class Folder:
     """A data set on disk: its format, its sizes and its splits."""
 
     path: str
-    format: str  # "xc_text", "xy_sparse", "csr_npz" or "json_lines"
+    format: str  # "xc_text", "xy_sparse", "csr_npz", "json_lines", "records"
     num_features: int | None  # None for text
     num_labels: int
     split_paths: dict[str, tuple[str, ...]]  # the files of each split
@@ -70,14 +72,37 @@ class Folder:
         return self.split_sizes.get(split)
 
     def read(
-        self, split: str
+        self,
+        split: str,
+        bad: bad_rows.BadRows | None = None,
+        wanted: range | None = None,
     ) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
-        """Returns the runs of a split's instances."""
+        """Returns the runs of a split's instances.
+
+        Args:
+            split: one of `splits`.
+            bad: what to do about bad rows; None: raise.
+            wanted: a run of rows; all of them if None.
+        """
         self._check_split(split)
         paths = self.split_paths[split]
+        if self.format == "records":
+            raise ValueError(
+                "`folder` must hold data that is not prepared; prepared rows "
+                f"are read by RecordSource. Received: folder={self.path}"
+            )
         if self.format == "json_lines":
-            return json_lines.read(*paths, num_labels=self.num_labels)
-        return _SPARSE_READERS[self.format].read(*paths)
+            return json_lines.read(
+                *paths, num_labels=self.num_labels, bad=bad, wanted=wanted
+            )
+        return _SPARSE_READERS[self.format].read(*paths, bad=bad, wanted=wanted)
+
+    def count_rows(self, split: str) -> int:
+        """Returns a split's rows, bad ones and blank last lines included."""
+        number = self.num_instances(split)
+        if number is not None:
+            return number
+        return json_lines.count_rows(*self.split_paths[split])
 
     def label_names(self) -> list[str] | None:
         """Returns the labels' names; None where no file has them."""
@@ -97,6 +122,14 @@ class Folder:
                 f"{self.num_labels}, one for each label",
             )
         return found
+
+    def files_beside(self) -> list[str]:
+        """Returns the files of label names and of pairs not scored."""
+        files = _list_files(self.path)
+        patterns = [_LABEL_OBJECTS_PATTERN, _LABEL_NAMES_PATTERN]
+        patterns += [_of_split(_FILTER_PATTERN, s) for s in self.splits]
+        found = [_only_match(self.path, files, p) for p in patterns]
+        return [path for path in found if path]
 
     def filter_pairs(self, split: str) -> np.ndarray | None:
         """Returns (row, label) to leave out, [P, 2]; None without a file."""
@@ -150,6 +183,8 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
             f"`format` must be one of {tuple(_PATTERNS)}. Received: {format=}"
         )
     files = _list_files(data_dir)
+    if {record_files.MANIFEST, record_files.PLAN} & set(files):
+        return _prepared_folder(data_dir)
     by_format = {
         name: split_paths
         for name in ([format] if format else _PATTERNS)
@@ -170,6 +205,22 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
         num_labels = _count_labels(data_dir, files, split_paths)
         return Folder(data_dir, found, None, num_labels, split_paths, {})
     return _sparse_folder(data_dir, found, split_paths)
+
+
+def _prepared_folder(data_dir: str) -> Folder:
+    manifest = record_files.read_manifest(data_dir)
+    path = os.path.join(data_dir, record_files.MANIFEST)
+    return Folder(
+        data_dir,
+        "records",
+        manifest["num_features"],
+        manifest["num_labels"],
+        {split: (path,) for split in manifest["splits"]},
+        {
+            split: facts["num_instances"]
+            for split, facts in manifest["splits"].items()
+        },
+    )
 
 
 def _sparse_folder(
