@@ -11,6 +11,7 @@ COMMANDS = {
     "tfxml.export.__main__",
     "tfxml.merge",
     "tfxml.prepare",
+    "tfxml.download",
 }
 # What each room may import, besides itself.
 ALLOWED = {

@@ -189,7 +189,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("calls", range(1, 8))
+@pytest.mark.parametrize("calls", (1, 2, 4, 6))
 def test_stopped_after_any_write_it_goes_on_to_the_same_bytes(
     data_dir, tmp_path, calls
 ):
@@ -260,7 +260,7 @@ def test_bad_rows_are_skipped_and_told(tmp_path, capsys):
     lines = ["6 9 4", "0 1:1", "7 1:1", "1 2:1", "1 2:nan", "2 99:1", "3 3:1"]
     (data / "train.txt").write_text("\n".join(lines) + "\n")
     (data / "test.txt").write_text("1 9 4\n0 1:1\n")
-    with pytest.raises(ValueError, match="train.txt:3: found label id 7"):
+    with pytest.raises(ValueError, match="train.txt:5: found value .nan"):
         prepare.prepare(
             config_lib.Config(), str(data), str(tmp_path / "none"), 1
         )

@@ -11,8 +11,10 @@ from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import (
     bad_rows,
+    catalogue,
     folder,
     in_memory,
+    named_sets,
     pipeline,
     preparing,
     record_files,
@@ -27,6 +29,7 @@ from tfxml.mach import hashing
 from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
 from tfxml.training import optimizers
 
+_USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -128,6 +131,8 @@ def training_data(
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
+    if config.dataset in catalogue.names():
+        return _folder_data(config, _named_set(config.dataset, data_dir))
     if is_folder(config, data_dir):
         return _folder_data(config, folder.detect(data_dir))
     return _synthetic_data(config)
@@ -269,10 +274,18 @@ def ranking_metrics(
         metrics.inverse_propensities(
             label_counts,
             facts.num_train,
-            config.propensity_a,
-            config.propensity_b,
+            *propensities(config),
         ),
     )
+
+
+def propensities(config: config_lib.Config) -> tuple[float, float]:
+    """Returns Jain et al.'s a and b: those given, or those of the data set."""
+    a, b = _USUAL_PROPENSITIES
+    if config.dataset in catalogue.names():
+        entry = named_sets.entry_of(config.dataset)
+        a, b = entry.propensity_a, entry.propensity_b
+    return config.propensity_a or a, config.propensity_b or b
 
 
 def _encoders(config, facts, placement: Placement) -> list[encoders.Encoder]:
@@ -349,6 +362,15 @@ def _folder_data(config, source_folder) -> TrainingData:
     )
 
 
+def _named_set(name: str, data_dir: str) -> folder.Folder:
+    """Returns a set of the catalogue, fetched where it is not there."""
+    entry = named_sets.entry_of(name)
+    found = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, found):
+        print(f"data      differs from the repository's table: {difference}")
+    return found
+
+
 def _text_features(config, source_folder):
     """Returns the features of text: fitted, or those it was prepared with."""
     if source_folder.format == "records":
@@ -399,14 +421,13 @@ def _split(
 def _scored_split(config, source_folder, split: str, features):
     """Returns a split, and its pairs that are not scored."""
     source, skipped = _split(config, source_folder, split, features)
-    pairs = source_folder.filter_pairs(split)
-    if pairs is not None and skipped:
+    if skipped and source_folder.has_pairs(split):
         raise ValueError(
             "`bad_rows` must be error for a split with pairs that are not "
             "scored, which name rows by number. Received: bad_rows=skip, "
             f"with {skipped} rows skipped in {split}"
         )
-    return source, pairs
+    return source, source_folder.filter_pairs(split)
 
 
 def _hold_out(config, train: pipeline.Source):

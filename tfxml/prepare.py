@@ -25,7 +25,7 @@ def prepare(
     data_dir: str,
     output: str,
     num_shards: int = 0,
-    num_workers: int = 2,
+    num_workers: int = 1,
     progress=lambda what, done, total: None,
 ) -> dict:
     """Prepares a folder with a config's settings; returns the manifest.

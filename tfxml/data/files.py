@@ -88,6 +88,14 @@ def first_line(path: str) -> bytes:
     return b""
 
 
+def first_lines(chunk: bytes, number: int) -> bytes:
+    """Returns the first lines of a run of whole lines."""
+    if chunk.count(b"\n") <= number:
+        return chunk
+    _, rest = _skip(chunk, 0, number)
+    return chunk[: len(chunk) - len(rest)]
+
+
 def text_line_chunks(
     path: str, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[tuple[int, list[str]]]:

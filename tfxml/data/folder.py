@@ -50,6 +50,10 @@ tst; json_lines: trn.json.gz, tst.json.gz with lbl.json.gz. Text may be gzip, \
 a third split is dev"""
 
 
+class NoFormatError(errors.DataError):
+    """A folder holds the files of no format."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A data set on disk: its format, its sizes and its splits."""
@@ -133,9 +137,7 @@ class Folder:
 
     def filter_pairs(self, split: str) -> np.ndarray | None:
         """Returns (row, label) to leave out, [P, 2]; None without a file."""
-        self._check_split(split)
-        pattern = _of_split(_FILTER_PATTERN, split)
-        path = _only_match(self.path, _list_files(self.path), pattern)
+        path = self._pairs_path(split)
         if path is None:
             return None
         pairs = filter_labels.read(path)
@@ -149,6 +151,15 @@ class Folder:
                     path, f"{name} {highest}", f"{name}s in [0, {limit})"
                 )
         return pairs
+
+    def has_pairs(self, split: str) -> bool:
+        """Tells whether there is a file of pairs to leave out."""
+        return self._pairs_path(split) is not None
+
+    def _pairs_path(self, split: str) -> str | None:
+        self._check_split(split)
+        pattern = _of_split(_FILTER_PATTERN, split)
+        return _only_match(self.path, _list_files(self.path), pattern)
 
     def _check_split(self, split: str) -> None:
         if split not in self.split_paths:
@@ -191,7 +202,7 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
         if (split_paths := _find_splits(data_dir, files, name))
     }
     if not by_format:
-        raise errors.DataError(
+        raise NoFormatError(
             data_dir, _listing(files), f"the files of a format. {_UNDERSTOOD}"
         )
     if len(by_format) > 1:

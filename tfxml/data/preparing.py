@@ -37,7 +37,7 @@ def prepare(
     settings: dict,
     policy: str = "error",
     num_shards: int = 0,
-    num_workers: int = 2,
+    num_workers: int = 1,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict:
     """Prepares a data set, or goes on with it; returns the manifest.

@@ -62,6 +62,8 @@ def read(
             rows that are not wanted are only counted.
     """
     wanted = range(num_rows) if wanted is None else wanted
+    if not wanted and num_rows:
+        return
     seen = wanted.start
     chunks = files.line_chunks(
         path, chunk_bytes, seen + 2 if seen else 1, bad.is_skipping
@@ -70,17 +72,18 @@ def read(
         if line == 1:
             chunk = chunk.partition(b"\n")[2]
             line = 2
+        if wanted.stop < num_rows:
+            chunk = files.first_lines(chunk, wanted.stop - seen)
         if not chunk:
             continue
         run, is_bad = _parse(path, line, chunk, bad)
         source = rows.Source(path, seen, lines_before_rows=1)
         if seen + run.num_rows > num_rows:
             run = _without_end(run, num_rows - seen, num_rows, source)
-        size = min(run.num_rows, wanted.stop - seen)
-        if size > 0:
-            yield source, row_grammar.cut(run, 0, size), is_bad[:size]
+        if run.num_rows:
+            yield source, run, is_bad[: run.num_rows]
         seen += run.num_rows
-        if wanted.stop <= seen and wanted.stop < num_rows:
+        if seen == wanted.stop < num_rows:
             return
     if seen != num_rows:
         raise errors.DataError(
