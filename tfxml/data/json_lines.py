@@ -88,6 +88,8 @@ def _lines(
 
     A blank line makes this look as far as the next one that is not.
     """
+    if wanted is not None and not wanted:
+        return
     blank = None  # the number of the first blank line of those that end here
     first_line = 1 + (wanted.start if wanted else 0)
     for first, chunk in files.line_chunks(
