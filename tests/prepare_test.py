@@ -15,7 +15,13 @@ import tensorflow as tf
 
 from tfxml import assembly, prepare
 from tfxml import config as config_lib
-from tfxml.data import bad_rows, folder, pipeline, preparing
+from tfxml.data import (
+    bad_rows,
+    folder,
+    pipeline,
+    preparing,
+    record_source,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 N, D, L = 300, 40, 12
@@ -289,16 +295,21 @@ def test_pairs_by_row_number_and_skipped_rows_do_not_go_together(tmp_path):
         assembly.training_data(config, str(tmp_path / "out"))
 
 
-def test_a_source_runs_in_a_graph_of_a_worker(data_dir, tmp_path):
-    """Nothing of Python is in the graph: it may run anywhere."""
+def test_a_mapped_source_runs_without_python(data_dir, tmp_path):
+    """As the graph of a parameter server's worker has to."""
     prepare.prepare(config_lib.Config(), data_dir, str(tmp_path / "out"))
-    data = assembly.training_data(config_lib.Config(), str(tmp_path / "out"))
+    source = record_source.RecordSource(
+        tmp_path / "out", "train", is_mapped=True
+    )
     graph = tf.function(
-        pipeline.training_batch(data.train, 16, 3),
+        pipeline.training_batch(source, 16, 3),
         input_signature=[tf.TensorSpec([], tf.int64)] * 2,
     ).get_concrete_function()
-    graphs = [graph.graph.as_graph_def().node]
-    graphs += [f.node_def for f in graph.graph.as_graph_def().library.function]
-    ops = {node.op for nodes in graphs for node in nodes}
+    definition = graph.graph.as_graph_def()
+    nodes = [
+        definition.node,
+        *(f.node_def for f in definition.library.function),
+    ]
+    ops = {node.op for some in nodes for node in some}
     assert "ImmutableConst" in ops
     assert not ops & {"PyFunc", "PyFuncStateless", "EagerPyFunc"}

@@ -1,5 +1,9 @@
 """Records hold exactly what was written, in whatever order they are read."""
 
+import pathlib
+import subprocess
+import sys
+
 import hypothesis
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 
 from tfxml.data import instances, record_files, record_format, record_source
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 LARGEST = 2**31 - 2
 
 
@@ -108,8 +113,9 @@ def write_shards(folder, runs, num_features, num_labels):
     )
 
 
+@pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("sizes", [[7], [3, 0, 4], [1] * 7])
-def test_a_source_reads_any_rows_of_any_shards(tmp_path, sizes):
+def test_a_source_reads_any_rows_of_any_shards(tmp_path, sizes, is_mapped):
     rng = np.random.default_rng(0)
     rows = [
         (
@@ -125,16 +131,17 @@ def test_a_source_reads_any_rows_of_any_shards(tmp_path, sizes):
         for i in range(len(sizes))
     ]
     write_shards(tmp_path, runs, 2**20, 50)
-    source = record_source.RecordSource(tmp_path, "train")
+    source = record_source.RecordSource(tmp_path, "train", is_mapped)
     for wanted in ([5, 0, 6, 6, 1], [], [2], list(range(7))):
         found = source.rows(tf.constant(wanted, tf.int64))
         expected = rows_of(whole)
         assert rows_of_ragged(*found) == [expected[i] for i in wanted]
 
 
-def test_a_source_of_rows_without_features(tmp_path):
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_source_of_rows_without_features(tmp_path, is_mapped):
     write_shards(tmp_path, [from_rows([({}, {1}), ({}, {})])], 5, 5)
-    source = record_source.RecordSource(tmp_path, "train")
+    source = record_source.RecordSource(tmp_path, "train", is_mapped)
     found = source.rows(tf.constant([1, 0], tf.int64))
     assert rows_of_ragged(*found) == [([], [], []), ([], [], [1])]
 
@@ -156,3 +163,22 @@ def test_a_shard_is_whole_only_with_its_own_bytes(tmp_path):
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     assert record_files.read_finished(tmp_path, name) is None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_a_process_ends_while_rows_are_read(tmp_path, seconds):
+    """Threads of tf.data that wait for Python would keep it from ending."""
+    rows = [({i: 1.0 * i for i in range(200)}, {1})] * 50
+    write_shards(tmp_path, [from_rows(rows)], 300, 5)
+    program = f"""
+import sys, time
+from tfxml.data import pipeline, record_source
+source = record_source.RecordSource({str(tmp_path)!r}, "train")
+batches = iter(pipeline.training(source, 2000, 0, 0, 10**9))
+next(batches)
+time.sleep({seconds})
+sys.exit(7)
+"""
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=ROOT, timeout=120, check=False)
+    assert ended.returncode == 7

@@ -131,10 +131,13 @@ def training_data(
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
+    # The workers of parameter servers run operations only.
+    is_mapped = isinstance(strategy, tf.distribute.ParameterServerStrategy)
     if config.dataset in catalogue.names():
-        return _folder_data(config, _named_set(config.dataset, data_dir))
+        found = _named_set(config.dataset, data_dir)
+        return _folder_data(config, found, is_mapped)
     if is_folder(config, data_dir):
-        return _folder_data(config, folder.detect(data_dir))
+        return _folder_data(config, folder.detect(data_dir), is_mapped)
     return _synthetic_data(config)
 
 
@@ -335,15 +338,17 @@ def data_settings(config: config_lib.Config, is_text: bool) -> dict:
     }
 
 
-def _folder_data(config, source_folder) -> TrainingData:
+def _folder_data(config, source_folder, is_mapped: bool) -> TrainingData:
     features = _text_features(config, source_folder)
-    train, _ = _split(config, source_folder, "train", features)
+    train, _ = _split(config, source_folder, "train", features, is_mapped)
     if config.validation_fraction:
         train, held_out = _hold_out(config, train)
         pairs = None
     else:
         split = eval_split(config, source_folder.splits)
-        held_out, pairs = _scored_split(config, source_folder, split, features)
+        held_out, pairs = _scored_split(
+            config, source_folder, split, features, is_mapped
+        )
     return TrainingData(
         train,
         held_out,
@@ -397,7 +402,7 @@ def _check_prepared(config, source_folder) -> None:
 
 
 def _split(
-    config, source_folder, split: str, features
+    config, source_folder, split: str, features, is_mapped: bool = False
 ) -> tuple[pipeline.Source, int]:
     """Returns a split, and how many bad rows are not in it.
 
@@ -406,7 +411,9 @@ def _split(
     if source_folder.format == "records":
         facts = record_files.read_manifest(source_folder.path)
         skipped = sum(facts["splits"][split]["bad_rows"].values())
-        source = record_source.RecordSource(source_folder.path, split)
+        source = record_source.RecordSource(
+            source_folder.path, split, is_mapped
+        )
         return source, skipped
     bad = bad_rows.BadRows(config.bad_rows)
     found = splits.read(
@@ -418,9 +425,11 @@ def _split(
     return in_memory.InMemorySource(found, num_features, num_labels), bad.total
 
 
-def _scored_split(config, source_folder, split: str, features):
+def _scored_split(
+    config, source_folder, split: str, features, is_mapped: bool = False
+):
     """Returns a split, and its pairs that are not scored."""
-    source, skipped = _split(config, source_folder, split, features)
+    source, skipped = _split(config, source_folder, split, features, is_mapped)
     if skipped and source_folder.has_pairs(split):
         raise ValueError(
             "`bad_rows` must be error for a split with pairs that are not "

@@ -18,6 +18,7 @@ from tfxml.data import (
     json_lines,
     names,
     record_files,
+    tfds_folder,
     xc_text,
     xy_sparse,
 )
@@ -59,7 +60,8 @@ class Folder:
     """A data set on disk: its format, its sizes and its splits."""
 
     path: str
-    format: str  # "xc_text", "xy_sparse", "csr_npz", "json_lines", "records"
+    # "xc_text", "xy_sparse", "csr_npz", "json_lines", "records" or "tfds"
+    format: str
     num_features: int | None  # None for text
     num_labels: int
     split_paths: dict[str, tuple[str, ...]]  # the files of each split
@@ -95,6 +97,8 @@ class Folder:
                 "`folder` must hold data that is not prepared; prepared rows "
                 f"are read by RecordSource. Received: folder={self.path}"
             )
+        if self.format == "tfds":
+            return tfds_folder.read(self.path, split, bad, wanted)
         if self.format == "json_lines":
             return json_lines.read(
                 *paths, num_labels=self.num_labels, bad=bad, wanted=wanted
@@ -196,6 +200,8 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
     files = _list_files(data_dir)
     if {record_files.MANIFEST, record_files.PLAN} & set(files):
         return _prepared_folder(data_dir)
+    if tfds_folder.INFO in files:
+        return _tfds_folder(data_dir)
     by_format = {
         name: split_paths
         for name in ([format] if format else _PATTERNS)
@@ -231,6 +237,19 @@ def _prepared_folder(data_dir: str) -> Folder:
             split: facts["num_instances"]
             for split, facts in manifest["splits"].items()
         },
+    )
+
+
+def _tfds_folder(data_dir: str) -> Folder:
+    num_features, num_labels, sizes = tfds_folder.read_shape(data_dir)
+    path = os.path.join(data_dir, tfds_folder.INFO)
+    return Folder(
+        data_dir,
+        "tfds",
+        num_features,
+        num_labels,
+        {split: (path,) for split in sizes},
+        sizes,
     )
 
 

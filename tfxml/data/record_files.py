@@ -31,7 +31,7 @@ MANIFEST = "records.json"
 PLAN = "plan.json"
 VERSION = 1
 
-_SUFFIXES = ("index", "units", "values")
+SUFFIXES = ("index", "units", "values")
 _PIECE_BYTES = 1 << 22
 
 
@@ -48,11 +48,11 @@ class ShardWriter:
         self._name = name
         self._places = np.zeros((1, 2), np.int64)
         self._files = {}
-        self._hashes = {suffix: hashlib.sha256() for suffix in _SUFFIXES}
+        self._hashes = {suffix: hashlib.sha256() for suffix in SUFFIXES}
 
     def __enter__(self) -> ShardWriter:
         self._files = {
-            suffix: open(self._temporary(suffix), "wb") for suffix in _SUFFIXES
+            suffix: open(self._temporary(suffix), "wb") for suffix in SUFFIXES
         }
         self._write("index", self._places)
         return self
@@ -122,7 +122,7 @@ def read_finished(folder: str | os.PathLike, name: str) -> dict | None:
     try:
         facts = json.loads(shard_path(folder, name, "json").read_text())
         expected = facts["files"]
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             path = shard_path(folder, name, suffix)
             if sha256(path) != expected[suffix]["sha256"]:
                 return None
