@@ -51,8 +51,11 @@ def ensure(
     """
     root = pathlib.Path(data_dir).resolve()
     root.mkdir(parents=True, exist_ok=True)
+    found = _find(root)
+    if found:
+        return found
     with _lock(root):
-        found = _find(root)
+        found = _find(root)  # another process may have been first
         if not found:
             by_hand = _archives_in(root)
             if by_hand:
