@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, prepare
+from tfxml import assembly, prepare, sources
 from tfxml import config as config_lib
 from tfxml.data import (
     bad_rows,
@@ -110,6 +110,16 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
     assert one == other
 
 
+def test_the_order_goes_on_at_any_step(data_dir, tmp_path):
+    prepare.prepare(config_lib.Config(), data_dir, str(tmp_path / "out"))
+    data = assembly.training_data(config_lib.Config(), str(tmp_path / "out"))
+    whole = batches(data, 25)
+    for first in (1, 7, 24):
+        rest = pipeline.training(data.train, 16, 3, first, 25)
+        ids = [batch.instances.numpy().tolist() for batch in rest]
+        assert ids == [batch[0] for batch in whole[first:]]
+
+
 def test_any_number_of_workers_and_shards_reads_the_same_epoch(
     data_dir, tmp_path
 ):
@@ -201,7 +211,7 @@ def test_stopped_after_any_write_it_goes_on_to_the_same_bytes(
 ):
     """Stops between two runs of rows, and in a shard that was cut."""
     source = folder.detect(data_dir)
-    settings = assembly.data_settings(
+    settings = sources.settings(
         config_lib.Config(), source.num_features is None
     )
 

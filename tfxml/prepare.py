@@ -14,7 +14,7 @@ import time
 
 from absl import flags as absl_flags
 
-from tfxml import assembly, flags
+from tfxml import flags, sources
 from tfxml.data import data_card, folder, preparing, record_files
 
 _PRINT_SECONDS = 1.0
@@ -42,7 +42,7 @@ def prepare(
     manifest = preparing.prepare(
         source,
         output,
-        assembly.data_settings(config, is_text),
+        sources.settings(config, is_text),
         config.bad_rows,
         num_shards,
         num_workers,
