@@ -69,6 +69,16 @@ class Encoder(keras.layers.Layer):
     def output_dim(self) -> int:
         return self.hidden_units[-1]
 
+    @property
+    def tables(self) -> list[keras.Variable]:
+        """The shards of the first kernel."""
+        return self.kernels[: self.table_shards]
+
+    @property
+    def upper_kernels(self) -> list[keras.Variable]:
+        """The kernels of the other layers."""
+        return self.kernels[self.table_shards :]
+
     def call(self, rows, dropout_seed=None) -> tf.Tensor:
         """Returns [N, H].
 
@@ -81,10 +91,8 @@ class Encoder(keras.layers.Layer):
 
     def _encode(self, rows, dropout_seed) -> tf.Tensor:
         hidden = None
-        tables = self.kernels[: self.table_shards]
-        upper = self.kernels[self.table_shards :]
         for layer, (kernel, bias) in enumerate(
-            zip([tables, *upper], self.biases, strict=True)
+            zip([self.tables, *self.upper_kernels], self.biases, strict=True)
         ):
             if layer == 0:
                 # The variables themselves, so that rows are gathered.
