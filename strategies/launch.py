@@ -10,8 +10,9 @@ an evaluator then has `--evaluator_seconds` to finish, and servers are ended.
 The exit code is 0, or that of the first process that failed (128 + n for
 signal n), or 124 if the evaluator did not finish in time. Ctrl-C and SIGTERM
 are passed on; with parameter servers only to the chief and the evaluator,
-because what a chief must save lives in the others. A second signal, or `--grace_seconds`, ends everything at once (in
-multi_worker TensorFlow itself catches SIGTERM: it is notice, not an end).
+because what a chief must save lives in the others. A second signal, or
+`--grace_seconds`, ends everything at once (in multi_worker TensorFlow itself
+catches SIGTERM: it is notice, not an end).
 
 What `--max_restarts` restarts after a failure:
     a worker of a ps cluster   itself, on its port

@@ -60,6 +60,5 @@ def parts(recipe: config_lib.Config, split: in_memory.InMemorySource):
     """Returns the recipe's model, optimizer and step counter."""
     facts = workdir.Facts(D, L, N, recipe.form, is_text=False, data_dir="")
     model = assembly.model(recipe, facts, split.label_counts())
-    optimizer = assembly.optimizer(recipe, 20)
-    optimizer.build(model.trainable_variables)
+    optimizer = assembly.optimizer(recipe, 20, model)
     return model, optimizer, loop.new_step_counter()

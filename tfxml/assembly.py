@@ -251,16 +251,32 @@ def label_hashes(
     ]
 
 
-def optimizer(config: config_lib.Config, num_steps: int):
-    """Returns the optimizer with its schedule over `num_steps`."""
-    return optimizers.create(
+def optimizer(
+    config: config_lib.Config,
+    num_steps: int,
+    model: classifier.ExtremeClassifier,
+):
+    """Returns the model's optimizer, built, with a schedule of `num_steps`."""
+
+    def schedule(peak: float):
+        return optimizers.WarmUpAndDecay(
+            peak, num_steps, config.warmup_steps, config.decay
+        )
+
+    made = optimizers.create(
         config.optimizer,
-        optimizers.WarmUpAndDecay(
-            config.learning_rate, num_steps, config.warmup_steps, config.decay
-        ),
+        schedule(config.learning_rate),
         config.global_clipnorm or None,
         config.epsilon,
     )
+    if config.head_optimizer == "sgd":
+        made = optimizers.ByLayer(
+            made,
+            optimizers.create("sgd", schedule(config.head_learning_rate)),
+            model.head.trainable_variables,
+        )
+    made.build(model.trainable_variables)
+    return made
 
 
 def ranking_metrics(

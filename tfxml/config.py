@@ -138,6 +138,18 @@ class Config:
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
     )
     learning_rate: float = _field(0.003, "The highest rate.", minimum=0)
+    head_optimizer: str = _field(
+        "same",
+        "What moves the head; same: the optimizer; sgd: plain gradient steps "
+        "at head_learning_rate, which need no moments.",
+        choices=("same", "sgd"),
+    )
+    head_learning_rate: float = _field(
+        60.0,
+        "The highest rate of head_optimizer=sgd, for a loss that is the mean "
+        "over instances of the sum over labels.",
+        minimum=0,
+    )
     epsilon: float = _field(
         1e-6,
         "What the optimizer adds to its divisor; larger damps weights whose "
@@ -247,6 +259,18 @@ class Config:
             not (self.max_features and self.hash_buckets),
             "max_features",
             "0 with hash_buckets, which keeps no vocabulary",
+            self,
+        )
+        _require(
+            self.head_optimizer == "same" or bool(self.hidden_units),
+            "head_optimizer",
+            "same for a linear model, whose head is all there is",
+            self,
+        )
+        _require(
+            self.head_optimizer == "same" or not self.global_clipnorm,
+            "global_clipnorm",
+            "0 with head_optimizer=sgd, for a norm is of all gradients",
             self,
         )
         _require(

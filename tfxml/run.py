@@ -48,8 +48,7 @@ class Run:
             self.model = assembly.model(
                 config, data.facts, data.label_counts, placement
             )
-            optimizer = assembly.optimizer(config, self.num_steps)
-            optimizer.build(self.model.trainable_variables)
+            optimizer = assembly.optimizer(config, self.num_steps, self.model)
             step = loop.new_step_counter()
         self.state = tf.train.Checkpoint(
             model=self.model.named_variables(), optimizer=optimizer, step=step
