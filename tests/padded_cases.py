@@ -25,6 +25,10 @@ CASES = {
     "sigmoid_linear": {"hidden_units": ()},
     "sigmoid_deep": {"hidden_units": (24, 24), "residual": True},
     "sigmoid_dense": {"form": "dense"},
+    "sigmoid_sgd_head": {
+        "head_optimizer": "sgd",
+        "head_learning_rate": 1.0,
+    },
     "mach": {"head": "mach"},
     "mach_linear": {"head": "mach", "hidden_units": ()},
     "mach_trunks": {"head": "mach", "num_trunks": 2},

@@ -21,17 +21,17 @@ def launched(launcher, module, *words):
     )
 
 
-def run(words, stdin=None):
+def run(words, stdin=None, seconds=280):
     """Runs a command to its end, which must be good; returns its output."""
-    done = finished(words, stdin)
+    done = finished(words, stdin, seconds)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
-def finished(words, stdin=None):
+def finished(words, stdin=None, seconds=280):
     """Runs a command to its end, good or bad."""
     return subprocess.run(
-        words, input=stdin, capture_output=True, text=True, timeout=280
+        words, input=stdin, capture_output=True, text=True, timeout=seconds
     )
 
 

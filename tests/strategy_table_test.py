@@ -26,6 +26,7 @@ MACH = ["--head=mach", "--num_repetitions=4", "--num_buckets=20"]
 HEADS = {
     "sigmoid": ["--label_block_size=25"],
     "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
+    "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
     "mach": MACH,
     "mach, 4 trunks": [*MACH, "--num_trunks=4"],
 }
