@@ -23,6 +23,7 @@ from tfxml.mach import hashing
 from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
 from tfxml.training import optimizers
 
+_MOST_NAMES = 1_000_000  # of generated labels
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -220,6 +221,7 @@ def model(
             is_linear=is_linear,
             seeds=_seeds(config, worlds),
             devices=placement.devices_of(len(worlds)),
+            decode_by=config.decode if facts.form != "padded" else "exhaustive",
         )
     else:
         head = sigmoid.SigmoidHead(
@@ -245,8 +247,9 @@ def label_hashes(
     num_buckets = config.num_buckets or min(
         num_labels, max(2, round(4 * num_labels**0.5))
     )
+    capacity = max(config.label_capacity or num_labels * 5 // 4, num_labels)
     return [
-        hashing.from_seed(config.hash_seed, repetition, num_buckets)
+        hashing.from_seed(config.hash_seed, repetition, num_buckets, capacity)
         for repetition in range(config.num_repetitions)
     ]
 
@@ -287,20 +290,34 @@ def _encoders(config, facts, placement: Placement) -> list[encoders.Encoder]:
         trunks = placement.run_of(config.num_trunks)
     return [
         encoders.Encoder(
-            facts.num_features,
+            config.feature_buckets or facts.num_features,
             config.hidden_units,
             config.dropout,
             config.residual,
             seed=seed,
             table_shards=config.table_shards,
             device=device,
+            feature_hash=_feature_hash(config, facts, trunk),
         )
-        for seed, device in zip(
+        for trunk, seed, device in zip(
+            trunks,
             _seeds(config, trunks),
             placement.devices_of(len(trunks)),
             strict=True,
         )
     ]
+
+
+def _feature_hash(config, facts, trunk: int):
+    """Returns a trunk's own hash of features, or None."""
+    if not config.feature_buckets:
+        return None
+    return hashing.from_seed(
+        ~config.hash_seed & (2**64 - 1),  # apart from the labels'
+        trunk,
+        config.feature_buckets,
+        facts.num_features,
+    )
 
 
 def _num_trunks(config) -> int:
@@ -396,7 +413,7 @@ def _form(config, source: pipeline.Source) -> str:
     number = min(source.num_instances, _SAMPLE)
     feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
     return sparse_rows.choose_form(
-        source.num_features, len(feature_ids.flat_values) / number
+        config.feature_buckets or source.num_features, len(feature_ids.flat_values) / number
     )
 
 
@@ -416,10 +433,17 @@ def _synthetic_data(config) -> TrainingData:
             data_dir="",
         ),
         train.label_counts(),
-        [train.label_name(i) for i in range(train.num_labels)],
+        _synthetic_names(train),
         None,
         None,
     )
+
+
+def _synthetic_names(source: synthetic.SyntheticSource) -> list[str] | None:
+    """Returns the label names, or None where they are too many to hold."""
+    if source.num_labels > _MOST_NAMES:
+        return None
+    return [source.label_name(i) for i in range(source.num_labels)]
 
 
 def _synthetic_split(config, split: str) -> synthetic.SyntheticSource:
@@ -442,4 +466,5 @@ def _synthetic_split(config, split: str) -> synthetic.SyntheticSource:
         seed=config.synthetic_seed,
         first_instance=first,
         dependence=config.synthetic_dependence,
+        exponent=config.synthetic_exponent,
     )

@@ -24,7 +24,6 @@ from tfxml import config as config_lib
 from tfxml import run as run_lib
 from tfxml import workdir as workdir_lib
 from tfxml.evaluation import tables
-from tfxml.mach import hashing
 from tfxml.training import checkpoints
 
 
@@ -180,7 +179,7 @@ def _start(workdir, config, data: assembly.TrainingData, model) -> None:
     if data.text_features is not None:
         workdir.write_text_features(data.text_features)
     if config.head == "mach":
-        workdir.write_hashes(model.head.hashes, hashing.VERSION)
+        workdir.write_hashes(model.head.hashes)
 
 
 def _resume(workdir, run) -> list[dict]:
