@@ -151,9 +151,7 @@ def test_both_exact_decodes_are_the_brute_force_answer(
 ):
     logits, hashes, num_labels = case
     worlds = _worlds(logits)
-    answers = [
-        decode.top_k(worlds, hashes, num_labels, k, estimator, block)
-    ]
+    answers = [decode.top_k(worlds, hashes, num_labels, k, estimator, block)]
     if crossings.can_serve(hashes, num_labels):
         tables = crossings.make(hashes, num_labels)
         answers.append(

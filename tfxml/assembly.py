@@ -201,12 +201,17 @@ def is_folder(config: config_lib.Config, data_dir: str) -> bool:
 def model(
     config: config_lib.Config,
     facts: workdir_lib.Facts,
-    label_counts: np.ndarray,
+    label_counts: np.ndarray | None,
     placement: Placement = EVERYWHERE,
 ) -> classifier.ExtremeClassifier:
-    """Returns the model, with biases at the labels' frequencies."""
-    # Half an occurrence for everyone: a label not seen is rare, not absent.
-    priors = (label_counts + 0.5) / (facts.num_train + 1)
+    """Returns the model, with biases at the labels' frequencies.
+
+    `label_counts` of None: at 0, where weights are restored.
+    """
+    priors = None
+    if label_counts is not None:
+        # Half an occurrence for everyone: one not seen is rare, not absent.
+        priors = (label_counts + 0.5) / (facts.num_train + 1)
     is_linear = not config.hidden_units
     input_dim = facts.num_features if is_linear else config.hidden_units[-1]
     if config.head == "mach":
@@ -413,7 +418,8 @@ def _form(config, source: pipeline.Source) -> str:
     number = min(source.num_instances, _SAMPLE)
     feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
     return sparse_rows.choose_form(
-        config.feature_buckets or source.num_features, len(feature_ids.flat_values) / number
+        config.feature_buckets or source.num_features,
+        len(feature_ids.flat_values) / number,
     )
 
 

@@ -66,8 +66,7 @@ class Config:
     synthetic_exponent: float = _field(
         0.875,
         "How steeply the popularity of the generated set's topics falls with "
-        "their rank.",
-        choices=counter_random.ZIPF_EXPONENTS,
+        "their rank: " + ", ".join(map(str, counter_random.ZIPF_EXPONENTS)),
     )
     synthetic_seed: int = _field(0, "Seed of the generated set.")
     normalize_rows: bool = _field(
@@ -235,6 +234,12 @@ class Config:
             self.synthetic_dependence <= 1,
             "synthetic_dependence",
             "in [0, 1]",
+            self,
+        )
+        _require(
+            self.synthetic_exponent in counter_random.ZIPF_EXPONENTS,
+            "synthetic_exponent",
+            f"one of {counter_random.ZIPF_EXPONENTS}",
             self,
         )
         _require(

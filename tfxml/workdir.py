@@ -111,9 +111,7 @@ class Workdir:
             )
         if version == hashing.VERSION or config.label_capacity:
             return config
-        return dataclasses.replace(
-            config, label_capacity=hashing.LARGEST_PRIME
-        )
+        return dataclasses.replace(config, label_capacity=hashing.LARGEST_PRIME)
 
     def write_label_counts(self, counts: np.ndarray) -> None:
         """Writes in how many training instances each label occurs, [L]."""

@@ -50,9 +50,7 @@ class Items(NamedTuple):
     buckets: tf.Tensor  # int32
 
 
-def can_serve(
-    hashes: Sequence[hashing.UniversalHash], num_labels: int
-) -> bool:
+def can_serve(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> bool:
     """Tells whether tables of these hashes would be small and of use."""
     shapes = {(one.num_buckets, one.prime) for one in hashes}
     if len(shapes) > 1 or len(hashes) < 2:
@@ -60,9 +58,7 @@ def can_serve(
     return hashes[0].prime <= _MOST_SLOTS_A_LABEL * num_labels
 
 
-def make(
-    hashes: Sequence[hashing.UniversalHash], num_labels: int
-) -> Crossings:
+def make(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> Crossings:
     """Returns the tables of each world with all later ones."""
     if not can_serve(hashes, num_labels):
         raise ValueError(
@@ -104,7 +100,9 @@ def make(
 def num_bytes(num_worlds: int, num_buckets: int, prime: int) -> int:
     """Returns the size of the tables."""
     num_slots = -(-prime // num_buckets)
-    return num_worlds * (num_worlds - 1) // 2 * (num_buckets + 1 + num_slots) * 4
+    return (
+        num_worlds * (num_worlds - 1) // 2 * (num_buckets + 1 + num_slots) * 4
+    )
 
 
 def labels_in_two(
@@ -145,9 +143,7 @@ def labels_in_two(
     runs = tf.gather(items.buckets, two) - tf.gather(low, across)
     runs = tf.where(runs < 0, runs + tables.num_buckets, runs)
     past = runs + tables.prime % tables.num_buckets  # where p is passed
-    past = tf.where(
-        past >= tables.num_buckets, past - tables.num_buckets, past
-    )
+    past = tf.where(past >= tables.num_buckets, past - tables.num_buckets, past)
     begins = tf.gather(tables.tables, both)
     pairs, places = _hits(tables, begins + runs)
     pairs_past, places_past = _hits(tables, begins + past)

@@ -92,9 +92,7 @@ def _best_of_blocks(
 
     def step(start, scores, ids):
         block_scores, block_ids = best_of(
-            tf.ensure_shape(
-                tf.range(start, start + block_size), [block_size]
-            )
+            tf.ensure_shape(tf.range(start, start + block_size), [block_size])
         )
         # Earlier blocks come first, as they do among equals.
         return start + block_size, *merge_top_k(
@@ -168,9 +166,10 @@ def terms(
 ) -> list[tf.Tensor]:
     """Returns what `combine` takes of each world, R tensors [N, B]."""
     scores = [bucket_scores(one, estimator) for one in bucket_logits]
-    return [one * sign for one, sign in zip(
-        scores, signs(len(scores), estimator), strict=True
-    )]
+    return [
+        one * sign
+        for one, sign in zip(scores, signs(len(scores), estimator), strict=True)
+    ]
 
 
 def signs(num_worlds: int, estimator: str) -> list[float]:

@@ -20,13 +20,14 @@ Version 1 had p = 2^31 - 1 whatever the number of labels; version 2 chooses p.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 VERSION = 2
 LARGEST_PRIME = 2**31 - 1
-_BLOCK = 1 << 20  # ids hashed at once, so that no [L] array of int64 is made
+_BLOCK = 1 << 15  # ids hashed at once: they stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +69,23 @@ class UniversalHash:
                 f"`num_ids` must be at most {self.prime}. Received: {num_ids=}"
             )
         table = np.empty(num_ids, np.min_scalar_type(self.num_buckets - 1))
-        for start in range(0, num_ids, _BLOCK):
-            table[start : start + _BLOCK] = self.buckets(
-                np.arange(start, min(start + _BLOCK, num_ids))
-            )
+        for start, buckets in self.blocks(num_ids):
+            table[start : start + len(buckets)] = buckets
         return table
+
+    def blocks(self, num_ids: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the first id and the buckets of runs of 0 .. num_ids - 1.
+
+        The slots of a run are those of ids 0, 1, ... shifted: an addition in
+        place of a remainder of 64 bits.
+        """
+        run = np.arange(min(num_ids, _BLOCK)) * self.a % self.prime
+        for start in range(0, num_ids, _BLOCK):
+            first = (self.a * start + self.b) % self.prime
+            slots = run[: num_ids - start] + first
+            slots -= self.prime * (slots >= self.prime)
+            slots = slots.astype(np.uint32)
+            yield start, slots - slots // self.num_buckets * self.num_buckets
 
     def buckets(self, ids: np.ndarray) -> np.ndarray:
         """Returns the buckets of `ids`, int64."""

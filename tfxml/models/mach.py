@@ -21,7 +21,6 @@ from tfxml.models import blocks, losses
 # From here on the threshold decode is faster than a look at every label
 # (2 cores, batches of 64; see benchmarks/decode.md).
 _MANY_LABELS = 100_000
-_PRIORS_AT_ONCE = 1 << 20  # labels
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -220,10 +219,10 @@ def bucket_priors(
     if label_priors is None:
         return None
     log_absent = np.zeros(label_hash.num_buckets)
-    for start in range(0, len(label_priors), _PRIORS_AT_ONCE):
-        some = label_priors[start : start + _PRIORS_AT_ONCE]
+    for start, buckets in label_hash.blocks(len(label_priors)):
+        some = label_priors[start : start + len(buckets)]
         log_absent += np.bincount(
-            label_hash.buckets(np.arange(start, start + len(some))),
+            buckets,
             weights=np.log1p(-np.minimum(some, 1 - 1e-9)),
             minlength=label_hash.num_buckets,
         )
