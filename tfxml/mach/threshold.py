@@ -31,7 +31,9 @@ _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
 _WIDENING = 8  # times as many in each further round
 _GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
 _MOST_PAIRS = 8_000_000  # of an instance
-_DEPTH = 128  # buckets of a world that can be opened
+_GROUP = 16  # buckets
+_FIRST_DEPTH = 32  # buckets of a world that can be opened at first
+_DEPTH = 512  # and later
 _PRICE_BITS = 16  # the lowest price of a bucket is 2^-16 of the highest
 _PRICE_STEPS = 12
 _SIFTED = (4, 12)  # worlds after which labels are dropped
@@ -76,31 +78,59 @@ def top_k(
         tf.errors.InvalidArgumentError: if a logit is not a number.
     """
     decode.check_estimator(estimator)
-    ranked = _rank(decode.checked(bucket_logits), estimator)
-    rows = tf.range(tf.shape(ranked.best)[0])
+    scores = tf.stack(
+        [
+            decode.bucket_scores(one, estimator)
+            for one in decode.checked(bucket_logits)
+        ],
+        axis=1,
+    )
+    num_instances = tf.shape(scores)[0]
     k = min(k, tables.num_labels)
     state = Decoded(
-        tf.fill([tf.size(rows), k], -float("inf")),
-        tf.zeros([tf.size(rows), k], tf.int32),
-        tf.zeros_like(rows, tf.bool),
-        tf.zeros_like(rows),
-        tf.zeros_like(rows),
+        tf.fill([num_instances, k], -float("inf")),
+        tf.zeros([num_instances, k], tf.int32),
+        tf.zeros([num_instances], tf.bool),
+        tf.zeros([num_instances], tf.int32),
+        tf.zeros([num_instances], tf.int32),
     )
+    ranked = _rank(scores, _FIRST_DEPTH)
     depths = _first_depths(ranked, k)
+    rows = tf.range(num_instances)
     state = _open(state, ranked, tables, rows, depths, estimator)
+    first_pairs = min(_FIRST_PAIRS, budget)
+    state = _widen(state, ranked, tables, first_pairs, first_pairs, estimator)
+    left = tf.where(~state.is_certified)  # [n, 1]
+    rest = Decoded(*(tf.gather(one, left[:, 0]) for one in state))
+    ranked = _rank(tf.gather(scores, left[:, 0]), _DEPTH)
+    rest = _widen(
+        rest, ranked, tables, _WIDENING * first_pairs, budget, estimator
+    )
+    return Decoded(
+        *(
+            tf.tensor_scatter_nd_update(one, left, other)
+            for one, other in zip(state, rest, strict=True)
+        )
+    )
 
-    def is_left(most_pairs, state):
-        return (most_pairs < budget) & ~tf.reduce_all(state.is_certified)
 
-    def widen(most_pairs, state):
-        most_pairs = tf.minimum(most_pairs * _WIDENING, budget)
+def _widen(state, ranked, tables, pairs: int, most_pairs: int, estimator):
+    """Opens more and more, up to `most_pairs` pairs of an instance."""
+
+    def is_left(pairs, state):
+        return (pairs <= most_pairs) & ~tf.reduce_all(state.is_certified)
+
+    def widen(pairs, state):
         rows = tf.cast(tf.where(~state.is_certified)[:, 0], tf.int32)
-        state = _round(state, ranked, tables, rows, most_pairs, estimator)
-        return most_pairs, state
+        state = _round(state, ranked, tables, rows, pairs, estimator)
+        # The last round takes all that is allowed.
+        return tf.where(
+            pairs < most_pairs,
+            tf.minimum(pairs * _WIDENING, most_pairs),
+            most_pairs + 1,
+        ), state
 
-    return tf.while_loop(
-        is_left, widen, (tf.constant(_FIRST_PAIRS // _WIDENING), state)
-    )[1]
+    return tf.while_loop(is_left, widen, (tf.constant(pairs), state))[1]
 
 
 def exact_top_k(
@@ -144,16 +174,53 @@ def exact_top_k(
     )
 
 
-def _rank(bucket_logits, estimator: str) -> _Ranked:
-    scores = tf.stack(
-        [decode.bucket_scores(one, estimator) for one in bucket_logits], axis=1
-    )
-    best, buckets = tf.math.top_k(scores, min(_DEPTH + 1, scores.shape[2]))
+def _rank(scores, depth: int) -> _Ranked:
+    """Ranks the buckets of each world, as deep as may be opened."""
+    num_worlds, num_buckets = scores.shape[1:]
+    best, buckets = _best_buckets(scores, min(depth + 1, num_buckets))
     # A mean of R terms of at most M is off by at most R M 2^-24: twice that,
     # for the label's and the bound's.
-    largest = tf.reduce_max(tf.abs(scores), axis=[1, 2])
-    slack = largest * (len(bucket_logits) * 2.0**-23)
+    largest = tf.maximum(
+        tf.reduce_max(best[:, :, 0], axis=1),
+        -tf.reduce_min(scores, axis=[1, 2]),
+    )
+    slack = largest * (num_worlds * 2.0**-23)
     return _Ranked(scores, best, buckets, slack)
+
+
+def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best scores of the last axis and their places.
+
+    The best D lie in the D groups with the best maxima: a search in two steps
+    takes half the time where groups are many.
+    """
+    num_buckets = scores.shape[2]
+    num_groups = num_buckets // _GROUP
+    if num_groups < 2 * depth:
+        return tf.math.top_k(scores, depth)
+    # Buckets i, i + G, i + 2 G, ... are a group; those left over are one each.
+    split = num_groups * _GROUP
+    shape = [-1, scores.shape[1], _GROUP, num_groups]
+    groups = tf.reduce_max(tf.reshape(scores[:, :, :split], shape), axis=2)
+    groups = tf.concat([groups, scores[:, :, split:]], axis=2)
+    _, places = tf.math.top_k(groups, depth, sorted=False)
+    steps = tf.range(_GROUP) * num_groups
+    within = places[..., None] + tf.where(
+        places[..., None] < num_groups, steps, 0
+    )
+    is_alone = (places[..., None] >= num_groups) & (steps > 0)
+    buckets = within + tf.where(
+        places[..., None] >= num_groups, split - num_groups, 0
+    )
+    flat = [-1, scores.shape[1], depth * _GROUP]
+    buckets = tf.reshape(buckets, flat)
+    chosen = tf.where(
+        tf.reshape(is_alone, flat),
+        -float("inf"),
+        tf.gather(scores, buckets, batch_dims=2),
+    )
+    best, places = tf.math.top_k(chosen, depth)
+    return best, tf.gather(buckets, places, batch_dims=2)
 
 
 def _first_depths(ranked: _Ranked, k: int) -> tf.Tensor:
