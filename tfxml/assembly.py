@@ -210,8 +210,7 @@ def model(
     """
     priors = None
     if label_counts is not None:
-        # Half an occurrence for everyone: one not seen is rare, not absent.
-        priors = (label_counts + 0.5) / (facts.num_train + 1)
+        priors = _priors(label_counts, facts.num_train)
     is_linear = not config.hidden_units
     input_dim = facts.num_features if is_linear else config.hidden_units[-1]
     if config.head == "mach":
@@ -243,6 +242,19 @@ def model(
         facts.num_features,
         facts.form,
     )
+
+
+def _priors(label_counts: np.ndarray, num_train: int) -> np.ndarray:
+    """Returns the share of the instances that carry each label, [L].
+
+    One not seen is rare, not absent: half an occurrence for everyone, or less
+    where the labels not seen are so many that together they would outweigh
+    those seen once (Good and Turing's estimate of what all of them occur).
+    """
+    num_unseen = np.count_nonzero(label_counts == 0)
+    num_once = max(np.count_nonzero(label_counts == 1), 1)
+    extra = min(0.5, num_once / max(num_unseen, 1))
+    return (label_counts + extra) / (num_train + 1)
 
 
 def label_hashes(
