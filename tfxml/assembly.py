@@ -117,16 +117,18 @@ def training_data(
     config: config_lib.Config,
     data_dir: str,
     strategy: tf.distribute.Strategy | None = None,
+    features: text_features.TextFeatures | None = None,
 ) -> TrainingData:
     """Reads or generates the splits that a run needs.
 
-    Under a TPU strategy rows are padded to static shapes.
+    Under a TPU strategy rows are padded to static shapes. Text becomes rows
+    by `features`; None: by what is fitted on the training split.
     """
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
     if is_folder(config, data_dir):
-        return _folder_data(config, folder.detect(data_dir))
+        return _folder_data(config, folder.detect(data_dir), features)
     return _synthetic_data(config)
 
 
@@ -347,9 +349,8 @@ def _seeds(config, which: range) -> list[int]:
     return [config.seed * 100003 + index for index in which]
 
 
-def _folder_data(config, source_folder) -> TrainingData:
-    features = None
-    if source_folder.num_features is None:
+def _folder_data(config, source_folder, features) -> TrainingData:
+    if source_folder.num_features is None and features is None:
         features = splits.fit_text_features(
             source_folder,
             ngrams=config.ngrams,

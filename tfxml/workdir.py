@@ -152,6 +152,14 @@ class Workdir:
     def read_text_features(self) -> text_features_lib.TextFeatures:
         return text_features_lib.load(self.path / "text_features")
 
+    def fitted_text_features(
+        self,
+    ) -> text_features_lib.TextFeatures | None:
+        """Returns the text features that the run goes on with, or None."""
+        if not (self.path / "text_features").is_dir():
+            return None
+        return self.read_text_features()
+
     def append_metrics(self, values: dict, name="metrics.jsonl") -> None:
         """Adds one JSON line to a file of metrics."""
         with open(self.path / name, "a") as lines:
