@@ -7,6 +7,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from tfxml.mach import crossings, decode, hashing, threshold
+from tfxml.models import mach
 
 
 def _oracle(logits, hashes, num_labels, k, estimator):
@@ -64,7 +65,7 @@ def _worlds(logits):
     [
         *((one, 7, False) for one in decode.ESTIMATORS),
         *(("logit", num_worlds, False) for num_worlds in (4, 16)),
-        *((one, 7, True) for one in ("mean", "median")),
+        ("mean", 7, True),
     ],
 )
 def test_planted_labels_are_found_and_certified(
@@ -219,3 +220,67 @@ def test_tables_of_hashes_that_do_not_fit_are_refused():
     for hashes in (mixed, version_1, _hashes(1, 10, 300)):
         with pytest.raises(ValueError, match="hashes"):
             crossings.make(hashes, 300)
+
+
+def _heads(num_labels, estimator):
+    """Returns two heads with the same weights, and what they read."""
+    hashes = _hashes(6, 60, num_labels * 5 // 4)
+    rng = np.random.default_rng(7)
+    kernels = rng.normal(0, 2, (6, 60, 8))
+    found = []
+    for decode_by in ("exhaustive", "threshold"):
+        head = mach.MachHead(
+            num_labels, hashes, 8, estimator=estimator, decode_by=decode_by
+        )
+        for block, kernel in zip(head.blocks, kernels, strict=True):
+            block.kernel.assign(kernel)
+            block.bias.assign(np.full(60, -4.0))
+        found.append(head)
+    return found, [tf.constant(rng.normal(size=(5, 8)), tf.float32)]
+
+
+@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+def test_a_head_answers_the_same_by_either_decode(estimator):
+    (exhaustive, by_threshold), encoded = _heads(2000, estimator)
+    assert by_threshold.decodes_by_threshold()
+    assert not exhaustive.decodes_by_threshold()
+    wanted, found = (
+        head.top_k(encoded, 5) for head in (exhaustive, by_threshold)
+    )
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[0], wanted[0])
+
+
+def test_a_saved_model_holds_the_threshold_decode(tmp_path):
+    (exhaustive, by_threshold), encoded = _heads(2000, "logit")
+    module = tf.Module()
+    module.kernels = [block.kernel.value for block in by_threshold.blocks]
+    module.biases = [block.bias.value for block in by_threshold.blocks]
+    module.best = tf.function(
+        lambda one: by_threshold.top_k([one], 5),
+        input_signature=[tf.TensorSpec([None, 8])],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    wanted = exhaustive.top_k(encoded, 5)
+    scores, ids = loaded.best(encoded[0])
+    np.testing.assert_array_equal(ids, wanted[1])
+    np.testing.assert_allclose(scores, wanted[0], rtol=1e-6)
+
+
+def test_auto_chooses_by_the_number_of_labels():
+    hashes = {n: _hashes(3, 30, n) for n in (1000, 1_000_000)}
+    chosen = {
+        n: mach.MachHead(n, ones, 4).decodes_by_threshold()
+        for n, ones in hashes.items()
+    }
+    assert chosen == {1000: False, 1_000_000: True}
+
+
+def test_a_threshold_decode_without_fitting_hashes_is_refused():
+    head = mach.MachHead(
+        300, _hashes(4, 10, 2**31 - 1), 4, decode_by="threshold"
+    )
+    with pytest.raises(ValueError, match="decode_by"):
+        head.top_k([tf.zeros([1, 4])], 5)

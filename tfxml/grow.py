@@ -1,4 +1,4 @@
-"""Adds labels to a trained run: `python -m tfxml.grow --workdir=... --output=...`.
+"""Adds labels to a trained run: `python -m tfxml.grow --workdir=... ...`.
 
 New labels come behind those that are there. The hashes are those of the run, so
 no label changes its buckets and no weight is new: the grown model scores the

@@ -1,4 +1,4 @@
-"""Proposes a model: `python -m tfxml.plan --num_labels=49e6 --num_features=...`.
+"""Proposes a model: `python -m tfxml.plan --num_labels=49e6 ...`.
 
 Prints what it holds, what training and serving it need, and what a sigmoid
 head on the same trunk would.

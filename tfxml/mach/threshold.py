@@ -413,11 +413,21 @@ def _depths_of_sum(ranked: _Ranked, kth, most_pairs) -> tf.Tensor:
 
     high = tf.reduce_max(ranked.best[:, :, 0] - ranked.best[:, :, -1], axis=1)
     low = high * 2.0**-_PRICE_BITS
-    for _ in range(_PRICE_STEPS):
+
+    def halve(low, high):
         middle = tf.sqrt(low * high)
         is_enough = is_cheap_enough(depths_at(middle))
-        low = tf.where(is_enough, middle, low)
-        high = tf.where(is_enough, high, middle)
+        return (
+            tf.where(is_enough, middle, low),
+            tf.where(is_enough, high, middle),
+        )
+
+    low, high = tf.while_loop(
+        lambda *_: True,
+        halve,
+        (low, high),
+        maximum_iterations=_PRICE_STEPS,
+    )
     depths = depths_at(low)
     is_affordable = _num_pairs(depths) <= most_pairs
     return tf.where(is_affordable[:, None], depths, depths_at(high))
