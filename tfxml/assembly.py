@@ -227,7 +227,7 @@ def model(
             is_linear=is_linear,
             seeds=_seeds(config, worlds),
             devices=placement.devices_of(len(worlds)),
-            decode_by=config.decode if facts.form != "padded" else "exhaustive",
+            decode_by=_decode_by(config, facts),
         )
     else:
         head = sigmoid.SigmoidHead(
@@ -244,6 +244,18 @@ def model(
         facts.num_features,
         facts.form,
     )
+
+
+def _decode_by(config, facts) -> str:
+    """Returns how the best labels are found; static shapes allow one way."""
+    if facts.form != "padded":
+        return config.decode
+    if config.decode == "threshold":
+        raise ValueError(
+            "`decode` must not be 'threshold' for padded rows, whose static "
+            "shapes it has not. Received: decode='threshold'"
+        )
+    return "exhaustive"
 
 
 def _priors(label_counts: np.ndarray, num_train: int) -> np.ndarray:
@@ -266,7 +278,12 @@ def label_hashes(
     num_buckets = config.num_buckets or min(
         num_labels, max(2, round(4 * num_labels**0.5))
     )
-    capacity = max(config.label_capacity or num_labels * 5 // 4, num_labels)
+    capacity = config.label_capacity or num_labels * 5 // 4
+    if capacity < num_labels:
+        raise ValueError(
+            f"`label_capacity` must be at least the {num_labels} labels. "
+            f"Received: label_capacity={capacity}"
+        )
     return [
         hashing.from_seed(config.hash_seed, repetition, num_buckets, capacity)
         for repetition in range(config.num_repetitions)

@@ -287,6 +287,12 @@ class Config:
             self,
         )
         _require(
+            not self.feature_buckets or bool(self.hidden_units),
+            "feature_buckets",
+            "0 for a linear model",
+            self,
+        )
+        _require(
             self.best_metric in self.metric_keys(),
             "best_metric",
             f"one of {self.metric_keys()}",

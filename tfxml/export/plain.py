@@ -92,6 +92,12 @@ class _Trunk(tf.Module):
 
     def __init__(self, encoder: encoders.Encoder):
         super().__init__()
+        if encoder.feature_hash is not None:
+            raise ValueError(
+                "`feature_buckets` must be 0 for a model in plain ops, which "
+                "know no hash of 64-bit integers. Received: feature_buckets="
+                f"{encoder.num_features}; export it as a SavedModel"
+            )
         kernels = [tf.Variable(_array(one)) for one in encoder.kernels]
         self._tables = kernels[: encoder.table_shards]
         self._kernels = kernels[encoder.table_shards :]
