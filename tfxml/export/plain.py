@@ -92,6 +92,12 @@ class _Trunk(tf.Module):
 
     def __init__(self, encoder: encoders.Encoder):
         super().__init__()
+        if encoder.feature_hash is not None:
+            raise ValueError(
+                "`feature_buckets` must be 0 for a model in plain ops, which "
+                "know no hash of 64-bit integers. Received: feature_buckets="
+                f"{encoder.num_features}; export it as a SavedModel"
+            )
         self._tables = _copies(encoder.tables)
         self._kernels = _copies(encoder.upper_kernels)
         self._biases = _copies(encoder.biases)

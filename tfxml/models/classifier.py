@@ -84,14 +84,23 @@ class ExtremeClassifier(keras.Model):
 
         `encoders` are some of the model's, where not all are needed.
         """
-        rows = sparse_rows.arrange(
-            feature_ids, feature_values, self.num_features, self.form
-        )
         if not self.encoders:
-            return [rows]
+            return [
+                sparse_rows.arrange(
+                    feature_ids, feature_values, self.num_features, self.form
+                )
+            ]
+        encoders = self.encoders if encoders is None else encoders
+        # Trunks that hash no features read the same rows.
+        rows = {
+            one.feature_hash: one.arrange(
+                feature_ids, feature_values, self.form
+            )
+            for one in encoders
+        }
         return [
-            encoder.call(rows, dropout_seed=dropout_seed)
-            for encoder in (self.encoders if encoders is None else encoders)
+            one.call(rows[one.feature_hash], dropout_seed=dropout_seed)
+            for one in encoders
         ]
 
     def loss_sum(
