@@ -12,6 +12,8 @@ COMMANDS = {
     "tfxml.merge",
     "tfxml.plan",
     "tfxml.grow",
+    "tfxml.prepare",
+    "tfxml.download",
 }
 # What each room may import, besides itself.
 ALLOWED = {

@@ -11,6 +11,7 @@ import scipy.sparse
 from hypothesis import strategies as st
 
 from tfxml.data import (
+    bad_rows,
     csr_npz,
     errors,
     filter_labels,
@@ -150,7 +151,9 @@ def test_both_parsers_agree(tokens):
     chunk = b"".join(tokens) + b"\n"
     fast = row_grammar.parse(chunk)
     try:
-        strict = row_grammar.parse_lines("path", 1, chunk)
+        strict, _ = row_grammar.parse_lines(
+            "path", 1, chunk, bad_rows.BadRows()
+        )
     except errors.DataError:
         assert fast is None
         return

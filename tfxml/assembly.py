@@ -10,11 +10,17 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import (
+    bad_rows,
+    catalogue,
     folder,
     in_memory,
-    instances,
+    named_sets,
     pipeline,
+    preparing,
+    record_files,
+    record_source,
     splits,
+    subset,
     synthetic,
     text_features,
 )
@@ -24,6 +30,7 @@ from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
 from tfxml.training import optimizers
 
 _MOST_NAMES = 1_000_000  # of generated labels
+_USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -127,8 +134,15 @@ def training_data(
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
+    # The workers of parameter servers run operations only.
+    is_mapped = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    if config.dataset in catalogue.names():
+        found = _named_set(config.dataset, data_dir)
+        return _folder_data(config, found, is_mapped, features)
     if is_folder(config, data_dir):
-        return _folder_data(config, folder.detect(data_dir), features)
+        return _folder_data(
+            config, folder.detect(data_dir), is_mapped, features
+        )
     return _synthetic_data(config)
 
 
@@ -159,27 +173,17 @@ def evaluation_data(
         return _synthetic_split(config, split or "test"), None
     source_folder = folder.detect(facts.data_dir)
     _check_sizes(facts, source_folder)
-    if split == "validation":
-        if not config.validation_fraction:
-            raise ValueError(
-                "`split` must be one of the folder's splits: "
-                f"{source_folder.splits}. Received: {split=}, of a run that "
-                "held nothing out"
-            )
-        train = splits.read(
-            source_folder, "train", features, config.normalize_rows
-        )
-        found, pairs = _hold_out(config, train)[1], None
-    else:
+    if split != "validation":
         split = split or eval_split(config, source_folder.splits)
-        found = splits.read(
-            source_folder, split, features, config.normalize_rows
+        return _scored_split(config, source_folder, split, features)
+    if not config.validation_fraction:
+        raise ValueError(
+            "`split` must be one of the folder's splits: "
+            f"{source_folder.splits}. Received: {split=}, of a run that "
+            "held nothing out"
         )
-        pairs = source_folder.filter_pairs(split)
-    source = in_memory.InMemorySource(
-        found, facts.num_features, facts.num_labels
-    )
-    return source, pairs
+    train, _ = _split(config, source_folder, "train", features)
+    return _hold_out(config, train)[1], None
 
 
 def is_folder(config: config_lib.Config, data_dir: str) -> bool:
@@ -330,10 +334,18 @@ def ranking_metrics(
         metrics.inverse_propensities(
             label_counts,
             facts.num_train,
-            config.propensity_a,
-            config.propensity_b,
+            *propensities(config),
         ),
     )
+
+
+def propensities(config: config_lib.Config) -> tuple[float, float]:
+    """Returns Jain et al.'s a and b: those given, or those of the data set."""
+    a, b = _USUAL_PROPENSITIES
+    if config.dataset in catalogue.names():
+        entry = named_sets.entry_of(config.dataset)
+        a, b = entry.propensity_a, entry.propensity_b
+    return config.propensity_a or a, config.propensity_b or b
 
 
 def _encoders(config, facts, placement: Placement) -> list[encoders.Encoder]:
@@ -382,51 +394,133 @@ def _seeds(config, which: range) -> list[int]:
     return [config.seed * 100003 + index for index in which]
 
 
-def _folder_data(config, source_folder, features) -> TrainingData:
-    if source_folder.num_features is None and features is None:
-        features = splits.fit_text_features(
-            source_folder,
-            ngrams=config.ngrams,
-            # Hashing keeps no terms that could be rare.
-            min_df=1 if config.hash_buckets else config.min_df,
-            max_features=config.max_features or None,
-            sublinear_tf=config.sublinear_tf,
-            use_idf=config.use_idf,
-            hash_buckets=config.hash_buckets or None,
-        )
-    train = splits.read(source_folder, "train", features, config.normalize_rows)
-    num_features = source_folder.num_features or features.num_features
-    num_labels = source_folder.num_labels
+def data_settings(config: config_lib.Config, is_text: bool) -> dict:
+    """Returns what rows follow from, beside the data."""
+    if not is_text:
+        return {"normalize_rows": config.normalize_rows}
+    return {
+        "ngrams": config.ngrams,
+        # Hashing keeps no terms that could be rare.
+        "min_df": 1 if config.hash_buckets else config.min_df,
+        "max_features": config.max_features or None,
+        "sublinear_tf": config.sublinear_tf,
+        "use_idf": config.use_idf,
+        "hash_buckets": config.hash_buckets or None,
+    }
+
+
+def _folder_data(
+    config, source_folder, is_mapped: bool, features
+) -> TrainingData:
+    features = _text_features(config, source_folder, features)
+    train, _ = _split(config, source_folder, "train", features, is_mapped)
     if config.validation_fraction:
         train, held_out = _hold_out(config, train)
         pairs = None
     else:
         split = eval_split(config, source_folder.splits)
-        held_out = splits.read(
-            source_folder, split, features, config.normalize_rows
+        held_out, pairs = _scored_split(
+            config, source_folder, split, features, is_mapped
         )
-        pairs = source_folder.filter_pairs(split)
-    source = in_memory.InMemorySource(train, num_features, num_labels)
     return TrainingData(
-        source,
-        in_memory.InMemorySource(held_out, num_features, num_labels),
+        train,
+        held_out,
         workdir_lib.Facts(
-            num_features,
-            num_labels,
+            train.num_features,
+            train.num_labels,
             train.num_instances,
-            _form(config, source),
+            _form(config, train),
             features is not None,
             str(source_folder.path),
         ),
-        train.label_counts(num_labels),
+        train.label_counts(),
         source_folder.label_names(),
         features,
         pairs,
     )
 
 
-def _hold_out(config, train: instances.Instances):
-    return splits.hold_out(train, config.validation_fraction, config.seed)
+def _named_set(name: str, data_dir: str) -> folder.Folder:
+    """Returns a set of the catalogue, fetched where it is not there."""
+    entry = named_sets.entry_of(name)
+    found = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, found):
+        print(f"data      differs from the repository's table: {difference}")
+    return found
+
+
+def _text_features(config, source_folder, fitted):
+    """Returns the features of text: those it was prepared with, or fitted."""
+    if source_folder.format == "records":
+        _check_prepared(config, source_folder)
+        return preparing.load_text_features(source_folder.path)
+    if source_folder.num_features is not None:
+        return None
+    if fitted is not None:
+        return fitted
+    return splits.fit_text_features(
+        source_folder,
+        bad_rows.BadRows(config.bad_rows),
+        **data_settings(config, is_text=True),
+    )
+
+
+def _check_prepared(config, source_folder) -> None:
+    manifest = record_files.read_manifest(source_folder.path)
+    wanted = data_settings(config, manifest["is_text"])
+    found = manifest["settings"]
+    if found != wanted:
+        raise ValueError(
+            "`data_dir` must have been prepared with the settings of the run, "
+            f"{wanted}. Received: data_dir={source_folder.path}, with {found}"
+        )
+
+
+def _split(
+    config, source_folder, split: str, features, is_mapped: bool = False
+) -> tuple[pipeline.Source, int]:
+    """Returns a split, and how many bad rows are not in it.
+
+    It is on disk where it was prepared, else in memory.
+    """
+    if source_folder.format == "records":
+        facts = record_files.read_manifest(source_folder.path)
+        skipped = sum(facts["splits"][split]["bad_rows"].values())
+        source = record_source.RecordSource(
+            source_folder.path, split, is_mapped
+        )
+        return source, skipped
+    bad = bad_rows.BadRows(config.bad_rows)
+    found = splits.read(
+        source_folder, split, features, config.normalize_rows, bad
+    )
+    print(bad.report(), end="")
+    num_features = source_folder.num_features or features.num_features
+    num_labels = source_folder.num_labels
+    return in_memory.InMemorySource(found, num_features, num_labels), bad.total
+
+
+def _scored_split(
+    config, source_folder, split: str, features, is_mapped: bool = False
+):
+    """Returns a split, and its pairs that are not scored."""
+    source, skipped = _split(config, source_folder, split, features, is_mapped)
+    if skipped and source_folder.has_pairs(split):
+        raise ValueError(
+            "`bad_rows` must be error for a split with pairs that are not "
+            "scored, which name rows by number. Received: bad_rows=skip, "
+            f"with {skipped} rows skipped in {split}"
+        )
+    return source, source_folder.filter_pairs(split)
+
+
+def _hold_out(config, train: pipeline.Source):
+    return tuple(
+        subset.SubsetSource(train, chosen)
+        for chosen in splits.hold_out(
+            train.num_instances, config.validation_fraction, config.seed
+        )
+    )
 
 
 def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:

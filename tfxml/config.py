@@ -10,6 +10,8 @@ import json
 import types
 import typing
 
+from tfxml.data import bad_rows as bad_rows_lib
+from tfxml.data import catalogue
 from tfxml.data import counter_random
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
@@ -33,8 +35,10 @@ class Config:
     dataset: str = _field(
         "auto",
         "Where instances come from; auto: the folder --data_dir where it is "
-        "given, else the generated set.",
-        choices=("auto", "folder", "synthetic"),
+        "given, else the generated set. A set of the Extreme Classification "
+        "Repository is fetched to --data_dir (data/<name> if empty) unless it "
+        "is there.",
+        choices=("auto", "folder", "synthetic", *catalogue.names()),
     )
     eval_split: str = _field(
         "auto",
@@ -69,6 +73,11 @@ class Config:
         "their rank: " + ", ".join(map(str, counter_random.ZIPF_EXPONENTS)),
     )
     synthetic_seed: int = _field(0, "Seed of the generated set.")
+    bad_rows: str = _field(
+        "error",
+        "What is done about rows that cannot be read; skip: count and report.",
+        choices=bad_rows_lib.POLICIES,
+    )
     normalize_rows: bool = _field(
         True, "Scale each row of features to length 1 (not text: it is so)."
     )
@@ -228,10 +237,16 @@ class Config:
         1, "How many of the newest checkpoints are kept.", minimum=1
     )
     propensity_a: float = _field(
-        0.55, "Propensity constant a (0.5 Wikipedia, 0.6 Amazon)."
+        0.0,
+        "Propensity constant a (0.5 Wikipedia, 0.6 Amazon); 0: the named data "
+        "set's, or 0.55.",
+        minimum=0,
     )
     propensity_b: float = _field(
-        1.5, "Propensity constant b (0.4 Wikipedia, 2.6 Amazon)."
+        0.0,
+        "Propensity constant b (0.4 Wikipedia, 2.6 Amazon); 0: the named data "
+        "set's, or 1.5.",
+        minimum=0,
     )
 
     def __post_init__(self):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxml.data import errors, instances, npz_stream, rows
+from tfxml.data import bad_rows, errors, instances, npz_stream, rows
 
 ROWS_PER_RUN = 1024
 
@@ -25,33 +25,72 @@ def read_header(features_path: str, labels_path: str) -> tuple[int, int, int]:
 
 
 def read(
-    features_path: str, labels_path: str, rows_per_run: int = ROWS_PER_RUN
+    features_path: str,
+    labels_path: str,
+    rows_per_run: int = ROWS_PER_RUN,
+    bad: bad_rows.BadRows | None = None,
+    wanted: range | None = None,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a pair of files in runs of rows.
 
     A label is present where its value is not 0; features that a row repeats
-    are summed. Raises DataError with the row of what is wrong.
+    are summed. A row that is bad in one file is left out of both.
+
+    Args:
+        features_path, labels_path: the files.
+        rows_per_run: how many rows make one run.
+        bad: what to do about bad rows; None: raise.
+        wanted: a run of rows; all of them if None.
+
+    Raises:
+        errors.DataError: with the row of what is wrong.
     """
+    bad = bad or bad_rows.BadRows()
     with _open(features_path) as features, _open(labels_path) as labels:
-        num_instances, num_features, num_labels = _common_shape(
-            features, labels
+        num_instances, _, _ = _common_shape(features, labels)
+        wanted = range(num_instances) if wanted is None else wanted
+        for first in range(0, wanted.start, rows_per_run):
+            size = min(rows_per_run, wanted.start - first)
+            features.take_rows(size)
+            labels.take_rows(size)
+        for first in range(wanted.start, wanted.stop, rows_per_run):
+            size = min(rows_per_run, wanted.stop - first)
+            yield _good_instances(features, labels, first, size, bad)
+        if wanted.stop == num_instances:
+            features.check_end()
+            labels.check_end()
+
+
+def _good_instances(features, labels, start, size, bad) -> instances.Instances:
+    """Returns the next `size` rows of both, `start` being the first."""
+    x, y = features.take_rows(size), labels.take_rows(size)
+
+    def check(first, last):
+        return instances.Instances(
+            *rows.feature_rows(
+                *_cut(x, first, last),
+                features.num_columns,
+                rows.Source(features.path, start + first),
+            ),
+            *rows.nonzero_label_rows(
+                *_cut(y, first, last),
+                labels.num_columns,
+                rows.Source(labels.path, start + first),
+            ),
         )
-        for start in range(0, num_instances, rows_per_run):
-            size = min(rows_per_run, num_instances - start)
-            yield instances.Instances(
-                *rows.feature_rows(
-                    *features.take_rows(size),
-                    num_features,
-                    rows.Source(features_path, start),
-                ),
-                *rows.nonzero_label_rows(
-                    *labels.take_rows(size),
-                    num_labels,
-                    rows.Source(labels_path, start),
-                ),
-            )
-        features.check_end()
-        labels.check_end()
+
+    return bad_rows.keep_good(check, np.zeros(size, bool), bad)
+
+
+def _cut(run, first: int, last: int) -> tuple[np.ndarray, ...]:
+    """Returns splits, ids and values of rows first .. last - 1."""
+    splits, ids, values = run
+    entries = slice(*splits[[first, last]])
+    return (
+        splits[first : last + 1] - entries.start,
+        ids[entries],
+        values[entries],
+    )
 
 
 class _Matrix:

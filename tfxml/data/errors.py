@@ -1,4 +1,4 @@
-"""The one error that bad data raises."""
+"""The errors that bad data raises."""
 
 from __future__ import annotations
 
@@ -19,3 +19,7 @@ class DataError(ValueError):
         self.needed = needed
         where = self.path if line is None else f"{self.path}:{line}"
         super().__init__(f"{where}: found {found}; needed {needed}")
+
+
+class RowError(DataError):
+    """One row is bad; its file can be read on without it."""

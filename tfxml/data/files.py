@@ -9,11 +9,16 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import numpy as np
+
 from tfxml.data import errors
 
 CHUNK_BYTES = 1 << 20
 # No row of a real data set comes near; it bounds what junk can make us hold.
 MAX_LINE_BYTES = 1 << 26
+
+# Stands for a longer line; its zero bytes are in no row.
+TOO_LONG = b"\0more than %d bytes without a line break\0" % MAX_LINE_BYTES
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -26,18 +31,37 @@ def open_binary(path: str) -> BinaryIO:
 
 
 def line_chunks(
-    path: str, chunk_bytes: int = CHUNK_BYTES
+    path: str,
+    chunk_bytes: int = CHUNK_BYTES,
+    start: int = 1,
+    is_marking: bool = False,
 ) -> Iterator[tuple[int, bytes]]:
     """Yields runs of whole lines, each with the number of its first line.
 
     A UTF-8 byte order mark is dropped, CRLF becomes LF and the last line ends
-    with LF too. Raises DataError for damaged gzip data and for a line longer
-    than MAX_LINE_BYTES.
+    with LF too.
+
+    Args:
+        path: the file, gzip if its name ends in .gz.
+        chunk_bytes: about how long a run is.
+        start: the first line that is wanted, from 1.
+        is_marking: whether a line longer than MAX_LINE_BYTES, which is never
+            held, is replaced by TOO_LONG, which no format takes for a row.
+
+    Raises:
+        errors.DataError: for damaged gzip data, and for a line that is too
+            long unless `is_marking`.
     """
     line = 1
     pieces, held = [], 0  # the start of a line that the next read goes on with
+    is_dropping = False  # the rest of a line that is too long
     with open_binary(path) as file:
         while data := _read(file, path, chunk_bytes):
+            if line < start:
+                line, data = _skip(data, line, start)
+            if is_dropping:
+                data = data[data.find(b"\n") :] if b"\n" in data else b""
+                is_dropping = not data
             cut = data.rfind(b"\n") + 1
             if cut:
                 chunk = _clean(b"".join([*pieces, data[:cut]]), line)
@@ -47,12 +71,9 @@ def line_chunks(
             pieces.append(data[cut:])
             held += len(data) - cut
             if held > MAX_LINE_BYTES:
-                raise errors.DataError(
-                    path,
-                    f"more than {MAX_LINE_BYTES} bytes without a line break",
-                    "shorter lines",
-                    line,
-                )
+                if not is_marking:
+                    raise _too_long(path, line)
+                pieces, held, is_dropping = [TOO_LONG], len(TOO_LONG), True
     if held:
         last = _clean(b"".join(pieces) + b"\n", line)
         if last != b"\n" or line > 1:  # no line: nothing but the mark
@@ -67,6 +88,14 @@ def first_line(path: str) -> bytes:
     return b""
 
 
+def first_lines(chunk: bytes, number: int) -> bytes:
+    """Returns the first lines of a run of whole lines."""
+    if chunk.count(b"\n") <= number:
+        return chunk
+    _, rest = _skip(chunk, 0, number)
+    return chunk[: len(chunk) - len(rest)]
+
+
 def text_line_chunks(
     path: str, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[tuple[int, list[str]]]:
@@ -76,7 +105,26 @@ def text_line_chunks(
     """
     for first, chunk in line_chunks(path, chunk_bytes):
         lines = enumerate(chunk.split(b"\n")[:-1], first)
-        yield first, [_decode(path, number, line) for number, line in lines]
+        yield first, [decode(path, number, line) for number, line in lines]
+
+
+def decode(path: str, number: int, line: bytes) -> str:
+    """Returns a line as text; raises RowError for other than UTF-8."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"the bytes {excerpt(line[error.start :])}"
+        raise errors.RowError(path, found, "UTF-8", number) from error
+
+
+def count_lines(path: str) -> int:
+    """Returns the number of lines, without looking into them."""
+    lines, last = 0, b"\n"
+    with open_binary(path) as file:
+        while data := _read(file, path, CHUNK_BYTES):
+            lines += data.count(b"\n")
+            last = data[-1:]
+    return lines + (last != b"\n")
 
 
 def excerpt(text: bytes | str, size: int = 40) -> str:
@@ -91,12 +139,22 @@ def _clean(chunk: bytes, line: int) -> bytes:
     return chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
 
 
-def _decode(path: str, number: int, line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        found = f"the bytes {excerpt(line[error.start :])}"
-        raise errors.DataError(path, found, "UTF-8", number) from error
+def _skip(data: bytes, line: int, start: int) -> tuple[int, bytes]:
+    """Returns the line that is reached, at most `start`, and what follows."""
+    num_breaks = data.count(b"\n")
+    if line + num_breaks < start:
+        return line + num_breaks, b""
+    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    return start, data[breaks[start - line - 1] + 1 :]
+
+
+def _too_long(path: str, line: int) -> errors.DataError:
+    return errors.DataError(
+        path,
+        f"more than {MAX_LINE_BYTES} bytes without a line break",
+        "shorter lines",
+        line,
+    )
 
 
 def _read(file: BinaryIO, path: str, size: int) -> bytes:

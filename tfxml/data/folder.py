@@ -10,12 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfxml.data import (
+    bad_rows,
     csr_npz,
     errors,
     filter_labels,
     instances,
     json_lines,
     names,
+    record_files,
+    tfds_folder,
     xc_text,
     xy_sparse,
 )
@@ -48,12 +51,17 @@ tst; json_lines: trn.json.gz, tst.json.gz with lbl.json.gz. Text may be gzip, \
 a third split is dev"""
 
 
+class NoFormatError(errors.DataError):
+    """A folder holds the files of no format."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A data set on disk: its format, its sizes and its splits."""
 
     path: str
-    format: str  # "xc_text", "xy_sparse", "csr_npz" or "json_lines"
+    # "xc_text", "xy_sparse", "csr_npz", "json_lines", "records" or "tfds"
+    format: str
     num_features: int | None  # None for text
     num_labels: int
     split_paths: dict[str, tuple[str, ...]]  # the files of each split
@@ -70,14 +78,39 @@ class Folder:
         return self.split_sizes.get(split)
 
     def read(
-        self, split: str
+        self,
+        split: str,
+        bad: bad_rows.BadRows | None = None,
+        wanted: range | None = None,
     ) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
-        """Returns the runs of a split's instances."""
+        """Returns the runs of a split's instances.
+
+        Args:
+            split: one of `splits`.
+            bad: what to do about bad rows; None: raise.
+            wanted: a run of rows; all of them if None.
+        """
         self._check_split(split)
         paths = self.split_paths[split]
+        if self.format == "records":
+            raise ValueError(
+                "`folder` must hold data that is not prepared; prepared rows "
+                f"are read by RecordSource. Received: folder={self.path}"
+            )
+        if self.format == "tfds":
+            return tfds_folder.read(self.path, split, bad, wanted)
         if self.format == "json_lines":
-            return json_lines.read(*paths, num_labels=self.num_labels)
-        return _SPARSE_READERS[self.format].read(*paths)
+            return json_lines.read(
+                *paths, num_labels=self.num_labels, bad=bad, wanted=wanted
+            )
+        return _SPARSE_READERS[self.format].read(*paths, bad=bad, wanted=wanted)
+
+    def count_rows(self, split: str) -> int:
+        """Returns a split's rows, bad ones and blank last lines included."""
+        number = self.num_instances(split)
+        if number is not None:
+            return number
+        return json_lines.count_rows(*self.split_paths[split])
 
     def label_names(self) -> list[str] | None:
         """Returns the labels' names; None where no file has them."""
@@ -98,11 +131,17 @@ class Folder:
             )
         return found
 
+    def files_beside(self) -> list[str]:
+        """Returns the files of label names and of pairs not scored."""
+        files = _list_files(self.path)
+        patterns = [_LABEL_OBJECTS_PATTERN, _LABEL_NAMES_PATTERN]
+        patterns += [_of_split(_FILTER_PATTERN, s) for s in self.splits]
+        found = [_only_match(self.path, files, p) for p in patterns]
+        return [path for path in found if path]
+
     def filter_pairs(self, split: str) -> np.ndarray | None:
         """Returns (row, label) to leave out, [P, 2]; None without a file."""
-        self._check_split(split)
-        pattern = _of_split(_FILTER_PATTERN, split)
-        path = _only_match(self.path, _list_files(self.path), pattern)
+        path = self._pairs_path(split)
         if path is None:
             return None
         pairs = filter_labels.read(path)
@@ -116,6 +155,15 @@ class Folder:
                     path, f"{name} {highest}", f"{name}s in [0, {limit})"
                 )
         return pairs
+
+    def has_pairs(self, split: str) -> bool:
+        """Tells whether there is a file of pairs to leave out."""
+        return self._pairs_path(split) is not None
+
+    def _pairs_path(self, split: str) -> str | None:
+        self._check_split(split)
+        pattern = _of_split(_FILTER_PATTERN, split)
+        return _only_match(self.path, _list_files(self.path), pattern)
 
     def _check_split(self, split: str) -> None:
         if split not in self.split_paths:
@@ -150,13 +198,17 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
             f"`format` must be one of {tuple(_PATTERNS)}. Received: {format=}"
         )
     files = _list_files(data_dir)
+    if {record_files.MANIFEST, record_files.PLAN} & set(files):
+        return _prepared_folder(data_dir)
+    if tfds_folder.INFO in files:
+        return _tfds_folder(data_dir)
     by_format = {
         name: split_paths
         for name in ([format] if format else _PATTERNS)
         if (split_paths := _find_splits(data_dir, files, name))
     }
     if not by_format:
-        raise errors.DataError(
+        raise NoFormatError(
             data_dir, _listing(files), f"the files of a format. {_UNDERSTOOD}"
         )
     if len(by_format) > 1:
@@ -170,6 +222,35 @@ def detect(data_dir: str, format: str | None = None) -> Folder:
         num_labels = _count_labels(data_dir, files, split_paths)
         return Folder(data_dir, found, None, num_labels, split_paths, {})
     return _sparse_folder(data_dir, found, split_paths)
+
+
+def _prepared_folder(data_dir: str) -> Folder:
+    manifest = record_files.read_manifest(data_dir)
+    path = os.path.join(data_dir, record_files.MANIFEST)
+    return Folder(
+        data_dir,
+        "records",
+        manifest["num_features"],
+        manifest["num_labels"],
+        {split: (path,) for split in manifest["splits"]},
+        {
+            split: facts["num_instances"]
+            for split, facts in manifest["splits"].items()
+        },
+    )
+
+
+def _tfds_folder(data_dir: str) -> Folder:
+    num_features, num_labels, sizes = tfds_folder.read_shape(data_dir)
+    path = os.path.join(data_dir, tfds_folder.INFO)
+    return Folder(
+        data_dir,
+        "tfds",
+        num_features,
+        num_labels,
+        {split: (path,) for split in sizes},
+        sizes,
+    )
 
 
 def _sparse_folder(

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxml.data import errors, files, instances, rows
+from tfxml.data import bad_rows, errors, files, instances, rows
 
 
 def read(
     path: str,
     num_labels: int | None = None,
     chunk_bytes: int = files.CHUNK_BYTES,
+    bad: bad_rows.BadRows | None = None,
+    wanted: range | None = None,
 ) -> Iterator[instances.TextInstances]:
     """Yields the instances of a file, gzip if its name ends in .gz.
 
@@ -29,35 +31,46 @@ def read(
       path: the file.
       num_labels: labels must be in [0, num_labels); any int32 if None.
       chunk_bytes: about how much of the file makes one run.
+      bad: what to do about bad rows; None: raise.
+      wanted: a run of rows, some of which may be past the end; all if None.
 
     Raises:
       DataError: with the line of what is wrong.
     """
     limit = rows.MAX_COLUMNS if num_labels is None else num_labels
-    row = 0
-    for records in _records(path, chunk_bytes):
-        source = rows.Source(path, row, lines_before_rows=0)
-        targets = [
-            _target(path, line, record, limit) for line, record in records
-        ]
+    bad = bad or bad_rows.BadRows()
+    for lines in _lines(path, chunk_bytes, bad.is_skipping, wanted):
+        targets, texts = [], []
+        for number, line in lines:
+            try:
+                record = _parse(path, number, line)
+                target = _target(path, number, record, limit)
+                texts.append(_text(path, number, record))
+                targets.append(target)
+            except errors.RowError as error:
+                bad.take(error)
         splits, ids = rows.label_rows(
             instances.splits_from_lengths(list(map(len, targets))),
             np.array(
                 [label for target in targets for label in target], np.int64
             ),
             limit,
-            source,
+            rows.Source(path, 0),
         )
-        texts = [_text(path, line, record) for line, record in records]
         yield instances.TextInstances(texts, splits, ids)
-        row += len(records)
+
+
+def count_rows(path: str) -> int:
+    """Returns how many lines there are; blank ones at the end count too."""
+    return files.count_lines(path)
 
 
 def read_names(path: str) -> list[str]:
     """Returns the labels' titles in order; the uid where a title is empty."""
     names = []
-    for records in _records(path, files.CHUNK_BYTES):
-        for line, record in records:
+    for lines in _lines(path, files.CHUNK_BYTES, False, None):
+        for line, text in lines:
+            record = _parse(path, line, text)
             name = _string(path, line, record, "title")
             name = name or _string(path, line, record, "uid")
             if not name:
@@ -68,12 +81,25 @@ def read_names(path: str) -> list[str]:
     return names
 
 
-def _records(path: str, chunk_bytes: int) -> Iterator[list[tuple[int, dict]]]:
-    """Yields runs of line numbers and objects."""
+def _lines(
+    path: str, chunk_bytes: int, is_marking: bool, wanted: range | None
+) -> Iterator[list[tuple[int, bytes]]]:
+    """Yields runs of lines with their numbers, without blank ones at the end.
+
+    A blank line makes this look as far as the next one that is not.
+    """
+    if wanted is not None and not wanted:
+        return
     blank = None  # the number of the first blank line of those that end here
-    for first, lines in files.text_line_chunks(path, chunk_bytes):
-        records = []
-        for number, line in enumerate(lines, first):
+    first_line = 1 + (wanted.start if wanted else 0)
+    for first, chunk in files.line_chunks(
+        path, chunk_bytes, first_line, is_marking
+    ):
+        lines = []
+        for number, line in enumerate(chunk.split(b"\n")[:-1], first):
+            is_past = wanted is not None and number > wanted.stop
+            if is_past and blank is None:
+                break
             if not line.strip():
                 blank = blank or number
                 continue
@@ -81,21 +107,24 @@ def _records(path: str, chunk_bytes: int) -> Iterator[list[tuple[int, dict]]]:
                 raise errors.DataError(
                     path, "a blank line", "a JSON object", blank
                 )
-            records.append((number, _parse(path, number, line)))
-        if records:
-            yield records
+            lines.append((number, line))
+        if lines:
+            yield lines
+        if is_past and blank is None:
+            return
 
 
-def _parse(path: str, number: int, line: str) -> dict:
+def _parse(path: str, number: int, line: bytes) -> dict:
+    text = files.decode(path, number, line)
     try:
-        record = json.loads(line)
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise errors.DataError(
-            path, f"{files.excerpt(line)} ({error})", "valid JSON", number
+        raise errors.RowError(
+            path, f"{files.excerpt(text)} ({error})", "valid JSON", number
         ) from error
     if not isinstance(record, dict):
-        raise errors.DataError(
-            path, files.excerpt(line), "a JSON object", number
+        raise errors.RowError(
+            path, files.excerpt(text), "a JSON object", number
         )
     return record
 
@@ -115,12 +144,12 @@ def _string(path: str, line: int, record: dict, key: str) -> str:
         return ""
     if not isinstance(value, str):
         found = f"{type(value).__name__} as `{key}`"
-        raise errors.DataError(path, found, "a string or null", line)
+        raise errors.RowError(path, found, "a string or null", line)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         found = f"half a surrogate pair in `{key}`"
-        raise errors.DataError(path, found, "valid Unicode", line) from error
+        raise errors.RowError(path, found, "valid Unicode", line) from error
     return value
 
 
@@ -129,13 +158,13 @@ def _target(path: str, line: int, record: dict, limit: int) -> list[int]:
     labels = record.get("target_ind")
     if not isinstance(labels, list):
         found = f"{type(labels).__name__} as `target_ind`"
-        raise errors.DataError(path, found, "a list of integers", line)
+        raise errors.RowError(path, found, "a list of integers", line)
     for label in labels:
         # bool is a subclass of int, and true is no label
         if type(label) is not int:
             found = f"{type(label).__name__} in `target_ind`"
-            raise errors.DataError(path, found, "integers", line)
+            raise errors.RowError(path, found, "integers", line)
         if not 0 <= label < limit:
             found = f"label id {label} in `target_ind`"
-            raise errors.DataError(path, found, f"[0, {limit})", line)
+            raise errors.RowError(path, found, f"[0, {limit})", line)
     return labels

@@ -3,7 +3,7 @@
 `parse` takes a chunk of rows at once with NumPy, at 40 MB/s and more (half of
 it where most values have a sign, an exponent or over 15 digits), and gives up
 on a chunk that breaks the grammar. `parse_lines` takes line by line and says
-which line is bad. Both accept the same rows:
+which lines are bad. Both accept the same rows:
 
 - labels, then pairs, separated by blanks (spaces or tabs), LF at the end;
 - the labels may be missing, with or without the blank that follows them;
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfxml.data import errors, files, instances
+from tfxml.data import bad_rows, errors, files, instances
 
 # N rows, E features, M labels, T tokens: the texts between separators
 
@@ -118,31 +118,67 @@ def parse(chunk: bytes) -> Rows | None:
     )
 
 
-def parse_lines(path: str, first_line: int, chunk: bytes) -> Rows:
-    """Returns the rows of whole lines; raises DataError at a bad one."""
+def parse_lines(
+    path: str, first_line: int, chunk: bytes, bad: bad_rows.BadRows
+) -> tuple[Rows, np.ndarray]:
+    """Returns the rows of whole lines, and which of them are bad, [N] bool.
+
+    A bad row that is skipped is empty.
+    """
     labels, ids, values = [], [], []
-    label_counts, feature_counts = [], []
+    label_counts, feature_counts, is_bad = [], [], []
     for line, row in enumerate(chunk.split(b"\n")[:-1], first_line):
-        row_labels, pairs = _split_row(row.replace(b"\t", b" "))
-        for text in row_labels:
-            labels.append(_parse_id(path, line, "label", text))
-        for pair in pairs:
-            feature, colon, value = pair.partition(b":")
-            if not colon:
-                raise errors.DataError(
-                    path, files.excerpt(pair), "a pair `id:value`", line
-                )
-            ids.append(_parse_id(path, line, "feature", feature))
-            values.append(_parse_value(path, line, value))
+        row_labels, row_ids, row_values = [], [], []
+        try:
+            row_labels, row_ids, row_values = _parse_line(path, line, row)
+            is_bad.append(False)
+        except errors.RowError as error:
+            bad.take(error)
+            is_bad.append(True)
+        labels += row_labels
+        ids += row_ids
+        values += row_values
         label_counts.append(len(row_labels))
-        feature_counts.append(len(pairs))
-    return Rows(
+        feature_counts.append(len(row_ids))
+    rows = Rows(
         instances.splits_from_lengths(label_counts),
         np.array(labels, np.int64),
         instances.splits_from_lengths(feature_counts),
         np.array(ids, np.int64),
         np.array(values, np.float64),
     )
+    return rows, np.array(is_bad, bool)
+
+
+def cut(rows: Rows, first: int, last: int) -> Rows:
+    """Returns rows first .. last - 1 of a run."""
+    labels = slice(*rows.label_splits[[first, last]])
+    features = slice(*rows.feature_splits[[first, last]])
+    return Rows(
+        rows.label_splits[first : last + 1] - labels.start,
+        rows.label_ids[labels],
+        rows.feature_splits[first : last + 1] - features.start,
+        rows.feature_ids[features],
+        rows.feature_values[features],
+    )
+
+
+def _parse_line(
+    path: str, line: int, row: bytes
+) -> tuple[list[int], list[int], list[float]]:
+    """Returns labels, feature ids and values; raises RowError."""
+    row_labels, pairs = _split_row(row.replace(b"\t", b" "))
+    labels = [_parse_id(path, line, "label", text) for text in row_labels]
+    ids, values = [], []
+    for pair in pairs:
+        feature, colon, value = pair.partition(b":")
+        if not colon:
+            raise errors.RowError(
+                path, files.excerpt(pair), "a pair `id:value`", line
+            )
+        ids.append(_parse_id(path, line, "feature", feature))
+        values.append(_parse_value(path, line, value))
+    return labels, ids, values
 
 
 class _Tokens(NamedTuple):
@@ -237,7 +273,7 @@ def _split_row(row: bytes) -> tuple[list[bytes], list[bytes]]:
 
 def _parse_id(path: str, line: int, noun: str, text: bytes) -> int:
     if not _ID.fullmatch(text):
-        raise errors.DataError(
+        raise errors.RowError(
             path, f"{noun} id {files.excerpt(text)}", "decimal digits", line
         )
     return int(text)
@@ -245,7 +281,7 @@ def _parse_id(path: str, line: int, noun: str, text: bytes) -> int:
 
 def _parse_value(path: str, line: int, text: bytes) -> float:
     if not _VALUE.fullmatch(text):
-        raise errors.DataError(
+        raise errors.RowError(
             path, f"value {files.excerpt(text)}", "a finite number", line
         )
     return float(text)

@@ -21,15 +21,19 @@ class Source:
     first_row: int
     lines_before_rows: int | None = None  # None where the file has no lines
 
-    def error(self, row: int, found: str, needed: str) -> errors.DataError:
+    def error(self, row: int, found: str, needed: str) -> errors.RowError:
         """Returns the error of a row, which counts from the run's first."""
         row += self.first_row
         if self.lines_before_rows is None:
-            return errors.DataError(
+            return errors.RowError(
                 self.path, f"{found} in row {row} (from 0)", needed
             )
         line = self.lines_before_rows + row + 1
-        return errors.DataError(self.path, found, needed, line)
+        return errors.RowError(self.path, found, needed, line)
+
+    def after(self, num_rows: int) -> Source:
+        """Returns the source of a run that starts so many rows later."""
+        return dataclasses.replace(self, first_row=self.first_row + num_rows)
 
 
 def label_rows(

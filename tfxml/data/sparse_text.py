@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tfxml.data import errors, files, row_grammar, rows
+import numpy as np
+
+from tfxml.data import bad_rows, errors, files, row_grammar, rows
 
 # The fastest: the arrays made of larger chunks leave the processor's cache.
 CHUNK_BYTES = 1 << 17
@@ -36,30 +38,53 @@ def read_header(path: str, names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def read(
-    path: str, num_rows: int, chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[tuple[rows.Source, row_grammar.Rows]]:
-    """Yields runs of rows and where each came from.
+    path: str,
+    num_rows: int,
+    chunk_bytes: int,
+    bad: bad_rows.BadRows,
+    wanted: range | None,
+) -> Iterator[tuple[rows.Source, row_grammar.Rows, np.ndarray]]:
+    """Yields runs of rows, where each came from, and which are bad, [n] bool.
 
-    Raises DataError for a line that is no row, and where the file does not
-    hold `num_rows` rows after its header. A line of blanks is a row without
-    labels and features, but past the last row it is nothing.
+    A line of blanks is a row without labels and features, but past the last
+    row it is nothing.
+
+    Args:
+        path: the file.
+        num_rows: how many rows follow the header.
+        chunk_bytes: about how much of the file makes one run.
+        bad: what to do about lines that are no rows.
+        wanted: a run of rows; all of them if None.
+
+    Raises:
+        errors.DataError: for a line that is no row, unless it is skipped, and
+            where the file does not hold `num_rows` rows after its header;
+            rows that are not wanted are only counted.
     """
-    seen = 0
-    for line, chunk in files.line_chunks(path, chunk_bytes):
+    wanted = range(num_rows) if wanted is None else wanted
+    if not wanted and num_rows:
+        return
+    seen = wanted.start
+    chunks = files.line_chunks(
+        path, chunk_bytes, seen + 2 if seen else 1, bad.is_skipping
+    )
+    for line, chunk in chunks:
         if line == 1:
             chunk = chunk.partition(b"\n")[2]
             line = 2
+        if wanted.stop < num_rows:
+            chunk = files.first_lines(chunk, wanted.stop - seen)
         if not chunk:
             continue
-        run = row_grammar.parse(chunk)
-        if run is None:
-            run = row_grammar.parse_lines(path, line, chunk)
+        run, is_bad = _parse(path, line, chunk, bad)
         source = rows.Source(path, seen, lines_before_rows=1)
         if seen + run.num_rows > num_rows:
             run = _without_end(run, num_rows - seen, num_rows, source)
-        seen += run.num_rows
         if run.num_rows:
-            yield source, run
+            yield source, run, is_bad[: run.num_rows]
+        seen += run.num_rows
+        if seen == wanted.stop < num_rows:
+            return
     if seen != num_rows:
         raise errors.DataError(
             path,
@@ -69,18 +94,25 @@ def read(
         )
 
 
+def _parse(
+    path: str, line: int, chunk: bytes, bad: bad_rows.BadRows
+) -> tuple[row_grammar.Rows, np.ndarray]:
+    run = row_grammar.parse(chunk)
+    if run is None:
+        return row_grammar.parse_lines(path, line, chunk, bad)
+    return run, np.zeros(run.num_rows, bool)
+
+
 def _without_end(
     run: row_grammar.Rows, size: int, num_rows: int, source: rows.Source
 ) -> row_grammar.Rows:
     """Drops the rows after the first `size`, which must be blank."""
-    label_splits = run.label_splits[: size + 1]
-    feature_splits = run.feature_splits[: size + 1]
-    surplus = len(run.label_ids) - label_splits[-1]
-    surplus += len(run.feature_ids) - feature_splits[-1]
-    if surplus:
-        raise source.error(
-            size, "one row more", f"{num_rows}, the header's first number"
+    surplus = row_grammar.cut(run, size, run.num_rows)
+    if len(surplus.label_ids) or len(surplus.feature_ids):
+        raise errors.DataError(
+            source.path,
+            "one row more",
+            f"{num_rows}, the header's first number",
+            source.error(size, "", "").line,
         )
-    return run._replace(
-        label_splits=label_splits, feature_splits=feature_splits
-    )
+    return row_grammar.cut(run, 0, size)

@@ -1,9 +1,13 @@
-"""From a folder's split to instances in memory, text features included."""
+"""From a folder's split to instances, text features included."""
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Iterator
+
 import numpy as np
 
+from tfxml.data import bad_rows
 from tfxml.data import folder as folder_lib
 from tfxml.data import instances as instances_lib
 from tfxml.data import text_features as text_features_lib
@@ -16,77 +20,86 @@ def read(
     split: str,
     features: text_features_lib.TextFeatures | None,
     is_normalized: bool,
+    bad: bad_rows.BadRows | None = None,
 ) -> instances_lib.Instances:
-    """Returns a split with TF-IDF rows for text, else the features given.
+    """Returns all instances of a split; see `stream`."""
+    return instances_lib.concatenate(
+        stream(folder, split, features, is_normalized, bad)
+    )
+
+
+def stream(
+    folder: folder_lib.Folder,
+    split: str,
+    features: text_features_lib.TextFeatures | None,
+    is_normalized: bool,
+    bad: bad_rows.BadRows | None = None,
+    wanted: range | None = None,
+) -> Iterator[instances_lib.Instances]:
+    """Yields a split with TF-IDF rows for text, else the features given.
 
     Args:
         folder: what `folder.detect` returns.
         split: `train`, `dev` or `test`.
         features: fitted on the training split; for text.
         is_normalized: whether rows that are no text are scaled to length 1.
+        bad: what to do about bad rows; None: raise.
+        wanted: a run of rows; all of them if None.
     """
+    runs = folder.read(split, bad, wanted)
     if folder.num_features is None:
-        return _read_text(folder, split, features)
-    found = instances_lib.concatenate(folder.read(split))
-    return _normalized(found) if is_normalized else found
+        yield from _text_rows(runs, features)
+        return
+    for run in runs:
+        yield _normalized(run) if is_normalized else run
 
 
 def fit_text_features(
-    folder: folder_lib.Folder, **settings
+    folder: folder_lib.Folder,
+    bad: bad_rows.BadRows | None = None,
+    **settings,
 ) -> text_features_lib.TextFeatures:
     """Returns text features fitted on the training split, in one stream."""
-    return text_features_lib.fit(_texts(folder, "train"), **settings)
+    runs = folder.read("train", bad)
+    return text_features_lib.fit(
+        (texts for texts, _ in _batches(runs)), **settings
+    )
 
 
 def hold_out(
-    train: instances_lib.Instances, share: float, seed: int
-) -> tuple[instances_lib.Instances, instances_lib.Instances]:
-    """Returns the training split without a random share, and that share."""
-    order = np.random.default_rng(seed).permutation(train.num_instances)
-    number = max(1, round(train.num_instances * share))
-    if number >= train.num_instances:
+    num_instances: int, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows of a split without a random share, and that share."""
+    order = np.random.default_rng(seed).permutation(num_instances)
+    number = max(1, round(num_instances * share))
+    if number >= num_instances:
         raise ValueError(
             "`share` must leave instances to train on. "
-            f"Received: share={share} of {train.num_instances}"
+            f"Received: share={share} of {num_instances}"
         )
-    return (
-        instances_lib.select(train, np.sort(order[number:])),
-        instances_lib.select(train, np.sort(order[:number])),
-    )
+    return np.sort(order[number:]), np.sort(order[:number])
 
 
-def _read_text(folder, split, features) -> instances_lib.Instances:
-    labels = []
+def _text_rows(runs, features) -> Iterator[instances_lib.Instances]:
+    labels = collections.deque()  # of the batches that are under way
 
     def texts():
-        for run in folder.read(split):
-            labels.append((run.label_splits, run.label_ids))
-            yield list(run.texts)
+        for batch, batch_labels in _batches(runs):
+            labels.append(batch_labels)
+            yield batch
 
-    rows = list(features.transform(_batches(texts())))
-    feature_lengths = [np.diff(row_splits) for row_splits, _, _ in rows]
-    label_lengths = [np.diff(row_splits) for row_splits, _ in labels]
-    return instances_lib.Instances(
-        instances_lib.splits_from_lengths(_join(feature_lengths, np.int64)),
-        _join([ids for _, ids, _ in rows], np.int32),
-        _join([values for _, _, values in rows], np.float32),
-        instances_lib.splits_from_lengths(_join(label_lengths, np.int64)),
-        _join([ids for _, ids in labels], np.int32),
-    )
-
-
-def _join(arrays, dtype) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype), *arrays])
-
-
-def _texts(folder, split):
-    return _batches(list(run.texts) for run in folder.read(split))
+    for splits, ids, values in features.transform(texts()):
+        yield instances_lib.Instances(splits, ids, values, *labels.popleft())
 
 
 def _batches(runs):
+    """Yields texts, and their labels' splits and ids."""
     for run in runs:
-        for start in range(0, len(run), _BATCH):
-            yield run[start : start + _BATCH]
+        for first in range(0, run.num_instances, _BATCH):
+            splits = run.label_splits[first : first + _BATCH + 1]
+            labels = run.label_ids[splits[0] : splits[-1]]
+            texts = list(run.texts[first : first + _BATCH])
+            yield texts, (splits - splits[0], labels)
 
 
 def _normalized(found: instances_lib.Instances) -> instances_lib.Instances:

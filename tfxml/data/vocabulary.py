@@ -6,23 +6,37 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+import heapq
+import itertools
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
 from tfxml.data import parallel, tokenizer
 
+# Terms that are counted at once, at about 150 bytes each.
+MOST_TERMS = 3_000_000
+
+# A term, in how many documents it occurs, and how often in all.
+_Count = tuple[bytes, int, int]
+
 
 class TermCounts:
-    """Counts terms over batches of documents; memory grows with V alone."""
+    """Counts terms over batches of documents, exactly and in bounded memory.
 
-    def __init__(self):
+    Beyond `most_terms` the counts are written to a temporary file in the order
+    of the terms, and counting starts anew; `select` merges the files. Memory
+    is that of `most_terms`, and of the terms that are selected.
+    """
+
+    def __init__(self, most_terms: int = MOST_TERMS):
         self.num_documents = 0
-        self._positions = collections.defaultdict()
-        self._positions.default_factory = self._positions.__len__
-        self._document_counts = np.zeros(1024, np.int64)  # the first V count
-        self._total_counts = np.zeros(1024, np.int64)
+        self._most_terms = most_terms
+        self._runs = []  # files of lines, ascending
+        self._start()
 
     def add(
         self,
@@ -44,6 +58,8 @@ class TermCounts:
         self._document_counts[positions] += document_counts
         self._total_counts[positions] += total_counts
         self.num_documents += num_documents
+        if len(self._positions) > self._most_terms:
+            self._spill()
 
     def select(
         self, min_df: int | float, max_features: int | None
@@ -64,25 +80,89 @@ class TermCounts:
                 "`min_df` must be at most the number of documents, "
                 f"{self.num_documents}. Received: min_df={min_df}"
             )
-        terms = np.array(list(self._positions), object)
-        kept = np.flatnonzero(self._document_counts[: len(terms)] >= least)
-        if not kept.size:
+        num_terms, terms, document_counts, total_counts = self._frequent(least)
+        if not terms:
             raise ValueError(
                 "`batches` must hold a term (two or more letters or digits) "
                 "in at least `min_df` documents. Received: "
-                f"{self.num_documents} documents with {len(terms)} terms, "
+                f"{self.num_documents} documents with {num_terms} terms, "
                 f"min_df={min_df}"
             )
-        # The order of UTF-8 bytes is that of Python's strings: by code point.
-        kept = kept[np.argsort(terms[kept])]
+        kept = np.arange(len(terms))
         if max_features is not None:
-            by_total = np.argsort(-self._total_counts[kept], kind="stable")
-            kept = kept[np.sort(by_total[:max_features])]
-        names = [term.decode("utf-8") for term in terms[kept]]
-        return names, self._document_counts[kept]
+            by_total = np.argsort(-total_counts, kind="stable")
+            kept = np.sort(by_total[:max_features])
+        return [terms[i].decode("utf-8") for i in kept], document_counts[kept]
+
+    def _frequent(
+        self, least: float
+    ) -> tuple[int, list[bytes], np.ndarray, np.ndarray]:
+        """Returns how many terms there are, and those of enough documents.
+
+        They come in the order of their UTF-8 bytes, which is that of Python's
+        strings, by code point; with their document and total counts.
+        """
+        num_terms, terms, documents, totals = 0, [], [], []
+        for term, in_documents, in_total in _merged(
+            [*map(_read_run, self._runs), self._ascending()]
+        ):
+            num_terms += 1
+            if in_documents >= least:
+                terms.append(term)
+                documents.append(in_documents)
+                totals.append(in_total)
+        return (
+            num_terms,
+            terms,
+            np.array(documents, np.int64),
+            np.array(totals, np.int64),
+        )
+
+    def _start(self) -> None:
+        self._positions = collections.defaultdict()
+        self._positions.default_factory = self._positions.__len__
+        self._document_counts = np.zeros(1024, np.int64)  # the first V count
+        self._total_counts = np.zeros(1024, np.int64)
+
+    def _ascending(self) -> Iterator[_Count]:
+        """Yields what is counted in memory, by the order of the terms."""
+        for term in sorted(self._positions):
+            position = self._positions[term]
+            yield (
+                term,
+                int(self._document_counts[position]),
+                int(self._total_counts[position]),
+            )
+
+    def _spill(self) -> None:
+        # No term holds a line break or a tab: it is words with blanks between.
+        run = tempfile.TemporaryFile()
+        run.writelines(b"%b\t%d\t%d\n" % count for count in self._ascending())
+        self._runs.append(run)
+        self._start()
 
 
-def count(batches: Iterable[Sequence[str]], ngrams: int) -> TermCounts:
+def _read_run(run: BinaryIO) -> Iterator[_Count]:
+    run.seek(0)
+    for line in run:
+        term, in_documents, in_total = line.split(b"\t")
+        yield term, int(in_documents), int(in_total)
+
+
+def _merged(runs: list[Iterator[_Count]]) -> Iterator[_Count]:
+    """Yields the sums of runs that ascend, ascending."""
+    ordered = heapq.merge(*runs)
+    for term, counts in itertools.groupby(ordered, lambda count: count[0]):
+        in_documents = in_total = 0
+        for _, one, other in counts:
+            in_documents += one
+            in_total += other
+        yield term, in_documents, in_total
+
+
+def count(
+    batches: Iterable[Sequence[str]], ngrams: int, most_terms: int = MOST_TERMS
+) -> TermCounts:
     """Returns the counts of the terms of runs of documents."""
 
     graph = tokenizer.graph(lambda texts: _batch_counts(texts, ngrams))
@@ -90,7 +170,7 @@ def count(batches: Iterable[Sequence[str]], ngrams: int) -> TermCounts:
     def batch_counts(texts):
         return len(texts), *(x.numpy() for x in graph(tokenizer.tensor(texts)))
 
-    counts = TermCounts()
+    counts = TermCounts(most_terms)
     for batch in parallel.in_order(batch_counts, batches):
         counts.add(*batch)
     return counts

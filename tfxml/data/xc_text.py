@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfxml.data import instances, rows, sparse_text
+from tfxml.data import bad_rows, instances, row_grammar, rows, sparse_text
 
 
 def read_header(path: str) -> tuple[int, int, int]:
@@ -20,23 +20,56 @@ def read_header(path: str) -> tuple[int, int, int]:
 
 
 def read(
-    path: str, chunk_bytes: int = sparse_text.CHUNK_BYTES
+    path: str,
+    chunk_bytes: int = sparse_text.CHUNK_BYTES,
+    bad: bad_rows.BadRows | None = None,
+    wanted: range | None = None,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a file, gzip if its name ends in .gz.
 
     Labels that an instance repeats count once, features that it repeats are
-    summed. Raises DataError with the line of what is wrong.
+    summed.
+
+    Args:
+        path: the file.
+        chunk_bytes: about how much of the file makes one run.
+        bad: what to do about bad rows; None: raise.
+        wanted: a run of rows; all of them if None.
+
+    Raises:
+        errors.DataError: with the line of what is wrong.
     """
     num_instances, num_features, num_labels = read_header(path)
-    for source, run in sparse_text.read(path, num_instances, chunk_bytes):
-        labels = rows.label_rows(
-            run.label_splits, run.label_ids, num_labels, source
-        )
-        features = rows.feature_rows(
-            run.feature_splits,
-            run.feature_ids,
-            run.feature_values,
-            num_features,
-            source,
-        )
-        yield instances.Instances(*features, *labels)
+    bad = bad or bad_rows.BadRows()
+    for source, run, is_bad in sparse_text.read(
+        path, num_instances, chunk_bytes, bad, wanted
+    ):
+
+        def check(first, last, source=source, run=run):
+            return _instances(
+                row_grammar.cut(run, first, last),
+                num_features,
+                num_labels,
+                source.after(first),
+            )
+
+        yield bad_rows.keep_good(check, is_bad, bad)
+
+
+def _instances(
+    run: row_grammar.Rows,
+    num_features: int,
+    num_labels: int,
+    source: rows.Source,
+) -> instances.Instances:
+    labels = rows.label_rows(
+        run.label_splits, run.label_ids, num_labels, source
+    )
+    features = rows.feature_rows(
+        run.feature_splits,
+        run.feature_ids,
+        run.feature_values,
+        num_features,
+        source,
+    )
+    return instances.Instances(*features, *labels)

@@ -7,13 +7,18 @@ Each is a header `rows columns`, then one row a line, `id:value id:value`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from tfxml.data import errors, instances, rows, sparse_text
-
-# The splits of a run of rows, then the columns that it cuts.
-_Run = tuple[np.ndarray, ...]
+from tfxml.data import (
+    bad_rows,
+    errors,
+    instances,
+    row_grammar,
+    rows,
+    sparse_text,
+)
 
 
 def read_header(features_path: str, labels_path: str) -> tuple[int, int, int]:
@@ -38,45 +43,86 @@ def read(
     features_path: str,
     labels_path: str,
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
+    bad: bad_rows.BadRows | None = None,
+    wanted: range | None = None,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a pair of files, gzip by their names.
 
     A label is present where its value is not 0; a feature that a row repeats
-    is summed. Raises DataError with the line of what is wrong.
+    is summed. A row that is bad in one file is left out of both.
+
+    Args:
+        features_path, labels_path: the files.
+        chunk_bytes: about how much of each file makes one run.
+        bad: what to do about bad rows; None: raise.
+        wanted: a run of rows; all of them if None.
+
+    Raises:
+        errors.DataError: with the line of what is wrong.
     """
     num_instances, num_features, num_labels = read_header(
         features_path, labels_path
     )
-    features = (
-        rows.feature_rows(*columns, num_features, source)
-        for source, columns in _read_pairs(
-            features_path, num_instances, chunk_bytes
+    bad = bad or bad_rows.BadRows()
+    sides = [
+        _read_pairs(path, num_instances, chunk_bytes, bad, wanted)
+        for path in (features_path, labels_path)
+    ]
+    for features, labels in _align(*sides):
+
+        def check(first, last, features=features, labels=labels):
+            x, y = features.cut(first, last), labels.cut(first, last)
+            return instances.Instances(
+                *rows.feature_rows(*x.columns(), num_features, x.source),
+                *rows.nonzero_label_rows(*y.columns(), num_labels, y.source),
+            )
+
+        yield bad_rows.keep_good(check, features.is_bad | labels.is_bad, bad)
+
+
+class _Run(NamedTuple):
+    """Rows of one of the two files."""
+
+    source: rows.Source
+    rows: row_grammar.Rows
+    is_bad: np.ndarray  # [n] bool
+
+    def cut(self, first: int, last: int) -> _Run:
+        """Returns rows first .. last - 1."""
+        return _Run(
+            self.source.after(first),
+            row_grammar.cut(self.rows, first, last),
+            self.is_bad[first:last],
         )
-    )
-    labels = (
-        rows.nonzero_label_rows(*columns, num_labels, source)
-        for source, columns in _read_pairs(
-            labels_path, num_instances, chunk_bytes
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return (
+            self.rows.feature_splits,
+            self.rows.feature_ids,
+            self.rows.feature_values,
         )
-    )
-    for feature_run, label_run in _align(features, labels):
-        yield instances.Instances(*feature_run, *label_run)
 
 
 def _read_pairs(
-    path: str, num_rows: int, chunk_bytes: int
-) -> Iterator[tuple[rows.Source, _Run]]:
-    """Yields splits, ids and values of rows that are pairs only."""
-    for source, run in sparse_text.read(path, num_rows, chunk_bytes):
-        if len(run.label_ids):
-            row = int(np.flatnonzero(np.diff(run.label_splits))[0])
-            raise source.error(
-                row, f"{run.label_ids[0]} without a value", "pairs `id:value`"
+    path: str,
+    num_rows: int,
+    chunk_bytes: int,
+    bad: bad_rows.BadRows,
+    wanted: range | None,
+) -> Iterator[_Run]:
+    """Yields rows that are pairs only."""
+    for source, run, is_bad in sparse_text.read(
+        path, num_rows, chunk_bytes, bad, wanted
+    ):
+        for row in np.flatnonzero(np.diff(run.label_splits)).tolist():
+            label = run.label_ids[run.label_splits[row]]
+            bad.take(
+                source.error(
+                    row, f"{label} without a value", "pairs `id:value`"
+                )
             )
-        yield (
-            source,
-            (run.feature_splits, run.feature_ids, run.feature_values),
-        )
+            is_bad[row] = True
+        yield _Run(source, run, is_bad)
 
 
 def _align(
@@ -91,18 +137,9 @@ def _align(
         # Both streams are read to their ends, where their sizes are checked.
         if None in runs:
             return
-        size = min(len(run[0]) - 1 for run in runs)
-        yield tuple(_cut(run, 0, size) for run in runs)
+        size = min(len(run.is_bad) for run in runs)
+        yield tuple(run.cut(0, size) for run in runs)
         runs = [
-            _cut(run, size, len(run[0]) - 1) if len(run[0]) - 1 > size else None
+            run.cut(size, len(run.is_bad)) if len(run.is_bad) > size else None
             for run in runs
         ]
-
-
-def _cut(run: _Run, start: int, stop: int) -> _Run:
-    splits, *columns = run
-    edges = slice(int(splits[start]), int(splits[stop]))
-    return (
-        splits[start : stop + 1] - splits[start],
-        *(column[edges] for column in columns),
-    )

@@ -1,0 +1,336 @@
+"""Files over HTTP from a server that misbehaves, and archives that do."""
+
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import time
+import zipfile
+
+import pytest
+
+from tfxml import assembly, config
+from tfxml.data import archives, catalogue, download, errors, named_sets
+
+CONTENT = bytes(range(256)) * 1000
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `content` at any path, with `faults` for the first requests."""
+
+    def __init__(self, content=CONTENT, faults=(), tag='"one"', ranges=True):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.tag, self.ranges = content, tag, ranges
+        self.faults = list(faults)
+        self.requests = []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/file"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        server.requests.append(self.headers.get("Range"))
+        fault = server.faults.pop(0) if server.faults else None
+        if isinstance(fault, int):
+            return self.send_error(fault)
+        start, content = 0, server.content
+        wanted = self.headers.get("Range")
+        is_same = self.headers.get("If-Range") == server.tag
+        if wanted and is_same and server.ranges:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            self.send_response(206)
+            last = len(content) - 1
+            self.send_header(
+                "Content-Range", f"bytes {start}-{last}/{len(content)}"
+            )
+        else:
+            self.send_response(200)
+        kind = "text/html" if fault == "page" else "application/zip"
+        self.send_header("Content-Type", kind)
+        if server.tag:
+            self.send_header("ETag", server.tag)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = start + 100_000 if fault in ("cut", "stall") else None
+        self.wfile.write(content[start:end])
+        self.wfile.flush()
+        if fault == "stall":
+            time.sleep(1.5)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*args, **words):
+        server = Server(*args, **words)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def fetch(server, path, sha256=""):
+    return download.fetch(server.url, path, sha256, timeout=0.5, pause=0.01)
+
+
+@pytest.mark.parametrize("tag", ['"one"', "", 'W/"weak"'])
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize(
+    "faults", [[], ["cut"], ["cut", 503, "cut"], ["stall"], [500, 429]]
+)
+def test_the_file_arrives_whole(serve, tmp_path, faults, ranges, tag):
+    server = serve(faults=faults, ranges=ranges, tag=tag)
+    path = tmp_path / "below" / "file"
+    sha256 = fetch(server, path)
+    assert path.read_bytes() == CONTENT
+    assert sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_what_came_is_not_asked_for_again(serve, tmp_path):
+    server = serve(faults=["cut", "cut"])
+    fetch(server, tmp_path / "file")
+    assert server.requests == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_a_later_call_goes_on(serve, tmp_path):
+    server = serve(faults=["cut", 503, 503, 503, 503, 503])
+    with pytest.raises(download.DownloadError, match="100000 bytes are in"):
+        fetch(server, tmp_path / "file")
+    fetch(server, tmp_path / "file")
+    assert server.requests[-1] == "bytes=100000-"
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_file_that_changed_is_fetched_from_its_start(serve, tmp_path):
+    server = serve(faults=["cut", 503, 503, 503, 503, 503])
+    with pytest.raises(download.DownloadError):
+        fetch(server, tmp_path / "file")
+    server.content, server.tag = CONTENT[::-1], '"two"'
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (404, "is gone"),
+        (410, "is gone"),
+        (401, "asks for a login"),
+        (403, "asks for a login"),
+        (400, "HTTP 400"),
+        ("page", "a web page came in place of a file"),
+    ],
+)
+def test_a_refusal_is_told_in_words(serve, tmp_path, fault, words):
+    server = serve(faults=[fault])
+    with pytest.raises(download.DownloadError, match=words):
+        fetch(server, tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+    assert len(server.requests) == 1
+
+
+def test_a_login_page_that_says_it_is_a_file_is_seen(serve, tmp_path):
+    server = serve(b"\n<!DOCTYPE html><html>Sign in</html>")
+    with pytest.raises(download.DownloadError, match="web page"):
+        fetch(server, tmp_path / "file")
+
+
+def test_a_wrong_checksum_leaves_nothing(serve, tmp_path):
+    server = serve()
+    with pytest.raises(download.DownloadError, match="was to come"):
+        fetch(server, tmp_path / "file", "0" * 64)
+    assert not list(tmp_path.glob("file*[!n]"))
+
+
+def test_a_server_that_is_not_there(tmp_path):
+    with pytest.raises(download.DownloadError, match="5 tries, 0 bytes"):
+        download.fetch(
+            "http://127.0.0.1:9/file", tmp_path / "file", pause=0.001
+        )
+
+
+def test_other_schemes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="http://"):
+        download.fetch("file:///etc/passwd", tmp_path / "file")
+
+
+def zipped(members, **words):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, **words) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(members, mode="w:gz"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as file:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                file.addfile(content)
+                continue
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def link(name, kind=tarfile.SYMTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+FILES = {"set/train.txt": b"1 2 2\n0 1:1\n", "set/test.txt": b"1 2 2\n1 0:1\n"}
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_archives_come_out(tmp_path, pack):
+    (tmp_path / "a").write_bytes(pack(FILES))
+    assert archives.unpack(tmp_path / "a", tmp_path / "out") == list(FILES)
+    for name, content in FILES.items():
+        assert (tmp_path / "out" / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/tmp/evil", "a/../../evil", "C:/evil", "..\\evil"]
+)
+def test_names_outside_are_refused(tmp_path, pack, name):
+    (tmp_path / "a").write_bytes(pack({"good": b"x", name: b"evil"}))
+    with pytest.raises(errors.DataError, match="names below the folder"):
+        archives.unpack(tmp_path / "a", tmp_path / "below" / "out")
+    assert sorted(os.listdir(tmp_path)) == ["a", "below"]
+    assert not os.listdir(tmp_path / "below")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
+)
+def test_links_and_devices_are_refused(tmp_path, kind):
+    (tmp_path / "a").write_bytes(tarred({"x": link("x", kind)}))
+    with pytest.raises(errors.DataError, match="plain files"):
+        archives.unpack(tmp_path / "a", tmp_path / "out")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        info = zipfile.ZipInfo("x")
+        info.external_attr = 0o120777 << 16
+        file.writestr(info, "/etc/passwd")
+    (tmp_path / "a").write_bytes(buffer.getvalue())
+    with pytest.raises(errors.DataError, match="plain files"):
+        archives.unpack(tmp_path / "a", tmp_path / "out")
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_bombs_are_refused_before_they_fill_the_disk(
+    tmp_path, pack, monkeypatch
+):
+    monkeypatch.setattr(archives, "_SMALL", 1 << 16)
+    (tmp_path / "a").write_bytes(pack({"zeros": bytes(1 << 24)}))
+    with pytest.raises(errors.DataError, match="at most 200 times"):
+        archives.unpack(tmp_path / "a", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_members_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    (tmp_path / "a").write_bytes(zipped({str(i): b"" for i in range(4)}))
+    with pytest.raises(errors.DataError, match="more than 3 files"):
+        archives.unpack(tmp_path / "a", tmp_path / "out")
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("size", [0.1, 0.5, 0.9])
+def test_damaged_archives_are_refused(tmp_path, pack, size):
+    content = pack({"a": os.urandom(50_000)})
+    (tmp_path / "a").write_bytes(content[: int(size * len(content))])
+    with pytest.raises(errors.DataError):
+        archives.unpack(tmp_path / "a", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def entry(*urls):
+    mirrors = tuple(
+        catalogue.Mirror(f"m{i}", url, "") for i, url in enumerate(urls)
+    )
+    return catalogue.Entry(
+        "tiny", "Tiny", 2, 3, 1, 1, 1.0, 1.0, 0.55, 1.5, mirrors
+    )
+
+
+def test_the_next_mirror_is_asked_where_one_is_gone(serve, tmp_path):
+    gone, good = serve(faults=[404]), serve(zipped(FILES))
+    tiny = entry(gone.url, good.url)
+    found = named_sets.ensure(tiny, tmp_path / "data")
+    assert found.num_labels == 2
+    assert named_sets.differences(tiny, found) == ["labels 2, not 3"]
+    # It is there now, and nobody is asked.
+    assert named_sets.ensure(tiny, tmp_path / "data") == found
+    assert len(good.requests) == 1
+    notes = (tmp_path / "data" / "download.json").read_text()
+    assert hashlib.sha256(good.content).hexdigest() in notes
+
+
+def test_all_mirrors_gone_is_told_with_what_to_do(serve, tmp_path):
+    servers = [serve(faults=[404]), serve(b"<html>Sign in</html>")]
+    tiny = entry(*(server.url for server in servers))
+    with pytest.raises(download.DownloadError) as caught:
+        named_sets.ensure(tiny, tmp_path)
+    for words in ("m0: ", "is gone", "m1: ", "web page", "by hand"):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("unpacked", [True, False])
+def test_files_fetched_by_hand_are_taken(tmp_path, unpacked):
+    if unpacked:
+        for name, content in FILES.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+    else:
+        (tmp_path / "set.zip").write_bytes(zipped(FILES))
+    found = named_sets.ensure(entry("http://127.0.0.1:9/"), tmp_path)
+    assert found.splits == ("test", "train")
+
+
+def test_training_takes_a_data_set_by_its_name(tmp_path, capsys):
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    recipe = config.Config(dataset="wikititles-500k")
+    data = assembly.training_data(recipe, str(tmp_path))
+    assert data.train.num_instances == 1
+    assert "labels 2, not 501,070" in capsys.readouterr().out
+    assert assembly.propensities(recipe) == (0.5, 0.4)
+
+
+def test_the_catalogue_agrees_with_itself():
+    """Labels an instance times N is instances a label times L."""
+    for entry in catalogue.entries().values():
+        assert entry.mirrors[0].url.startswith("https://")
+        by_rows = entry.labels_per_instance * entry.num_train
+        by_labels = entry.instances_per_label * entry.num_labels
+        if abs(by_rows / by_labels - 1) > 0.05:
+            # The table's own means are over train and test together.
+            both = entry.num_train + entry.num_test
+            assert entry.labels_per_instance * both == pytest.approx(
+                by_labels, rel=0.05
+            ), entry.name
+    assert len(catalogue.names()) == len(set(catalogue.names()))

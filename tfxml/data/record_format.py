@@ -1,0 +1,182 @@
+"""How instances are laid out in records, and how they are read back.
+
+# n instances, E stored features, M stored labels, T units of ids
+
+An instance has a run of units, uint16, and a run of float32. The units are
+integers of 15 bits a unit, the low ones first, the highest bit set in all but
+the last unit: the number of labels, then label ids and feature ids, each list
+as the differences of neighbours (the first from 0). The floats are the
+features' values; of values that are all the same only one is kept.
+
+Wider units would cost more memory, and bytes take three times as long to read
+back: few differences of neighbours need a second unit of 15 bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import instances as instances_lib
+
+_BITS = 15
+_MOST_UNITS = 3  # of an int32
+
+
+class Encoded(NamedTuple):
+    """Instances as they are written."""
+
+    unit_splits: np.ndarray  # [n + 1] int64, where each one's units are
+    units: np.ndarray  # [T] uint16
+    value_splits: np.ndarray  # [n + 1] int64, where each one's floats are
+    values: np.ndarray  # [<= E] float32
+
+
+def encode(run: instances_lib.Instances) -> Encoded:
+    """Returns instances as they are written."""
+    num_labels = np.diff(run.label_splits)
+    num_features = np.diff(run.feature_splits)
+    # Of each instance: the number of labels, the labels, the features.
+    places = instances_lib.splits_from_lengths(1 + num_labels + num_features)
+    numbers = np.empty(places[-1], np.int64)
+    numbers[places[:-1]] = num_labels
+    for splits, ids, first in (
+        (run.label_splits, run.label_ids, places[:-1] + 1),
+        (run.feature_splits, run.feature_ids, places[:-1] + 1 + num_labels),
+    ):
+        into = np.repeat(first - splits[:-1], np.diff(splits))
+        numbers[into + np.arange(len(ids))] = _differences(splits, ids)
+    units, sizes = _to_units(numbers)
+    is_kept = _is_needed(run.feature_splits, run.feature_values)
+    return Encoded(
+        instances_lib.splits_from_lengths(sizes)[places],
+        units,
+        instances_lib.splits_from_lengths(is_kept)[run.feature_splits],
+        run.feature_values[is_kept],
+    )
+
+
+def decode(
+    units: tf.Tensor,
+    unit_lengths: tf.Tensor,
+    values: tf.Tensor,
+    value_lengths: tf.Tensor,
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns feature ids, feature values and label ids, ragged [n].
+
+    Args:
+        units: uint16 [T], of n instances one after the other.
+        unit_lengths: int64 [n], how many units are each one's.
+        values: float32, as they are kept.
+        value_lengths: int64 [n], how many of them are each one's.
+    """
+    numbers, splits = _from_units(units, _splits(unit_lengths))
+    totals = tf.cumsum(numbers)
+    num_labels = tf.gather(numbers, splits[:-1])
+    first = splits[:-1] + 1
+    labels = _expand(num_labels)
+    label_ids = _sums(totals, first, labels)
+    features = _expand(splits[1:] - first - num_labels)
+    feature_ids = _sums(totals, first + num_labels, features)
+    # A single value stands for all: it is stepped over by 0 in place of 1.
+    step = tf.cast(tf.equal(value_lengths, features.lengths), tf.int64)
+    start = _splits(value_lengths)[:-1]
+    positions = tf.gather(start, features.rows)
+    positions += features.within * tf.gather(step, features.rows)
+    feature_values = feature_ids.with_values(tf.gather(values, positions))
+    return feature_ids, feature_values, label_ids
+
+
+def _differences(splits: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Returns ids less the one before in their row; the first as it is."""
+    differences = np.diff(ids.astype(np.int64), prepend=0)
+    starts = splits[:-1][np.diff(splits) > 0]
+    differences[starts] = ids[starts]
+    return differences
+
+
+def _to_units(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the units of int32 numbers, and how many each has."""
+    sizes = np.ones(len(numbers), np.int64)
+    for size in range(1, _MOST_UNITS):
+        sizes += numbers >= 1 << (_BITS * size)
+    starts = instances_lib.splits_from_lengths(sizes)
+    units = np.empty(starts[-1], np.uint16)
+    for place in range(_MOST_UNITS):
+        here = np.flatnonzero(sizes > place)
+        low = (numbers[here] >> (_BITS * place)) % (1 << _BITS)
+        has_more = (sizes[here] > place + 1).astype(np.int64)
+        units[starts[here] + place] = low | has_more << _BITS
+    return units, sizes
+
+
+def _is_needed(splits: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns which values are kept, [E] bool: one of a row of equal ones."""
+    lengths = np.diff(splits)
+    starts = splits[:-1][lengths > 0]
+    if not len(starts):
+        return np.zeros(0, bool)
+    bits = values.view(np.uint32)  # 0.0 and -0.0 are not the same
+    lowest = np.minimum.reduceat(bits, starts)
+    highest = np.maximum.reduceat(bits, starts)
+    is_kept = np.repeat(lowest != highest, lengths[lengths > 0])
+    is_kept[starts] = True
+    return is_kept
+
+
+def _from_units(
+    units: tf.Tensor, unit_splits: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the numbers, int64, and which are each instance's, [n + 1]."""
+    units = tf.cast(units, tf.int64)
+    low = tf.bitwise.bitwise_and(units, (1 << _BITS) - 1)
+    has_more = units >= 1 << _BITS
+    ends = tf.where(~has_more)[:, 0]
+    starts = tf.concat([[0], ends + 1], 0)[:-1]
+    splits = tf.searchsorted(starts, unit_splits, out_type=tf.int64)
+    numbers = tf.gather(low, starts)
+    longer = tf.where(ends > starts)[:, 0]
+    for place in range(1, _MOST_UNITS):
+        at = tf.gather(starts, longer) + place
+        last = tf.gather(ends, longer)
+        more = tf.gather(low, tf.minimum(at, last))
+        more *= tf.cast(at <= last, tf.int64) * 2 ** (_BITS * place)
+        numbers = tf.tensor_scatter_nd_add(numbers, longer[:, None], more)
+    return numbers, splits
+
+
+class _Expanded(NamedTuple):
+    """Entries of rows of some lengths."""
+
+    lengths: tf.Tensor  # [n] int64
+    splits: tf.Tensor  # [n + 1] int64
+    rows: tf.Tensor  # [E] int64, each entry's row
+    within: tf.Tensor  # [E] int64, each entry's place in its row
+
+
+def _expand(lengths: tf.Tensor) -> _Expanded:
+    """Returns the entries, several times as fast as `tf.repeat` would."""
+    starts = tf.range(tf.size(lengths, tf.int64)) * 2**32
+    places = tf.ragged.range(starts, starts + lengths)
+    return _Expanded(
+        lengths,
+        places.row_splits,
+        tf.bitwise.right_shift(places.values, tf.constant(32, tf.int64)),
+        tf.bitwise.bitwise_and(places.values, tf.constant(2**32 - 1, tf.int64)),
+    )
+
+
+def _sums(totals, first, entries: _Expanded) -> tf.RaggedTensor:
+    """Returns ids from the running totals of differences from `first` on."""
+    places = tf.gather(first, entries.rows) + entries.within
+    before = tf.gather(tf.gather(totals, first - 1), entries.rows)
+    ids = tf.gather(totals, places) - before
+    return tf.RaggedTensor.from_row_splits(
+        tf.cast(ids, tf.int32), entries.splits, validate=False
+    )
+
+
+def _splits(lengths: tf.Tensor) -> tf.Tensor:
+    return tf.concat([[0], tf.cumsum(lengths)], 0)

@@ -1,0 +1,141 @@
+"""A split on disk: any rows of it, in bounded memory.
+
+# n rows of a batch, N instances, D features, L labels
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import record_files, record_format, record_reader
+
+
+class RecordSource:
+    """Gives any rows of a prepared split as ragged tensors.
+
+    Files are read row by row, so that the process holds a batch and the
+    operating system's cache holds what fits. A parameter server's worker runs
+    TensorFlow's operations and no Python of ours: with `is_mapped` the files
+    are mapped into memory for the time of one batch, by operations alone. The
+    rows are the same; but mapped pages count as the process's own memory, up
+    to 2 MiB for each row of a batch, while there is room.
+
+    Args:
+        folder: what preparing wrote, where every worker reaches it.
+        split: one of its splits.
+        is_mapped: whether rows are read without Python.
+
+    Raises:
+        errors.DataError: if files are missing or cut.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike, split: str, is_mapped: bool = False
+    ):
+        manifest = record_files.read_manifest(folder)
+        facts = manifest["splits"][split]
+        self._folder = pathlib.Path(folder).resolve()
+        self._split = split
+        # An empty file cannot be mapped.
+        self._shards = [s for s in facts["shards"] if s["num_instances"]]
+        sizes = [shard["num_instances"] for shard in self._shards]
+        self._starts = np.cumsum([0, *sizes])
+        self._max_lengths = facts["most_features"], facts["most_labels"]
+        self.num_instances = facts["num_instances"]
+        self.num_features = manifest["num_features"]
+        self.num_labels = manifest["num_labels"]
+        self.tensors = ()  # rows are read where they are needed
+        self._reader = None
+        if not is_mapped:
+            paths = [
+                [self._path(shard, suffix) for suffix in record_files.SUFFIXES]
+                for shard in self._shards
+            ]
+            self._reader = record_reader.RecordReader(paths, self._starts)
+
+    @tf.autograph.experimental.do_not_convert
+    def rows(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Returns feature ids, feature values and label ids, [n, None].
+
+        `tensors` are none: rows are read, not held.
+        """
+        with tf.device("CPU"):
+            if self._reader is None:
+                return self._mapped_rows(indices)
+            columns = tf.numpy_function(
+                self._reader.read,
+                [indices],
+                [tf.uint16, tf.int64, tf.float32, tf.int64],
+            )
+            for column in columns:
+                column.set_shape([None])
+            return record_format.decode(*columns)
+
+    def label_counts(self) -> np.ndarray:
+        """Returns in how many instances each label occurs, [L] int64."""
+        path = self._folder / f"{self._split}.label_counts.npy"
+        return np.load(path, allow_pickle=False)
+
+    def max_lengths(self) -> tuple[int, int]:
+        """Returns the most features and the most labels of an instance."""
+        return self._max_lengths
+
+    def _path(self, shard: dict, suffix: str) -> pathlib.Path:
+        return record_files.shard_path(self._folder, shard["name"], suffix)
+
+    def _mapped_rows(self, indices: tf.Tensor):
+        """Returns the same as `rows`."""
+        shards = tf.searchsorted(
+            tf.constant(self._starts[1:]), indices, side="right"
+        )
+        numbers = range(len(self._shards))
+        places = tf.dynamic_partition(
+            tf.range(tf.size(indices)), shards, len(numbers)
+        )
+        parts = [
+            self._map_rows(
+                self._shards[i],
+                tf.gather(indices, places[i]) - int(self._starts[i]),
+            )
+            for i in numbers
+        ]
+        found = record_format.decode(
+            *(tf.concat(columns, 0) for columns in zip(*parts, strict=True))
+        )
+        order = tf.math.invert_permutation(tf.concat(places, 0))
+        return tuple(tf.gather(ragged, order) for ragged in found)
+
+    def _map_rows(self, shard: dict, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns units, their lengths, values, their lengths, of rows."""
+        index = self._map(shard, "index", tf.int64)
+        index = tf.reshape(index, [shard["num_instances"] + 1, 2])
+        starts = tf.gather(index, rows)
+        limits = tf.gather(index, rows + 1)
+        columns = []
+        for place, suffix, dtype in (
+            (0, "units", tf.uint16),
+            (1, "values", tf.float32),
+        ):
+            start, limit = starts[:, place], limits[:, place]
+            positions = tf.ragged.range(start, limit).values
+            if shard["files"][suffix]["bytes"]:
+                found = tf.gather(self._map(shard, suffix, dtype), positions)
+            else:
+                found = tf.zeros([0], dtype)
+            columns += [found, limit - start]
+        return tuple(columns)
+
+    def _map(self, shard: dict, suffix: str, dtype: tf.DType) -> tf.Tensor:
+        """Returns a file as one array, mapped while it is in use."""
+        size = shard["files"][suffix]["bytes"] // dtype.size
+        return tf.raw_ops.ImmutableConst(
+            dtype=dtype,
+            shape=[size],
+            memory_region_name=str(self._path(shard, suffix)),
+        )

@@ -1,0 +1,68 @@
+"""Fetches a data set by its name: `python -m tfxml.download --dataset=NAME`."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import time
+
+from absl import flags as absl_flags
+
+from tfxml import flags
+from tfxml.data import catalogue, named_sets
+
+
+def download(name: str, data_dir: str, mirror: str = "") -> None:
+    """Fetches a data set, and says what came beside what is known of it."""
+    entry = named_sets.entry_of(name)
+    found = named_sets.ensure(entry, data_dir, mirror, _Bar())
+    print(f"data      {found.path}: {found.format}, {found.splits}")
+    for difference in named_sets.differences(entry, found):
+        print(f"          differs from the repository's table: {difference}")
+    if entry.note:
+        print(f"note      {entry.note}")
+
+
+class _Bar:
+    """Says how much has come, every second."""
+
+    def __init__(self):
+        self._printed = 0.0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if done != total and now - self._printed < 1:
+            return
+        self._printed = now
+        of = f" of {total:,}" if total else ""
+        end = "\r" if sys.stderr.isatty() and done != total else "\n"
+        sys.stderr.write(f"fetched {done:,}{of} bytes{end}")
+
+
+def define_flags() -> None:
+    absl_flags.DEFINE_enum(
+        "dataset", "", ["", *catalogue.names()], "Which; empty: list them all."
+    )
+    absl_flags.DEFINE_string(
+        "data_dir", "", "The folder that is written; empty: data/<dataset>."
+    )
+    absl_flags.DEFINE_string(
+        "mirror", "", "The only mirror that is asked; empty: all in turn."
+    )
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    if not values.dataset:
+        print(catalogue.table())
+        return
+    folder = values.data_dir or str(pathlib.Path("data") / values.dataset)
+    download(values.dataset, folder, values.mirror)
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

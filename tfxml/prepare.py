@@ -1,0 +1,118 @@
+"""Prepares a data set: `python -m tfxml.prepare --data_dir=... --output=...`.
+
+Reads any format once, checks it, and writes compressed shards that training
+reads in place of the folder, however large it is. Killed at any time, the same
+command goes on to the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import time
+
+from absl import flags as absl_flags
+
+from tfxml import assembly, flags
+from tfxml.data import data_card, folder, preparing, record_files
+
+_PRINT_SECONDS = 1.0
+
+
+def prepare(
+    config,
+    data_dir: str,
+    output: str,
+    num_shards: int = 0,
+    num_workers: int = 1,
+    progress=lambda what, done, total: None,
+) -> dict:
+    """Prepares a folder with a config's settings; returns the manifest.
+
+    Writes the data card, `DATA_CARD.md` and its plots, into the folder too.
+    """
+    source = folder.detect(data_dir)
+    if source.format == "records":
+        raise ValueError(
+            "`data_dir` must be a folder that is not prepared. "
+            f"Received: {data_dir=}"
+        )
+    is_text = source.num_features is None
+    manifest = preparing.prepare(
+        source,
+        output,
+        assembly.data_settings(config, is_text),
+        config.bad_rows,
+        num_shards,
+        num_workers,
+        progress,
+    )
+    data_card.write(output, manifest)
+    return manifest
+
+
+class _Bar:
+    """A line that says how far it is: overwritten on a terminal."""
+
+    def __init__(self):
+        self._start = time.perf_counter()
+        self._first = None
+        self._printed = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if not total:
+            sys.stderr.write(f"{what}\n")
+            return
+        if self._first is None:
+            self._first = done
+        if done < total and now - self._printed < _PRINT_SECONDS:
+            return
+        self._printed = now
+        rate = (done - self._first) / max(now - self._start, 1e-9)
+        filled = int(30 * done / total)
+        end = "\r" if sys.stderr.isatty() and done < total else "\n"
+        sys.stderr.write(
+            f"{what} [{'#' * filled:<30}] {done:,}/{total:,} rows, "
+            f"{rate:,.0f} rows/s{end}"
+        )
+
+
+def define_flags() -> None:
+    flags.define_config()
+    absl_flags.DEFINE_string("data_dir", None, "The folder of the data set.")
+    absl_flags.DEFINE_string("output", None, "The folder that is written.")
+    absl_flags.mark_flags_as_required(["data_dir", "output"])
+    absl_flags.DEFINE_integer(
+        "num_shards",
+        0,
+        "Into how many shards a split is cut; 0: up to 16, as it is large.",
+        lower_bound=0,
+    )
+    absl_flags.DEFINE_integer(
+        "num_workers", os.cpu_count(), "Processes.", lower_bound=1
+    )
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    manifest = prepare(
+        flags.read_config(),
+        str(pathlib.Path(values.data_dir).resolve()),
+        values.output,
+        values.num_shards,
+        values.num_workers,
+        _Bar(),
+    )
+    print(data_card.text(values.output, manifest))
+    where = pathlib.Path(values.output) / record_files.MANIFEST
+    print(f"prepared  {where}")
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()
