@@ -11,8 +11,7 @@ import types
 import typing
 
 from tfxml.data import bad_rows as bad_rows_lib
-from tfxml.data import catalogue
-from tfxml.data import counter_random
+from tfxml.data import catalogue, counter_random
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
 from tfxml.training import optimizers
