@@ -2,15 +2,18 @@
 
     python benchmarks/scaling.py [--rounds=3]
 
-Every worker computes with one thread, so that two workers on two cores can be
-twice as fast as one. Prints, for multi_worker, parameter_server and world
-groups, the median examples/s of one worker and of two, their ratio, and the
-bytes that the loopback device carried for each step of the two (beside them
-what the same gradients would be if they were sent dense).
+Every worker computes on one core of its own, so that two workers on two cores
+can be twice as fast as one. The first table has a batch at which compute
+dominates, 4,096 instances a worker; the second a small batch and a large
+table of features, so that few of its rows have a gradient. Bytes are what the
+loopback device carried, for each step of two workers; beside them what it
+would carry at the least if gradients were sent dense: all-reduced once in each
+direction, or pulled and pushed by each worker.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -20,34 +23,154 @@ import sys
 import tempfile
 import time
 
+import tensorflow as tf
 from absl import app, flags
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of each figure.")
-_EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs of a run.")
 
-# The head's products are most of a step: 2 x 3 x batch x hidden x outputs.
-_RECIPE = [
+_MACH = [
     "--head=mach",
     "--num_repetitions=4",
     "--num_trunks=4",
-    "--num_buckets=2000",
-    "--synthetic_labels=20000",
-    "--synthetic_train=16384",
     "--synthetic_test=64",
-    "--hidden_units=64",
     "--dropout=0",
     "--form=compact",
-    "--steps_per_loop=8",
     "--eval_epochs=99",
 ]
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-_LAUNCH = [sys.executable, "-m", "strategies.launch"]
-_TRAIN = [sys.executable, "-m", "tfxml.train"]
+# Each process computes on the core of its worker or group; servers and the
+# chief, which wait most of the time, wherever there is room.
+_PINNED = """
+import json, os, runpy, sys
+task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
+index = int(sys.argv.pop(1))
+if task.get("type", "worker") == "worker":
+    cores = sorted(os.sched_getaffinity(0))
+    index += task.get("index", 0)
+    os.sched_setaffinity(0, {cores[index % len(cores)]})
+sys.argv[0] = "tfxml.train"
+runpy.run_module("tfxml.train", run_name="__main__")
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is trained.
+
+    Attributes:
+        words: of the recipe.
+        num_train: instances.
+        batch: instances of a worker's step.
+    """
+
+    words: tuple[str, ...]
+    num_train: int
+    batch: int
+
+
+_COMPUTE = Setting(
+    (
+        "--synthetic_labels=2000",
+        "--num_buckets=4000",
+        "--hidden_units=64",
+        "--steps_per_loop=4",
+        "--num_epochs=4",
+    ),
+    num_train=32768,
+    batch=4096,
+)
+_SPARSE = Setting(
+    (
+        "--synthetic_labels=50000",
+        "--num_buckets=500",
+        "--hidden_units=64",
+        "--steps_per_loop=8",
+        "--num_epochs=2",
+    ),
+    num_train=2048,
+    batch=64,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What came of one run: examples/s, and bytes a step."""
+
+    speed: float
+    sent: float
+    dense: float
+
+
+def measure(strategy: str, workers: int, setting: Setting) -> Measured:
+    """Runs the real commands to their end."""
+    with tempfile.TemporaryDirectory() as path:
+        before = _loopback_bytes()
+        running = [
+            subprocess.Popen(
+                command,
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for command in _commands(strategy, workers, setting, path)
+        ]
+        codes = [one.wait(timeout=900) for one in running]
+        sent = _loopback_bytes() - before
+        if any(codes):
+            raise RuntimeError(f"{strategy} x{workers} ended with {codes}")
+        folders = [pathlib.Path(path)]
+        if strategy == "world_group" and workers > 1:
+            folders = sorted(pathlib.Path(path).iterdir())
+        entries = [_last_entry(folder) for folder in folders]
+        weights = sum(_weight_bytes(folder) for folder in folders)
+    epochs = int(setting.words[-1].partition("=")[2])
+    steps = entries[0]["step"]
+    # An example is done when all groups have taken it.
+    step_seconds = max(entry["step_ms"] for entry in entries) / 1e3
+    examples = setting.num_train * epochs / steps
+    return Measured(
+        examples / step_seconds,
+        sent / steps,
+        0.0 if strategy == "world_group" else 2.0 * weights,
+    )
+
+
+def _commands(
+    strategy: str, workers: int, setting: Setting, path: str
+) -> list[list[str]]:
+    """Returns the commands that run side by side."""
+    train = [
+        *_MACH,
+        *setting.words,
+        f"--synthetic_train={setting.num_train}",
+        f"--workdir={path}",
+    ]
+    python = [sys.executable, "-c", _PINNED]
+    if strategy == "world_group" or (strategy, workers) == ("multi_worker", 1):
+        # Each group takes every batch, for its own worlds.
+        return [
+            [
+                *python,
+                str(group),
+                *train,
+                f"--batch_size={setting.batch}",
+                f"--world_group={group}/{workers}",
+            ]
+            for group in range(workers)
+        ]
+    # A step of multi_worker is one of all workers, a step of a parameter
+    # server's is one of one worker.
+    together = workers if strategy == "multi_worker" else 1
+    launch = ["-m", "strategies.launch", f"--workers={workers}"]
+    if strategy == "parameter_server":
+        launch.append("--ps=1")
+    words = [
+        *python,
+        "0",
+        *train,
+        f"--strategy={strategy}",
+        f"--batch_size={setting.batch * together}",
+    ]
+    return [[sys.executable, *launch, "--", *words]]
 
 
 def _loopback_bytes() -> int:
@@ -59,66 +182,21 @@ def _loopback_bytes() -> int:
     raise OSError("/proc/net/dev knows no loopback device")
 
 
-def _command(strategy: str, workers: int, path: str) -> list[list[str]]:
-    """Returns the commands that run side by side."""
-    batch = 2048
-    words = [*_TRAIN, *_RECIPE, f"--num_epochs={_EPOCHS.value}"]
-    if strategy == "world_group":
-        # Each group takes every batch, for its own worlds.
-        return [
-            [
-                *words,
-                f"--batch_size={batch}",
-                f"--workdir={path}",
-                f"--world_group={group}/{workers}",
-            ]
-            for group in range(workers)
-        ]
-    words += [
-        f"--batch_size={batch * (workers if strategy[0] == 'm' else 1)}",
-        f"--workdir={path}",
-        f"--strategy={strategy}",
-    ]
-    launcher = [*_LAUNCH, f"--workers={workers}"]
-    if strategy == "parameter_server":
-        launcher += ["--ps=1"]
-    elif workers == 1:
-        return [[*words[:-1], "--strategy=default"]]
-    return [[*launcher, "--", *words]]
+def _last_entry(folder: pathlib.Path) -> dict:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return json.loads(lines[-1])
 
 
-def _measure(strategy: str, workers: int) -> tuple[float, float]:
-    """Returns the examples/s and the bytes a step of one run."""
-    with tempfile.TemporaryDirectory() as path:
-        before = _loopback_bytes()
-        running = [
-            subprocess.Popen(
-                command,
-                env={**os.environ, **_ONE_THREAD},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for command in _command(strategy, workers, path)
-        ]
-        codes = [one.wait(timeout=900) for one in running]
-        sent = _loopback_bytes() - before
-        if any(codes):
-            raise RuntimeError(f"{strategy} x{workers} ended with {codes}")
-        folders = [path]
-        if strategy == "world_group" and workers > 1:
-            folders = sorted(map(str, pathlib.Path(path).iterdir()))
-        entries = [
-            json.loads((pathlib.Path(f) / "metrics.jsonl").read_text())
-            for f in folders
-        ]
-    # All groups must have taken the batch.
-    step_seconds = max(entry["step_ms"] for entry in entries) / 1e3
-    steps = entries[0]["step"]
-    batch = 16384 * _EPOCHS.value / steps
-    if strategy == "world_group":
-        # A group's example is an example for its share of the worlds.
-        return batch / step_seconds, sent / steps
-    return batch / step_seconds, sent / steps
+def _weight_bytes(folder: pathlib.Path) -> int:
+    """Returns the bytes of the model's weights, in float32."""
+    newest = max((folder / "checkpoints").glob("step_*"))
+    reader = tf.train.load_checkpoint(str(newest / "model"))
+    shapes = reader.get_variable_to_shape_map()
+    return sum(
+        4 * tf.TensorShape(shape).num_elements()
+        for name, shape in shapes.items()
+        if name.startswith("model/")
+    )
 
 
 def main(argv) -> None:
@@ -127,20 +205,31 @@ def main(argv) -> None:
     start = time.monotonic()
     print(
         f"{'strategy':18}{'1 worker/s':>12}{'2 workers/s':>12}"
-        f"{'ratio':>8}{'MB a step':>11}"
+        f"{'ratio':>8}{'MB a step':>11}{'dense MB':>10}"
     )
     for strategy in ("multi_worker", "parameter_server", "world_group"):
-        ones, twos, sent = [], [], []
+        ones, twos = [], []
         for _ in range(_ROUNDS.value):
-            ones.append(_measure(strategy, 1)[0])
-            speed, wire = _measure(strategy, 2)
-            twos.append(speed)
-            sent.append(wire)
-        one, two = statistics.median(ones), statistics.median(twos)
+            ones.append(measure(strategy, 1, _COMPUTE))
+            twos.append(measure(strategy, 2, _COMPUTE))
+        one, two, sent, dense = (
+            statistics.median(values)
+            for values in (
+                [run.speed for run in ones],
+                [run.speed for run in twos],
+                [run.sent for run in twos],
+                [run.dense for run in twos],
+            )
+        )
         print(
             f"{strategy:18}{one:12.0f}{two:12.0f}{two / one:8.2f}"
-            f"{statistics.median(sent) / 1e6:11.2f}"
+            f"{sent / 1e6:11.2f}{dense / 1e6:10.2f}",
+            flush=True,
         )
+    print(f"\n{'small batch':18}{'MB a step':>11}{'dense MB':>10}")
+    for strategy in ("multi_worker", "parameter_server"):
+        run = measure(strategy, 2, _SPARSE)
+        print(f"{strategy:18}{run.sent / 1e6:11.2f}{run.dense / 1e6:10.2f}")
     print(f"{time.monotonic() - start:.0f} s")
 
 

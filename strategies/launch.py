@@ -8,10 +8,11 @@ lines come out behind `[worker:0]`. With `--ps` there is a chief as well.
 The run ends when the chief has ended, or without one when all workers have:
 an evaluator then has `--evaluator_seconds` to finish, and servers are ended.
 The exit code is 0, or that of the first process that failed (128 + n for
-signal n). Ctrl-C and SIGTERM are passed on; with parameter servers only to
-the chief and the evaluator, because what a chief must save lives in the
-others. A second signal, or `--grace_seconds`, ends everything at once (in
-multi_worker TensorFlow itself catches SIGTERM: it is notice, not an end).
+signal n), or 124 if the evaluator did not finish in time. Ctrl-C and SIGTERM
+are passed on; with parameter servers only to the chief and the evaluator,
+because what a chief must save lives in the others. A second signal, or
+`--grace_seconds`, ends everything at once (in multi_worker TensorFlow itself
+catches SIGTERM: it is notice, not an end).
 
 What `--max_restarts` restarts after a failure:
     a worker of a ps cluster   itself, on its port
@@ -36,6 +37,7 @@ from strategies import addresses, cluster, commands, errors, processes
 
 _HOST = "127.0.0.1"
 _COMMAND_NOT_FOUND = 127
+_OUT_OF_TIME = 124  # as of the command `timeout`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +192,10 @@ class _Attempt:
             _say(f"training is done: up to {left:.0f} s for the evaluator")
         while names & set(self._group.running) and not self._is_over:
             self._wait(min(end, self._kill_time))
-            self._is_over = self._is_over or time.monotonic() >= end
+            if time.monotonic() >= end and not self._is_over:
+                self._is_over = True
+                self._first_failure = self._first_failure or _OUT_OF_TIME
+                _say("the evaluator is not done: ending it")
 
     def _see_end(self, view: cluster.Cluster, code: int) -> None:
         """Decides what follows from the end of one process."""

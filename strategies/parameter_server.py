@@ -57,7 +57,9 @@ def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
         raise errors.StrategyError("task.type", needed, task.task_type)
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda signum, frame: terminated.set())
-    config = tf.compat.v1.ConfigProto()
+    # With one thread, as on one core, a server waits for itself for ever.
+    threads = max(len(os.sched_getaffinity(0)), task.num_workers + 1)
+    config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=threads)
     if task.task_type == "ps":
         # Tables live in the host's memory; the GPUs belong to the workers.
         config.device_count["GPU"] = 0

@@ -9,13 +9,11 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
+import runs
 
 RECIPE = [
     "--synthetic_labels=60",
@@ -26,8 +24,7 @@ RECIPE = [
     "--steps_per_loop=3",
     "--num_epochs=12",
 ]
-TRAIN = [sys.executable, "-m", "tfxml.train", *RECIPE]
-LAUNCH = [sys.executable, "-m", "strategies.launch"]
+TRAIN = runs.command("tfxml.train", *RECIPE)
 LAST_STEP = 12 * 21
 
 
@@ -89,45 +86,20 @@ class Running:
 
 
 def _launch(path, launcher, *words):
-    running = Running(
-        *LAUNCH, *launcher, "--", *TRAIN, f"--workdir={path}", *words
-    )
+    train = ["tfxml.train", *RECIPE, f"--workdir={path}", *words]
+    running = Running(*runs.launched(launcher, *train))
     running.mark = str(path).encode()
     return running
 
 
-def _model(path):
-    steps = sorted((pathlib.Path(path) / "checkpoints").glob("step_*"))
-    assert steps[-1].name == f"step_{LAST_STEP:08d}"
-    reader = tf.train.load_checkpoint(str(steps[-1] / "model"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-
-
-def _entries(path, name="metrics.jsonl"):
-    lines = (pathlib.Path(path) / name).read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def _assert_same(one, other, atol=0.0):
-    one, other = _model(one), _model(other)
-    assert one.keys() == other.keys()
-    for key in one:
-        np.testing.assert_allclose(
-            one[key], other[key], rtol=0, atol=atol, err_msg=key
-        )
+    for path in (one, other):
+        assert runs.last_step(path) == f"step_{LAST_STEP:08d}"
+    runs.assert_near(runs.tensors(one), runs.tensors(other), atol)
 
 
 def _whole(path, *words):
-    subprocess.run(
-        [*TRAIN, f"--workdir={path}", *words],
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
+    runs.run([*TRAIN, f"--workdir={path}", *words])
 
 
 def test_notice_saves_in_the_middle_of_an_epoch(tmp_path):
@@ -143,12 +115,8 @@ def test_notice_saves_in_the_middle_of_an_epoch(tmp_path):
     assert again.end() == 0
     assert "resumes   at step" in again.text
     _assert_same(tmp_path / "whole", tmp_path / "run")
-    dropped = ("step_ms", "peak_memory_gib")
     ours, theirs = (
-        [
-            {k: v for k, v in entry.items() if k not in dropped}
-            for entry in _entries(tmp_path / name)
-        ]
+        [runs.without_costs(entry) for entry in runs.entries(tmp_path / name)]
         for name in ("run", "whole")
     )
     for one, other in zip(ours, theirs, strict=True):
@@ -253,8 +221,7 @@ def test_notice_to_one_worker_is_notice_to_all(tmp_path):
     assert running.end() == 143
     assert running.text.count("told to end: saved at step") == 2
     # Another strategy goes on, with the same weights at the end.
-    whole = [*TRAIN, f"--workdir={tmp_path / 'run'}", "--dropout=0"]
-    subprocess.run(whole, check=True, capture_output=True, timeout=240)
+    _whole(tmp_path / "run", "--dropout=0")
     _whole(tmp_path / "whole", "--dropout=0")
     _assert_same(tmp_path / "whole", tmp_path / "run", atol=1e-5)
 
@@ -278,14 +245,58 @@ def test_a_task_of_parameter_servers_is_lost(task, signum, tmp_path):
     running.wait_for("epoch 2:")
     os.kill(running.task(*task), signum)
     assert running.end(300) == 0, running.text[-3000:]
-    entries = _entries(tmp_path / "run")
+    entries = runs.entries(tmp_path / "run")
     assert [one["epoch"] for one in entries] == list(range(1, 13))
     assert entries[-1]["step"] == LAST_STEP
     # At least once: a step that failed under way may have been applied.
     for one in entries:
         assert one["steps_applied"] >= one["steps_scheduled"]
-    followed = _entries(tmp_path / "run", "evaluator.jsonl")
+    followed = runs.entries(tmp_path / "run", "evaluator.jsonl")
     assert followed[-1]["step"] == LAST_STEP
+
+
+@pytest.mark.slow
+def test_a_stopped_chief_goes_on_where_it_was(tmp_path):
+    launcher = ["--workers=2", "--ps=1"]
+    running = _launch(tmp_path / "run", launcher, "--strategy=parameter_server")
+    running.wait_for("epoch 2:")
+    chief = running.task("chief", 0)
+    os.kill(chief, signal.SIGSTOP)
+    time.sleep(2)  # whatever is under way comes to rest
+    lines = len(running.lines)
+    time.sleep(3)
+    assert len(running.lines) == lines
+    os.kill(chief, signal.SIGCONT)
+    assert running.end() == 0, running.text[-3000:]
+    last = runs.entries(tmp_path / "run")[-1]
+    assert last["step"] == last["steps_applied"] == LAST_STEP
+
+
+@pytest.mark.slow
+def test_a_stopped_evaluator_holds_nobody_up(tmp_path):
+    """Training ends as if it were not there; then the launcher ends it."""
+    launcher = ["--workers=2", "--ps=1", "--evaluator"]
+    running = _launch(
+        tmp_path / "run",
+        [*launcher, "--evaluator_seconds=2", "--grace_seconds=2"],
+        "--strategy=parameter_server",
+    )
+    running.wait_for("epoch 2:")
+    os.kill(running.task("evaluator", 0), signal.SIGSTOP)
+    assert running.end() == 124, running.text[-3000:]
+    entries = runs.entries(tmp_path / "run")
+    assert [one["epoch"] for one in entries] == list(range(1, 13))
+    assert "training is done: up to 2 s for the evaluator" in running.text
+
+
+@pytest.mark.slow
+def test_parameter_servers_on_one_core(tmp_path):
+    """One thread a task would wait for itself for ever."""
+    train = ["tfxml.train", *RECIPE, f"--workdir={tmp_path}"]
+    words = ["--strategy=parameter_server", "--stall_seconds=30"]
+    launched = runs.launched(["--workers=1", "--ps=1"], *train, *words)
+    runs.run(["taskset", "--cpu-list", "0", *launched])
+    assert runs.entries(tmp_path)[-1]["steps_applied"] == LAST_STEP
 
 
 @pytest.mark.slow
@@ -299,7 +310,7 @@ def test_notice_to_parameter_servers(tmp_path):
     assert "told to end: saved at step" in running.text
     again = _launch(tmp_path / "run", launcher, *words)
     assert again.end() == 0
-    assert _entries(tmp_path / "run")[-1]["step"] == LAST_STEP
+    assert runs.entries(tmp_path / "run")[-1]["step"] == LAST_STEP
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def _sigmoid_head(**kwargs):
 
 
 def _mach_head(estimator="logit", **kwargs):
-    hashes = [hashing.from_seed(5, r, B) for r in range(R)]
+    hashes = [hashing.from_seed(5, r, B, L) for r in range(R)]
     return mach.MachHead(L, hashes, H, estimator=estimator, **kwargs)
 
 
@@ -115,7 +115,7 @@ def test_mach_loss_combines_labels_of_one_bucket_by_or(seed, is_padded):
         y = np.zeros((N, B))
         for row, labels in enumerate(sets):
             for label in labels:
-                bucket = (one.a * int(label) + one.b) % (2**31 - 1) % B
+                bucket = (one.a * int(label) + one.b) % one.prime % B
                 y[row, bucket] = 1
         expected += _cross_entropy(p, y, weights)
     label_ids = ragged.to_tensor(-1) if is_padded else ragged
@@ -177,7 +177,7 @@ def test_mach_top_k(estimator, k):
 @pytest.mark.parametrize("estimator", decode.ESTIMATORS)
 def test_decode_in_label_blocks_equals_one_block(estimator):
     rng = np.random.default_rng(0)
-    hashes = [hashing.from_seed(1, r, B) for r in range(R)]
+    hashes = [hashing.from_seed(1, r, B, L) for r in range(R)]
     logits = [
         tf.constant(rng.normal(size=(N, B)), tf.float32) for _ in range(R)
     ]
@@ -189,7 +189,7 @@ def test_decode_in_label_blocks_equals_one_block(estimator):
 
 def test_equal_scores_come_in_the_order_of_label_ids():
     logits = [tf.zeros([2, B])] * R
-    hashes = [hashing.from_seed(1, r, B) for r in range(R)]
+    hashes = [hashing.from_seed(1, r, B, L) for r in range(R)]
     _, ids = decode.top_k(logits, hashes, L, 6, "logit", label_block_size=4)
     np.testing.assert_array_equal(ids, [range(6)] * 2)
 
@@ -228,7 +228,7 @@ def test_bias_starts_at_the_label_prior():
 
 def test_bucket_prior_is_the_chance_of_any_of_its_labels():
     priors = np.linspace(0.001, 0.5, L)
-    one = hashing.from_seed(2, 0, B)
+    one = hashing.from_seed(2, 0, B, L)
     table = one.table(L)
     expected = [1 - np.prod(1 - priors[table == b]) for b in range(B)]
     np.testing.assert_allclose(mach.bucket_priors(one, priors), expected)
@@ -274,7 +274,7 @@ def _model(head_class, kind, num_features, form):
     encoder = [] if is_linear else [encoders.Encoder(num_features, (5, H))]
     dim = num_features if is_linear else H
     if head_class is mach.MachHead:
-        hashes = [hashing.from_seed(5, r, B) for r in range(R)]
+        hashes = [hashing.from_seed(5, r, B, L) for r in range(R)]
         head = mach.MachHead(L, hashes, dim, is_linear=is_linear)
     else:
         head = sigmoid.SigmoidHead(L, dim, block_size=9, is_linear=is_linear)
@@ -288,7 +288,7 @@ def _model(head_class, kind, num_features, form):
 @pytest.mark.parametrize("num_trunks", [1, 2, 4])
 def test_trunks_feed_equal_runs_of_worlds(num_trunks):
     rng = np.random.default_rng(0)
-    hashes = [hashing.from_seed(5, r, B) for r in range(4)]
+    hashes = [hashing.from_seed(5, r, B, L) for r in range(4)]
     head = mach.MachHead(L, hashes, H)
     _randomize(head, rng)
     trunks = [rng.normal(size=(N, H)) for _ in range(num_trunks)]

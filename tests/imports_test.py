@@ -10,6 +10,8 @@ COMMANDS = {
     "tfxml.predict",
     "tfxml.export.__main__",
     "tfxml.merge",
+    "tfxml.plan",
+    "tfxml.grow",
     "tfxml.prepare",
     "tfxml.download",
 }

@@ -1,13 +1,7 @@
 """Two real worker processes reach the weights of one."""
 
-import json
-import pathlib
-import subprocess
-import sys
-
-import numpy as np
 import pytest
-import tensorflow as tf
+import runs
 
 RECIPE = [
     "--synthetic_labels=60",
@@ -24,29 +18,6 @@ RECIPE = [
 ]
 
 
-def _run(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def _read(path):
-    steps = sorted((pathlib.Path(path) / "checkpoints").iterdir())
-    reader = tf.train.load_checkpoint(str(steps[-1] / "model"))
-    names = reader.get_variable_to_shape_map()
-    lines = (pathlib.Path(path) / "metrics.jsonl").read_text().splitlines()
-    return {
-        name: reader.get_tensor(name)
-        for name in names
-        if name.startswith(("model/", "step/"))
-    }, [json.loads(line) for line in lines]
-
-
 @pytest.mark.parametrize(
     "head, form",
     [
@@ -56,22 +27,18 @@ def _read(path):
     ],
 )
 def test_two_workers_equal_one_process(head, form, tmp_path):
-    train = ["tfxml.train", *RECIPE, f"--head={head}", f"--form={form}"]
-    _run(*train, f"--workdir={tmp_path / 'one'}")
-    launch = ["strategies.launch", "--workers=2", "--", sys.executable, "-m"]
-    multi = ["--strategy=multi_worker", f"--workdir={tmp_path / 'two'}"]
-    output = _run(*launch, *train, *multi)
-    assert "replicas=2" in output
-    ours, our_entries = _read(tmp_path / "one")
-    theirs, their_entries = _read(tmp_path / "two")
-    assert ours.keys() == theirs.keys()
-    for key in ours:
-        np.testing.assert_allclose(
-            ours[key], theirs[key], atol=1e-5, err_msg=key
+    flags = [*RECIPE, f"--head={head}", f"--form={form}"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    runs.run(runs.command("tfxml.train", *flags, f"--workdir={one}"))
+    words = [*flags, "--strategy=multi_worker", f"--workdir={two}"]
+    launched = runs.launched(["--workers=2"], "tfxml.train", *words)
+    assert "replicas=2" in runs.run(launched)
+    for prefix in ("model/", "step/"):
+        runs.assert_near(
+            runs.tensors(one, prefix), runs.tensors(two, prefix), atol=1e-5
         )
-    for one, other in zip(our_entries, their_entries, strict=True):
-        for key in one:
-            if key not in ("step_ms", "peak_memory_gib"):
-                assert one[key] == pytest.approx(other[key], abs=1e-4), key
+    for ours, theirs in zip(runs.entries(one), runs.entries(two), strict=True):
+        theirs = runs.without_costs(theirs)
+        assert runs.without_costs(ours) == pytest.approx(theirs, abs=1e-4)
     # It goes on where it was, with all workers: there is nothing left to do.
-    assert "resumes   at step 12" in _run(*launch, *train, *multi)
+    assert "resumes   at step 12" in runs.run(launched)

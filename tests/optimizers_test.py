@@ -129,6 +129,41 @@ def test_two_replicas_equal_one_device(name, clipping, mirrored):
         )
 
 
+def test_a_head_moves_by_plain_steps_and_the_rest_by_the_optimizer():
+    rng = np.random.default_rng(5)
+    table, head = (keras.Variable(np.ones((V, H), np.float32)) for _ in "ab")
+    optimizer = optimizers.ByLayer(
+        optimizers.create("lazy_adam", 0.1),
+        optimizers.create("sgd", 3.0),
+        [head],
+    )
+    optimizer.build([table, head])
+    dense, steps = [], np.ones((V, H))
+    for _ in range(3):
+        one, as_dense = _sparse(rng)
+        gradient = rng.normal(size=(V, H)).astype(np.float32)
+        optimizer.apply([one, tf.constant(gradient)], [table, head])
+        dense.append(as_dense)
+        steps -= 3.0 * gradient
+    np.testing.assert_allclose(table.numpy(), _adam(dense), atol=1e-5)
+    np.testing.assert_allclose(head.numpy(), steps, atol=1e-5)
+    # Two moments of the table, and each optimizer's rate and step counter.
+    weights = [one for one in optimizer.variables if one.shape == (V, H)]
+    assert len(weights) == 2
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_is_that_of_keras(momentum):
+    rng = np.random.default_rng(6)
+    dense = [tf.constant(rng.normal(size=(V, H)), tf.float32) for _ in range(3)]
+    theirs = keras.Variable(np.ones((V, H), np.float32))
+    optimizer = keras.optimizers.SGD(0.1, momentum)
+    for gradient in dense:
+        optimizer.apply([gradient], [theirs])
+    ours = _trained("sgd", dense, momentum=momentum)
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("decay", "at_end_of_warmup", "half_way", "end"),
     [

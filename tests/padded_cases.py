@@ -25,6 +25,10 @@ CASES = {
     "sigmoid_linear": {"hidden_units": ()},
     "sigmoid_deep": {"hidden_units": (24, 24), "residual": True},
     "sigmoid_dense": {"form": "dense"},
+    "sigmoid_sgd_head": {
+        "head_optimizer": "sgd",
+        "head_learning_rate": 1.0,
+    },
     "mach": {"head": "mach"},
     "mach_linear": {"head": "mach", "hidden_units": ()},
     "mach_trunks": {"head": "mach", "num_trunks": 2},
@@ -60,6 +64,5 @@ def parts(recipe: config_lib.Config, split: in_memory.InMemorySource):
     """Returns the recipe's model, optimizer and step counter."""
     facts = workdir.Facts(D, L, N, recipe.form, is_text=False, data_dir="")
     model = assembly.model(recipe, facts, split.label_counts())
-    optimizer = assembly.optimizer(recipe, 20)
-    optimizer.build(model.trainable_variables)
+    optimizer = assembly.optimizer(recipe, 20, model)
     return model, optimizer, loop.new_step_counter()

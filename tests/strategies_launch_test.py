@@ -188,7 +188,7 @@ def test_the_evaluator_is_ended_when_its_time_is_up(launch):
         "--workers=1 --evaluator --evaluator_seconds=0.5",
         "while role == 'evaluator': time.sleep(1)",
     )
-    assert run.end(20) == 0
+    assert run.end(20) == 124
 
 
 def test_a_failed_evaluator_leaves_training_alone_but_is_told(launch):

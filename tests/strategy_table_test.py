@@ -7,14 +7,9 @@ batches of 63 leave one instance to the last step of each epoch: shares are
 uneven in every step, and all but one are empty in the last.
 """
 
-import json
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-import tensorflow as tf
+import runs
 
 RECIPE = [
     "--synthetic_labels=60",
@@ -30,6 +25,8 @@ RECIPE = [
 MACH = ["--head=mach", "--num_repetitions=4", "--num_buckets=20"]
 HEADS = {
     "sigmoid": ["--label_block_size=25"],
+    "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
+    "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
     "mach": MACH,
     "mach, 4 trunks": [*MACH, "--num_trunks=4"],
 }
@@ -56,50 +53,26 @@ ROWS = [
 ]
 
 
-def _run(*words):
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
 def _train(head, path, strategy=None):
     words = ["tfxml.train", *RECIPE, *HEADS[head], f"--workdir={path}"]
     launcher, own = STRATEGIES.get(strategy, ([], []))
     if launcher is None:
         for group in ("0/2", "1/2"):
-            _run(*words, f"--world_group={group}")
-        _run("tfxml.merge", f"--workdir={path}")
-        return
-    if launcher:
-        words = [
-            "strategies.launch",
-            *launcher,
-            "--",
-            sys.executable,
-            "-m",
-            *words,
-        ]
-    _run(*words, *own)
+            runs.run(runs.command(*words, f"--world_group={group}"))
+        runs.run(runs.command("tfxml.merge", f"--workdir={path}"))
+    elif launcher:
+        runs.run(runs.launched(launcher, *words, *own))
+    else:
+        runs.run(runs.command(*words, *own))
 
 
 def _weights(path):
-    steps = sorted((pathlib.Path(path) / "checkpoints").iterdir())
-    assert steps[-1].name == "step_00000050"
-    reader = tf.train.load_checkpoint(str(steps[-1] / "model"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name.startswith("model/")
-    }
+    assert runs.last_step(path) == "step_00000050"
+    return runs.tensors(path, "model/")
 
 
 def _metrics(path):
-    lines = (pathlib.Path(path) / "metrics.jsonl").read_text().splitlines()
-    return {k: v for k, v in json.loads(lines[-1]).items() if "@" in k}
+    return {k: v for k, v in runs.entries(path)[-1].items() if "@" in k}
 
 
 @pytest.fixture(scope="module")

@@ -112,8 +112,7 @@ class _Parts:
             D, L, 10 * L, recipe.form, is_text=False, data_dir=""
         )
         self.model = assembly.model(recipe, facts, np.ones(L, np.int64))
-        self.optimizer = assembly.optimizer(recipe, 1000)
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer = assembly.optimizer(recipe, 1000, self.model)
 
     def state_bytes(self) -> int:
         """Returns the size of the weights and the optimizer's moments."""

@@ -3,12 +3,11 @@
 import dataclasses
 import gzip
 import json
-import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
@@ -33,22 +32,6 @@ def _train(path, config=TINY, strategy=None):
     return train.train(config, str(path), strategy=strategy)
 
 
-def _weights(path):
-    """Returns the tensors of a run's last checkpoint."""
-    steps = sorted((pathlib.Path(path) / "checkpoints").iterdir())
-    reader = tf.train.load_checkpoint(str(steps[-1] / "model"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-
-
-def _entries(path):
-    lines = (pathlib.Path(path) / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 HEADS = {
     "sigmoid": {},
     "linear": {"hidden_units": ()},
@@ -65,7 +48,7 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
     output = capsys.readouterr().out
     assert "PSP@5" in output and "Bayes optimum" in output
     assert "peak memory" in output and str(tmp_path) in output
-    last = _entries(tmp_path)[-1]
+    last = runs.entries(tmp_path)[-1]
     assert (last["epoch"], last["step"]) == (2, 12)
     assert last["P@1"] == metrics["P@1"]
     again = evaluate.evaluate(str(tmp_path)).result()
@@ -99,35 +82,24 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     _train(tmp_path / "whole", config)
     flagfile = tmp_path / "recipe.cfg"
     flagfile.write_text((tmp_path / "whole" / "flags.cfg").read_text())
-    command = [
-        sys.executable,
-        "-m",
+    command = runs.command(
         "tfxml.train",
         f"--flagfile={flagfile}",
         f"--workdir={tmp_path / 'killed'}",
-    ]
+    )
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:  # SIGKILL after the second epoch's line
         if line.startswith("epoch 2:"):
             break
     process.kill()
     process.wait(timeout=60)
-    assert [e["epoch"] for e in _entries(tmp_path / "killed")][:2] == [1, 2]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=True
-    )
-    assert "resumes   at step" in done.stdout
-    one, other = _weights(tmp_path / "whole"), _weights(tmp_path / "killed")
-    assert one.keys() == other.keys()
-    for key in one:
-        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
-    drop = ("step_ms", "peak_memory_gib")
+    assert [e["epoch"] for e in runs.entries(tmp_path / "killed")][:2] == [1, 2]
+    assert "resumes   at step" in runs.run(command)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    runs.assert_near(runs.tensors(whole), runs.tensors(killed))
     ours, theirs = (
-        [
-            {k: v for k, v in entry.items() if k not in drop}
-            for entry in _entries(tmp_path / which)
-        ]
-        for which in ("whole", "killed")
+        [runs.without_costs(entry) for entry in runs.entries(path)]
+        for path in (whole, killed)
     )
     assert ours == theirs
 
@@ -141,21 +113,15 @@ def test_two_replicas_equal_one_device(name, tmp_path, mirrored):
     one = _train(tmp_path / "one", config)
     two = _train(tmp_path / "two", config, mirrored)
     assert one == pytest.approx(two, abs=1e-9)
-    ours, theirs = _weights(tmp_path / "one"), _weights(tmp_path / "two")
-    assert ours.keys() == theirs.keys()
-    for key in ours:
-        np.testing.assert_allclose(
-            ours[key], theirs[key], atol=1e-5, err_msg=key
-        )
+    ours, theirs = (runs.tensors(tmp_path / name) for name in ("one", "two"))
+    runs.assert_near(ours, theirs, atol=1e-5)
 
 
 def test_steps_per_loop_changes_nothing(tmp_path):
     for number in (1, 5):
         config = dataclasses.replace(TINY, steps_per_loop=number)
         _train(tmp_path / str(number), config)
-    one, other = _weights(tmp_path / "1"), _weights(tmp_path / "5")
-    for key in one:
-        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    runs.assert_near(runs.tensors(tmp_path / "1"), runs.tensors(tmp_path / "5"))
 
 
 def test_padded_rows_train_as_ragged_ones(tmp_path):
@@ -163,9 +129,8 @@ def test_padded_rows_train_as_ragged_ones(tmp_path):
     for form in ("compact", "padded"):
         config = dataclasses.replace(TINY, form=form, **words)
         _train(tmp_path / form, config)
-    one, other = _weights(tmp_path / "compact"), _weights(tmp_path / "padded")
-    for key in one:
-        np.testing.assert_allclose(one[key], other[key], atol=1e-5)
+    compact, padded = tmp_path / "compact", tmp_path / "padded"
+    runs.assert_near(runs.tensors(compact), runs.tensors(padded), atol=1e-5)
 
 
 def test_another_config_in_the_same_workdir_is_refused(tmp_path):
@@ -185,7 +150,7 @@ def test_validation_keeps_the_best_and_stops_early(tmp_path):
         early_stopping=2,
     )
     metrics = _train(tmp_path, config)
-    values = [entry["P@1"] for entry in _entries(tmp_path)]
+    values = [entry["P@1"] for entry in runs.entries(tmp_path)]
     assert len(values) < 30
     assert metrics["P@1"] == max(values)
     assert max(values[-2:]) <= max(values[:-2])
@@ -217,58 +182,39 @@ def text_folder(tmp_path):
     return folder
 
 
-def _run(*words, **kwargs):
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **kwargs,
-    )
-
-
 @pytest.mark.parametrize("hashing", [0, 500])
 def test_commands_on_raw_text(text_folder, tmp_path, hashing):
     """The three commands, as a user types them."""
     path = tmp_path / "run"
-    done = _run(
-        "tfxml.train",
+    flags = [
         f"--data_dir={text_folder}",
-        f"--workdir={path}",
         f"--hash_buckets={hashing}",
         "--num_epochs=15",
         "--batch_size=32",
         "--hidden_units=16",
         "--learning_rate=0.02",
         "--metric_ks=1,3",
-        check=True,
-    )
-    assert "P@1    P@3" in done.stdout
-    assert _entries(path)[-1]["P@1"] == 100.0
-    done = _run("tfxml.evaluate", f"--workdir={path}", "--deciles", check=True)
-    assert "100.00" in done.stdout and "decile" in done.stdout
+    ]
+    words = [f"--workdir={path}"]
+    output = runs.run(runs.command("tfxml.train", *words, *flags))
+    assert "P@1    P@3" in output
+    assert runs.entries(path)[-1]["P@1"] == 100.0
+    output = runs.run(runs.command("tfxml.evaluate", *words, "--deciles"))
+    assert "100.00" in output and "decile" in output
     lines = "".join(
         json.dumps({"uid": uid, "text": text}) + "\n"
         for uid, text in TEXTS.items()
     )
-    done = _run(
-        "tfxml.predict", f"--workdir={path}", "--k=2", input=lines, check=True
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    predict_words = runs.command("tfxml.predict", *words, "--k=2")
+    output = runs.run(predict_words, lines)
+    answers = [json.loads(line) for line in output.splitlines()]
     assert [a["label_ids"][0] for a in answers] == [0, 1, 2]
     names = ["features", "networks", "libraries"]
     assert [a["label_names"][0] for a in answers] == names
     assert [a["uid"] for a in answers] == [0, 1, 2]
-    singly = _run(
-        "tfxml.predict",
-        f"--workdir={path}",
-        "--k=2",
-        "--batch_size=1",
-        input=lines,
-        check=True,
-    )
+    singly = runs.run([*predict_words, "--batch_size=1"], lines)
     for one, other in zip(
-        map(json.loads, singly.stdout.splitlines()), answers, strict=True
+        map(json.loads, singly.splitlines()), answers, strict=True
     ):
         assert one["label_ids"] == other["label_ids"]
         np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-6)
@@ -287,7 +233,9 @@ def test_tensorboard_gets_the_metrics(tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    done = _run("tfxml.evaluate", f"--workdir={tmp_path}")
+    done = runs.finished(
+        runs.command("tfxml.evaluate", f"--workdir={tmp_path}")
+    )
     assert done.returncode != 0
     assert "must be a folder that training wrote" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,11 +1,10 @@
 """MACH's worlds trained apart, on other processes or devices, and joined."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 
 from tfxml import assembly, evaluate, flags, merge, predict, restore, train
@@ -33,12 +32,6 @@ def _model(path):
     return {k: v.numpy() for k, v in run.model.named_variables().items()}
 
 
-def _assert_equal(one, other):
-    assert one.keys() == other.keys()
-    for key in one:
-        np.testing.assert_allclose(one[key], other[key], atol=1e-5, err_msg=key)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -58,7 +51,9 @@ def test_merged_groups_equal_worlds_trained_together(changes, tmp_path):
             placement=assembly.Placement(group, 2),
         )
     merge.merge(str(tmp_path / "parts"))
-    _assert_equal(_model(tmp_path / "whole"), _model(tmp_path / "parts"))
+    runs.assert_near(
+        _model(tmp_path / "whole"), _model(tmp_path / "parts"), atol=1e-5
+    )
     ours = evaluate.evaluate(str(tmp_path / "parts")).result()
     theirs = evaluate.evaluate(str(tmp_path / "whole")).result()
     assert ours == pytest.approx(theirs, abs=1e-4)
@@ -80,33 +75,28 @@ def test_groups_as_commands(tmp_path):
     recipe = tmp_path / "recipe.cfg"
     recipe.write_text(flags.to_flagfile(APART))
 
-    def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", *words, f"--workdir={tmp_path / 'run'}"],
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-
-    train_words = ["tfxml.train", f"--flagfile={recipe}"]
-    first = run(*train_words, "--world_group=0/2")
-    assert first.returncode == 0, first.stderr
-    too_early = run("tfxml.merge")
+    where = f"--workdir={tmp_path / 'run'}"
+    words = ["tfxml.train", f"--flagfile={recipe}", where]
+    merge_words = runs.command("tfxml.merge", where)
+    runs.run(runs.command(*words, "--world_group=0/2"))
+    too_early = runs.finished(merge_words)
     assert too_early.returncode == 1
     assert "FATAL `workdir` must hold world_group_0_of_G" in too_early.stderr
-    second = run(*train_words, "--world_group=1/2")
-    assert second.returncode == 0, second.stderr
-    joined = run("tfxml.merge")
-    assert joined.returncode == 0, joined.stderr
+    runs.run(runs.command(*words, "--world_group=1/2"))
+    runs.run(merge_words)
     train.train(APART, str(tmp_path / "whole"))
-    _assert_equal(_model(tmp_path / "whole"), _model(tmp_path / "run"))
+    runs.assert_near(
+        _model(tmp_path / "whole"), _model(tmp_path / "run"), atol=1e-5
+    )
 
 
 def test_worlds_on_two_devices_equal_worlds_on_one(tmp_path):
     train.train(APART, str(tmp_path / "one"))
     placement = assembly.Placement(devices=("CPU:0", "CPU:1"))
     train.train(APART, str(tmp_path / "two"), placement=placement)
-    _assert_equal(_model(tmp_path / "one"), _model(tmp_path / "two"))
+    runs.assert_near(
+        _model(tmp_path / "one"), _model(tmp_path / "two"), atol=1e-5
+    )
 
 
 def test_worlds_are_computed_where_they_lie():
@@ -126,7 +116,9 @@ def test_worlds_are_computed_where_they_lie():
         for part in model.parts():
             with tf.device(part.device):
                 with tf.GradientTape() as tape:
-                    loss = part.loss_sum(ids, values, labels, tf.ones([8]))
+                    loss = model.loss_sum(
+                        ids, values, labels, tf.ones([8]), part=part
+                    )
                 found += tape.gradient(loss, part.trainable_variables)
         return found
 

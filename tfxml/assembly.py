@@ -23,6 +23,7 @@ from tfxml.mach import hashing
 from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
 from tfxml.training import optimizers
 
+_MOST_NAMES = 1_000_000  # of generated labels
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
 _SAMPLE = 1024  # instances that say how many features a row has
 
@@ -117,10 +118,12 @@ def training_data(
     config: config_lib.Config,
     data_dir: str,
     strategy: tf.distribute.Strategy | None = None,
+    features: text_features.TextFeatures | None = None,
 ) -> TrainingData:
     """Reads or generates the splits that a run needs.
 
-    Under a TPU strategy rows are padded to static shapes.
+    Under a TPU strategy rows are padded to static shapes. Text becomes rows
+    by `features`; None: by what is fitted on the training split.
     """
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
@@ -129,9 +132,11 @@ def training_data(
     is_mapped = isinstance(strategy, tf.distribute.ParameterServerStrategy)
     if config.dataset in catalogue.names():
         found = sources.named_set(config.dataset, data_dir)
-        return _folder_data(config, found, is_mapped)
+        return _folder_data(config, found, is_mapped, features)
     if is_folder(config, data_dir):
-        return _folder_data(config, folder.detect(data_dir), is_mapped)
+        return _folder_data(
+            config, folder.detect(data_dir), is_mapped, features
+        )
     return _synthetic_data(config)
 
 
@@ -196,12 +201,16 @@ def is_folder(config: config_lib.Config, data_dir: str) -> bool:
 def model(
     config: config_lib.Config,
     facts: workdir_lib.Facts,
-    label_counts: np.ndarray,
+    label_counts: np.ndarray | None,
     placement: Placement = EVERYWHERE,
 ) -> classifier.ExtremeClassifier:
-    """Returns the model, with biases at the labels' frequencies."""
-    # Half an occurrence for everyone: a label not seen is rare, not absent.
-    priors = (label_counts + 0.5) / (facts.num_train + 1)
+    """Returns the model, with biases at the labels' frequencies.
+
+    `label_counts` of None: at 0, where weights are restored.
+    """
+    priors = None
+    if label_counts is not None:
+        priors = _priors(label_counts, facts.num_train)
     is_linear = not config.hidden_units
     input_dim = facts.num_features if is_linear else config.hidden_units[-1]
     if config.head == "mach":
@@ -216,6 +225,7 @@ def model(
             is_linear=is_linear,
             seeds=_seeds(config, worlds),
             devices=placement.devices_of(len(worlds)),
+            decode_by=_decode_by(config, facts),
         )
     else:
         head = sigmoid.SigmoidHead(
@@ -234,6 +244,31 @@ def model(
     )
 
 
+def _decode_by(config, facts) -> str:
+    """Returns how the best labels are found; static shapes allow one way."""
+    if facts.form != "padded":
+        return config.decode
+    if config.decode == "threshold":
+        raise ValueError(
+            "`decode` must not be 'threshold' for padded rows, whose static "
+            "shapes it has not. Received: decode='threshold'"
+        )
+    return "exhaustive"
+
+
+def _priors(label_counts: np.ndarray, num_train: int) -> np.ndarray:
+    """Returns the share of the instances that carry each label, [L].
+
+    One not seen is rare, not absent: half an occurrence for everyone, or less
+    where the labels not seen are so many that together they would outweigh
+    those seen once (Good and Turing's estimate of what all of them occur).
+    """
+    num_unseen = np.count_nonzero(label_counts == 0)
+    num_once = max(np.count_nonzero(label_counts == 1), 1)
+    extra = min(0.5, num_once / max(num_unseen, 1))
+    return (label_counts + extra) / (num_train + 1)
+
+
 def label_hashes(
     config: config_lib.Config, num_labels: int
 ) -> list[hashing.UniversalHash]:
@@ -241,22 +276,44 @@ def label_hashes(
     num_buckets = config.num_buckets or min(
         num_labels, max(2, round(4 * num_labels**0.5))
     )
+    capacity = config.label_capacity or num_labels * 5 // 4
+    if capacity < num_labels:
+        raise ValueError(
+            f"`label_capacity` must be at least the {num_labels} labels. "
+            f"Received: label_capacity={capacity}"
+        )
     return [
-        hashing.from_seed(config.hash_seed, repetition, num_buckets)
+        hashing.from_seed(config.hash_seed, repetition, num_buckets, capacity)
         for repetition in range(config.num_repetitions)
     ]
 
 
-def optimizer(config: config_lib.Config, num_steps: int):
-    """Returns the optimizer with its schedule over `num_steps`."""
-    return optimizers.create(
+def optimizer(
+    config: config_lib.Config,
+    num_steps: int,
+    model: classifier.ExtremeClassifier,
+):
+    """Returns the model's optimizer, built, with a schedule of `num_steps`."""
+
+    def schedule(peak: float):
+        return optimizers.WarmUpAndDecay(
+            peak, num_steps, config.warmup_steps, config.decay
+        )
+
+    made = optimizers.create(
         config.optimizer,
-        optimizers.WarmUpAndDecay(
-            config.learning_rate, num_steps, config.warmup_steps, config.decay
-        ),
+        schedule(config.learning_rate),
         config.global_clipnorm or None,
         config.epsilon,
     )
+    if config.head_optimizer == "sgd":
+        made = optimizers.ByLayer(
+            made,
+            optimizers.create("sgd", schedule(config.head_learning_rate)),
+            model.head.trainable_variables,
+        )
+    made.build(model.trainable_variables)
+    return made
 
 
 def ranking_metrics(
@@ -291,20 +348,34 @@ def _encoders(config, facts, placement: Placement) -> list[encoders.Encoder]:
         trunks = placement.run_of(config.num_trunks)
     return [
         encoders.Encoder(
-            facts.num_features,
+            config.feature_buckets or facts.num_features,
             config.hidden_units,
             config.dropout,
             config.residual,
             seed=seed,
             table_shards=config.table_shards,
             device=device,
+            feature_hash=_feature_hash(config, facts, trunk),
         )
-        for seed, device in zip(
+        for trunk, seed, device in zip(
+            trunks,
             _seeds(config, trunks),
             placement.devices_of(len(trunks)),
             strict=True,
         )
     ]
+
+
+def _feature_hash(config, facts, trunk: int):
+    """Returns a trunk's own hash of features, or None."""
+    if not config.feature_buckets:
+        return None
+    return hashing.from_seed(
+        ~config.hash_seed & (2**64 - 1),  # apart from the labels'
+        trunk,
+        config.feature_buckets,
+        facts.num_features,
+    )
 
 
 def _num_trunks(config) -> int:
@@ -317,8 +388,10 @@ def _seeds(config, which: range) -> list[int]:
     return [config.seed * 100003 + index for index in which]
 
 
-def _folder_data(config, source_folder, is_mapped: bool) -> TrainingData:
-    features = sources.text_features(config, source_folder)
+def _folder_data(
+    config, source_folder, is_mapped: bool, fitted
+) -> TrainingData:
+    features = sources.text_features(config, source_folder, fitted)
     train, _ = sources.read_split(
         config, source_folder, "train", features, is_mapped
     )
@@ -383,7 +456,8 @@ def _form(config, source: pipeline.Source) -> str:
     number = min(source.num_instances, _SAMPLE)
     feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
     return sparse_rows.choose_form(
-        source.num_features, len(feature_ids.flat_values) / number
+        config.feature_buckets or source.num_features,
+        len(feature_ids.flat_values) / number,
     )
 
 
@@ -403,10 +477,17 @@ def _synthetic_data(config) -> TrainingData:
             data_dir="",
         ),
         train.label_counts(),
-        [train.label_name(i) for i in range(train.num_labels)],
+        _synthetic_names(train),
         None,
         None,
     )
+
+
+def _synthetic_names(source: synthetic.SyntheticSource) -> list[str] | None:
+    """Returns the label names, or None where they are too many to hold."""
+    if source.num_labels > _MOST_NAMES:
+        return None
+    return [source.label_name(i) for i in range(source.num_labels)]
 
 
 def _synthetic_split(config, split: str) -> synthetic.SyntheticSource:
@@ -429,4 +510,5 @@ def _synthetic_split(config, split: str) -> synthetic.SyntheticSource:
         seed=config.synthetic_seed,
         first_instance=first,
         dependence=config.synthetic_dependence,
+        exponent=config.synthetic_exponent,
     )

@@ -11,7 +11,7 @@ import types
 import typing
 
 from tfxml.data import bad_rows as bad_rows_lib
-from tfxml.data import catalogue
+from tfxml.data import catalogue, counter_random
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
 from tfxml.training import optimizers
@@ -65,6 +65,11 @@ class Config:
         "How often a topic's labels are drawn together, in [0, 1]; the "
         "marginals stay the same.",
         minimum=0,
+    )
+    synthetic_exponent: float = _field(
+        0.875,
+        "How steeply the popularity of the generated set's topics falls with "
+        "their rank: " + ", ".join(map(str, counter_random.ZIPF_EXPONENTS)),
     )
     synthetic_seed: int = _field(0, "Seed of the generated set.")
     bad_rows: str = _field(
@@ -143,10 +148,41 @@ class Config:
         choices=decode.ESTIMATORS,
     )
     hash_seed: int = _field(0, "MACH: seed of the label hashes.")
+    label_capacity: int = _field(
+        0,
+        "MACH: how many labels the hashes have room for when labels are "
+        "added; 0: a quarter more than there are.",
+        minimum=0,
+    )
+    decode: str = _field(
+        "auto",
+        "MACH: how the best labels are found: exhaustive looks at every "
+        "label, threshold at those in opened buckets, with the same answer; "
+        "auto: by cost.",
+        choices=("auto", "exhaustive", "threshold"),
+    )
+    feature_buckets: int = _field(
+        0,
+        "Hash features into this many before the first layer, each trunk with "
+        "a hash of its own; 0: as they are.",
+        minimum=0,
+    )
     optimizer: str = _field(
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
     )
     learning_rate: float = _field(0.003, "The highest rate.", minimum=0)
+    head_optimizer: str = _field(
+        "same",
+        "What moves the head; same: the optimizer; sgd: plain gradient steps "
+        "at head_learning_rate, which need no moments.",
+        choices=("same", "sgd"),
+    )
+    head_learning_rate: float = _field(
+        60.0,
+        "The highest rate of head_optimizer=sgd, for a loss that is the mean "
+        "over instances of the sum over labels.",
+        minimum=0,
+    )
     epsilon: float = _field(
         1e-6,
         "What the optimizer adds to its divisor; larger damps weights whose "
@@ -227,6 +263,12 @@ class Config:
             self,
         )
         _require(
+            self.synthetic_exponent in counter_random.ZIPF_EXPONENTS,
+            "synthetic_exponent",
+            f"one of {counter_random.ZIPF_EXPONENTS}",
+            self,
+        )
+        _require(
             all(units >= 1 for units in self.hidden_units),
             "hidden_units",
             "positive widths",
@@ -265,9 +307,27 @@ class Config:
             self,
         )
         _require(
+            self.head_optimizer == "same" or bool(self.hidden_units),
+            "head_optimizer",
+            "same for a linear model, whose head is all there is",
+            self,
+        )
+        _require(
+            self.head_optimizer == "same" or not self.global_clipnorm,
+            "global_clipnorm",
+            "0 with head_optimizer=sgd, for a norm is of all gradients",
+            self,
+        )
+        _require(
             self.num_repetitions % self.num_trunks == 0,
             "num_trunks",
             f"a divisor of num_repetitions={self.num_repetitions}",
+            self,
+        )
+        _require(
+            not self.feature_buckets or bool(self.hidden_units),
+            "feature_buckets",
+            "0 for a linear model",
             self,
         )
         _require(

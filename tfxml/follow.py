@@ -37,7 +37,7 @@ def follow(
     while True:
         # Asked first: what is saved before the end is then seen below.
         is_finished = workdir.is_finished
-        latest = _latest(workdir)
+        latest = checkpoints.latest_step(workdir.checkpoints)
         if latest is None or latest == seen:
             if is_finished:
                 return entries
@@ -47,9 +47,11 @@ def follow(
             if run is None:
                 run = restore.restore(path, strategy, "latest")
                 measure = restore.make_evaluate(run, strategy, "", data_dir)
-            run.saved.restore_model(latest)
+                latest = run.step
+            else:
+                run.saved.restore_model(latest)
         except (ValueError, FileNotFoundError):
-            if _latest(workdir) == latest:
+            if checkpoints.latest_step(workdir.checkpoints) == latest:
                 raise
             continue  # removed while it was read: there is a newer one
         seen = latest
@@ -57,8 +59,3 @@ def follow(
         entries.append(entry)
         workdir.append_metrics(entry, "evaluator.jsonl")
         print(report.describe_checkpoint(entry))
-
-
-def _latest(workdir: workdir_lib.Workdir) -> int | None:
-    steps = checkpoints.steps(workdir.checkpoints)
-    return steps[-1] if steps else None

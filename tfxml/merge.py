@@ -16,7 +16,6 @@ from absl import flags as absl_flags
 from tfxml import assembly, flags, restore
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
-from tfxml.mach import hashing
 from tfxml.training import checkpoints
 
 _FOLDER = re.compile(r"world_group_(\d+)_of_(\d+)")
@@ -52,7 +51,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
     _copy_files(folders[0], target.path)
-    target.write_hashes(whole.head.hashes, hashing.VERSION)
+    target.write_hashes(whole.head.hashes)
     saved = checkpoints.Checkpoints(
         target.checkpoints,
         tf.train.Checkpoint(model=whole.named_variables()),

@@ -69,6 +69,8 @@ def describe_model(config, facts, model) -> str:
     return (
         f"model     {hidden} -> {outputs}, {size:,} parameters, "
         f"{facts.form} rows, {config.optimizer}"
+        + f", head {config.head_optimizer}"
+        * (config.head_optimizer != "same")
     )
 
 

@@ -52,7 +52,7 @@ def restore(
     config, facts = workdir.read()
     label_counts = workdir.read_label_counts()
     with strategy.scope():
-        model = assembly.model(config, facts, label_counts, placement)
+        model = assembly.model(config, facts, None, placement)
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,
         tf.train.Checkpoint(model=model.named_variables()),

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfxml import assembly, report
 from tfxml import config as config_lib
+from tfxml import workdir as workdir_lib
 from tfxml.data import pipeline
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
@@ -48,8 +49,7 @@ class Run:
             self.model = assembly.model(
                 config, data.facts, data.label_counts, placement
             )
-            optimizer = assembly.optimizer(config, self.num_steps)
-            optimizer.build(self.model.trainable_variables)
+            optimizer = assembly.optimizer(config, self.num_steps, self.model)
             step = loop.new_step_counter()
         self.state = tf.train.Checkpoint(
             model=self.model.named_variables(), optimizer=optimizer, step=step
@@ -71,6 +71,18 @@ class Run:
     @property
     def steps_done(self) -> int:
         return self._loop.steps_done
+
+    def start_folder(self, workdir: workdir_lib.Workdir) -> None:
+        """Writes what stays the same during the run."""
+        data = self.data
+        workdir.start(self.config, data.facts)
+        workdir.write_label_counts(data.label_counts)
+        if data.label_names is not None:
+            workdir.write_label_names(data.label_names)
+        if data.text_features is not None:
+            workdir.write_text_features(data.text_features)
+        if self.config.head == "mach":
+            workdir.write_hashes(self.model.head.hashes)
 
     def train_epoch(
         self, progress: report.Progress, after: Callable[[], None]

@@ -41,13 +41,18 @@ def named_set(name: str, data_dir: str) -> folder.Folder:
     return found
 
 
-def text_features(config, source_folder):
-    """Returns the features of text: fitted, or those it was prepared with."""
+def text_features(config, source_folder, fitted=None):
+    """Returns the features of text: those it was prepared with, or fitted.
+
+    `fitted` are taken where they are given and nothing was prepared.
+    """
     if source_folder.format == "records":
         _check_prepared(config, source_folder)
         return preparing.load_text_features(source_folder.path)
     if source_folder.num_features is not None:
         return None
+    if fitted is not None:
+        return fitted
     return splits.fit_text_features(
         source_folder,
         bad_rows.BadRows(config.bad_rows),

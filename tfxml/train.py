@@ -24,7 +24,6 @@ from tfxml import config as config_lib
 from tfxml import run as run_lib
 from tfxml import workdir as workdir_lib
 from tfxml.evaluation import tables
-from tfxml.mach import hashing
 from tfxml.training import checkpoints
 
 
@@ -72,7 +71,9 @@ def train(
     if workdir.is_started:
         _check_same(workdir, config)
 
-    data = assembly.training_data(config, _absolute(data_dir), strategy)
+    data = assembly.training_data(
+        config, _absolute(data_dir), strategy, workdir.fitted_text_features()
+    )
     print(report.describe_data(data))
     run = run_lib.Run(config, strategy, data, placement, beat)
     print(report.describe_model(config, data.facts, run.model))
@@ -83,7 +84,7 @@ def train(
     if history:
         output.write_metrics(history)
     else:
-        _start(output, config, data, run.model)
+        run.start_folder(output)
 
     progress = report.Progress(config.num_epochs, run.a_epoch)
     with termination.Notice(strategy) as notice:
@@ -170,17 +171,6 @@ def _check_same(workdir: workdir_lib.Workdir, config) -> None:
             f"Received: workdir={workdir.path}, whose run and the flags "
             f"differ in {'; '.join(changed)}"
         )
-
-
-def _start(workdir, config, data: assembly.TrainingData, model) -> None:
-    workdir.start(config, data.facts)
-    workdir.write_label_counts(data.label_counts)
-    if data.label_names is not None:
-        workdir.write_label_names(data.label_names)
-    if data.text_features is not None:
-        workdir.write_text_features(data.text_features)
-    if config.head == "mach":
-        workdir.write_hashes(model.head.hashes, hashing.VERSION)
 
 
 def _resume(workdir, run) -> list[dict]:

@@ -17,6 +17,7 @@ import tfxml
 from tfxml import config as config_lib
 from tfxml import flags
 from tfxml.data import text_features as text_features_lib
+from tfxml.mach import hashing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Workdir:
                 (self.path / "config.json").read_text()
             )
             run = json.loads((self.path / "run.json").read_text())
-            return config, Facts(**run["facts"])
+            return self._with_hashes(config), Facts(**run["facts"])
         except FileNotFoundError as error:
             raise ValueError(
                 f"`workdir` must be a folder that training wrote. "
@@ -93,6 +94,24 @@ class Workdir:
             raise ValueError(
                 f"{self.path} holds a run that cannot be read: {error}"
             ) from error
+
+    def _with_hashes(self, config: config_lib.Config) -> config_lib.Config:
+        """Returns the config that gives the hashes that were recorded.
+
+        Those of version 1 have room for as many labels as there can be.
+        """
+        path = self.path / "hashes.json"
+        if not path.is_file():
+            return config
+        version = json.loads(path.read_text())["version"]
+        if version > hashing.VERSION:
+            raise ValueError(
+                f"hashes.json is of version {version}, and this tfxml knows "
+                f"those up to {hashing.VERSION}"
+            )
+        if version == hashing.VERSION or config.label_capacity:
+            return config
+        return dataclasses.replace(config, label_capacity=hashing.LARGEST_PRIME)
 
     def write_label_counts(self, counts: np.ndarray) -> None:
         """Writes in how many training instances each label occurs, [L]."""
@@ -115,12 +134,12 @@ class Workdir:
         with open(path) as lines:
             return [json.loads(line) for line in lines]
 
-    def write_hashes(self, hashes, version: int) -> None:
+    def write_hashes(self, hashes) -> None:
         """Writes MACH's hashes: with them the model needs no seed."""
         self._write(
             "hashes.json",
             {
-                "version": version,
+                "version": hashing.VERSION,
                 "hashes": [dataclasses.asdict(one) for one in hashes],
             },
         )
@@ -132,6 +151,14 @@ class Workdir:
 
     def read_text_features(self) -> text_features_lib.TextFeatures:
         return text_features_lib.load(self.path / "text_features")
+
+    def fitted_text_features(
+        self,
+    ) -> text_features_lib.TextFeatures | None:
+        """Returns the text features that the run goes on with, or None."""
+        if not (self.path / "text_features").is_dir():
+            return None
+        return self.read_text_features()
 
     def append_metrics(self, values: dict, name="metrics.jsonl") -> None:
         """Adds one JSON line to a file of metrics."""

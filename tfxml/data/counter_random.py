@@ -13,6 +13,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+ZIPF_EXPONENTS = (0.875, 1.125, 1.25, 1.5)
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: splitmix64's increment
 _DRAW_STEP = 0xD1B54A32D192ED03  # odd, and no small multiple of the above
 
@@ -54,16 +55,28 @@ def floor(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(x, tf.int64)
 
 
-def zipf(u: tf.Tensor, count: int) -> tf.Tensor:
-    """Returns ranks in [0, count) from uniforms, popularity ~ rank**(-7/8).
+def zipf(u: tf.Tensor, count: int, exponent: float = 0.875) -> tf.Tensor:
+    """Returns ranks in [0, count) from uniforms, popularity ~ rank**-exponent.
 
     This inverts the distribution function of the continuous density
-    x**(-7/8) on [1, count + 1), so no table of `count` entries is needed;
-    7/8 because the inverse is then an eighth power.
+    x**-exponent on [1, count + 1), so no table of `count` entries is needed.
+    The exponents are those of `ZIPF_EXPONENTS`: the inverse is then a power
+    of two, or one over it.
     """
-    root = math.sqrt(math.sqrt(math.sqrt(count + 1)))
-    x = 1.0 + u * (root - 1.0)
-    for _ in range(3):
+    if exponent not in ZIPF_EXPONENTS:
+        raise ValueError(
+            f"`exponent` must be one of {ZIPF_EXPONENTS}. "
+            f"Received: exponent={exponent}"
+        )
+    # An eighth, half, quarter or eighth root of the largest x.
+    root, power = float(count + 1), round(1 / abs(1 - exponent))
+    for _ in range(power.bit_length() - 1):
+        root = math.sqrt(root)
+    if exponent > 1:
+        x = 1.0 / (1.0 - u * (1.0 - 1.0 / root))
+    else:
+        x = 1.0 + u * (root - 1.0)
+    for _ in range(power.bit_length() - 1):
         x = x * x
     # Rounding may reach count + 1 when u is next to 1.
     return tf.minimum(floor(x) - 1, count - 1)

@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 26
 
 # Stands for a longer line; its zero bytes are in no row.
-TOO_LONG = b"\0more than %d bytes without a line break\0" % MAX_LINE_BYTES
+TOO_LONG = b"\0longer-than-%d-bytes\0" % MAX_LINE_BYTES
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -68,6 +68,7 @@ class PlantedModel:
     `dependence` is the probability that the labels of a topic share one
     uniform in an instance: each is on if it is below the label's probability.
     Labels then occur together more often, with the same p(label | features).
+    A topic's popularity falls as its rank to the power -`exponent`.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class PlantedModel:
         dependence: float,
         labels_per_topic: int,
         features_per_topic: int,
+        exponent: float = 0.875,
     ):
         self._seed = seed
+        self._exponent = exponent
         self._dependence = dependence
         self._labels_per_topic = labels_per_topic
         self._features_per_topic = features_per_topic
@@ -183,7 +186,7 @@ class PlantedModel:
     ) -> tf.Tensor:
         """Returns topics drawn by popularity, [n, num_slots] int64."""
         u = self._uniform(draw, instances, num_slots)
-        ranks = counter_random.zipf(u, self._num_topics)
+        ranks = counter_random.zipf(u, self._num_topics, self._exponent)
         # Scatters the popular topics over the ids.
         return ranks * self._topic_stride % self._num_topics
 

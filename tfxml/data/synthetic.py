@@ -36,6 +36,7 @@ class SyntheticSource:
         dependence: float = 0.0,
         labels_per_topic: int = 4,
         features_per_topic: int = 8,
+        exponent: float = 0.875,
     ):
         num_instances = _check_int("num_instances", num_instances, 1, 2**62)
         num_labels = _check_int("num_labels", num_labels, 8, _MAX_INT32)
@@ -53,7 +54,12 @@ class SyntheticSource:
                 f"Received: dependence={dependence}"
             )
         self._model = planted_model.PlantedModel(
-            num_labels, seed, dependence, labels_per_topic, features_per_topic
+            num_labels,
+            seed,
+            dependence,
+            labels_per_topic,
+            features_per_topic,
+            exponent,
         )
         self._first_instance = first_instance
         self.tensors = ()  # instances are computed, not read

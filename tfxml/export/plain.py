@@ -33,7 +33,7 @@ class PlainModel(tf.Module):
             tf.Variable(_array(b.kernel).T if transpose else _array(b.kernel))
             for b in blocks
         ]
-        self._biases = [tf.Variable(_array(b.bias)) for b in blocks]
+        self._biases = _copies([b.bias for b in blocks])
 
     def top_k(
         self,
@@ -92,10 +92,15 @@ class _Trunk(tf.Module):
 
     def __init__(self, encoder: encoders.Encoder):
         super().__init__()
-        kernels = [tf.Variable(_array(one)) for one in encoder.kernels]
-        self._tables = kernels[: encoder.table_shards]
-        self._kernels = kernels[encoder.table_shards :]
-        self._biases = [tf.Variable(_array(one)) for one in encoder.biases]
+        if encoder.feature_hash is not None:
+            raise ValueError(
+                "`feature_buckets` must be 0 for a model in plain ops, which "
+                "know no hash of 64-bit integers. Received: feature_buckets="
+                f"{encoder.num_features}; export it as a SavedModel"
+            )
+        self._tables = _copies(encoder.tables)
+        self._kernels = _copies(encoder.upper_kernels)
+        self._biases = _copies(encoder.biases)
         self._residual = encoder.residual
 
     def __call__(self, feature_ids, feature_values) -> tf.Tensor:
@@ -115,6 +120,10 @@ def _product(feature_ids, feature_values, tables) -> tf.Tensor:
     kernel = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
     needed = tf.gather(kernel, feature_ids)  # [N, M, H]
     return tf.matmul(feature_values[:, None], needed)[:, 0]
+
+
+def _copies(weights) -> list[tf.Variable]:
+    return [tf.Variable(_array(one)) for one in weights]
 
 
 def _array(weight) -> np.ndarray:

@@ -55,11 +55,13 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
     if isinstance(head, mach.MachHead):
         chosen = [
             tf.gather(
-                decode.bucket_scores(one, head.estimator),
+                one,
                 _buckets(label_hash, label_ids),
                 axis=1,
             )
-            for one, label_hash in zip(logits, head.hashes, strict=True)
+            for one, label_hash in zip(
+                decode.terms(logits, head.estimator), head.hashes, strict=True
+            )
         ]
         return decode.combine(chosen, head.estimator)
     if isinstance(label_ids, np.ndarray):
@@ -88,6 +90,4 @@ def _buckets(label_hash: hashing.UniversalHash, label_ids) -> tf.Tensor:
     """Returns the labels' buckets, [C] int32."""
     if not isinstance(label_ids, np.ndarray):
         return label_hash(label_ids)
-    ids = label_ids.astype(np.int64)
-    mixed = (label_hash.a * ids + label_hash.b) % hashing.PRIME
-    return tf.constant(mixed % label_hash.num_buckets, tf.int32)
+    return tf.constant(label_hash.buckets(label_ids), tf.int32)

@@ -54,9 +54,10 @@ class ServedModel(tf.Module):
         self._normalize = run.config.normalize_rows
         self._variables = variables
         self._text_features = run.text_features
-        names = run.label_names or map(str, range(facts.num_labels))
-        with tf.device("CPU"):  # strings are nowhere else
-            self._label_names = tf.constant(list(names), tf.string)
+        self._label_names = None  # labels without names are numbers
+        if run.label_names is not None:
+            with tf.device("CPU"):  # strings are nowhere else
+                self._label_names = tf.constant(run.label_names, tf.string)
 
     def functions(self) -> dict:
         """Returns the signatures' functions by name."""
@@ -147,7 +148,10 @@ class ServedModel(tf.Module):
 
     def _answer(self, scores, label_ids) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):
-            names = tf.gather(self._label_names, label_ids)
+            if self._label_names is None:
+                names = tf.strings.as_string(label_ids)
+            else:
+                names = tf.gather(self._label_names, label_ids)
         return {
             "label_names": names,
             "label_ids": label_ids,

@@ -36,29 +36,73 @@ def top_k(
         k: how many labels.
         estimator: `mean`, `logit`, `min` or `median`.
         label_block_size: how many labels are scored at once.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if a logit is not a number (a TPU
+            does not look).
     """
     check_estimator(estimator)
-    scores = [
-        tf.transpose(bucket_scores(logits, estimator))  # [B, N]
-        for logits in bucket_logits
-    ]
-    best_scores, best_ids = [], []
-    for start in range(0, num_labels, label_block_size):
-        stop = min(start + label_block_size, num_labels)
-        label_ids = tf.range(start, stop)
+    return top_k_of_terms(
+        terms(checked(bucket_logits), estimator),
+        hashes,
+        num_labels,
+        k,
+        estimator,
+        label_block_size,
+    )
+
+
+def top_k_of_terms(
+    of_worlds: Sequence[tf.Tensor],
+    hashes: Sequence[Callable[[tf.Tensor], tf.Tensor]],
+    num_labels: int,
+    k: int,
+    estimator: str,
+    label_block_size: int = 65536,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns what `top_k` does, from what `terms` returns."""
+    of_worlds = [tf.transpose(one) for one in of_worlds]  # [B, N]
+
+    def best_of(label_ids):
         block = combine(
             [
-                tf.gather(s, bucket_ids(label_ids))
-                for s, bucket_ids in zip(scores, hashes, strict=True)
+                tf.gather(one, bucket_ids(label_ids))
+                for one, bucket_ids in zip(of_worlds, hashes, strict=True)
             ],
             estimator,
         )  # [block, N]
-        block_scores, block_ids = tf.math.top_k(
-            tf.transpose(block), min(k, stop - start)
+        best, places = tf.math.top_k(
+            tf.transpose(block), min(k, label_ids.shape[0])
         )
-        best_scores.append(block_scores)
-        best_ids.append(block_ids + start)
-    return merge_top_k(best_scores, best_ids, k)
+        return best, places + label_ids[0]
+
+    k = min(k, num_labels)
+    # The first block holds what is left of the others, and k labels at least.
+    first = num_labels - (num_labels - k) // label_block_size * label_block_size
+    return _best_of_blocks(best_of, first, num_labels, k, label_block_size)
+
+
+def _best_of_blocks(
+    best_of: Callable, first: int, num_labels: int, k: int, block_size: int
+):
+    """Returns the best of blocks: one of `first` labels, the others alike."""
+
+    def is_left(start, scores, ids):
+        return start < num_labels
+
+    def step(start, scores, ids):
+        block_scores, block_ids = best_of(
+            tf.ensure_shape(tf.range(start, start + block_size), [block_size])
+        )
+        # Earlier blocks come first, as they do among equals.
+        return start + block_size, *merge_top_k(
+            [scores, block_scores], [ids, block_ids], k
+        )
+
+    scores, ids = best_of(tf.range(first))
+    if first == num_labels:
+        return scores, ids
+    return tf.while_loop(is_left, step, (tf.constant(first), scores, ids))[1:]
 
 
 def merge_top_k(
@@ -70,6 +114,19 @@ def merge_top_k(
     scores, ids = tf.concat(scores, axis=1), tf.concat(ids, axis=1)
     scores, places = tf.math.top_k(scores, min(k, scores.shape[1]))
     return scores, tf.gather(ids, places, batch_dims=1)
+
+
+def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns the logits; refuses what is not a number."""
+    checks = [
+        tf.debugging.Assert(
+            ~tf.reduce_any(tf.math.is_nan(one)),
+            [f"`bucket_logits` must be numbers. Received: NaN in world {r}"],
+        )
+        for r, one in enumerate(bucket_logits)
+    ]
+    with tf.control_dependencies([one for one in checks if one is not None]):
+        return [tf.identity(one) for one in bucket_logits]
 
 
 def check_estimator(estimator: str) -> None:
@@ -104,14 +161,41 @@ def unbiased_mean(
     return (num_buckets * mean_scores - label_mass) / (num_buckets - 1)
 
 
-def combine(scores: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
-    """Returns one estimate of R scores of the same shape."""
+def terms(
+    bucket_logits: Sequence[tf.Tensor], estimator: str
+) -> list[tf.Tensor]:
+    """Returns what `combine` takes of each world, R tensors [N, B]."""
+    scores = [bucket_scores(one, estimator) for one in bucket_logits]
+    return [
+        one * sign
+        for one, sign in zip(scores, signs(len(scores), estimator), strict=True)
+    ]
+
+
+def signs(num_worlds: int, estimator: str) -> list[float]:
+    """Returns each world's sign in `combine`.
+
+    A sum is written as a difference, for TensorFlow adds many terms in
+    whatever order their buffers come to lie, and rewrites a chain of additions
+    to that. The same label would have another score, by the last bit, wherever
+    it is computed.
+    """
+    if estimator not in ("mean", "logit"):
+        return [1.0] * num_worlds
+    return [1.0] + [-1.0] * (num_worlds - 1)
+
+
+def combine(of_worlds: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
+    """Returns one estimate of R terms of the same shape."""
     if estimator in ("mean", "logit"):
-        return tf.add_n(scores) / len(scores)
+        total = of_worlds[0]
+        for one in of_worlds[1:]:
+            total = total - one
+        return total * (1 / len(of_worlds))  # no quotient: graphs rewrite it
     if estimator == "min":
-        return tf.reduce_min(tf.stack(scores), axis=0)
-    ordered = tf.sort(tf.stack(scores, axis=-1), axis=-1)
-    middle = len(scores) // 2
-    if len(scores) % 2:
+        return tf.reduce_min(tf.stack(of_worlds), axis=0)
+    ordered = tf.sort(tf.stack(of_worlds, axis=-1), axis=-1)
+    middle = len(of_worlds) // 2
+    if len(of_worlds) % 2:
         return ordered[..., middle]
     return (ordered[..., middle - 1] + ordered[..., middle]) / 2

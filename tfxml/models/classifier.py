@@ -5,12 +5,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from tfxml.models import encoders, losses, mach, sigmoid, sparse_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The trunks and worlds that lie on one device.
+
+    The others' gradients do not depend on them.
+    """
+
+    device: str | None
+    encoders: Sequence[encoders.Encoder]
+    worlds: range | None  # None: the whole head
+    trainable_variables: Sequence[keras.Variable]
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -70,14 +84,23 @@ class ExtremeClassifier(keras.Model):
 
         `encoders` are some of the model's, where not all are needed.
         """
-        rows = sparse_rows.arrange(
-            feature_ids, feature_values, self.num_features, self.form
-        )
         if not self.encoders:
-            return [rows]
+            return [
+                sparse_rows.arrange(
+                    feature_ids, feature_values, self.num_features, self.form
+                )
+            ]
+        encoders = self.encoders if encoders is None else encoders
+        # Trunks that hash no features read the same rows.
+        rows = {
+            one.feature_hash: one.arrange(
+                feature_ids, feature_values, self.form
+            )
+            for one in encoders
+        }
         return [
-            encoder.call(rows, dropout_seed=dropout_seed)
-            for encoder in (self.encoders if encoders is None else encoders)
+            one.call(rows[one.feature_hash], dropout_seed=dropout_seed)
+            for one in encoders
         ]
 
     def loss_sum(
@@ -87,6 +110,7 @@ class ExtremeClassifier(keras.Model):
         label_ids,
         weights,
         dropout_seed=None,
+        part: Part | None = None,
     ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar.
 
@@ -96,22 +120,39 @@ class ExtremeClassifier(keras.Model):
             label_ids: [N, (L)] ragged, or [N, K] padded with -1.
             weights: [N]; the loss of a row with weight 0 does not count.
             dropout_seed: [2] int32, or None for no dropout.
+            part: whose share of the sum; None: all of it.
         """
-        encoded = self.encode(feature_ids, feature_values, dropout_seed)
-        return self.head.loss(encoded, _positives(label_ids, weights), weights)
+        encoded = self.encode(
+            feature_ids,
+            feature_values,
+            dropout_seed,
+            None if part is None else part.encoders,
+        )
+        positives = _positives(label_ids, weights)
+        if part is None or part.worlds is None:
+            return self.head.loss(encoded, positives, weights)
+        return self.head.loss(encoded, positives, weights, part.worlds)
 
-    def parts(self) -> list[ExtremeClassifier | Part]:
+    def parts(self) -> list[Part]:
         """Returns what trains without knowing of the rest: one a device."""
-        placed = [layer.device for layer in self.encoders or self.head.blocks]
-        devices = list(dict.fromkeys(placed))
+        blocks = self.head.blocks
+        devices = list(dict.fromkeys(block.device for block in blocks))
         if len(devices) == 1:
-            return [self]
-        return [Part(self, device) for device in devices]
-
-    @property
-    def device(self) -> str | None:
-        """Where the model lies, if it lies in one place."""
-        return self.head.blocks[0].device
+            return [
+                Part(devices[0], self.encoders, None, self.trainable_variables)
+            ]
+        parts = []
+        for device in devices:
+            trunks = [one for one in self.encoders if one.device == device]
+            worlds = [r for r, one in enumerate(blocks) if one.device == device]
+            variables = [
+                weight
+                for layer in [*trunks, *(blocks[r] for r in worlds)]
+                for weight in layer.trainable_weights
+            ]
+            run = range(worlds[0], worlds[-1] + 1)
+            parts.append(Part(device, trunks, run, variables))
+        return parts
 
     def top_k(self, feature_ids, feature_values, k: int):
         """Returns the best labels' scores and ids, [N, K] each, best first."""
@@ -135,41 +176,6 @@ class ExtremeClassifier(keras.Model):
         """Returns the top 5 labels of (feature_ids, feature_values)."""
         feature_ids, feature_values = inputs
         return self.top_k(feature_ids, feature_values, k=5)
-
-
-class Part:
-    """The trunks and worlds of a MACH model that lie on one device.
-
-    The others' gradients do not depend on them.
-    """
-
-    def __init__(self, model: ExtremeClassifier, device: str):
-        blocks = model.head.blocks
-        self._model = model
-        self.device = device
-        self.encoders = [one for one in model.encoders if one.device == device]
-        worlds = [r for r, one in enumerate(blocks) if one.device == device]
-        self.worlds = range(worlds[0], worlds[-1] + 1)
-        self.trainable_variables = [
-            weight
-            for layer in [*self.encoders, *(blocks[r] for r in self.worlds)]
-            for weight in layer.trainable_weights
-        ]
-
-    def loss_sum(
-        self,
-        feature_ids,
-        feature_values,
-        label_ids,
-        weights,
-        dropout_seed=None,
-    ) -> tf.Tensor:
-        """Returns the part's share of `ExtremeClassifier.loss_sum`."""
-        encoded = self._model.encode(
-            feature_ids, feature_values, dropout_seed, self.encoders
-        )
-        positives = _positives(label_ids, weights)
-        return self._model.head.loss(encoded, positives, weights, self.worlds)
 
 
 def _positives(label_ids, weights) -> losses.Positives:

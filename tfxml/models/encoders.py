@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from tfxml.mach import hashing
 from tfxml.models import devices, sparse_rows
 
 
@@ -29,6 +31,8 @@ class Encoder(keras.layers.Layer):
         table_shards: in how many variables the first kernel is kept, each a
             run of features: what parameter servers share.
         device: where weights lie and are used; None for anywhere.
+        feature_hash: what makes the D features of the instances' own ids, or
+            None.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Encoder(keras.layers.Layer):
         seed: int = 0,
         table_shards: int = 1,
         device: str | None = None,
+        feature_hash: hashing.UniversalHash | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,6 +64,7 @@ class Encoder(keras.layers.Layer):
         self.seed = seed
         self.table_shards = table_shards
         self.device = device
+        self.feature_hash = feature_hash
         self.kernels = []
         self.biases = []
         with devices.on(device):
@@ -69,11 +75,31 @@ class Encoder(keras.layers.Layer):
     def output_dim(self) -> int:
         return self.hidden_units[-1]
 
+    @property
+    def tables(self) -> list[keras.Variable]:
+        """The shards of the first kernel."""
+        return self.kernels[: self.table_shards]
+
+    @property
+    def upper_kernels(self) -> list[keras.Variable]:
+        """The kernels of the other layers."""
+        return self.kernels[self.table_shards :]
+
+    def arrange(self, feature_ids, feature_values, form: str):
+        """Returns the rows as `call` takes them; see `sparse_rows.arrange`."""
+        if self.feature_hash is not None:
+            feature_ids = tf.ragged.map_flat_values(
+                self.feature_hash, feature_ids
+            )
+        return sparse_rows.arrange(
+            feature_ids, feature_values, self.num_features, form
+        )
+
     def call(self, rows, dropout_seed=None) -> tf.Tensor:
         """Returns [N, H].
 
         Args:
-            rows: what `sparse_rows.arrange` returns.
+            rows: what `arrange` returns.
             dropout_seed: [2] int32, a function of the step; None = no dropout.
         """
         with devices.on(self.device):
@@ -81,10 +107,8 @@ class Encoder(keras.layers.Layer):
 
     def _encode(self, rows, dropout_seed) -> tf.Tensor:
         hidden = None
-        tables = self.kernels[: self.table_shards]
-        upper = self.kernels[self.table_shards :]
         for layer, (kernel, bias) in enumerate(
-            zip([tables, *upper], self.biases, strict=True)
+            zip([self.tables, *self.upper_kernels], self.biases, strict=True)
         ):
             if layer == 0:
                 # The variables themselves, so that rows are gathered.
@@ -107,7 +131,17 @@ class Encoder(keras.layers.Layer):
             "seed": self.seed,
             "table_shards": self.table_shards,
             "device": self.device,
+            "feature_hash": self.feature_hash
+            and dataclasses.asdict(self.feature_hash),
         }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Encoder:
+        """Returns the encoder that `get_config` describes."""
+        feature_hash = config["feature_hash"]
+        if feature_hash is not None:
+            feature_hash = hashing.UniversalHash(**feature_hash)
+        return cls(**{**config, "feature_hash": feature_hash})
 
     def _add_weights(self) -> None:
         widths = (self.num_features, *self.hidden_units)

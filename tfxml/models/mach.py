@@ -15,8 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import decode, hashing
+from tfxml.mach import crossings, decode, hashing, threshold
 from tfxml.models import blocks, losses
+
+# From here on the threshold decode is faster than a look at every label
+# (2 cores, batches of 64; see benchmarks/decode.md).
+_MANY_LABELS = 100_000
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -35,6 +39,8 @@ class MachHead(keras.layers.Layer):
         is_linear: whether there is no encoder.
         seeds: R seeds of the initial weights, one a world.
         devices: where each world lies, R of them; None for anywhere.
+        decode_by: how the best labels are found: `exhaustive`, `threshold`,
+            or `auto`, by cost; the answer is the same.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class MachHead(keras.layers.Layer):
         is_linear: bool = False,
         seeds: Sequence[int] | None = None,
         devices: Sequence[str] | None = None,
+        decode_by: str = "auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,6 +65,8 @@ class MachHead(keras.layers.Layer):
         self.is_linear = is_linear
         self.hashes = tuple(hashes)
         self.estimator = estimator
+        self.decode_by = decode_by
+        self._crossings = None
         seeds = range(len(self.hashes)) if seeds is None else seeds
         devices = [None] * len(self.hashes) if devices is None else devices
         self.blocks = [
@@ -84,6 +93,7 @@ class MachHead(keras.layers.Layer):
             "input_dim": self.input_dim,
             "estimator": self.estimator,
             "is_linear": self.is_linear,
+            "decode_by": self.decode_by,
         }
 
     @classmethod
@@ -144,9 +154,7 @@ class MachHead(keras.layers.Layer):
         """
         estimator = estimator or self.estimator
         bucket_logits = self.logits(encoded)
-        scores, label_ids = decode.top_k(
-            bucket_logits, self.hashes, self.num_labels, k, estimator
-        )
+        scores, label_ids = self._best_estimates(bucket_logits, k, estimator)
         if estimator == "logit":
             return tf.nn.sigmoid(scores), label_ids
         if estimator == "mean" and self.has_collisions():
@@ -160,6 +168,40 @@ class MachHead(keras.layers.Layer):
                 self.hashes[0].num_buckets,
             )
         return scores, label_ids
+
+    def _best_estimates(self, bucket_logits, k: int, estimator: str):
+        if not self.decodes_by_threshold():
+            return decode.top_k(
+                bucket_logits, self.hashes, self.num_labels, k, estimator
+            )
+        return threshold.exact_top_k(
+            bucket_logits, self.hashes, self.bucket_crossings(), k, estimator
+        )
+
+    def decodes_by_threshold(self) -> bool:
+        """Tells which decode finds the best labels.
+
+        Raises:
+            ValueError: if it must be `threshold` and the hashes are not made
+                for it.
+        """
+        can_serve = crossings.can_serve(self.hashes, self.num_labels)
+        if self.decode_by == "threshold" and not can_serve:
+            raise ValueError(
+                "`decode_by` must not be 'threshold' for fewer than two "
+                "hashes, or hashes of version 1. "
+                f"Received: decode_by={self.decode_by!r}"
+            )
+        if self.decode_by != "auto":
+            return self.decode_by == "threshold"
+        return can_serve and self.num_labels >= _MANY_LABELS
+
+    def bucket_crossings(self) -> crossings.Crossings:
+        """Returns the tables of the threshold decode, made when first asked."""
+        if self._crossings is None:
+            with tf.init_scope():
+                self._crossings = crossings.make(self.hashes, self.num_labels)
+        return self._crossings
 
     def has_collisions(self) -> bool:
         """Tells whether labels may share a bucket, so that means need care."""
@@ -176,12 +218,14 @@ def bucket_priors(
     """Returns how probable each bucket is, [B], were labels independent."""
     if label_priors is None:
         return None
-    table = label_hash.table(len(label_priors))
-    log_absent = np.bincount(
-        table,
-        weights=np.log1p(-np.minimum(label_priors, 1 - 1e-9)),
-        minlength=label_hash.num_buckets,
-    )
+    log_absent = np.zeros(label_hash.num_buckets)
+    for start, buckets in label_hash.blocks(len(label_priors)):
+        some = label_priors[start : start + len(buckets)]
+        log_absent += np.bincount(
+            buckets,
+            weights=np.log1p(-np.minimum(some, 1 - 1e-9)),
+            minlength=label_hash.num_buckets,
+        )
     return -np.expm1(log_absent)
 
 

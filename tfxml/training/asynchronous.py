@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfxml.data import pipeline, remote
 from tfxml.models import classifier as classifier_lib
-from tfxml.training import loop
+from tfxml.training import loop, optimizers
 
 _POLL_SECONDS = 0.01
 
@@ -78,7 +78,7 @@ class AsynchronousLoop:
             seen = self._applied.read_value()
             # Keras counts its steps in a variable that loses some; the rate
             # of a step follows from its number.
-            optimizer.iterations.value.assign(step)
+            optimizers.set_iterations(optimizer, step)
             with tf.control_dependencies([seen]):
                 loss = strategy.run(replica, args=(step, next(iterator)))
                 loss = strategy.reduce("SUM", loss, axis=None)

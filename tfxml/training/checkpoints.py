@@ -112,8 +112,7 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         """Returns the newest step, or None."""
-        steps = self.steps()
-        return steps[-1] if steps else None
+        return latest_step(self.folder)
 
     def best_step(self) -> int | None:
         """Returns the newest step marked best, or None."""
@@ -157,6 +156,12 @@ class Checkpoints:
         for step in self.steps():
             if step not in kept:
                 shutil.rmtree(self._path(step))
+
+
+def latest_step(folder: pathlib.Path) -> int | None:
+    """Returns the newest step of a folder, or None."""
+    found = steps(folder)
+    return found[-1] if found else None
 
 
 def steps(folder: pathlib.Path) -> list[int]:

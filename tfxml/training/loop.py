@@ -48,12 +48,13 @@ def make_replica_step(
             # Backward operations do not follow the forward ones by themselves.
             with devices.on(part.device):
                 with tf.GradientTape() as tape:
-                    loss = part.loss_sum(
+                    loss = model.loss_sum(
                         batch.feature_ids,
                         batch.feature_values,
                         batch.label_ids,
                         weights,
                         dropout_seed,
+                        part,
                     )
                 gradients += tape.gradient(loss, part.trainable_variables)
             variables += part.trainable_variables

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -25,6 +27,17 @@ class Adagrad(gradients.SummedGradients, keras.optimizers.Adagrad):
 
 class SGD(gradients.SummedGradients, keras.optimizers.SGD):
     """Keras SGD, with or without momentum."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.momentum or isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        # One pass over the weights where Keras takes two.
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=variable.handle,
+            alpha=tf.cast(learning_rate, variable.dtype),
+            delta=gradient,
+        )
 
 
 class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
@@ -162,6 +175,53 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
         }
 
 
+class ByLayer(tf.Module):
+    """Two optimizers as one: the head's, and that of all other variables.
+
+    A label's positives are rare, so that Adam's moments of its weights are
+    mostly those of tiny negative gradients; plain steps keep the proportion
+    (Jain et al., "Renee", MLSys 2023, train the classifier so).
+
+    Args:
+        others: moves the encoders.
+        head: moves `head_variables`.
+    """
+
+    def __init__(
+        self,
+        others: keras.optimizers.Optimizer,
+        head: keras.optimizers.Optimizer,
+        head_variables: Sequence[keras.Variable],
+    ):
+        super().__init__()
+        self.others = others
+        self.head = head
+        self._in_head = frozenset(id(one) for one in head_variables)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        for optimizer, chosen in self._split(variables, variables):
+            optimizer.build([variable for _, variable in chosen])
+
+    def apply(self, grads, trainable_variables) -> None:
+        for optimizer, chosen in self._split(grads, trainable_variables):
+            if chosen:
+                optimizer.apply(*zip(*chosen, strict=True))
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [*self.others.variables, *self.head.variables]
+
+    def _split(self, values, variables) -> list[tuple]:
+        pairs = list(zip(values, variables, strict=True))
+        return [
+            (
+                optimizer,
+                [p for p in pairs if (id(p[1]) in self._in_head) == is_head],
+            )
+            for optimizer, is_head in ((self.others, False), (self.head, True))
+        ]
+
+
 OPTIMIZERS = {
     "lazy_adam": LazyAdam,
     "lazy_adagrad": LazyAdagrad,
@@ -242,6 +302,15 @@ def create(
         global_clipnorm=global_clipnorm,
         **({"epsilon": epsilon} if has_divisor else {}),
     )
+
+
+def set_iterations(optimizer, step) -> None:
+    """Sets how many steps an optimizer has made, which its rate follows."""
+    parts = [optimizer]
+    if isinstance(optimizer, ByLayer):
+        parts = [optimizer.others, optimizer.head]
+    for one in parts:
+        one.iterations.value.assign(step)
 
 
 def _has_gradient(gradient: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,140 @@
+"""The threshold decode beside a look at every label, on a trained run.
+
+    python benchmarks/decode.py --workdir=runs/49m --num_queries=1000
+
+Both decode the bucket scores that the trained model gives to instances of its
+generated test set. The look at every label is TensorFlow gathers in blocks of
+labels; as it may take seconds an instance, `--num_compared` instances are
+decoded by it, and the answers compared. Medians over batches.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import app
+from absl import flags as absl_flags
+
+from tfxml import assembly, restore
+from tfxml.mach import crossings, decode, threshold
+
+_K = 5
+_BUDGET = 8_000_000
+
+
+def main(_) -> None:
+    values = absl_flags.FLAGS
+    run = restore.restore(values.workdir, tf.distribute.get_strategy())
+    head = run.model.head
+    estimators = values.estimators or [head.estimator]
+    batches = _bucket_logits(run, values.num_queries, values.batch_size)
+    tables, seconds = _timed(
+        lambda: crossings.make(head.hashes, head.num_labels)
+    )
+    hashes = head.hashes
+    size = crossings.num_bytes(
+        len(hashes), hashes[0].num_buckets, hashes[0].prime
+    )
+    print(
+        f"L = {head.num_labels:,}, R = {len(hashes)}, "
+        f"B = {hashes[0].num_buckets:,}: tables of {size / 1e6:.1f} MB "
+        f"made in {seconds:.2f} s; top {_K}, batches of {values.batch_size}\n"
+    )
+    print(
+        "| estimator | ms a query | every label: ms | ratio | certified | "
+        "buckets opened | labels scored | identical |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for estimator in estimators:
+        print(_row(head, tables, batches, estimator, values.num_compared))
+
+
+def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
+    """Returns a line of the table."""
+
+    @tf.function(reduce_retracing=True)
+    def by_threshold(*worlds):
+        return threshold.top_k(list(worlds), tables, _K, estimator, _BUDGET)
+
+    @tf.function(reduce_retracing=True)
+    def by_all(*worlds):
+        return decode.top_k(
+            list(worlds), head.hashes, head.num_labels, _K, estimator
+        )
+
+    by_threshold(*batches[0])  # traced
+    found, times = [], []
+    for batch in batches:
+        answer, seconds = _timed(lambda: by_threshold(*batch))  # noqa: B023
+        found.append(answer)
+        times.append(1e3 * seconds / len(batch[0]))
+    opened, scored, is_certified = (
+        np.concatenate([getattr(one, name) for one in found])
+        for name in ("buckets_opened", "labels_scored", "is_certified")
+    )
+    num_compared = min(num_compared, len(opened))
+    all_times, num_same, num_done = [], 0, 0
+    by_all(*(one[:1] for one in batches[0]))
+    for batch, answer in zip(batches, found, strict=True):
+        rows = min(num_compared - num_done, len(batch[0]))
+        if not rows:
+            break
+        whole, seconds = _timed(
+            lambda: by_all(*(one[:rows] for one in batch))  # noqa: B023
+        )
+        all_times.append(1e3 * seconds / rows)
+        same = (whole[0].numpy() == answer.scores.numpy()[:rows]) & (
+            whole[1].numpy() == answer.label_ids.numpy()[:rows]
+        )
+        is_sure = answer.is_certified.numpy()[:rows]
+        num_same += int((same.all(axis=1) | ~is_sure).sum())
+        num_done += rows
+    fast, slow = statistics.median(times), statistics.median(all_times)
+    return (
+        f"| {estimator} | {fast:.2f} | {slow:.1f} | {slow / fast:.0f} | "
+        f"{100 * is_certified.mean():.1f} % | {np.median(opened):.0f} | "
+        f"{np.median(scored):.0f} | {num_same} of {num_done} |"
+    )
+
+
+def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
+    """Returns the test instances' bucket logits, R tensors a batch."""
+    source, _ = assembly.evaluation_data(
+        run.config, run.facts, "test", run.text_features
+    )
+
+    @tf.function(reduce_retracing=True)
+    def logits(indices):
+        ids, values, _ = source.rows(indices)
+        return run.model.head.logits(run.model.encode(ids, values))
+
+    num_queries = min(num_queries, source.num_instances)
+    return [
+        logits(tf.range(start, min(start + batch_size, num_queries)))
+        for start in tf.range(0, num_queries, batch_size, tf.int64)
+    ]
+
+
+def _timed(call):
+    start = time.perf_counter()
+    result = call()
+    tf.nest.map_structure(np.asarray, result)
+    return result, time.perf_counter() - start
+
+
+def _define_flags() -> None:
+    absl_flags.DEFINE_string("workdir", None, "A trained run.", required=True)
+    absl_flags.DEFINE_integer("num_queries", 1000, "Test instances.")
+    absl_flags.DEFINE_integer(
+        "num_compared", 64, "Of them, decoded by a look at every label too."
+    )
+    absl_flags.DEFINE_integer("batch_size", 64, "Instances at once.")
+    absl_flags.DEFINE_list("estimators", [], "None: the run's own.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

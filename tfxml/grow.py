@@ -1,0 +1,153 @@
+"""Adds labels to a trained run: `python -m tfxml.grow --workdir=... ...`.
+
+New labels come behind those that are there. The hashes are those of the run, so
+no label changes its buckets and no weight is new: the grown model scores the
+old labels as before. What is written is a run at its first step, on data that
+have the new labels; `python -m tfxml.train` with its flags fine-tunes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from tfxml import assembly, flags, restore
+from tfxml import config as config_lib
+from tfxml import run as run_lib
+from tfxml import workdir as workdir_lib
+from tfxml.training import checkpoints
+
+
+def grow(
+    path: str,
+    output: str,
+    data_dir: str,
+    num_epochs: int = 1,
+    learning_rate: float | None = None,
+    checkpoint: str = "auto",
+) -> workdir_lib.Workdir:
+    """Writes a run with more labels to `output`, ready to be fine-tuned.
+
+    Args:
+        path: the folder of a trained run of MACH.
+        output: a new folder.
+        data_dir: a data set with the same features, and the run's labels
+            before the new ones.
+        num_epochs: of fine-tuning.
+        learning_rate: of fine-tuning; None: the run's.
+        checkpoint: of the run: `best`, `latest`, or `auto`.
+
+    Raises:
+        ValueError: if the run or the data do not allow it.
+    """
+    strategy = tf.distribute.get_strategy()
+    old = restore.restore(path, strategy, checkpoint)
+    config = _config(old, num_epochs, learning_rate)
+    target = workdir_lib.Workdir(output)
+    if target.is_started:
+        raise ValueError(
+            f"`output` must be a new folder. Received: output={output}"
+        )
+    data_dir = str(pathlib.Path(data_dir).resolve())
+    data = assembly.training_data(config, data_dir, strategy, old.text_features)
+    _check(old, data)
+    grown = run_lib.Run(config, strategy, data)
+    weights = old.model.named_variables()
+    for name, weight in grown.model.named_variables().items():
+        weight.assign(weights[name])
+    grown.start_folder(target)
+    saved = checkpoints.Checkpoints(target.checkpoints, grown.state)
+    saved.save(0, {}, is_best=False, epoch={"steps": 0, "loss_sum": 0.0})
+    return target
+
+
+def _config(
+    old: restore.TrainedRun, num_epochs: int, learning_rate: float | None
+) -> config_lib.Config:
+    """Returns the recipe of fine-tuning, with the hashes of the run."""
+    if old.config.head != "mach":
+        raise ValueError(
+            "`workdir` must hold a run of MACH, whose outputs are not labels. "
+            f"Received: a run with head={old.config.head}"
+        )
+    if learning_rate is None:
+        learning_rate = old.config.learning_rate
+    label_hash = old.model.head.hashes[0]
+    return dataclasses.replace(
+        old.config,
+        num_buckets=label_hash.num_buckets,
+        label_capacity=label_hash.prime,
+        num_epochs=num_epochs,
+        learning_rate=learning_rate,
+    )
+
+
+def _check(old: restore.TrainedRun, data: assembly.TrainingData) -> None:
+    """Raises unless the data are those of the run, with more labels."""
+    prime = old.model.head.hashes[0].prime
+    wrong = None
+    if data.facts.num_features != old.facts.num_features:
+        wrong = (
+            f"{data.facts.num_features} features where the run has "
+            f"{old.facts.num_features}"
+        )
+    elif data.facts.num_labels < old.facts.num_labels:
+        wrong = (
+            f"{data.facts.num_labels} labels where the run has "
+            f"{old.facts.num_labels}"
+        )
+    elif data.facts.num_labels > prime:
+        wrong = (
+            f"{data.facts.num_labels} labels where the run's hashes have room "
+            f"for {prime} (see label_capacity)"
+        )
+    elif old.label_names and (
+        (data.label_names or [])[: len(old.label_names)] != old.label_names
+    ):
+        wrong = "labels of other names, or in another order, than the run's"
+    if wrong:
+        raise ValueError(
+            "`data_dir` must hold the run's features, and its labels before "
+            f"the new ones. Received: data_dir={data.facts.data_dir}, with "
+            f"{wrong}"
+        )
+
+
+def define_flags() -> None:
+    restore.define_flags()
+    absl_flags.DEFINE_string("output", None, "A new folder.", required=True)
+    absl_flags.DEFINE_string(
+        "data_dir", None, "The data with the new labels.", required=True
+    )
+    absl_flags.DEFINE_integer("num_epochs", 1, "Of fine-tuning.", lower_bound=1)
+    absl_flags.DEFINE_float(
+        "learning_rate", None, "Of fine-tuning; none: the run's."
+    )
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    target = grow(
+        values.workdir,
+        values.output,
+        values.data_dir,
+        values.num_epochs,
+        values.learning_rate,
+        values.checkpoint,
+    )
+    print(
+        "the grown run is fine-tuned by\n"
+        f"python -m tfxml.train --flagfile={target.path / 'flags.cfg'} "
+        f"--workdir={target.path} --data_dir={values.data_dir}"
+    )
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

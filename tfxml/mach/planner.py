@@ -1,0 +1,170 @@
+"""How large a MACH or a sigmoid model is, and which one fits a machine.
+
+# N instances of a batch, L labels, D features, H units, R repetitions,
+# B buckets
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+# Weights, and the two moments of Adam.
+_COPIES = 3
+_FLOAT = 4  # bytes
+# Host arrays of the labels: counts, priors and propensities in 8 bytes.
+_BYTES_A_LABEL = 24
+_WIDTHS = (2048, 1024, 512, 256, 128, 64, 32)
+# Recall saturates at about this many (Medini et al., 2019, figure 2).
+_REPETITIONS = 16
+# The authors hashed features into 80,000 to 100,000.
+_FEWEST_FEATURE_BUCKETS = 1 << 17
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A model's shape, and what follows from it.
+
+    `num_repetitions` of 0 is the sigmoid head.
+    """
+
+    num_labels: int
+    num_features: int
+    hidden: int
+    num_repetitions: int = 0
+    num_buckets: int = 0
+    num_trunks: int = 1
+    feature_buckets: int = 0  # 0: features are not hashed
+    batch_size: int = 512
+
+    @property
+    def num_outputs(self) -> int:
+        """Returns how many logits an instance has: R B, or L."""
+        if not self.num_repetitions:
+            return self.num_labels
+        return self.num_repetitions * self.num_buckets
+
+    @property
+    def trunk_parameters(self) -> int:
+        rows = self.feature_buckets or self.num_features
+        return self.num_trunks * (rows + 1) * self.hidden
+
+    @property
+    def head_parameters(self) -> int:
+        return self.num_outputs * (self.hidden + 1)
+
+    @property
+    def parameters(self) -> int:
+        return self.trunk_parameters + self.head_parameters
+
+    @property
+    def training_bytes(self) -> int:
+        """Returns weights, Adam's moments, gradients, logits and host arrays.
+
+        The head's gradient is dense, that of the first layer's table has only
+        the batch's features. The logits of a batch are held once, as all
+        worlds' losses are differentiated together.
+        """
+        logits = self.batch_size * self.num_outputs
+        floats = _COPIES * self.parameters + self.head_parameters + logits
+        return _FLOAT * floats + _BYTES_A_LABEL * self.num_labels
+
+    @property
+    def serving_bytes(self) -> int:
+        """Returns the weights, and the tables of the threshold decode."""
+        tables = 0
+        if self.num_repetitions:
+            slots = math.ceil(1.25 * self.num_labels / self.num_buckets)
+            pairs = math.comb(self.num_repetitions, 2)
+            tables = pairs * (self.num_buckets + 1 + slots)
+        return _FLOAT * (self.parameters + tables)
+
+    @property
+    def step_flop(self) -> int:
+        """Returns the head's floor of a step: its three matrix products."""
+        return 6 * self.batch_size * self.hidden * self.num_outputs
+
+    @property
+    def collision_probability(self) -> float:
+        """Returns a bound on that two labels share all their buckets."""
+        if not self.num_repetitions:
+            return 0.0
+        pairs = math.comb(self.num_labels, 2)
+        return min(1.0, pairs / self.num_buckets**self.num_repetitions)
+
+
+def least_repetitions(num_labels: int, num_buckets: int, delta: float) -> int:
+    """Returns the fewest R that tell all labels apart with 1 - delta.
+
+    R >= log(L^2 / (2 delta)) / log B, a union bound over the pairs of labels
+    (Medini et al., NeurIPS 2019, theorem 2).
+    """
+    wanted = 2 * math.log(num_labels) - math.log(2 * delta)
+    return max(1, math.ceil(wanted / math.log(num_buckets)))
+
+
+def propose(
+    num_labels: int,
+    num_features: int,
+    memory: int,
+    step_flop: float,
+    delta: float = 0.01,
+    batch_size: int = 512,
+) -> Plan:
+    """Returns the widest MACH model whose training fits.
+
+    Wide layers come before many buckets, and those before unhashed features.
+
+    Args:
+        num_labels, num_features: of the data.
+        memory: bytes that training may take.
+        step_flop: what the products of a step may take.
+        delta: how probable it may be that two labels share all buckets.
+        batch_size: of a step.
+
+    Raises:
+        ValueError: if none fits.
+    """
+    most = round(4 * num_labels**0.5)
+    for hidden in _WIDTHS:
+        for num_buckets in (most, most // 2, most // 4):
+            num_buckets = max(2, min(num_buckets, num_labels))
+            needed = least_repetitions(num_labels, num_buckets, delta)
+            plan = _with_features(
+                Plan(
+                    num_labels,
+                    num_features,
+                    hidden,
+                    max(_REPETITIONS, needed),
+                    num_buckets,
+                    batch_size=batch_size,
+                ),
+                memory,
+            )
+            if plan is not None and plan.step_flop <= step_flop:
+                return plan
+    raise ValueError(
+        "`memory` and `step_flop` must be enough for the smallest model, of "
+        f"{_WIDTHS[-1]} hidden units. Received: memory={memory:,} bytes, "
+        f"step_flop={step_flop:,.0f}"
+    )
+
+
+def sigmoid_of(plan: Plan) -> Plan:
+    """Returns the sigmoid head on the same trunk."""
+    return dataclasses.replace(
+        plan, num_repetitions=0, num_buckets=0, num_trunks=1
+    )
+
+
+def _with_features(plan: Plan, memory: int) -> Plan | None:
+    """Returns the plan with as many features as fit, or None."""
+    if plan.training_bytes <= memory:
+        return plan
+    buckets = 1 << (plan.num_features.bit_length() - 1)
+    while buckets >= _FEWEST_FEATURE_BUCKETS:
+        hashed = dataclasses.replace(plan, feature_buckets=buckets)
+        if hashed.training_bytes <= memory:
+            return hashed
+        buckets //= 2
+    return None
