@@ -77,7 +77,8 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
     )
     num_compared = min(num_compared, len(opened))
     all_times, num_same, num_done = [], 0, 0
-    by_all(*(one[:1] for one in batches[0]))
+    if num_compared:
+        by_all(*(one[:1] for one in batches[0]))  # traced
     for batch, answer in zip(batches, found, strict=True):
         rows = min(num_compared - num_done, len(batch[0]))
         if not rows:
@@ -92,9 +93,12 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
         is_sure = answer.is_certified.numpy()[:rows]
         num_same += int((same.all(axis=1) | ~is_sure).sum())
         num_done += rows
-    fast, slow = statistics.median(times), statistics.median(all_times)
+    fast, slow, ratio = statistics.median(times), "", ""
+    if all_times:
+        slow = f"{statistics.median(all_times):.1f}"
+        ratio = f"{statistics.median(all_times) / fast:.0f}"
     return (
-        f"| {estimator} | {fast:.2f} | {slow:.1f} | {slow / fast:.0f} | "
+        f"| {estimator} | {fast:.2f} | {slow} | {ratio} | "
         f"{100 * is_certified.mean():.1f} % | {np.median(opened):.0f} | "
         f"{np.median(scored):.0f} | {num_same} of {num_done} |"
     )
