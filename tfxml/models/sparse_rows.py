@@ -142,8 +142,11 @@ def _csr_matmul(indices, values, num_rows, kernel):
     """Returns the CSR matrix times `kernel` [U, H], with a CSR gradient.
 
     The gradient transposes the matrix first: the kernel's own `transpose_a`
-    sums in an order that changes from run to run.
+    sums in an order that changes from run to run. Without an element (a
+    replica without instances, a document without a known word) nothing is
+    multiplied: the kernel would divide by zero and end the process.
     """
+    has_elements = tf.size(values) > 0
 
     @tf.custom_gradient
     def product(kernel):
@@ -153,12 +156,21 @@ def _csr_matmul(indices, values, num_rows, kernel):
         )
 
         def gradient(upstream):
-            transposed = tf.raw_ops.SparseMatrixTranspose(
-                input=matrix, type=upstream.dtype
-            )
-            return tf.raw_ops.SparseMatrixMatMul(a=transposed, b=upstream)
+            def transposed_product():
+                transposed = tf.raw_ops.SparseMatrixTranspose(
+                    input=matrix, type=upstream.dtype
+                )
+                return tf.raw_ops.SparseMatrixMatMul(a=transposed, b=upstream)
 
-        result = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=kernel)
+            return tf.cond(
+                has_elements, transposed_product, lambda: tf.zeros_like(kernel)
+            )
+
+        result = tf.cond(
+            has_elements,
+            lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix, b=kernel),
+            lambda: tf.zeros([num_rows, kernel.shape[1]], kernel.dtype),
+        )
         return tf.ensure_shape(result, [None, kernel.shape[1]]), gradient
 
     return product(kernel)

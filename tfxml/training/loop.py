@@ -68,7 +68,7 @@ def make_replica_step(
 class SynchronousLoop:
     """All replicas take each step together; many steps are one graph.
 
-    (Between the workers of a cluster each step is a graph of its own.)
+    (Where replicas exchange sparse gradients each step is a call of its own.)
 
     Args:
         strategy: any that is not a parameter server's.
@@ -96,12 +96,11 @@ class SynchronousLoop:
         self._train_steps = make_train_steps(
             strategy, model, optimizer, step, seed
         )
-        # Inside one graph the gather of sparse gradients over workers must
+        # Inside one graph the gather of sparse gradients over replicas must
         # have the same shape in every step, and the batches differ.
+        is_gathered = model.form == "compact"
         self._steps_a_call = (
-            1
-            if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-            else None
+            1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
         self._iterator = None
         self._make_iterator = lambda: iter(
