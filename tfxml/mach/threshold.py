@@ -24,18 +24,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfxml.mach import crossings, decode, hashing
+from tfxml.mach import crossings, decode, hashing, opening
 
-_FIRST_WORLDS = 8  # opened for the first guess
 _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
 _WIDENING = 8  # times as many in each further round
 _GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
 _MOST_PAIRS = 8_000_000  # of an instance
-_GROUP = 16  # buckets
 _FIRST_DEPTH = 32  # buckets of a world that can be opened at first
 _DEPTH = 512  # and later
-_PRICE_BITS = 16  # the lowest price of a bucket is 2^-16 of the highest
-_PRICE_STEPS = 12
 _SIFTED = (4, 12)  # worlds after which labels are dropped
 
 
@@ -47,15 +43,6 @@ class Decoded(NamedTuple):
     is_certified: tf.Tensor  # [N]: whether they are the best of all labels
     buckets_opened: tf.Tensor  # [N] int32, in the last round
     labels_scored: tf.Tensor  # [N] int32, in all rounds
-
-
-class _Ranked(NamedTuple):
-    """Bucket scores and each world's best buckets."""
-
-    scores: tf.Tensor  # [N, R, B]
-    best: tf.Tensor  # [N, R, D + 1], best first
-    buckets: tf.Tensor  # [N, R, D + 1] int32
-    slack: tf.Tensor  # [N]: more than the rounding error of an estimate
 
 
 def top_k(
@@ -94,15 +81,15 @@ def top_k(
         tf.zeros([num_instances], tf.int32),
         tf.zeros([num_instances], tf.int32),
     )
-    ranked = _rank(scores, _FIRST_DEPTH)
-    depths = _first_depths(ranked, k)
+    ranked = opening.rank(scores, _FIRST_DEPTH)
+    depths = opening.first_depths(ranked, k)
     rows = tf.range(num_instances)
     state = _open(state, ranked, tables, rows, depths, estimator)
     first_pairs = min(_FIRST_PAIRS, budget)
     state = _widen(state, ranked, tables, first_pairs, first_pairs, estimator)
     left = tf.where(~state.is_certified)  # [n, 1]
     rest = Decoded(*(tf.gather(one, left[:, 0]) for one in state))
-    ranked = _rank(tf.gather(scores, left[:, 0]), _DEPTH)
+    ranked = opening.rank(tf.gather(scores, left[:, 0]), _DEPTH)
     rest = _widen(
         rest, ranked, tables, _WIDENING * first_pairs, budget, estimator
     )
@@ -174,74 +161,13 @@ def exact_top_k(
     )
 
 
-def _rank(scores, depth: int) -> _Ranked:
-    """Ranks the buckets of each world, as deep as may be opened."""
-    num_worlds, num_buckets = scores.shape[1:]
-    best, buckets = _best_buckets(scores, min(depth + 1, num_buckets))
-    # A mean of R terms of at most M is off by at most R M 2^-24: twice that,
-    # for the label's and the bound's.
-    largest = tf.maximum(
-        tf.reduce_max(best[:, :, 0], axis=1),
-        -tf.reduce_min(scores, axis=[1, 2]),
-    )
-    slack = largest * (num_worlds * 2.0**-23)
-    return _Ranked(scores, best, buckets, slack)
-
-
-def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best scores of the last axis and their places.
-
-    The best D lie in the D groups with the best maxima: a search in two steps
-    takes half the time where groups are many.
-    """
-    num_buckets = scores.shape[2]
-    num_groups = num_buckets // _GROUP
-    if num_groups < 2 * depth:
-        return tf.math.top_k(scores, depth)
-    # Buckets i, i + G, i + 2 G, ... are a group; those left over are one each.
-    split = num_groups * _GROUP
-    shape = [-1, scores.shape[1], _GROUP, num_groups]
-    groups = tf.reduce_max(tf.reshape(scores[:, :, :split], shape), axis=2)
-    groups = tf.concat([groups, scores[:, :, split:]], axis=2)
-    _, places = tf.math.top_k(groups, depth, sorted=False)
-    steps = tf.range(_GROUP) * num_groups
-    within = places[..., None] + tf.where(
-        places[..., None] < num_groups, steps, 0
-    )
-    is_alone = (places[..., None] >= num_groups) & (steps > 0)
-    buckets = within + tf.where(
-        places[..., None] >= num_groups, split - num_groups, 0
-    )
-    flat = [-1, scores.shape[1], depth * _GROUP]
-    buckets = tf.reshape(buckets, flat)
-    chosen = tf.where(
-        tf.reshape(is_alone, flat),
-        -float("inf"),
-        tf.gather(scores, buckets, batch_dims=2),
-    )
-    best, places = tf.math.top_k(chosen, depth)
-    return best, tf.gather(buckets, places, batch_dims=2)
-
-
-def _first_depths(ranked: _Ranked, k: int) -> tf.Tensor:
-    """Returns how many buckets are opened for the first guess, [N, R]."""
-    num_worlds, depth = ranked.best.shape[1:]
-    depths = tf.where(
-        tf.range(num_worlds) < _FIRST_WORLDS, min(k + 3, depth - 1), 0
-    )
-    return tf.tile(depths[None], [tf.shape(ranked.best)[0], 1])
-
-
 def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
     """Opens what certifies `rows`, or as much as `most_pairs` allows."""
     kth = tf.gather(state.scores[:, -1], rows)
-    if estimator in ("mean", "logit"):
-        depths = _depths_of_sum(_of_rows(ranked, rows), kth, most_pairs)
-    else:
-        depths = _depths_of_rank(
-            _of_rows(ranked, rows), kth, most_pairs, estimator
-        )
-    ends = tf.cumsum(tf.cast(_num_pairs(depths), tf.int64))
+    depths = opening.depths(
+        opening.of_rows(ranked, rows), kth, most_pairs, estimator
+    )
+    ends = tf.cumsum(tf.cast(opening.num_pairs(depths), tf.int64))
 
     def is_left(start, state):
         return start < tf.size(rows)
@@ -261,7 +187,7 @@ def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
 
 def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     """Opens the `depths` [n, R] best buckets of `rows`."""
-    ranked = _of_rows(ranked, rows)
+    ranked = opening.of_rows(ranked, rows)
     instances, labels = _candidates(ranked, tables, depths)
     before = tf.gather(state.scores, rows)
     instances, labels, of_worlds = _sift(
@@ -270,7 +196,7 @@ def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     scores = decode.combine(tf.unstack(of_worlds, axis=1), estimator)
     k = state.scores.shape[1]
     scores, label_ids = _best(scores, instances, labels, tf.size(rows), k)
-    is_certified = _bound(ranked, depths, estimator) < scores[:, -1]
+    is_certified = opening.bound(ranked, depths, estimator) < scores[:, -1]
     # Without a certificate the better guess stays.
     is_better = is_certified | (scores[:, -1] > before[:, -1])
     is_better |= tf.math.is_inf(before[:, -1])
@@ -292,7 +218,7 @@ def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     )
 
 
-def _candidates(ranked: _Ranked, tables, depths):
+def _candidates(ranked: opening.Ranked, tables, depths):
     """Returns instances and labels in two opened buckets, once, [C]."""
     is_open = tf.range(ranked.best.shape[2]) < depths[:, :, None]
     found = tf.cast(tf.where(is_open), tf.int32)  # [I, 3]
@@ -313,7 +239,7 @@ def _candidates(ranked: _Ranked, tables, depths):
     return instances, keys - tf.cast(instances, tf.int64) * tables.prime
 
 
-def _sift(ranked: _Ranked, tables, instances, labels, kth, estimator):
+def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
     """Returns the candidates that may score `kth` [n], with world scores.
 
     A label is dropped as soon as its scores in the first worlds, with the
@@ -374,87 +300,3 @@ def _best(scores, instances, labels, num_rows, k: int):
     scores, columns = tf.math.top_k(dense, k)
     ids = tf.scatter_nd(places, tf.cast(labels, tf.int32), shape)
     return scores, tf.gather(ids, columns, batch_dims=1)
-
-
-def _bound(ranked: _Ranked, depths, estimator: str) -> tf.Tensor:
-    """Returns what a label in no two opened buckets can score, [n]."""
-    best = ranked.best[:, :, 0]
-    following = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
-    if estimator in ("mean", "logit"):
-        gain = tf.reduce_max(best - following, axis=1)
-        total = tf.reduce_sum(following, axis=1) + gain
-        return total / following.shape[1] + ranked.slack
-    # At worst it is the smallest that is replaced by the best there is.
-    ordered = tf.sort(following, axis=1)[:, 1:]
-    most = tf.reduce_max(best, axis=1, keepdims=True)
-    return decode.combine(
-        tf.unstack(tf.concat([ordered, most], axis=1), axis=1), estimator
-    )
-
-
-def _depths_of_sum(ranked: _Ranked, kth, most_pairs) -> tf.Tensor:
-    """Returns depths [n, R] with a bound below `kth` at the fewest buckets.
-
-    A bucket has a price, and each world opens buckets while their scores fall
-    by more. Bisection finds the highest price at which the bound is below, or
-    the lowest that keeps to `most_pairs`.
-    """
-    depth = ranked.best.shape[2]
-    numbers = tf.range(depth, dtype=tf.float32)
-
-    def depths_at(price):
-        costs = ranked.best + price[:, None, None] * numbers
-        return tf.argmin(costs, axis=2, output_type=tf.int32)
-
-    def is_cheap_enough(depths):
-        return (_bound(ranked, depths, "mean") < kth) | (
-            _num_pairs(depths) > most_pairs
-        )
-
-    high = tf.reduce_max(ranked.best[:, :, 0] - ranked.best[:, :, -1], axis=1)
-    low = high * 2.0**-_PRICE_BITS
-
-    def halve(low, high):
-        middle = tf.sqrt(low * high)
-        is_enough = is_cheap_enough(depths_at(middle))
-        return (
-            tf.where(is_enough, middle, low),
-            tf.where(is_enough, high, middle),
-        )
-
-    low, high = tf.while_loop(
-        lambda *_: True,
-        halve,
-        (low, high),
-        maximum_iterations=_PRICE_STEPS,
-    )
-    depths = depths_at(low)
-    is_affordable = _num_pairs(depths) <= most_pairs
-    return tf.where(is_affordable[:, None], depths, depths_at(high))
-
-
-def _depths_of_rank(ranked: _Ranked, kth, most_pairs, estimator) -> tf.Tensor:
-    """Returns depths [n, R] of `min` or `median` for a bound below `kth`.
-
-    Enough worlds open all buckets that score as much: two for the minimum,
-    and one more than decide for the median.
-    """
-    num_worlds, depth = ranked.best.shape[1:]
-    needed = 2 if estimator == "min" else min(num_worlds // 2 + 2, num_worlds)
-    depths = tf.reduce_sum(
-        tf.cast(ranked.best[:, :, :-1] >= kth[:, None, None], tf.int32), axis=2
-    )
-    most = tf.sqrt(2.0 * tf.cast(most_pairs, tf.float32) / needed**2)
-    depths = tf.minimum(depths, tf.cast(most, tf.int32))
-    order = tf.argsort(tf.argsort(depths, stable=True), stable=True)
-    return tf.where(order < needed, depths, 0)
-
-
-def _num_pairs(depths) -> tf.Tensor:
-    """Returns how many pairs of opened buckets lie in two worlds, [n]."""
-    opened = tf.reduce_sum(depths, axis=1)
-    return (opened * opened - tf.reduce_sum(depths * depths, axis=1)) // 2
-
-
-def _of_rows(ranked: _Ranked, rows) -> _Ranked:
-    return _Ranked(*(tf.gather(one, rows) for one in ranked))
