@@ -151,14 +151,17 @@ def _csr_matmul(indices, values, num_rows, kernel):
     @tf.custom_gradient
     def product(kernel):
         shape = tf.stack([num_rows, tf.shape(kernel, tf.int64)[0]])
-        matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-            indices=indices, values=values, dense_shape=shape
-        )
+
+        def matrix():
+            # Made where it is used: a saved graph passes none into a branch.
+            return tf.raw_ops.SparseTensorToCSRSparseMatrix(
+                indices=indices, values=values, dense_shape=shape
+            )
 
         def gradient(upstream):
             def transposed_product():
                 transposed = tf.raw_ops.SparseMatrixTranspose(
-                    input=matrix, type=upstream.dtype
+                    input=matrix(), type=upstream.dtype
                 )
                 return tf.raw_ops.SparseMatrixMatMul(a=transposed, b=upstream)
 
@@ -168,7 +171,7 @@ def _csr_matmul(indices, values, num_rows, kernel):
 
         result = tf.cond(
             has_elements,
-            lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix, b=kernel),
+            lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix(), b=kernel),
             lambda: tf.zeros([num_rows, kernel.shape[1]], kernel.dtype),
         )
         return tf.ensure_shape(result, [None, kernel.shape[1]]), gradient
