@@ -310,6 +310,15 @@ def test_files_fetched_by_hand_are_taken(tmp_path, unpacked):
     assert found.splits == ("test", "train")
 
 
+def test_any_folder_name_may_hold_a_set(tmp_path):
+    """What is being unpacked is passed over, and nothing else is."""
+    root = tmp_path / "partial sets"
+    for name, content in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    named_sets.ensure(entry("http://127.0.0.1:9/"), root)
+
+
 def test_training_takes_a_data_set_by_its_name(tmp_path, capsys):
     for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -23,7 +23,9 @@ def test_workers_that_train_together_restart_together(launch):
         "--workers=2 --max_restarts=1",
         "n = count(); say(n, os.environ['TF_CONFIG'])\n"
         "if n == 2: sys.exit(0)\n"
-        "if who == 'worker:1': sys.exit(6)\n"
+        "while who == 'worker:1':\n"
+        "    if 'worker:0 start' in (here / 'log').read_text(): sys.exit(6)\n"
+        "    time.sleep(0.02)\n"
         "while True: time.sleep(1)\n",
     )
     assert run.end() == 0

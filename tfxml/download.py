@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pathlib
-import sys
-import time
 
 from absl import flags as absl_flags
 
-from tfxml import flags
+from tfxml import flags, report
 from tfxml.data import catalogue, named_sets
 
 
@@ -27,16 +25,11 @@ class _Bar:
     """Says how much has come, every second."""
 
     def __init__(self):
-        self._printed = 0.0
+        self._line = report.Line()
 
     def __call__(self, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if done != total and now - self._printed < 1:
-            return
-        self._printed = now
         of = f" of {total:,}" if total else ""
-        end = "\r" if sys.stderr.isatty() and done != total else "\n"
-        sys.stderr.write(f"fetched {done:,}{of} bytes{end}")
+        self._line.write(done == total, lambda: f"fetched {done:,}{of} bytes")
 
 
 def define_flags() -> None:

@@ -1,6 +1,6 @@
 """Prepares a data set: `python -m tfxml.prepare --data_dir=... --output=...`.
 
-Reads any format once, checks it, and writes compressed shards that training
+Reads any format once, checks it, and writes compact shards that training
 reads in place of the folder, however large it is. Killed at any time, the same
 command goes on to the same bytes.
 """
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-import sys
 import time
 
 from absl import flags as absl_flags
 
-from tfxml import flags, sources
+from tfxml import flags, report, sources
 from tfxml.data import data_card, folder, preparing, record_files
-
-_PRINT_SECONDS = 1.0
 
 
 def prepare(
@@ -56,26 +53,24 @@ class _Bar:
     """A line that says how far it is: overwritten on a terminal."""
 
     def __init__(self):
-        self._start = time.perf_counter()
+        self._line = report.Line()
+        self._start = time.monotonic()
         self._first = None
-        self._printed = 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.perf_counter()
         if not total:
-            sys.stderr.write(f"{what}\n")
+            self._line.write(True, lambda: what)
             return
         if self._first is None:
             self._first = done
-        if done < total and now - self._printed < _PRINT_SECONDS:
-            return
-        self._printed = now
-        rate = (done - self._first) / max(now - self._start, 1e-9)
+        self._line.write(done >= total, lambda: self._text(what, done, total))
+
+    def _text(self, what: str, done: int, total: int) -> str:
+        seconds = max(time.monotonic() - self._start, 1e-9)
         filled = int(30 * done / total)
-        end = "\r" if sys.stderr.isatty() and done < total else "\n"
-        sys.stderr.write(
+        return (
             f"{what} [{'#' * filled:<30}] {done:,}/{total:,} rows, "
-            f"{rate:,.0f} rows/s{end}"
+            f"{(done - self._first) / seconds:,.0f} rows/s"
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import resource
 import statistics
 import sys
+import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -38,6 +41,24 @@ class Progress:
         done = step % self._a_epoch or self._a_epoch
         self._bar.update(done, values=[("loss", loss)])
         sys.stdout.flush()
+
+
+class Line:
+    """A line on standard error that says how far something is.
+
+    On a terminal it overwrites itself; it comes at most once a second.
+    """
+
+    def __init__(self):
+        self._printed = -math.inf
+
+    def write(self, is_last: bool, text: Callable[[], str]) -> None:
+        now = time.monotonic()
+        if not is_last and now - self._printed < 1:
+            return
+        self._printed = now
+        end = "\r" if sys.stderr.isatty() and not is_last else "\n"
+        sys.stderr.write(f"{text()}{end}")
 
 
 def describe_data(data) -> str:

@@ -15,6 +15,7 @@ from tfxml.data import folder as folder_lib
 
 _NOTES = "download.json"
 _ARCHIVE = "archive"
+_UNPACKING = "unpacking.partial"
 
 
 def entry_of(name: str) -> catalogue.Entry:
@@ -122,7 +123,7 @@ def _mirrors(entry, name: str) -> list[catalogue.Mirror]:
 
 def _unpack(archive: pathlib.Path, root: pathlib.Path) -> None:
     """Unpacks beside the archive: the folder appears when it is whole."""
-    partial = root / "unpacking.partial"
+    partial = root / _UNPACKING
     shutil.rmtree(partial, ignore_errors=True)
     archives.unpack(archive, partial)
     os.replace(partial, root / "files")
@@ -144,7 +145,8 @@ def _archives_in(root: pathlib.Path) -> pathlib.Path | None:
 def _find(root: pathlib.Path) -> folder_lib.Folder | None:
     """Returns the data set in a folder, or in one below."""
     for path, _, files in sorted(os.walk(root)):
-        if "partial" in path or not files:
+        below = pathlib.Path(path).relative_to(root).parts
+        if below[:1] == (_UNPACKING,) or not files:
             continue
         try:
             return folder_lib.detect(path)

@@ -40,7 +40,7 @@ class PlainModel(tf.Module):
         feature_ids: tf.Tensor,
         feature_values: tf.Tensor,
         k: int,
-        label_block_size: int = 65536,
+        label_block_size: int = decode.LABEL_BLOCK_SIZE,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K], best first.
 
@@ -63,7 +63,7 @@ class PlainModel(tf.Module):
             best.append(estimates)
             best_ids.append(ids + start)
         best, best_ids = decode.merge_top_k(best, best_ids, k)
-        return scoring.scores(head, logits, best), best_ids
+        return head.scores(logits, best), best_ids
 
     def _logits(self, feature_ids, feature_values):
         """Returns what `head.logits` does."""

@@ -40,7 +40,7 @@ def candidate_top_k(
         estimates(model.head, logits, candidates),
         tf.minimum(k, tf.size(candidates)),
     )
-    best_scores = scores(model.head, logits, best)
+    best_scores = model.head.scores(logits, best)
     return best_scores, tf.gather(candidates, places)
 
 
@@ -54,11 +54,7 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
     """
     if isinstance(head, mach.MachHead):
         chosen = [
-            tf.gather(
-                one,
-                _buckets(label_hash, label_ids),
-                axis=1,
-            )
+            tf.gather(one, _buckets(label_hash, label_ids), axis=1)
             for one, label_hash in zip(
                 decode.terms(logits, head.estimator), head.hashes, strict=True
             )
@@ -67,23 +63,6 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
     if isinstance(label_ids, np.ndarray):
         return logits[:, label_ids[0] : label_ids[-1] + 1]
     return tf.gather(logits, label_ids, axis=1)
-
-
-def scores(head, logits, best) -> tf.Tensor:
-    """Returns the scores that `head.top_k` shows for estimates [N, K]."""
-    if not isinstance(head, mach.MachHead) or head.estimator == "logit":
-        return tf.nn.sigmoid(best)
-    if head.estimator == "mean" and head.has_collisions():
-        masses = [
-            tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
-            for one in logits
-        ]
-        return decode.unbiased_mean(
-            best,
-            tf.add_n(masses) / len(masses),
-            head.hashes[0].num_buckets,
-        )
-    return best
 
 
 def _buckets(label_hash: hashing.UniversalHash, label_ids) -> tf.Tensor:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 ESTIMATORS = ("mean", "logit", "min", "median")
+LABEL_BLOCK_SIZE = 65536  # labels scored at once
 
 
 def top_k(
@@ -22,7 +23,7 @@ def top_k(
     num_labels: int,
     k: int,
     estimator: str,
-    label_block_size: int = 65536,
+    label_block_size: int = LABEL_BLOCK_SIZE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best labels' scores [N, K] and ids [N, K], best first.
 
@@ -58,7 +59,7 @@ def top_k_of_terms(
     num_labels: int,
     k: int,
     estimator: str,
-    label_block_size: int = 65536,
+    label_block_size: int = LABEL_BLOCK_SIZE,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
     of_worlds = [tf.transpose(one) for one in of_worlds]  # [B, N]

@@ -18,8 +18,8 @@ import tensorflow as tf
 from tfxml.mach import crossings, decode, hashing, threshold
 from tfxml.models import blocks, losses
 
-# From here on the threshold decode is faster than a look at every label
-# (2 cores, batches of 64; see benchmarks/decode.md).
+# From here on the threshold decode is chosen. Where it becomes the faster one
+# was not measured; at 2.8 million labels it is, by far (benchmarks/decode.md).
 _MANY_LABELS = 100_000
 
 
@@ -146,28 +146,42 @@ class MachHead(keras.layers.Layer):
     def top_k(
         self, encoded: Sequence, k: int, estimator: str | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' scores and ids, [N, K] each.
+        """Returns the best labels' scores and ids, [N, K] each."""
+        estimator = estimator or self.estimator
+        logits = self.logits(encoded)
+        estimates, label_ids = self._best_estimates(logits, k, estimator)
+        return self.scores(logits, estimates, estimator), label_ids
 
-        The score is a probability for `min` and `median`, the sigmoid of the
-        mean logit for `logit`, and for `mean` the unbiased estimate, which
-        can fall below 0.
+    def scores(
+        self,
+        logits: Sequence[tf.Tensor],
+        estimates: tf.Tensor,
+        estimator: str | None = None,
+    ) -> tf.Tensor:
+        """Returns what labels of these estimates are shown with, [N, K].
+
+        A probability for `min` and `median`, the sigmoid of the mean logit for
+        `logit`, and for `mean` the unbiased estimate, which can fall below 0.
+
+        Args:
+            logits: what `logits` returns.
+            estimates: [N, K], what the estimator makes of them.
+            estimator: which one; None: the head's.
         """
         estimator = estimator or self.estimator
-        bucket_logits = self.logits(encoded)
-        scores, label_ids = self._best_estimates(bucket_logits, k, estimator)
         if estimator == "logit":
-            return tf.nn.sigmoid(scores), label_ids
-        if estimator == "mean" and self.has_collisions():
-            masses = [
-                tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
-                for one in bucket_logits
-            ]
-            scores = decode.unbiased_mean(
-                scores,
-                tf.add_n(masses) / len(masses),
-                self.hashes[0].num_buckets,
-            )
-        return scores, label_ids
+            return tf.nn.sigmoid(estimates)
+        if estimator != "mean" or not self._has_collisions():
+            return estimates
+        masses = [
+            tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
+            for one in logits
+        ]
+        return decode.unbiased_mean(
+            estimates,
+            tf.add_n(masses) / len(masses),
+            self.hashes[0].num_buckets,
+        )
 
     def _best_estimates(self, bucket_logits, k: int, estimator: str):
         if not self.decodes_by_threshold():
@@ -203,7 +217,7 @@ class MachHead(keras.layers.Layer):
                 self._crossings = crossings.make(self.hashes, self.num_labels)
         return self._crossings
 
-    def has_collisions(self) -> bool:
+    def _has_collisions(self) -> bool:
         """Tells whether labels may share a bucket, so that means need care."""
         return any(
             one != hashing.identity(one.num_buckets)

@@ -108,7 +108,11 @@ class SigmoidHead(keras.layers.Layer):
             best_logits.append(logits)
             best_ids.append(places + start)
         logits, label_ids = decode.merge_top_k(best_logits, best_ids, k)
-        return tf.nn.sigmoid(logits), label_ids
+        return self.scores(logits, logits), label_ids
+
+    def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
+        """Returns what labels of these estimates, logits, are shown with."""
+        return tf.nn.sigmoid(estimates)
 
 
 def _inside(labels: losses.Positives, start: int, size: int):
