@@ -4,7 +4,7 @@
 
 Every worker computes on one core of its own, so that two workers on two cores
 can be twice as fast as one. The first table has a batch at which compute
-dominates, 4,096 instances a worker; the second a small batch and a large
+dominates, 8,192 instances a worker; the second a small batch and a large
 table of features, so that few of its rows have a gradient. Bytes are what the
 loopback device carried, for each step of two workers; beside them what it
 would carry at the least if gradients were sent dense: all-reduced once in each
@@ -72,11 +72,11 @@ _COMPUTE = Setting(
         "--synthetic_labels=2000",
         "--num_buckets=4000",
         "--hidden_units=64",
-        "--steps_per_loop=4",
+        "--steps_per_loop=2",
         "--num_epochs=4",
     ),
     num_train=32768,
-    batch=4096,
+    batch=8192,
 )
 _SPARSE = Setting(
     (

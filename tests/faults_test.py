@@ -102,6 +102,7 @@ def _whole(path, *words):
     runs.run([*TRAIN, f"--workdir={path}", *words])
 
 
+@pytest.mark.slow
 def test_notice_saves_in_the_middle_of_an_epoch(tmp_path):
     """SIGTERM: exit code 143, and the same command ends bit for bit alike."""
     _whole(tmp_path / "whole")

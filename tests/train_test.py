@@ -74,7 +74,9 @@ def test_training_learns(tmp_path):
     assert metrics["P@1"] > frequent + 20
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "mach"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("sigmoid", marks=pytest.mark.slow), "mach"]
+)
 def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     """Bit for bit: weights, optimizer, step; killed by a real signal."""
     words = {**HEADS[name], "num_epochs": 4, "optimizer": "lazy_adam"}
@@ -107,8 +109,8 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
 @pytest.mark.parametrize(
     "name, form",
     [
-        ("sigmoid", "dense"),
-        ("mach", "dense"),
+        pytest.param("sigmoid", "dense", marks=pytest.mark.slow),
+        pytest.param("mach", "dense", marks=pytest.mark.slow),
         ("mach_trunks", "dense"),
         ("sigmoid", "compact"),
         pytest.param("mach", "compact", marks=pytest.mark.slow),
@@ -198,7 +200,9 @@ def text_folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("hashing", [0, 500])
+@pytest.mark.parametrize(
+    "hashing", [0, pytest.param(500, marks=pytest.mark.slow)]
+)
 def test_commands_on_raw_text(text_folder, tmp_path, hashing):
     """The three commands, as a user types them."""
     path = tmp_path / "run"

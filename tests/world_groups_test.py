@@ -35,7 +35,7 @@ def _model(path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"num_trunks": 2, "dropout": 0.5},
         {"hidden_units": (), "num_trunks": 1},
     ],

@@ -100,18 +100,16 @@ def make_evaluate(
     )
     k = evaluator.num_candidates(config.metric_ks, facts.num_labels, pairs)
     top_k = evaluator.make_top_k(strategy, run.model, k)
+    batches = evaluator.make_batches(
+        strategy,
+        source,
+        config.eval_batch_size,
+        assembly.takes_padded(facts, strategy),
+    )
 
     def evaluate() -> metrics.RankingMetrics:
         result = assembly.ranking_metrics(config, facts, run.label_counts)
-        evaluator.evaluate(
-            strategy,
-            top_k,
-            source,
-            result,
-            config.eval_batch_size,
-            assembly.takes_padded(facts, strategy),
-            pairs,
-        )
+        evaluator.evaluate(strategy, top_k, batches, result, pairs)
         return result
 
     return evaluate

@@ -176,12 +176,9 @@ class Run:
                 beat,
             ).evaluate
         top_k = evaluator.make_top_k(self.strategy, self.model, k)
+        batches = evaluator.make_batches(
+            self.strategy, data.evaluation, config.eval_batch_size, is_padded
+        )
         return lambda metrics: evaluator.evaluate(
-            self.strategy,
-            top_k,
-            data.evaluation,
-            metrics,
-            config.eval_batch_size,
-            is_padded,
-            data.pairs,
+            self.strategy, top_k, batches, metrics, data.pairs
         )

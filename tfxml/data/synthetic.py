@@ -62,6 +62,12 @@ class SyntheticSource:
             exponent,
         )
         self._first_instance = first_instance
+        # Pipelines are made anew, the graphs of an instance are not.
+        indices = tf.TensorSpec([None], tf.int64)
+        self._rows, self._labels = (
+            tf.function(each, input_signature=[indices], autograph=False)
+            for each in (self._make_rows, self._make_labels)
+        )
         self.tensors = ()  # instances are computed, not read
         self.num_instances = num_instances
         self.num_labels = num_labels
@@ -76,7 +82,6 @@ class SyntheticSource:
                 f"{self.num_features} features"
             )
 
-    @tf.autograph.experimental.do_not_convert
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
@@ -92,18 +97,8 @@ class SyntheticSource:
             int32, float32 and int32, each [n, (ragged)] with int64 row splits.
             The ids of a row ascend and are distinct.
         """
-        instances = self._instances(indices)
-        topics, present = self._model.topics(instances)
-        ids, counts = self._model.features(instances, topics, present)
-        label_ids, _, is_on = self._model.labels(instances, topics, present)
-        there = counts > 0
-        return (
-            _ragged(tf.cast(ids, tf.int32), there),
-            _ragged(_unit_norm(counts), there),
-            _ragged(tf.cast(label_ids, tf.int32), is_on),
-        )
+        return self._rows(tf.convert_to_tensor(indices, tf.int64))
 
-    @tf.autograph.experimental.do_not_convert
     def marginals(
         self, indices: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -113,7 +108,7 @@ class SyntheticSource:
             int32 ids, ascending and distinct, and float64 probabilities in
             (0, 1), each [n, (ragged)]. All other labels have probability 0.
         """
-        label_ids, p, _ = self._labels(indices)
+        label_ids, p, _ = self._labels(tf.convert_to_tensor(indices, tf.int64))
         return _ragged(tf.cast(label_ids, tf.int32), p > 0), _ragged(p, p > 0)
 
     def optimal_precision(
@@ -162,8 +157,6 @@ class SyntheticSource:
 
     def _instances(self, indices: tf.Tensor) -> tf.Tensor:
         """Returns the numbers of the instances in the model, checked."""
-        indices = tf.convert_to_tensor(indices, tf.int64)
-        indices = tf.ensure_shape(indices, [None])
         is_inside = (indices >= 0) & (indices < self.num_instances)
         tf.debugging.Assert(
             tf.reduce_all(is_inside),
@@ -175,8 +168,19 @@ class SyntheticSource:
         )
         return indices + self._first_instance
 
-    @tf.autograph.experimental.do_not_convert
-    def _labels(
+    def _make_rows(self, indices: tf.Tensor):
+        instances = self._instances(indices)
+        topics, present = self._model.topics(instances)
+        ids, counts = self._model.features(instances, topics, present)
+        label_ids, _, is_on = self._model.labels(instances, topics, present)
+        there = counts > 0
+        return (
+            _ragged(tf.cast(ids, tf.int32), there),
+            _ragged(_unit_norm(counts), there),
+            _ragged(tf.cast(label_ids, tf.int32), is_on),
+        )
+
+    def _make_labels(
         self, indices: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         instances = self._instances(indices)

@@ -33,31 +33,43 @@ def make_top_k(
     return top_k
 
 
-def evaluate(
+def make_batches(
     strategy: tf.distribute.Strategy,
-    top_k: Callable,
     source: pipeline.Source,
-    metrics: metrics_lib.RankingMetrics,
     batch_size: int,
     is_padded: bool = False,
-    pairs: np.ndarray | None = None,
-) -> None:
-    """Adds every instance of `source` to `metrics`.
+):
+    """Returns a split's distributed batches, to be gone through many times.
 
     Args:
         strategy: what the model lives under.
-        top_k: what `make_top_k` returns; its K is what `num_candidates` says.
         source: the split.
-        metrics: what is added to.
         batch_size: over all replicas.
         is_padded: whether the model takes padded rows.
-        pairs: [F, 2], rows and labels that are not scored.
     """
-    batches = strategy.distribute_datasets_from_function(
+    return strategy.distribute_datasets_from_function(
         lambda context: pipeline.evaluation(
             source, batch_size, pipeline.shard_of(context), is_padded
         )
     )
+
+
+def evaluate(
+    strategy: tf.distribute.Strategy,
+    top_k: Callable,
+    batches,
+    metrics: metrics_lib.RankingMetrics,
+    pairs: np.ndarray | None = None,
+) -> None:
+    """Adds every instance of a split to `metrics`.
+
+    Args:
+        strategy: what the model lives under.
+        top_k: what `make_top_k` returns; its K is what `num_candidates` says.
+        batches: what `make_batches` returns.
+        metrics: what is added to.
+        pairs: [F, 2], rows and labels that are not scored.
+    """
     for batch in batches:
         shares = zip(
             strategy.experimental_local_results(top_k(batch)),
