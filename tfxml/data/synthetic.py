@@ -97,7 +97,7 @@ class SyntheticSource:
             int32, float32 and int32, each [n, (ragged)] with int64 row splits.
             The ids of a row ascend and are distinct.
         """
-        return self._rows(tf.convert_to_tensor(indices, tf.int64))
+        return self._rows(_vector(indices))
 
     def marginals(
         self, indices: tf.Tensor
@@ -108,7 +108,7 @@ class SyntheticSource:
             int32 ids, ascending and distinct, and float64 probabilities in
             (0, 1), each [n, (ragged)]. All other labels have probability 0.
         """
-        label_ids, p, _ = self._labels(tf.convert_to_tensor(indices, tf.int64))
+        label_ids, p, _ = self._labels(_vector(indices))
         return _ragged(tf.cast(label_ids, tf.int32), p > 0), _ragged(p, p > 0)
 
     def optimal_precision(
@@ -225,6 +225,11 @@ def _unit_norm(counts: tf.Tensor) -> tf.Tensor:
     squares = tf.cast(counts * counts, tf.float64)
     total = tf.reduce_sum(squares, axis=1, keepdims=True)
     return tf.cast(tf.sqrt(squares / total), tf.float32)
+
+
+def _vector(indices) -> tf.Tensor:
+    """Returns the indices as a tensor, [n] int64."""
+    return tf.ensure_shape(tf.convert_to_tensor(indices, tf.int64), [None])
 
 
 def _ragged(values: tf.Tensor, keep: tf.Tensor) -> tf.RaggedTensor:
