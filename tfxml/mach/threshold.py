@@ -32,7 +32,7 @@ _GROUP_ROWS = 32  # instances of a group
 _GROUPS_AT_ONCE = 8
 _GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
 _MOST_PAIRS = 8_000_000  # of an instance
-_FIRST_DEPTH = 32  # buckets of a world that can be opened at first
+_FIRST_DEPTH = 12  # buckets of a world that can be opened at first, beside k
 _DEPTH = 512  # and later
 
 
@@ -132,7 +132,7 @@ def _first(worlds, tables, k: int, estimator: str, pairs: int) -> Decoded:
         tf.zeros([num_instances], tf.int32),
         tf.zeros([num_instances], tf.int32),
     )
-    ranked = opening.rank(scores, _FIRST_DEPTH)
+    ranked = opening.rank(scores, _FIRST_DEPTH + k)
     depths = opening.first_depths(ranked, k)
     rows = tf.range(num_instances)
     state = _open(state, ranked, tables, rows, depths, estimator)
