@@ -68,26 +68,24 @@ def top_k(
     decode.check_estimator(estimator)
     k = min(k, tables.num_labels - len(tables.dropped))
     first_pairs = min(_FIRST_PAIRS, budget)
+    # Of the whole batch: a rounded sigmoid depends on its place there.
+    worlds = [decode.bucket_scores(one, estimator) for one in bucket_logits]
     found = _of_groups(
-        lambda worlds: _first(worlds, tables, k, estimator, first_pairs),
-        bucket_logits,
-        k,
+        lambda some: _first(some, tables, k, estimator, first_pairs), worlds, k
     )
     return tf.cond(
         tf.reduce_all(found.is_certified),
         lambda: found,
-        lambda: _rest(
-            found, bucket_logits, tables, estimator, first_pairs, budget
-        ),
+        lambda: _rest(found, worlds, tables, estimator, first_pairs, budget),
     )
 
 
-def _of_groups(find, bucket_logits: Sequence[tf.Tensor], k: int) -> Decoded:
+def _of_groups(find, worlds: Sequence[tf.Tensor], k: int) -> Decoded:
     """Returns what `find` does of groups of instances, several at once.
 
     Most of the ops run on one core; groups of their own keep the others busy.
     """
-    num_instances = tf.shape(bucket_logits[0])[0]
+    num_instances = tf.shape(worlds[0])[0]
     num_groups = tf.maximum(-(-num_instances // _GROUP_ROWS), 1)
     arrays = [
         tf.TensorArray(
@@ -103,10 +101,8 @@ def _of_groups(find, bucket_logits: Sequence[tf.Tensor], k: int) -> Decoded:
     ]
 
     def step(group, arrays):
-        start = group * _GROUP_ROWS
-        found = find(
-            [one[start : start + _GROUP_ROWS] for one in bucket_logits]
-        )
+        rows = slice(group * _GROUP_ROWS, (group + 1) * _GROUP_ROWS)
+        found = find([one[rows] for one in worlds])
         return group + 1, [
             array.write(group, one)
             for array, one in zip(arrays, found, strict=True)
@@ -123,7 +119,7 @@ def _of_groups(find, bucket_logits: Sequence[tf.Tensor], k: int) -> Decoded:
 
 def _first(worlds, tables, k: int, estimator: str, pairs: int) -> Decoded:
     """Opens few buckets for a guess, then what the guess asks for."""
-    scores = _scores(worlds, estimator)
+    scores = _checked(tf.stack(worlds, axis=1))
     num_instances = tf.shape(scores)[0]
     state = Decoded(
         tf.fill([num_instances, k], -float("inf")),
@@ -136,6 +132,7 @@ def _first(worlds, tables, k: int, estimator: str, pairs: int) -> Decoded:
     depths = opening.first_depths(ranked, k)
     rows = tf.range(num_instances)
     state = _open(state, ranked, tables, rows, depths, estimator)
+    rows = tf.boolean_mask(rows, ~state.is_certified)
     return _round(state, ranked, tables, rows, pairs, estimator)
 
 
@@ -143,7 +140,7 @@ def _rest(found: Decoded, worlds, tables, estimator, pairs: int, budget: int):
     """Returns `found`, its instances without a certificate widened."""
     left = tf.where(~found.is_certified)  # [n, 1]
     rows = [tf.gather(one, left[:, 0]) for one in worlds]
-    ranked = opening.rank(_scores(rows, estimator), _DEPTH)
+    ranked = opening.rank(tf.stack(rows, axis=1), _DEPTH)
     rest = Decoded(*(tf.gather(one, left[:, 0]) for one in found))
     rest = _widen(rest, ranked, tables, pairs, budget, estimator)
     return Decoded(
@@ -151,13 +148,6 @@ def _rest(found: Decoded, worlds, tables, estimator, pairs: int, budget: int):
             tf.tensor_scatter_nd_update(one, left, other)
             for one, other in zip(found, rest, strict=True)
         )
-    )
-
-
-def _scores(worlds: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
-    """Returns bucket scores [N, R, B]; refuses what is not a number."""
-    return _checked(
-        tf.stack([decode.bucket_scores(one, estimator) for one in worlds], 1)
     )
 
 

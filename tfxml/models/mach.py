@@ -18,9 +18,8 @@ import tensorflow as tf
 from tfxml.mach import crossings, decode, dropping, hashing, threshold
 from tfxml.models import blocks, losses
 
-# From here on the threshold decode is chosen. Where it becomes the faster one
-# was not measured; at 2.8 million labels it is, by far (benchmarks/decode.md).
-_MANY_LABELS = 100_000
+# From here on the threshold decode is the faster one (benchmarks/decode.md).
+_MANY_LABELS = 41_000
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
