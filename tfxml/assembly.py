@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -203,10 +204,12 @@ def model(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray | None,
     placement: Placement = EVERYWHERE,
+    dropped: Sequence[int] = (),
 ) -> classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
-    `label_counts` of None: at 0, where weights are restored.
+    `label_counts` of None: at 0, where weights are restored. Labels `dropped`
+    are never answered.
     """
     priors = None
     if label_counts is not None:
@@ -226,6 +229,7 @@ def model(
             seeds=_seeds(config, worlds),
             devices=placement.devices_of(len(worlds)),
             decode_by=_decode_by(config, facts),
+            dropped=dropped,
         )
     else:
         head = sigmoid.SigmoidHead(
@@ -235,6 +239,7 @@ def model(
             block_size=config.label_block_size,
             is_linear=is_linear,
             seed=config.seed,
+            dropped=dropped,
         )
     return classifier.ExtremeClassifier(
         [] if is_linear else _encoders(config, facts, placement),

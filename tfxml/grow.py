@@ -73,6 +73,11 @@ def _config(
             "`workdir` must hold a run of MACH, whose outputs are not labels. "
             f"Received: a run with head={old.config.head}"
         )
+    if len(old.model.head.dropped):
+        raise ValueError(
+            "`workdir` must hold a run without dropped labels: grow it first, "
+            f"then drop. Received: {len(old.model.head.dropped)} dropped"
+        )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
     label_hash = old.model.head.hashes[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import shutil
 
 import tensorflow as tf
 from absl import flags as absl_flags
@@ -19,8 +18,6 @@ from tfxml import workdir as workdir_lib
 from tfxml.training import checkpoints
 
 _FOLDER = re.compile(r"world_group_(\d+)_of_(\d+)")
-# What a group keeps for itself.
-_OWN = ("checkpoints", "metrics.jsonl", "result.json", "hashes.json")
 
 
 def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
@@ -50,7 +47,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
             whole = assembly.model(config, facts, run.label_counts)
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
-    _copy_files(folders[0], target.path)
+    workdir_lib.Workdir(folders[0]).copy_to(target.path)
     target.write_hashes(whole.head.hashes)
     saved = checkpoints.Checkpoints(
         target.checkpoints,
@@ -116,16 +113,6 @@ def _copy(group, whole, placement: assembly.Placement) -> None:
     for source, target in pairs:
         for weight, copied in zip(source.weights, target.weights, strict=True):
             copied.assign(weight)
-
-
-def _copy_files(source: pathlib.Path, target: pathlib.Path) -> None:
-    for path in source.iterdir():
-        if path.name in _OWN:
-            continue
-        if path.is_dir():
-            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
-        else:
-            shutil.copy2(path, target / path.name)
 
 
 def define_flags() -> None:

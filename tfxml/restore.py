@@ -52,7 +52,9 @@ def restore(
     config, facts = workdir.read()
     label_counts = workdir.read_label_counts()
     with strategy.scope():
-        model = assembly.model(config, facts, None, placement)
+        model = assembly.model(
+            config, facts, None, placement, workdir.read_dropped_labels()
+        )
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,
         tf.train.Checkpoint(model=model.named_variables()),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import platform
+import shutil
 import sys
 import time
 
@@ -18,6 +19,9 @@ from tfxml import config as config_lib
 from tfxml import flags
 from tfxml.data import text_features as text_features_lib
 from tfxml.mach import hashing
+
+# What another run's folder does not take over.
+_OF_TRAINING = ("checkpoints", "metrics.jsonl", "result.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Workdir:
     - `run.json`: facts about the data, command lines, versions.
     - `label_counts.npy`, `label_names.jsonl`, `hashes.json`,
       `text_features/`: what evaluation and prediction need of the data.
+    - `dropped_labels.npy`: labels that are never answered, if there are any.
     - `checkpoints/`, `metrics.jsonl`; `evaluator.jsonl` by an evaluator task.
     - `result.json`: the final metrics, once the run has come to its end.
     """
@@ -133,6 +138,28 @@ class Workdir:
             return None
         with open(path) as lines:
             return [json.loads(line) for line in lines]
+
+    def write_dropped_labels(self, label_ids: np.ndarray) -> None:
+        """Writes the ids of labels that are never answered."""
+        path = self.path / "dropped_labels.npy"
+        np.save(path, label_ids, allow_pickle=False)
+
+    def read_dropped_labels(self) -> np.ndarray:
+        path = self.path / "dropped_labels.npy"
+        if not path.is_file():
+            return np.zeros(0, np.int64)
+        return np.load(path, allow_pickle=False)
+
+    def copy_to(self, target: pathlib.Path) -> None:
+        """Copies what prediction needs, but for the weights, to a folder."""
+        target.mkdir(parents=True, exist_ok=True)
+        for path in self.path.iterdir():
+            if path.name in _OF_TRAINING:
+                continue
+            if path.is_dir():
+                shutil.copytree(path, target / path.name, dirs_exist_ok=True)
+            else:
+                shutil.copy2(path, target / path.name)
 
     def write_hashes(self, hashes) -> None:
         """Writes MACH's hashes: with them the model needs no seed."""

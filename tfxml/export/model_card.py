@@ -132,8 +132,9 @@ def _summary(run) -> str:
     else:
         head = "a sigmoid for each label"
     hidden = " x ".join(map(str, config.hidden_units)) or "none (linear)"
+    num_left = facts.num_labels - len(run.model.head.dropped)
     return (
-        f"Ranks {facts.num_labels:,} labels for {reads}: {head}; hidden "
+        f"Ranks {num_left:,} labels for {reads}: {head}; hidden "
         f"layers: {hidden}; {weights:,} parameters. Made with tfxml "
         f"{tfxml.__version__}."
     )

@@ -56,12 +56,15 @@ class PlainModel(tf.Module):
         best, best_ids = [], []
         for start in range(0, head.num_labels, label_block_size):
             stop = min(start + label_block_size, head.num_labels)
-            estimates, ids = tf.math.top_k(
-                scoring.estimates(head, logits, np.arange(start, stop)),
-                min(k, stop - start),
+            label_ids = np.setdiff1d(np.arange(start, stop), head.dropped)
+            if not len(label_ids):
+                continue
+            estimates, places = tf.math.top_k(
+                scoring.estimates(head, logits, label_ids),
+                min(k, len(label_ids)),
             )
             best.append(estimates)
-            best_ids.append(ids + start)
+            best_ids.append(_at(label_ids, places))
         best, best_ids = decode.merge_top_k(best, best_ids, k)
         return head.scores(logits, best), best_ids
 
@@ -85,6 +88,13 @@ class PlainModel(tf.Module):
         if isinstance(self._head.value, mach.MachHead):
             return found
         return tf.concat(found, axis=1)
+
+
+def _at(label_ids: np.ndarray, places) -> tf.Tensor:
+    """Returns the ids at places of ascending ids; mostly they are a run."""
+    if label_ids[-1] - label_ids[0] == len(label_ids) - 1:
+        return places + int(label_ids[0])
+    return tf.gather(tf.constant(label_ids, tf.int32), places)
 
 
 class _Trunk(tf.Module):

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
+
+from tfxml.mach import dropping
 
 TEXT_KEY = "text"
 IDS_KEY = "feature_ids"
@@ -87,9 +90,19 @@ def _rows(row_ids, ids, values, num_rows, num_features: int):
     return ids, ids.with_values(sums)
 
 
-def checked_labels(label_ids: tf.Tensor, num_labels: int) -> tf.Tensor:
-    """Returns the candidates, if all of them exist."""
-    return _checked(label_ids, num_labels, "candidates")
+def checked_labels(
+    label_ids: tf.Tensor, num_labels: int, dropped: np.ndarray
+) -> tf.Tensor:
+    """Returns the candidates, if all of them exist and none is dropped."""
+    label_ids = _checked(label_ids, num_labels, "candidates")
+    if not len(dropped):
+        return label_ids
+    is_there = tf.debugging.Assert(
+        ~tf.reduce_any(dropping.is_among(label_ids, dropped)),
+        ["`candidates` must not be dropped labels. Received:", label_ids],
+    )
+    with tf.control_dependencies([is_there]):
+        return tf.identity(label_ids)
 
 
 def checked_k(k: tf.Tensor, max_k: int) -> tf.Tensor:

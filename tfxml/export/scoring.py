@@ -50,7 +50,7 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
     Args:
         head: a `SigmoidHead` or a `MachHead`.
         logits: what `head.logits` returns.
-        label_ids: C ids; those of a block come as an array.
+        label_ids: C ids; those of a block come as an array, ascending.
     """
     if isinstance(head, mach.MachHead):
         chosen = [
@@ -61,7 +61,9 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
         ]
         return decode.combine(chosen, head.estimator)
     if isinstance(label_ids, np.ndarray):
-        return logits[:, label_ids[0] : label_ids[-1] + 1]
+        if label_ids[-1] - label_ids[0] == len(label_ids) - 1:
+            return logits[:, label_ids[0] : label_ids[-1] + 1]
+        label_ids = label_ids.astype(np.int32)
     return tf.gather(logits, label_ids, axis=1)
 
 

@@ -130,7 +130,11 @@ class ServedModel(tf.Module):
         return self._answer(scores[:, :k], ids[:, :k])
 
     def _best_of(self, found, candidates, k) -> dict[str, tf.Tensor]:
-        candidates = rows.checked_labels(candidates, self._facts.num_labels)
+        candidates = rows.checked_labels(
+            candidates,
+            self._facts.num_labels,
+            self._model.value.head.dropped,
+        )
         return self._answer(
             *scoring.candidate_top_k(
                 self._model.value,

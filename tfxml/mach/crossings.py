@@ -20,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import hashing
+from tfxml.mach import dropping, hashing
 
 # Slots that hold no label are looked at for nothing.
 _MOST_SLOTS_A_LABEL = 4
+_BITS = 31  # of a place in the tables
 
 
 class Crossings(NamedTuple):
@@ -40,6 +41,7 @@ class Crossings(NamedTuple):
     strides: tf.Tensor  # [R * R] int64: g B mod p
     starts: tf.Tensor  # int32: a table is B + 1 runs' starts in `places`
     places: tf.Tensor  # int32: the j of a run
+    dropped: np.ndarray  # labels that are never found, ascending
 
 
 class Items(NamedTuple):
@@ -58,7 +60,11 @@ def can_serve(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> bool:
     return hashes[0].prime <= _MOST_SLOTS_A_LABEL * num_labels
 
 
-def make(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> Crossings:
+def make(
+    hashes: Sequence[hashing.UniversalHash],
+    num_labels: int,
+    dropped: Sequence[int] = (),
+) -> Crossings:
     """Returns the tables of each world with all later ones."""
     if not can_serve(hashes, num_labels):
         raise ValueError(
@@ -94,6 +100,7 @@ def make(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> Crossings:
         tf.constant(strides.ravel(), tf.int64),
         tf.constant(np.concatenate(starts)),
         tf.constant(np.concatenate(places)),
+        dropping.checked(dropped, num_labels),
     )
 
 
@@ -173,18 +180,25 @@ def labels_in_two(
         tables.prime,
     )
     is_label = labels < tables.num_labels
+    if len(tables.dropped):
+        is_label &= ~dropping.is_among(labels, tables.dropped)
     return (
         tf.boolean_mask(tf.gather(items.instances, one), is_label),
         tf.boolean_mask(labels, is_label),
     )
 
 
-def _pairs(ends, lasts) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns each item with those of the instance's later worlds."""
-    counts = lasts - ends
-    one = tf.repeat(tf.range(tf.size(ends)), counts)
-    shifts = ends - tf.cumsum(counts, exclusive=True)
-    return one, tf.range(tf.size(one)) + tf.gather(shifts, one)
+def _pairs(starts, stops) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns all i and j with starts[i] <= j < stops[i], by i and j, int32."""
+    high = tf.range(tf.size(starts, tf.int64)) * 2**_BITS
+    both = tf.raw_ops.RaggedRange(
+        starts=high + tf.cast(starts, tf.int64),
+        limits=high + tf.cast(stops, tf.int64),
+        deltas=tf.constant(1, tf.int64),
+    ).rt_dense_values
+    one = tf.bitwise.right_shift(both, tf.constant(_BITS, tf.int64))
+    two = tf.bitwise.bitwise_and(both, tf.constant(2**_BITS - 1, tf.int64))
+    return tf.cast(one, tf.int32), tf.cast(two, tf.int32)
 
 
 def _hits(tables: Crossings, runs) -> tuple[tf.Tensor, tf.Tensor]:
@@ -193,9 +207,8 @@ def _hits(tables: Crossings, runs) -> tuple[tf.Tensor, tf.Tensor]:
     sizes = tf.gather(tables.starts, runs + 1) - starts
     filled = tf.where(sizes > 0)[:, 0]
     sizes = tf.gather(sizes, filled)
-    one, place = _pairs(
-        tf.gather(starts, filled), tf.gather(starts, filled) + sizes
-    )
+    starts = tf.gather(starts, filled)
+    one, place = _pairs(starts, starts + sizes)
     return tf.gather(filled, one), tf.cast(
         tf.gather(tables.places, place), tf.int64
     )

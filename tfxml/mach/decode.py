@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tfxml.mach import dropping
+
 ESTIMATORS = ("mean", "logit", "min", "median")
 LABEL_BLOCK_SIZE = 65536  # labels scored at once
 
@@ -24,6 +26,7 @@ def top_k(
     k: int,
     estimator: str,
     label_block_size: int = LABEL_BLOCK_SIZE,
+    dropped: Sequence[int] = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best labels' scores [N, K] and ids [N, K], best first.
 
@@ -37,6 +40,7 @@ def top_k(
         k: how many labels.
         estimator: `mean`, `logit`, `min` or `median`.
         label_block_size: how many labels are scored at once.
+        dropped: labels that are no answer, ascending; see `dropping`.
 
     Raises:
         tf.errors.InvalidArgumentError: if a logit is not a number (a TPU
@@ -50,6 +54,7 @@ def top_k(
         k,
         estimator,
         label_block_size,
+        dropped,
     )
 
 
@@ -60,6 +65,7 @@ def top_k_of_terms(
     k: int,
     estimator: str,
     label_block_size: int = LABEL_BLOCK_SIZE,
+    dropped: Sequence[int] = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
     of_worlds = [tf.transpose(one) for one in of_worlds]  # [B, N]
@@ -72,12 +78,15 @@ def top_k_of_terms(
             ],
             estimator,
         )  # [block, N]
+        if len(dropped):
+            is_dropped = dropping.is_among(label_ids, dropped)
+            block = tf.where(is_dropped[:, None], -float("inf"), block)
         best, places = tf.math.top_k(
             tf.transpose(block), min(k, label_ids.shape[0])
         )
         return best, places + label_ids[0]
 
-    k = min(k, num_labels)
+    k = min(k, num_labels - len(dropped))
     # The first block holds what is left of the others, and k labels at least.
     first = num_labels - (num_labels - k) // label_block_size * label_block_size
     return _best_of_blocks(best_of, first, num_labels, k, label_block_size)

@@ -23,21 +23,12 @@ class Ranked(NamedTuple):
     scores: tf.Tensor  # [N, R, B]
     best: tf.Tensor  # [N, R, D + 1], best first
     buckets: tf.Tensor  # [N, R, D + 1] int32
-    slack: tf.Tensor  # [N]: more than the rounding error of an estimate
 
 
 def rank(scores, depth: int) -> Ranked:
     """Ranks the buckets of each world, as deep as may be opened."""
-    num_worlds, num_buckets = scores.shape[1:]
-    best, buckets = _best_buckets(scores, min(depth + 1, num_buckets))
-    # A mean of R terms of at most M is off by at most R M 2^-24: twice that,
-    # for the label's and the bound's.
-    largest = tf.maximum(
-        tf.reduce_max(best[:, :, 0], axis=1),
-        -tf.reduce_min(scores, axis=[1, 2]),
-    )
-    slack = largest * (num_worlds * 2.0**-23)
-    return Ranked(scores, best, buckets, slack)
+    best, buckets = _best_buckets(scores, min(depth + 1, scores.shape[2]))
+    return Ranked(scores, best, buckets)
 
 
 def of_rows(ranked: Ranked, rows) -> Ranked:
@@ -48,7 +39,7 @@ def first_depths(ranked: Ranked, k: int) -> tf.Tensor:
     """Returns how many buckets are opened for the first guess, [N, R]."""
     num_worlds, depth = ranked.best.shape[1:]
     depths = tf.where(
-        tf.range(num_worlds) < _FIRST_WORLDS, min(k + 3, depth - 1), 0
+        tf.range(num_worlds) < _FIRST_WORLDS, min(k + 1, depth - 1), 0
     )
     return tf.tile(depths[None], [tf.shape(ranked.best)[0], 1])
 
@@ -60,13 +51,29 @@ def bound(ranked: Ranked, depths, estimator: str) -> tf.Tensor:
     if estimator in ("mean", "logit"):
         gain = tf.reduce_max(best - following, axis=1)
         total = tf.reduce_sum(following, axis=1) + gain
-        return total / following.shape[1] + ranked.slack
+        terms = tf.reduce_mean(tf.abs(best) + tf.abs(following), axis=1)
+        return total / following.shape[1] + slack(terms, best.shape[1])
     # At worst it is the smallest that is replaced by the best there is.
     ordered = tf.sort(following, axis=1)[:, 1:]
     most = tf.reduce_max(best, axis=1, keepdims=True)
     return decode.combine(
         tf.unstack(tf.concat([ordered, most], axis=1), axis=1), estimator
     )
+
+
+def slack(terms, num_worlds: int) -> tf.Tensor:
+    """Returns more than the rounding errors of an estimate and its bound.
+
+    A sum of R terms t is off by at most (R + 1) 2^-24 sum |t|, and sum |t| is
+    at most 2 sum max(t, 0) - sum t: no more than the best scores and the
+    estimate itself allow. A label with larger terms has a lower estimate, by
+    more than its error is larger.
+
+    Args:
+        terms: means over the worlds of the |best| and the estimate's |terms|.
+        num_worlds: R.
+    """
+    return terms * ((num_worlds + 3) * 2.0**-22)
 
 
 def num_pairs(depths) -> tf.Tensor:
@@ -146,33 +153,27 @@ def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
 def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best scores of the last axis and their places.
 
-    The best D lie in the D groups with the best maxima: a search in two steps
-    takes half the time where groups are many.
+    The best D lie in the D groups with the best maxima, or in none: a search
+    in two steps takes half the time where groups are many.
     """
-    num_buckets = scores.shape[2]
+    num_worlds, num_buckets = scores.shape[1:]
     num_groups = num_buckets // _GROUP
     if num_groups < 2 * depth:
         return tf.math.top_k(scores, depth)
-    # Buckets i, i + G, i + 2 G, ... are a group; those left over are one each.
     split = num_groups * _GROUP
-    shape = [-1, scores.shape[1], _GROUP, num_groups]
-    groups = tf.reduce_max(tf.reshape(scores[:, :, :split], shape), axis=2)
-    groups = tf.concat([groups, scores[:, :, split:]], axis=2)
-    _, places = tf.math.top_k(groups, depth, sorted=False)
-    steps = tf.range(_GROUP) * num_groups
-    within = places[..., None] + tf.where(
-        places[..., None] < num_groups, steps, 0
+    groups = tf.reshape(
+        scores[:, :, :split], [-1, num_worlds, num_groups, _GROUP]
     )
-    is_alone = (places[..., None] >= num_groups) & (steps > 0)
-    buckets = within + tf.where(
-        places[..., None] >= num_groups, split - num_groups, 0
+    _, places = tf.math.top_k(
+        tf.reduce_max(groups, axis=3), depth, sorted=False
     )
-    flat = [-1, scores.shape[1], depth * _GROUP]
+    flat = [-1, num_worlds, depth * _GROUP]
+    chosen = tf.reshape(tf.gather(groups, places, batch_dims=2), flat)
+    buckets = places[..., None] * _GROUP + tf.range(_GROUP)
     buckets = tf.reshape(buckets, flat)
-    chosen = tf.where(
-        tf.reshape(is_alone, flat),
-        -float("inf"),
-        tf.gather(scores, buckets, batch_dims=2),
-    )
+    if split < num_buckets:
+        alone = tf.range(split, num_buckets) + tf.zeros_like(buckets[:, :, :1])
+        chosen = tf.concat([chosen, scores[:, :, split:]], axis=2)
+        buckets = tf.concat([buckets, alone], axis=2)
     best, places = tf.math.top_k(chosen, depth)
     return best, tf.gather(buckets, places, batch_dims=2)

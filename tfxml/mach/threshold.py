@@ -24,15 +24,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfxml.mach import crossings, decode, hashing, opening
+from tfxml.mach import candidates, crossings, decode, hashing, opening
 
 _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
 _WIDENING = 8  # times as many in each further round
+_GROUP_ROWS = 32  # instances of a group
+_GROUPS_AT_ONCE = 8
 _GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
 _MOST_PAIRS = 8_000_000  # of an instance
-_FIRST_DEPTH = 32  # buckets of a world that can be opened at first
+_FIRST_DEPTH = 12  # buckets of a world that can be opened at first, beside k
 _DEPTH = 512  # and later
-_SIFTED = (4, 12)  # worlds after which labels are dropped
 
 
 class Decoded(NamedTuple):
@@ -65,15 +66,61 @@ def top_k(
         tf.errors.InvalidArgumentError: if a logit is not a number.
     """
     decode.check_estimator(estimator)
-    scores = tf.stack(
-        [
-            decode.bucket_scores(one, estimator)
-            for one in decode.checked(bucket_logits)
-        ],
-        axis=1,
+    k = min(k, tables.num_labels - len(tables.dropped))
+    first_pairs = min(_FIRST_PAIRS, budget)
+    # Of the whole batch: a rounded sigmoid depends on its place there.
+    worlds = [decode.bucket_scores(one, estimator) for one in bucket_logits]
+    found = _of_groups(
+        lambda some: _first(some, tables, k, estimator, first_pairs), worlds, k
     )
+    return tf.cond(
+        tf.reduce_all(found.is_certified),
+        lambda: found,
+        lambda: _rest(found, worlds, tables, estimator, first_pairs, budget),
+    )
+
+
+def _of_groups(find, worlds: Sequence[tf.Tensor], k: int) -> Decoded:
+    """Returns what `find` does of groups of instances, several at once.
+
+    Most of the ops run on one core; groups of their own keep the others busy.
+    """
+    num_instances = tf.shape(worlds[0])[0]
+    num_groups = tf.maximum(-(-num_instances // _GROUP_ROWS), 1)
+    arrays = [
+        tf.TensorArray(
+            dtype, num_groups, infer_shape=False, element_shape=shape
+        )
+        for dtype, shape in (
+            (tf.float32, [None, k]),
+            (tf.int32, [None, k]),
+            (tf.bool, [None]),
+            (tf.int32, [None]),
+            (tf.int32, [None]),
+        )
+    ]
+
+    def step(group, arrays):
+        rows = slice(group * _GROUP_ROWS, (group + 1) * _GROUP_ROWS)
+        found = find([one[rows] for one in worlds])
+        return group + 1, [
+            array.write(group, one)
+            for array, one in zip(arrays, found, strict=True)
+        ]
+
+    _, arrays = tf.while_loop(
+        lambda group, arrays: group < num_groups,
+        step,
+        (tf.constant(0), arrays),
+        parallel_iterations=_GROUPS_AT_ONCE,
+    )
+    return Decoded(*(array.concat() for array in arrays))
+
+
+def _first(worlds, tables, k: int, estimator: str, pairs: int) -> Decoded:
+    """Opens few buckets for a guess, then what the guess asks for."""
+    scores = _checked(tf.stack(worlds, axis=1))
     num_instances = tf.shape(scores)[0]
-    k = min(k, tables.num_labels)
     state = Decoded(
         tf.fill([num_instances, k], -float("inf")),
         tf.zeros([num_instances, k], tf.int32),
@@ -81,24 +128,42 @@ def top_k(
         tf.zeros([num_instances], tf.int32),
         tf.zeros([num_instances], tf.int32),
     )
-    ranked = opening.rank(scores, _FIRST_DEPTH)
+    ranked = opening.rank(scores, _FIRST_DEPTH + k)
     depths = opening.first_depths(ranked, k)
     rows = tf.range(num_instances)
     state = _open(state, ranked, tables, rows, depths, estimator)
-    first_pairs = min(_FIRST_PAIRS, budget)
-    state = _widen(state, ranked, tables, first_pairs, first_pairs, estimator)
-    left = tf.where(~state.is_certified)  # [n, 1]
-    rest = Decoded(*(tf.gather(one, left[:, 0]) for one in state))
-    ranked = opening.rank(tf.gather(scores, left[:, 0]), _DEPTH)
-    rest = _widen(
-        rest, ranked, tables, _WIDENING * first_pairs, budget, estimator
-    )
+    rows = tf.boolean_mask(rows, ~state.is_certified)
+    return _round(state, ranked, tables, rows, pairs, estimator)
+
+
+def _rest(found: Decoded, worlds, tables, estimator, pairs: int, budget: int):
+    """Returns `found`, its instances without a certificate widened."""
+    left = tf.where(~found.is_certified)  # [n, 1]
+    rows = [tf.gather(one, left[:, 0]) for one in worlds]
+    ranked = opening.rank(tf.stack(rows, axis=1), _DEPTH)
+    rest = Decoded(*(tf.gather(one, left[:, 0]) for one in found))
+    rest = _widen(rest, ranked, tables, pairs, budget, estimator)
     return Decoded(
         *(
             tf.tensor_scatter_nd_update(one, left, other)
-            for one, other in zip(state, rest, strict=True)
+            for one, other in zip(found, rest, strict=True)
         )
     )
+
+
+def _checked(scores):
+    """Returns the scores; refuses what is not a number."""
+    total = tf.reduce_sum(scores)  # NaN for infinities of both signs too
+    is_number = tf.cond(
+        tf.math.is_nan(total),
+        lambda: ~tf.reduce_any(tf.math.is_nan(scores)),
+        lambda: tf.constant(True),
+    )
+    check = tf.debugging.Assert(
+        is_number, ["`bucket_logits` must be numbers. Received: NaN"]
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(scores)
 
 
 def _widen(state, ranked, tables, pairs: int, most_pairs: int, estimator):
@@ -148,6 +213,7 @@ def exact_top_k(
             tables.num_labels,
             k,
             estimator,
+            dropped=tables.dropped,
         )
         return (
             tf.tensor_scatter_nd_update(scores, rows, rest[0]),
@@ -188,14 +254,11 @@ def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
 def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     """Opens the `depths` [n, R] best buckets of `rows`."""
     ranked = opening.of_rows(ranked, rows)
-    instances, labels = _candidates(ranked, tables, depths)
     before = tf.gather(state.scores, rows)
-    instances, labels, of_worlds = _sift(
-        ranked, tables, instances, labels, before[:, -1], estimator
-    )
-    scores = decode.combine(tf.unstack(of_worlds, axis=1), estimator)
     k = state.scores.shape[1]
-    scores, label_ids = _best(scores, instances, labels, tf.size(rows), k)
+    scores, label_ids, scored = candidates.best(
+        ranked, tables, depths, before[:, -1], k, estimator
+    )
     is_certified = opening.bound(ranked, depths, estimator) < scores[:, -1]
     # Without a certificate the better guess stays.
     is_better = is_certified | (scores[:, -1] > before[:, -1])
@@ -203,9 +266,6 @@ def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     scores = tf.where(is_better[:, None], scores, before)
     label_ids = tf.where(
         is_better[:, None], label_ids, tf.gather(state.label_ids, rows)
-    )
-    scored = tf.math.unsorted_segment_sum(
-        tf.ones_like(instances), instances, tf.size(rows)
     )
     places = rows[:, None]
     update = tf.tensor_scatter_nd_update
@@ -216,87 +276,3 @@ def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
         update(state.buckets_opened, places, tf.reduce_sum(depths, 1)),
         tf.tensor_scatter_nd_add(state.labels_scored, places, scored),
     )
-
-
-def _candidates(ranked: opening.Ranked, tables, depths):
-    """Returns instances and labels in two opened buckets, once, [C]."""
-    is_open = tf.range(ranked.best.shape[2]) < depths[:, :, None]
-    found = tf.cast(tf.where(is_open), tf.int32)  # [I, 3]
-    instances, worlds = found[:, 0], found[:, 1]
-    num_worlds = depths.shape[1]
-    ends = tf.cumsum(tf.reshape(depths, [-1]))
-    instances, labels = crossings.labels_in_two(
-        tables,
-        crossings.Items(
-            instances, worlds, tf.boolean_mask(ranked.buckets, is_open)
-        ),
-        tf.gather(ends, instances * num_worlds + worlds),
-        tf.gather(ends, instances * num_worlds + num_worlds - 1),
-    )
-    keys = tf.cast(instances, tf.int64) * tables.prime + labels
-    keys, _ = tf.unique(keys)
-    instances = tf.cast(keys // tables.prime, tf.int32)
-    return instances, keys - tf.cast(instances, tf.int64) * tables.prime
-
-
-def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
-    """Returns the candidates that may score `kth` [n], with world scores.
-
-    A label is dropped as soon as its scores in the first worlds, with the
-    best there is in the others, are below.
-
-    Returns:
-        [C] instances and labels by instance and label, and [C, R] scores.
-    """
-    num_worlds, num_buckets = ranked.scores.shape[1:]
-    flat = tf.reshape(ranked.scores, [-1])
-    signs = tf.constant(decode.signs(num_worlds, estimator))
-    best = ranked.best[:, :, 0] * signs
-    of_worlds, start = [], 0
-    stages = [stop for stop in _SIFTED if stop < num_worlds]
-    for stop in (*stages, num_worlds):
-        buckets = tf.math.floormod(
-            tf.math.floormod(
-                tables.a[start:stop] * labels[:, None] + tables.b[start:stop],
-                tables.prime,
-            ),
-            tables.num_buckets,
-        )
-        worlds = instances[:, None] * num_worlds + tf.range(start, stop)
-        scores = tf.gather(
-            flat, worlds * num_buckets + tf.cast(buckets, tf.int32)
-        )
-        of_worlds.append(scores * signs[start:stop])
-        so_far = tf.concat(of_worlds, axis=1)
-        most = tf.concat([so_far, tf.gather(best[:, stop:], instances)], 1)
-        most = decode.combine(tf.unstack(most, axis=1), estimator)
-        least = tf.gather(kth - ranked.slack, instances)
-        is_kept = most >= least
-        instances = tf.boolean_mask(instances, is_kept)
-        labels = tf.boolean_mask(labels, is_kept)
-        of_worlds = [tf.boolean_mask(so_far, is_kept)]
-        start = stop
-    order = tf.argsort(tf.cast(instances, tf.int64) * tables.prime + labels)
-    return (
-        tf.gather(instances, order),
-        tf.gather(labels, order),
-        tf.gather(of_worlds[0], order),
-    )
-
-
-def _best(scores, instances, labels, num_rows, k: int):
-    """Returns the k best of candidates that lie by row and label."""
-    lengths = tf.math.unsorted_segment_sum(
-        tf.ones_like(instances), instances, num_rows
-    )
-    firsts = tf.cumsum(lengths, exclusive=True)
-    width = tf.maximum(tf.reduce_max(lengths), k)
-    columns = tf.range(tf.size(instances)) - tf.gather(firsts, instances)
-    places = tf.stack([instances, columns], axis=1)
-    shape = tf.stack([num_rows, width])
-    dense = tf.tensor_scatter_nd_update(
-        tf.fill(shape, -float("inf")), places, scores
-    )
-    scores, columns = tf.math.top_k(dense, k)
-    ids = tf.scatter_nd(places, tf.cast(labels, tf.int32), shape)
-    return scores, tf.gather(ids, columns, batch_dims=1)

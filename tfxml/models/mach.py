@@ -15,12 +15,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import crossings, decode, hashing, threshold
+from tfxml.mach import crossings, decode, dropping, hashing, threshold
 from tfxml.models import blocks, losses
 
-# From here on the threshold decode is chosen. Where it becomes the faster one
-# was not measured; at 2.8 million labels it is, by far (benchmarks/decode.md).
-_MANY_LABELS = 100_000
+# From here on the threshold decode is chosen. On peaked scores it is the faster
+# one from 41,000 labels on (benchmarks/decode.md), but an instance without a
+# certificate is decoded twice.
+_MANY_LABELS = 65_000
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -41,6 +42,7 @@ class MachHead(keras.layers.Layer):
         devices: where each world lies, R of them; None for anywhere.
         decode_by: how the best labels are found: `exhaustive`, `threshold`,
             or `auto`, by cost; the answer is the same.
+        dropped: ids of labels that are never answered.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class MachHead(keras.layers.Layer):
         seeds: Sequence[int] | None = None,
         devices: Sequence[str] | None = None,
         decode_by: str = "auto",
+        dropped: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,6 +69,7 @@ class MachHead(keras.layers.Layer):
         self.hashes = tuple(hashes)
         self.estimator = estimator
         self.decode_by = decode_by
+        self.dropped = dropping.checked(dropped, num_labels)
         self._crossings = None
         seeds = range(len(self.hashes)) if seeds is None else seeds
         devices = [None] * len(self.hashes) if devices is None else devices
@@ -94,6 +98,7 @@ class MachHead(keras.layers.Layer):
             "estimator": self.estimator,
             "is_linear": self.is_linear,
             "decode_by": self.decode_by,
+            "dropped": self.dropped.tolist(),
         }
 
     @classmethod
@@ -186,7 +191,12 @@ class MachHead(keras.layers.Layer):
     def _best_estimates(self, bucket_logits, k: int, estimator: str):
         if not self.decodes_by_threshold():
             return decode.top_k(
-                bucket_logits, self.hashes, self.num_labels, k, estimator
+                bucket_logits,
+                self.hashes,
+                self.num_labels,
+                k,
+                estimator,
+                dropped=self.dropped,
             )
         return threshold.exact_top_k(
             bucket_logits, self.hashes, self.bucket_crossings(), k, estimator
@@ -214,7 +224,9 @@ class MachHead(keras.layers.Layer):
         """Returns the tables of the threshold decode, made when first asked."""
         if self._crossings is None:
             with tf.init_scope():
-                self._crossings = crossings.make(self.hashes, self.num_labels)
+                self._crossings = crossings.make(
+                    self.hashes, self.num_labels, self.dropped
+                )
         return self._crossings
 
     def _has_collisions(self) -> bool:

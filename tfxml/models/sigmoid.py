@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import decode
+from tfxml.mach import decode, dropping
 from tfxml.models import blocks, losses
 
 
@@ -27,6 +27,7 @@ class SigmoidHead(keras.layers.Layer):
         block_size: how many labels are computed at once.
         is_linear: whether there is no encoder (linear one-vs-rest).
         seed: of the initial weights.
+        dropped: ids of labels that are never answered.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class SigmoidHead(keras.layers.Layer):
         block_size: int = 16384,
         is_linear: bool = False,
         seed: int = 0,
+        dropped: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,6 +47,7 @@ class SigmoidHead(keras.layers.Layer):
         self.block_size = block_size
         self.is_linear = is_linear
         self.seed = seed
+        self.dropped = dropping.checked(dropped, num_labels)
         self.starts = range(0, num_labels, block_size)
         self.blocks = []
         for number, start in enumerate(self.starts):
@@ -69,6 +72,7 @@ class SigmoidHead(keras.layers.Layer):
             "block_size": self.block_size,
             "is_linear": self.is_linear,
             "seed": self.seed,
+            "dropped": self.dropped.tolist(),
         }
 
     def logits(self, encoded: Sequence) -> tf.Tensor:
@@ -100,11 +104,16 @@ class SigmoidHead(keras.layers.Layer):
 
     def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' probabilities and ids, [N, K] each."""
+        k = min(k, self.num_labels - len(self.dropped))
         best_logits, best_ids = [], []
         for start, block in zip(self.starts, self.blocks, strict=True):
-            logits, places = tf.math.top_k(
-                block.logits(encoded[0]), min(k, block.num_outputs)
+            logits = block.logits(encoded[0])
+            is_dropped = np.isin(
+                np.arange(start, start + block.num_outputs), self.dropped
             )
+            if is_dropped.any():
+                logits = tf.where(is_dropped, -float("inf"), logits)
+            logits, places = tf.math.top_k(logits, min(k, block.num_outputs))
             best_logits.append(logits)
             best_ids.append(places + start)
         logits, label_ids = decode.merge_top_k(best_logits, best_ids, k)

@@ -1,0 +1,221 @@
+"""Labels that a trained run no longer answers: the best of the others."""
+
+import dataclasses
+import json
+
+import exporting
+import numpy as np
+import pytest
+import runs
+import tensorflow as tf
+
+from tfxml import assembly, drop, evaluate, grow, predict, restore, train
+from tfxml.data import errors, requests
+from tfxml.export import portable, saved_model, source
+from tfxml.mach import decode, hashing
+from tfxml.models import mach, sigmoid
+
+L, H, N = 900, 6, 11
+
+
+def _mach_head(estimator, decode_by, dropped):
+    hashes = [hashing.from_seed(3, r, 40, L * 5 // 4) for r in range(5)]
+    return mach.MachHead(
+        L,
+        hashes,
+        H,
+        estimator=estimator,
+        decode_by=decode_by,
+        dropped=dropped,
+    )
+
+
+HEADS = {
+    "sigmoid": lambda dropped: sigmoid.SigmoidHead(
+        L, H, block_size=400, dropped=dropped
+    ),
+    **{
+        f"{estimator}-{way}": (
+            lambda dropped, estimator=estimator, way=way: _mach_head(
+                estimator, way, dropped
+            )
+        )
+        for estimator in decode.ESTIMATORS
+        for way in ("exhaustive", "threshold")
+    },
+}
+
+
+def _without(scores, label_ids, dropped, k):
+    """Returns the first k of ranked labels that are not dropped."""
+    kept = [~np.isin(row, dropped) for row in label_ids]
+    return tuple(
+        np.stack(
+            [row[is_kept][:k] for row, is_kept in zip(one, kept, strict=True)]
+        )
+        for one in (np.asarray(scores), np.asarray(label_ids))
+    )
+
+
+@pytest.mark.parametrize("num_dropped", [1, 60, L - 3])
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_answers_the_best_of_the_rest(name, num_dropped):
+    rng = np.random.default_rng(num_dropped)
+    encoded = [tf.constant(rng.normal(size=(N, H)), tf.float32)]
+    whole = HEADS[name](())
+    for weight in whole.trainable_variables:
+        weight.assign(rng.normal(size=weight.shape))
+    best = whole.top_k(encoded, 1)[1].numpy()[:, 0]  # these in any case
+    others = rng.permutation(np.setdiff1d(np.arange(L), best))
+    dropped = np.concatenate([best, others])[:num_dropped]
+    head = HEADS[name](dropped)
+    for weight, other in zip(
+        head.trainable_variables, whole.trainable_variables, strict=True
+    ):
+        weight.assign(other)
+    ranked = [one.numpy() for one in whole.top_k(encoded, L)]
+    wanted = _without(*ranked, dropped, 5)
+    scores, label_ids = head.top_k(encoded, 5)
+    np.testing.assert_array_equal(label_ids, wanted[1])
+    np.testing.assert_allclose(scores, wanted[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dropped", [[-1], [L], range(L)])
+def test_what_cannot_be_dropped_is_refused(dropped):
+    for make in HEADS.values():
+        with pytest.raises(ValueError, match="dropped"):
+            make(dropped)
+
+
+@pytest.fixture(scope="module", params=["sigmoid", "mach"])
+def trained(request, tmp_path_factory):
+    """Returns a trained run, and what it is without every third label."""
+    base = tmp_path_factory.mktemp("drop")
+    config = dataclasses.replace(exporting.FEATURES, head=request.param)
+    train.train(config, str(base / "run"))
+    names = restore.restore(
+        str(base / "run"), tf.distribute.get_strategy()
+    ).label_names
+    (base / "names.txt").write_text("\n".join(names[::3]) + "\n")
+    runs.run(
+        runs.command(
+            "tfxml.drop",
+            f"--workdir={base / 'run'}",
+            f"--names={base / 'names.txt'}",
+            f"--output={base / 'less'}",
+        )
+    )
+    return base / "run", base / "less"
+
+
+def _restored(path):
+    return restore.restore(str(path), tf.distribute.get_strategy())
+
+
+def _requests(num_features):
+    rng = np.random.default_rng(0)
+    ids = np.sort(rng.choice(num_features - 8, (20, 8)), axis=1)
+    ids += np.arange(8)  # ascending, each feature once
+    return ids.astype(np.int32), np.ones((20, 8), np.float32)
+
+
+def _wanted(path, ids, values):
+    """Returns what the whole run answers, without every third label."""
+    run = _restored(path)
+    unit = values / np.sqrt(values.shape[1])
+    ranked = run.model.top_k(
+        tf.RaggedTensor.from_tensor(ids),
+        tf.RaggedTensor.from_tensor(unit.astype(np.float32)),
+        run.facts.num_labels,
+    )
+    dropped = np.arange(0, run.facts.num_labels, 3)
+    return _without(ranked[0].numpy(), ranked[1].numpy(), dropped, 5)
+
+
+def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
+    whole, less = trained
+    run = _restored(less)
+    ids, values = _requests(run.facts.num_features)
+    scores, label_ids = _wanted(whole, ids, values)
+    lines = [
+        json.dumps({"feature_ids": i.tolist(), "feature_values": v.tolist()})
+        for i, v in zip(ids, values, strict=True)
+    ]
+    read = requests.read(lines, "<test>", run.facts.num_features, False)
+    answers = predict.Predictor(run, 5).predict(list(read))
+    assert [one["label_ids"] for one in answers] == label_ids.tolist()
+
+    folder = saved_model.write(source.read(str(less)), tmp_path / "served")
+    served = tf.saved_model.load(str(folder)).signatures
+    found = served["features"](
+        feature_ids=tf.constant(ids),
+        feature_values=tf.constant(values),
+        k=tf.constant(5),
+    )
+    np.testing.assert_array_equal(found["label_ids"], label_ids)
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="dropped"):
+        served["candidates"](
+            feature_ids=tf.constant(ids),
+            feature_values=tf.constant(values),
+            candidates=tf.constant([1, 3]),
+            k=tf.constant(1),
+        )
+
+    portable.save(source.read(str(less)), tmp_path / "plain", max_k=5)
+    plain = tf.saved_model.load(str(tmp_path / "plain")).signatures
+    found = plain[portable.SIGNATURE](
+        feature_ids=tf.constant(ids),
+        feature_values=tf.constant(values),
+        k=tf.constant(5),
+    )
+    np.testing.assert_array_equal(found["label_ids"], label_ids)
+
+
+def test_metrics_are_of_the_rest(trained):
+    whole, less = (_restored(path) for path in trained)
+    read, _ = assembly.evaluation_data(whole.config, whole.facts, "", None)
+    rows = tf.range(read.num_instances, dtype=tf.int64)
+    ids, values, true = read.rows(rows)
+    ranked = [one.numpy() for one in whole.model.top_k(ids, values, 60)]
+    _, best = _without(*ranked, less.model.head.dropped, 1)
+    pairs = zip(best[:, 0], true.to_list(), strict=True)
+    precision = 100 * np.mean([label in labels for label, labels in pairs])
+    found = evaluate.evaluate(str(trained[1])).result()["P@1"]
+    assert found == pytest.approx(precision, abs=1e-9)
+
+
+def test_drops_add_up_and_a_run_with_drops_does_not_grow(trained, tmp_path):
+    _, less = trained
+    more = drop.drop(str(less), str(tmp_path / "more"), [1, 3])
+    wanted = sorted({1, *range(0, 60, 3)})
+    assert more.read_dropped_labels().tolist() == wanted
+    assert _restored(more.path).model.head.dropped.tolist() == wanted
+    with pytest.raises(ValueError, match="new folder"):
+        drop.drop(str(less), str(tmp_path / "more"), [1])
+    if _restored(less).config.head == "mach":
+        with pytest.raises(ValueError, match="21 dropped"):
+            grow.grow(str(more.path), str(tmp_path / "grown"), "data")
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "found"),
+    [
+        (drop.read_ids, "3\nx\n", "'x'; needed a label id"),
+        (lambda p: drop.read_names(p, ["a", "b"]), "a\nc\n", "'c'"),
+    ],
+)
+def test_a_bad_line_is_named(read, text, found, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    with pytest.raises(errors.DataError, match=found) as raised:
+        read(str(path))
+    assert raised.value.line == 2
+
+
+def test_names_mean_all_labels_of_that_name(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("b\n")
+    assert drop.read_names(str(path), ["a", "b", "b"]) == [1, 2]
+    with pytest.raises(ValueError, match="`names`"):
+        drop.read_names(str(path), None)

@@ -1,0 +1,128 @@
+"""Takes labels out of a trained run: `python -m tfxml.drop --workdir=... ...`.
+
+What is written is a run that never answers them. Nothing is trained: the other
+labels keep their ids and scores, and the answers are the best among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from tfxml import flags, restore
+from tfxml import workdir as workdir_lib
+from tfxml.data import errors
+from tfxml.mach import dropping
+from tfxml.training import checkpoints
+
+
+def drop(
+    path: str, output: str, label_ids: Sequence[int], checkpoint: str = "auto"
+) -> workdir_lib.Workdir:
+    """Writes a run without some labels to `output`; returns its folder.
+
+    Its checkpoint holds weights alone: it evaluates, predicts and exports,
+    and is not trained further.
+
+    Args:
+        path: the folder of a trained run.
+        output: a new folder.
+        label_ids: what is dropped, beside what the run has dropped before.
+        checkpoint: of the run: `best`, `latest`, or `auto`.
+
+    Raises:
+        ValueError: if an id is no label's, or no label would be left.
+    """
+    old = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
+    dropped = dropping.checked(
+        [*old.model.head.dropped, *label_ids], old.facts.num_labels
+    )
+    target = workdir_lib.Workdir(output)
+    if target.is_started:
+        raise ValueError(
+            f"`output` must be a new folder. Received: output={output}"
+        )
+    workdir_lib.Workdir(path).copy_to(target.path)
+    target.write_dropped_labels(dropped)
+    saved = checkpoints.Checkpoints(
+        target.checkpoints,
+        tf.train.Checkpoint(model=old.model.named_variables()),
+    )
+    saved.save(old.step, {}, is_best=False)
+    return target
+
+
+def read_ids(path: str) -> list[int]:
+    """Returns the label ids of a file, one a line."""
+    found = []
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            found.append(int(line))
+        except ValueError as error:
+            raise errors.DataError(
+                path, repr(line), "a label id", number
+            ) from error
+    return found
+
+
+def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
+    """Returns the ids of the labels whose names stand in a file, one a line.
+
+    All labels of the same name are meant.
+    """
+    if label_names is None:
+        raise ValueError(
+            "`names` must not be given for a run whose labels have none; "
+            f"give `ids`. Received: names={path}"
+        )
+    wanted = _lines(path)
+    known = set(label_names)
+    for number, name in enumerate(wanted, 1):
+        if name not in known:
+            raise errors.DataError(
+                path, repr(name), "the name of one of the run's labels", number
+            )
+    wanted = set(wanted)
+    return [i for i, name in enumerate(label_names) if name in wanted]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [line.rstrip("\r\n") for line in lines]
+    except OSError as error:
+        raise errors.DataError(
+            path, error.strerror, "a file of labels, one a line"
+        ) from error
+
+
+def define_flags() -> None:
+    restore.define_flags()
+    absl_flags.DEFINE_string("output", None, "A new folder.", required=True)
+    absl_flags.DEFINE_string("ids", None, "A file of label ids, one a line.")
+    absl_flags.DEFINE_string("names", None, "A file of names, one a line.")
+    absl_flags.mark_flags_as_mutual_exclusive(["ids", "names"], required=True)
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    if values.ids is not None:
+        label_ids = read_ids(values.ids)
+    else:
+        names = workdir_lib.Workdir(values.workdir).read_label_names()
+        label_ids = read_names(values.names, names)
+    target = drop(values.workdir, values.output, label_ids, values.checkpoint)
+    print(
+        f"{len(target.read_dropped_labels()):,} labels are dropped; the run "
+        f"lies in {target.path}"
+    )
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,39 @@
+"""Labels that a trained model no longer answers.
+
+They keep their ids, and the others theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+def checked(label_ids: Sequence[int], num_labels: int) -> np.ndarray:
+    """Returns the ids to drop, each once, ascending.
+
+    Raises:
+        ValueError: if one is no label, or if no label would be left.
+    """
+    dropped = np.unique(np.asarray(label_ids, np.int64))
+    if len(dropped) and not (0 <= dropped[0] and dropped[-1] < num_labels):
+        raise ValueError(
+            f"`dropped` must be ids in [0, {num_labels}). Received: ids from "
+            f"{dropped[0]} to {dropped[-1]}"
+        )
+    if len(dropped) == num_labels:
+        raise ValueError(
+            f"`dropped` must leave one of the {num_labels} labels. "
+            "Received: all of them"
+        )
+    return dropped
+
+
+def is_among(label_ids: tf.Tensor, dropped: np.ndarray) -> tf.Tensor:
+    """Tells which of the ids [C] are dropped; `dropped` is not empty."""
+    ordered = tf.constant(dropped, label_ids.dtype)
+    places = tf.searchsorted(ordered, label_ids)
+    nearest = tf.gather(ordered, tf.minimum(places, len(dropped) - 1))
+    return tf.equal(nearest, label_ids)
