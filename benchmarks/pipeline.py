@@ -43,10 +43,11 @@ _D, _L = 20_000, 1_000
 
 _FEED = """
 import sys, time
-from tfxml.data import pipeline, record_source
+from tfxml.data import batching, pipeline, record_source
 folder, batch_size, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 source = record_source.RecordSource(folder, "train")
-batches = iter(pipeline.training(source, batch_size, 0, 0, 10**9))
+cut = batching.ByInstances(source.num_instances, batch_size)
+batches = iter(pipeline.training(source, cut, 0, 0, 10**9))
 next(batches)
 rows, start = 0, time.perf_counter()
 while time.perf_counter() - start < seconds:

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tfxml.data import record_files, record_format, record_reader
 
+_CHUNK = 4096  # instances at a time in a streaming pass
+
 
 class RecordSource:
     """Gives any rows of a prepared split as ragged tensors.
@@ -82,12 +84,33 @@ class RecordSource:
         path = self._folder / f"{self._split}.label_counts.npy"
         return np.load(path, allow_pickle=False)
 
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32.
+
+        The index tells it, but of rows whose values are all the same, which
+        are read.
+        """
+        lengths = np.concatenate(
+            [self._num_values(shard) for shard in self._shards]
+        )
+        alone = np.flatnonzero(lengths == 1)
+        for first in range(0, len(alone), _CHUNK):
+            rows = alone[first : first + _CHUNK]
+            feature_ids, _, _ = self.rows(tf.constant(rows, tf.int64))
+            lengths[rows] = feature_ids.row_lengths().numpy()
+        return lengths
+
     def max_lengths(self) -> tuple[int, int]:
         """Returns the most features and the most labels of an instance."""
         return self._max_lengths
 
     def _path(self, shard: dict, suffix: str) -> pathlib.Path:
         return record_files.shard_path(self._folder, shard["name"], suffix)
+
+    def _num_values(self, shard: dict) -> np.ndarray:
+        """Returns how many values of each instance are kept, [n] int32."""
+        index = np.fromfile(self._path(shard, "index"), np.int64)
+        return np.diff(index.reshape(-1, 2)[:, 1]).astype(np.int32)
 
     def _mapped_rows(self, indices: tf.Tensor):
         """Returns the same as `rows`."""
