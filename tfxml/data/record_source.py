@@ -22,9 +22,9 @@ class RecordSource:
     Files are read row by row, so that the process holds a batch and the
     operating system's cache holds what fits. A parameter server's worker runs
     TensorFlow's operations and no Python of ours: with `is_mapped` the files
-    are mapped into memory for the time of one batch, by operations alone. The
-    rows are the same; but mapped pages count as the process's own memory, up
-    to 2 MiB for each row of a batch, while there is room.
+    are mapped into memory by operations alone, one shard after the other and
+    only while its rows are taken: mapped pages count as the process's own
+    memory, up to 2 MiB for each row. The rows are the same.
 
     Args:
         folder: what preparing wrote, where every worker reaches it.
@@ -121,13 +121,12 @@ class RecordSource:
         places = tf.dynamic_partition(
             tf.range(tf.size(indices)), shards, len(numbers)
         )
-        parts = [
-            self._map_rows(
-                self._shards[i],
-                tf.gather(indices, places[i]) - int(self._starts[i]),
-            )
-            for i in numbers
-        ]
+        parts = []
+        for i in numbers:
+            # The one before is no longer mapped.
+            with tf.control_dependencies(parts[-1] if parts else []):
+                rows = tf.gather(indices, places[i]) - int(self._starts[i])
+                parts.append(self._map_rows(self._shards[i], rows))
         found = record_format.decode(
             *(tf.concat(columns, 0) for columns in zip(*parts, strict=True))
         )
