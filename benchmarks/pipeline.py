@@ -34,6 +34,9 @@ _ROWS = flags.DEFINE_integer("rows", 20_000, "Rows of the generated set.")
 _EACH = flags.DEFINE_integer("features_each", 70, "Mean features of a row.")
 _PREPARED = flags.DEFINE_list("prepared", [], "Prepared folders.")
 _BATCH = flags.DEFINE_integer("batch_size", 512, "Rows of a batch.")
+_MAPPED = flags.DEFINE_bool(
+    "mapped", False, "Feed by operations alone, as on parameter servers."
+)
 _SECONDS = flags.DEFINE_float("seconds", 15, "How long each is fed.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "What is prepared.")
 _OUTPUT = flags.DEFINE_string("output", "", "Where it is prepared.")
@@ -43,10 +46,11 @@ _D, _L = 20_000, 1_000
 
 _FEED = """
 import sys, time
-from tfxml.data import pipeline, record_source
+from tfxml.data import batching, pipeline, record_source
 folder, batch_size, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-source = record_source.RecordSource(folder, "train")
-batches = iter(pipeline.training(source, batch_size, 0, 0, 10**9))
+source = record_source.RecordSource(folder, "train", sys.argv[4] == "mapped")
+cut = batching.ByInstances(source.num_instances, batch_size)
+batches = iter(pipeline.training(source, cut, 0, 0, 10**9))
 next(batches)
 rows, start = 0, time.perf_counter()
 while time.perf_counter() - start < seconds:
@@ -217,6 +221,7 @@ def _feed() -> None:
         rates, peaks = [], []
         for _ in range(_ROUNDS.value):
             words = [folder, str(_BATCH.value), str(_SECONDS.value)]
+            words.append("mapped" if _MAPPED.value else "read")
             found = subprocess.run(
                 [sys.executable, "-c", _FEED, *words],
                 capture_output=True,

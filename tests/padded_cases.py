@@ -4,11 +4,12 @@ import numpy as np
 
 from tfxml import assembly, workdir
 from tfxml import config as config_lib
-from tfxml.data import in_memory, instances
+from tfxml.data import batching, in_memory, instances
 from tfxml.training import loop
 
 # N instances, D features, L labels
 N, D, L, BATCH_SIZE = 46, 50, 60, 10
+BATCHES = batching.ByInstances(N, BATCH_SIZE)
 
 # Several label blocks; few buckets, so that labels of one instance meet; units
 # enough that no instance has them all at zero.

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from tfxml.data import in_memory, instances, pipeline
+from tfxml.data import batching, in_memory, instances, pipeline
 
 D, L = 50, 20
+BY_FIVE = batching.ByInstances(23, 5)
 
 
 def _instances(num_instances, seed=0):
@@ -66,11 +67,10 @@ def test_every_epoch_holds_every_instance_once(
     num_instances, batch_size, is_padded
 ):
     source = _source(num_instances)
-    a_epoch = pipeline.steps_per_epoch(num_instances, batch_size)
+    cut = batching.ByInstances(num_instances, batch_size)
+    a_epoch = cut.steps_per_epoch
     batches = _ids(
-        pipeline.training(
-            source, batch_size, 1, 0, 2 * a_epoch, is_padded=is_padded
-        )
+        pipeline.training(source, cut, 1, 0, 2 * a_epoch, is_padded=is_padded)
     )
     epochs = [sum(batches[:a_epoch], []), sum(batches[a_epoch:], [])]
     epochs = [[i for i in epoch if i >= 0] for epoch in epochs]
@@ -82,10 +82,10 @@ def test_every_epoch_holds_every_instance_once(
 
 def test_order_is_a_function_of_seed_and_step():
     source = _source(23)
-    whole = _ids(pipeline.training(source, 5, 1, 0, 15))
-    assert _ids(pipeline.training(source, 5, 1, 0, 15)) == whole
-    assert _ids(pipeline.training(source, 5, 1, 7, 15)) == whole[7:]
-    assert _ids(pipeline.training(source, 5, 2, 0, 15)) != whole
+    whole = _ids(pipeline.training(source, BY_FIVE, 1, 0, 15))
+    assert _ids(pipeline.training(source, BY_FIVE, 1, 0, 15)) == whole
+    assert _ids(pipeline.training(source, BY_FIVE, 1, 7, 15)) == whole[7:]
+    assert _ids(pipeline.training(source, BY_FIVE, 2, 0, 15)) != whole
 
 
 @pytest.mark.parametrize("num_replicas", [2, 3, 8])
@@ -94,13 +94,13 @@ def test_shards_make_up_the_global_batches(num_replicas, num_pipelines):
     if num_replicas % num_pipelines:
         pytest.skip("replicas are spread evenly over pipelines")
     source = _source(23)
-    whole = _ids(pipeline.training(source, 5, 1, 0, 10))
+    whole = _ids(pipeline.training(source, BY_FIVE, 1, 0, 10))
     local = num_replicas // num_pipelines
     shards = [
         _ids(
             pipeline.training(
                 source,
-                5,
+                BY_FIVE,
                 1,
                 0,
                 10,

@@ -17,6 +17,7 @@ from tfxml import assembly, prepare, sources
 from tfxml import config as config_lib
 from tfxml.data import (
     bad_rows,
+    batching,
     folder,
     pipeline,
     preparing,
@@ -74,8 +75,14 @@ def contents(path):
     }
 
 
+def batches_of(source):
+    return batching.ByInstances(source.num_instances, 16)
+
+
 def batches(data, num_steps, shard=pipeline.WHOLE):
-    found = pipeline.training(data.train, 16, 3, 0, num_steps, shard)
+    found = pipeline.training(
+        data.train, batches_of(data.train), 3, 0, num_steps, shard
+    )
     return [
         [
             batch.instances.numpy().tolist(),
@@ -115,7 +122,9 @@ def test_the_order_goes_on_at_any_step(data_dir, tmp_path):
     data = assembly.training_data(config_lib.Config(), str(tmp_path / "out"))
     whole = batches(data, 25)
     for first in (1, 7, 24):
-        rest = pipeline.training(data.train, 16, 3, first, 25)
+        rest = pipeline.training(
+            data.train, batches_of(data.train), 3, first, 25
+        )
         ids = [batch.instances.numpy().tolist() for batch in rest]
         assert ids == [batch[0] for batch in whole[first:]]
 
@@ -126,7 +135,7 @@ def test_any_number_of_workers_and_shards_reads_the_same_epoch(
     config = config_lib.Config()
     prepare.prepare(config, data_dir, str(tmp_path / "out"), num_shards=3)
     data = assembly.training_data(config, str(tmp_path / "out"))
-    a_epoch = pipeline.steps_per_epoch(N, 16)
+    a_epoch = batches_of(data.train).steps_per_epoch
     for num_workers in (1, 2, 3):
         ids = []
         for worker in range(num_workers):
@@ -312,8 +321,8 @@ def test_a_mapped_source_runs_without_python(data_dir, tmp_path):
         tmp_path / "out", "train", is_mapped=True
     )
     graph = tf.function(
-        pipeline.training_batch(source, 16, 3),
-        input_signature=[tf.TensorSpec([], tf.int64)] * 2,
+        pipeline.training_batch(source, 3),
+        input_signature=[tf.TensorSpec([], tf.int64)] * 3,
     ).get_concrete_function()
     definition = graph.graph.as_graph_def()
     nodes = [

@@ -52,7 +52,7 @@ class _Run:
 
         batches = pipeline.training(
             self.split,
-            padded_cases.BATCH_SIZE,
+            padded_cases.BATCHES,
             seed=0,
             first_step=0,
             num_steps=NUM_STEPS,

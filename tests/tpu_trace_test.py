@@ -169,7 +169,7 @@ def _traced_training(recipe, is_padded=True):
         batches = strategy.distribute_datasets_from_function(
             lambda context: pipeline.training(
                 split,
-                padded_cases.BATCH_SIZE,
+                padded_cases.BATCHES,
                 seed=0,
                 first_step=0,
                 num_steps=20,

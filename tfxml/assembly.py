@@ -12,6 +12,7 @@ from tfxml import config as config_lib
 from tfxml import sources
 from tfxml import workdir as workdir_lib
 from tfxml.data import (
+    batching,
     catalogue,
     folder,
     named_sets,
@@ -291,6 +292,17 @@ def label_hashes(
         hashing.from_seed(config.hash_seed, repetition, num_buckets, capacity)
         for repetition in range(config.num_repetitions)
     ]
+
+
+def batches(
+    config: config_lib.Config, train: pipeline.Source
+) -> batching.Batches:
+    """Returns how an epoch of the training split is cut."""
+    if not config.batch_nonzeros:
+        return batching.ByInstances(train.num_instances, config.batch_size)
+    return batching.ByNonzeros(
+        train.row_lengths(), config.batch_size, config.batch_nonzeros
+    )
 
 
 def optimizer(

@@ -203,6 +203,13 @@ class Config:
     batch_size: int = _field(
         128, "Instances of a step, over all replicas.", minimum=1
     )
+    batch_nonzeros: int = _field(
+        0,
+        "Features of a step, at most, over all replicas: steps of about "
+        "equally many features, and of at most batch_size instances; 0: steps "
+        "of batch_size instances.",
+        minimum=0,
+    )
     num_epochs: int = _field(10, "Passes over the training split.", minimum=1)
     seed: int = _field(0, "Seed of weights, order and dropout.")
     steps_per_loop: int = _field(
@@ -328,6 +335,12 @@ class Config:
             not self.feature_buckets or bool(self.hidden_units),
             "feature_buckets",
             "0 for a linear model",
+            self,
+        )
+        _require(
+            not self.batch_nonzeros or self.form != "padded",
+            "batch_nonzeros",
+            "0 with form=padded, whose shapes are static",
             self,
         )
         _require(

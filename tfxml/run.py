@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfxml import assembly, report
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
-from tfxml.data import pipeline
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
@@ -41,9 +40,8 @@ class Run:
         self.config = config
         self.strategy = strategy
         self.data = data
-        self.a_epoch = pipeline.steps_per_epoch(
-            data.train.num_instances, config.batch_size
-        )
+        self._batches = assembly.batches(config, data.train)
+        self.a_epoch = self._batches.steps_per_epoch
         self.num_steps = self.a_epoch * config.num_epochs
         with strategy.scope():
             self.model = assembly.model(
@@ -139,7 +137,7 @@ class Run:
                 optimizer,
                 step,
                 data.train,
-                config.batch_size,
+                self._batches,
                 config.seed,
                 is_padded,
                 beat,
@@ -150,7 +148,7 @@ class Run:
             optimizer,
             step,
             data.train,
-            config.batch_size,
+            self._batches,
             self.num_steps,
             config.seed,
             is_padded,

@@ -50,7 +50,10 @@ _PAIRS = (
     "pairs are not scored."
 )
 _ONE_VERSION = "the repository's bag of words"
-_TEN_SPLITS = "The archive holds ten splits of one file; Mulan's is another."
+_TEN_SPLITS = (
+    "The archive holds ten splits of one file, of which the first is read; "
+    "Mulan's is another."
+)
 _AMAZONCAT = (
     "Published PSP@k use 0.55 and 1.5 here, not Amazon's 0.6 and 2.6 "
     "(kunaldahiya/pyxclib, discussion 7)."

@@ -19,6 +19,7 @@ from tfxml.data import (
     names,
     record_files,
     tfds_folder,
+    xc_splits,
     xc_text,
     xy_sparse,
 )
@@ -29,9 +30,16 @@ _SPLITS = {
     "train": "train|trn",
 }
 
+# As the repository's index files, which share one data file, call them.
+_INDEX_NAMES = {"dev": "val", "test": "tst", "train": "tr"}
+
 # The files of one split, as patterns; SPLIT stands for any of its names.
 _PATTERNS = {
     "xc_text": (r"(?!filter_labels_)(?:.*[_-])?SPLIT\.txt(?:\.gz)?",),
+    "xc_splits": (
+        r"(?:.*[_-])?data\.txt(?:\.gz)?",
+        r"(?:.*[_-])?INDEX_NAMESplit\.txt(?:\.gz)?",
+    ),
     "xy_sparse": (
         r"SPLIT_X_Xf\.txt(?:\.gz)?",
         r"SPLIT_X_Y\.txt(?:\.gz)?",
@@ -45,6 +53,7 @@ _LABEL_NAMES_PATTERN = r"(?:labels|Yf|output-items)\.txt(?:\.gz)?"
 
 _UNDERSTOOD = """\
 xc_text: train.txt, test.txt (or eurlex_train.txt and the like); \
+xc_splits: Bibtex_data.txt with bibtex_trSplit.txt, bibtex_tstSplit.txt; \
 xy_sparse: trn_X_Xf.txt with trn_X_Y.txt, tst_X_Xf.txt with tst_X_Y.txt; \
 csr_npz: X.trn.npz (or tfidf-attnxml/X.trn.npz) with Y.trn.npz, the same for \
 tst; json_lines: trn.json.gz, tst.json.gz with lbl.json.gz. Text may be gzip, \
@@ -60,7 +69,8 @@ class Folder:
     """A data set on disk: its format, its sizes and its splits."""
 
     path: str
-    # "xc_text", "xy_sparse", "csr_npz", "json_lines", "records" or "tfds"
+    # "xc_text", "xc_splits", "xy_sparse", "csr_npz", "json_lines",
+    # "records" or "tfds"
     format: str
     num_features: int | None  # None for text
     num_labels: int
@@ -174,6 +184,7 @@ class Folder:
 
 _SPARSE_READERS = {
     "xc_text": xc_text,
+    "xc_splits": xc_splits,
     "xy_sparse": xy_sparse,
     "csr_npz": csr_npz,
 }
@@ -303,7 +314,7 @@ def _find_splits(
         paths = [_only_match(data_dir, files, p) for p in patterns]
         if None not in paths:
             found[split] = tuple(paths)
-        elif any(paths):
+        elif any(paths[1:] if format == "xc_splits" else paths):
             raise errors.DataError(
                 data_dir,
                 f"{next(filter(None, paths))} without its pair",
@@ -313,6 +324,7 @@ def _find_splits(
 
 
 def _of_split(pattern: str, split: str) -> str:
+    pattern = pattern.replace("INDEX_NAME", _INDEX_NAMES[split])
     return pattern.replace("SPLIT", f"(?:{_SPLITS[split]})")
 
 

@@ -54,6 +54,10 @@ class InMemorySource:
         """Returns in how many instances each label occurs, [L] int64."""
         return self.instances.label_counts(self.num_labels)
 
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
+        return np.diff(self.instances.feature_splits).astype(np.int32)
+
     def max_lengths(self) -> tuple[int, int]:
         """Returns the most features and the most labels of an instance."""
         return (

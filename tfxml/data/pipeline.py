@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import batching
+
 
 class Source(Protocol):
     """Rows by index, as TensorFlow ops."""
@@ -32,6 +34,9 @@ class Source(Protocol):
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
+
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
 
     def max_lengths(self) -> tuple[int, int]:
         """Returns the most features and the most labels of an instance."""
@@ -68,14 +73,9 @@ def shard_of(context: tf.distribute.InputContext) -> Shard:
     )
 
 
-def steps_per_epoch(num_instances: int, batch_size: int) -> int:
-    """Returns how many global batches hold every instance once."""
-    return -(-num_instances // batch_size)
-
-
 def training(
     source: Source,
-    batch_size: int,
+    batches: batching.Batches,
     seed: int,
     first_step: int,
     num_steps: int,
@@ -84,22 +84,27 @@ def training(
 ) -> tf.data.Dataset:
     """Returns the batches of steps first_step .. num_steps - 1, shuffled.
 
-    Each epoch holds every instance once, in an order of its own; the last
-    batch of an epoch is smaller where the sizes do not divide.
+    Each epoch holds every instance once, in an order of its own.
 
     Args:
         source: the training split.
-        batch_size: global, over all replicas.
+        batches: how an epoch is cut, over all replicas.
         seed: of the order.
         first_step: where to start, or to go on.
         num_steps: the step after the last.
         shard: which replicas this pipeline feeds.
         is_padded: whether rows are padded to static shapes.
     """
-    batch = training_batch(
-        source, batch_size, seed, shard.num_replicas, is_padded
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    return _dataset(
+        training_batch(source, seed, most_rows),
+        lambda epoch: training_edges(
+            source, batches, seed, epoch, shard.num_replicas
+        ),
+        batches.steps_per_epoch,
+        range(first_step, num_steps),
+        shard,
     )
-    return _dataset(batch, first_step, num_steps, shard)
 
 
 def evaluation(
@@ -109,66 +114,73 @@ def evaluation(
     is_padded: bool = False,
 ) -> tf.data.Dataset:
     """Returns batches that hold every instance once, in the split's order."""
-    batch = evaluation_batch(source, batch_size, shard.num_replicas, is_padded)
-    a_epoch = steps_per_epoch(source.num_instances, batch_size)
-    return _dataset(batch, 0, a_epoch, shard)
-
-
-def training_batch(
-    source: Source,
-    batch_size: int,
-    seed: int,
-    num_replicas: int = 1,
-    is_padded: bool = False,
-) -> Callable[..., Batch]:
-    """Returns a function (step, replica[, tensors]) -> Batch, in TensorFlow.
-
-    `tensors` are the source's, where it is not those here that are read; see
-    `Source.tensors`.
-    """
-    a_epoch = steps_per_epoch(source.num_instances, batch_size)
-
-    def order(step, positions):
-        epoch = step // a_epoch
-        # The op refuses an empty share, so one position more goes in and out.
-        return tf.random.experimental.index_shuffle(
-            tf.pad(positions, [[0, 1]]),
-            seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
-            max_index=tf.constant(source.num_instances - 1, tf.int64),
-        )[:-1]
-
-    return _batch_at(source, batch_size, order, num_replicas, is_padded)
-
-
-def evaluation_batch(
-    source: Source,
-    batch_size: int,
-    num_replicas: int = 1,
-    is_padded: bool = False,
-) -> Callable[..., Batch]:
-    """Returns a function like that of `training_batch`, without shuffling."""
-    return _batch_at(
-        source, batch_size, lambda _, rows: rows, num_replicas, is_padded
+    batches = batching.ByInstances(source.num_instances, batch_size)
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    return _dataset(
+        evaluation_batch(source, most_rows),
+        lambda _: batches.edges(tf.identity, shard.num_replicas),
+        batches.steps_per_epoch,
+        range(batches.steps_per_epoch),
+        shard,
     )
 
 
-def _batch_at(source, batch_size, order, num_replicas, is_padded):
-    a_epoch = steps_per_epoch(source.num_instances, batch_size)
-    lengths = source.max_lengths() if is_padded else None
-    most_rows = -(-batch_size // num_replicas)
+def training_edges(
+    source: Source,
+    batches: batching.Batches,
+    seed: int,
+    epoch: int | tf.Tensor,
+    num_replicas: int = 1,
+) -> tf.Tensor:
+    """Returns where each replica's share begins; see `Batches.edges`."""
+    return batches.edges(_shuffled(source, seed, epoch), num_replicas)
 
-    def batch(step, replica, tensors=None):
-        step = tf.cast(step, tf.int64)
-        replica = tf.cast(replica, tf.int64)
-        start = step % a_epoch * batch_size
-        left = source.num_instances - start
-        size = tf.minimum(tf.constant(batch_size, tf.int64), left)
-        # The global batch, cut evenly: every row goes to one replica.
-        positions = start + tf.range(
-            size * replica // num_replicas,
-            size * (replica + 1) // num_replicas,
-        )
-        indices = order(step, positions)
+
+def training_batch(
+    source: Source, seed: int, most_rows: int | None = None
+) -> Callable[..., Batch]:
+    """Returns a function (epoch, first, limit[, tensors]) -> Batch.
+
+    The batch is of the positions first .. limit - 1 of an epoch. `tensors` are
+    the source's, where it is not those here that are read; see
+    `Source.tensors`. Rows are padded where `most_rows`, of any batch, are
+    given.
+    """
+    return _batch_at(
+        source,
+        lambda epoch, positions: _shuffled(source, seed, epoch)(positions),
+        most_rows,
+    )
+
+
+def evaluation_batch(
+    source: Source, most_rows: int | None = None
+) -> Callable[..., Batch]:
+    """Returns a function like that of `training_batch`, without shuffling."""
+    return _batch_at(source, lambda _, positions: positions, most_rows)
+
+
+def _shuffled(source: Source, seed: int, epoch):
+    """Returns the order of an epoch: a function of positions, [n] int64."""
+
+    def order(positions):
+        # The op refuses an empty share, so one position more goes in and out.
+        return tf.random.experimental.index_shuffle(
+            tf.pad(positions, [[0, 1]]),
+            seed=tf.stack(
+                [tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)]
+            ),
+            max_index=tf.constant(source.num_instances - 1, tf.int64),
+        )[:-1]
+
+    return order
+
+
+def _batch_at(source, order, most_rows):
+    lengths = source.max_lengths() if most_rows else None
+
+    def batch(epoch, first, limit, tensors=None):
+        indices = order(epoch, tf.range(first, limit))
         ids, values, labels = source.rows(
             indices, source.tensors if tensors is None else tensors
         )
@@ -180,20 +192,37 @@ def _batch_at(source, batch_size, order, num_replicas, is_padded):
     return batch
 
 
-def _dataset(batch, first_step: int, num_steps: int, shard: Shard):
-    def numbered(number):
-        local = number % shard.num_local_replicas
-        return batch(
-            number // shard.num_local_replicas, shard.first_replica + local
-        )
+def _dataset(batch, edges, a_epoch: int, steps: range, shard: Shard):
+    """Returns a replica's batch after the other, step by step."""
 
-    numbers = tf.data.Dataset.range(
-        first_step * shard.num_local_replicas,
-        num_steps * shard.num_local_replicas,
+    def shares(epoch):
+        found = edges(epoch)
+        # Which steps of the epoch, and which replicas.
+        rows = slice(
+            tf.maximum(steps.start - epoch * a_epoch, 0),
+            tf.minimum(steps.stop - epoch * a_epoch, a_epoch),
+        )
+        end = shard.first_replica + shard.num_local_replicas
+        columns = slice(shard.first_replica, end)
+        firsts, limits = (
+            tf.reshape(
+                tf.reshape(part, [a_epoch, shard.num_replicas])[rows, columns],
+                [-1],
+            )
+            for part in (found[:-1], found[1:])
+        )
+        return tf.fill(tf.shape(firsts), epoch), firsts, limits
+
+    epochs = tf.data.Dataset.range(
+        steps.start // a_epoch, -(-steps.stop // a_epoch)
     )
-    return numbers.map(
-        numbered, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    ).prefetch(tf.data.AUTOTUNE)
+    return (
+        epochs.map(shares)
+        .prefetch(1)  # the next epoch is cut while this one is read
+        .flat_map(lambda *parts: tf.data.Dataset.from_tensor_slices(parts))
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _pad(ids, values, labels, indices, num_rows: int, lengths) -> Batch:

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tfxml.data import record_files, record_format, record_reader
 
+_CHUNK = 4096  # instances at a time in a streaming pass
+
 
 class RecordSource:
     """Gives any rows of a prepared split as ragged tensors.
@@ -20,9 +22,9 @@ class RecordSource:
     Files are read row by row, so that the process holds a batch and the
     operating system's cache holds what fits. A parameter server's worker runs
     TensorFlow's operations and no Python of ours: with `is_mapped` the files
-    are mapped into memory for the time of one batch, by operations alone. The
-    rows are the same; but mapped pages count as the process's own memory, up
-    to 2 MiB for each row of a batch, while there is room.
+    are mapped into memory by operations alone, one shard after the other and
+    only while its rows are taken: mapped pages count as the process's own
+    memory, up to 2 MiB for each row. The rows are the same.
 
     Args:
         folder: what preparing wrote, where every worker reaches it.
@@ -82,12 +84,33 @@ class RecordSource:
         path = self._folder / f"{self._split}.label_counts.npy"
         return np.load(path, allow_pickle=False)
 
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32.
+
+        The index tells it, but of rows whose values are all the same, which
+        are read.
+        """
+        lengths = np.concatenate(
+            [self._num_values(shard) for shard in self._shards]
+        )
+        alone = np.flatnonzero(lengths == 1)
+        for first in range(0, len(alone), _CHUNK):
+            rows = alone[first : first + _CHUNK]
+            feature_ids, _, _ = self.rows(tf.constant(rows, tf.int64))
+            lengths[rows] = feature_ids.row_lengths().numpy()
+        return lengths
+
     def max_lengths(self) -> tuple[int, int]:
         """Returns the most features and the most labels of an instance."""
         return self._max_lengths
 
     def _path(self, shard: dict, suffix: str) -> pathlib.Path:
         return record_files.shard_path(self._folder, shard["name"], suffix)
+
+    def _num_values(self, shard: dict) -> np.ndarray:
+        """Returns how many values of each instance are kept, [n] int32."""
+        index = np.fromfile(self._path(shard, "index"), np.int64)
+        return np.diff(index.reshape(-1, 2)[:, 1]).astype(np.int32)
 
     def _mapped_rows(self, indices: tf.Tensor):
         """Returns the same as `rows`."""
@@ -98,13 +121,12 @@ class RecordSource:
         places = tf.dynamic_partition(
             tf.range(tf.size(indices)), shards, len(numbers)
         )
-        parts = [
-            self._map_rows(
-                self._shards[i],
-                tf.gather(indices, places[i]) - int(self._starts[i]),
-            )
-            for i in numbers
-        ]
+        parts = []
+        for i in numbers:
+            # The one before is no longer mapped.
+            with tf.control_dependencies(parts[-1] if parts else []):
+                rows = tf.gather(indices, places[i]) - int(self._starts[i])
+                parts.append(self._map_rows(self._shards[i], rows))
         found = record_format.decode(
             *(tf.concat(columns, 0) for columns in zip(*parts, strict=True))
         )

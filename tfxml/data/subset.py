@@ -42,6 +42,10 @@ class SubsetSource:
             np.add.at(counts, labels.flat_values.numpy(), 1)
         return counts
 
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
+        return self._source.row_lengths()[self.tensors[0].numpy()]
+
     def max_lengths(self) -> tuple[int, int]:
         """Returns bounds on the features and the labels of an instance."""
         return self._source.max_lengths()

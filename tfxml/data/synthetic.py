@@ -142,6 +142,19 @@ class SyntheticSource:
             np.add.at(counts, label_ids.numpy(), 1)
         return counts
 
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
+
+        def chunk_lengths(indices):
+            instances = self._instances(indices)
+            topics, present = self._model.topics(instances)
+            _, counts = self._model.features(instances, topics, present)
+            return tf.math.count_nonzero(counts, axis=1, dtype=tf.int32)
+
+        chunks = tf.data.Dataset.range(self.num_instances).batch(_CHUNK)
+        found = [part.numpy() for part in chunks.map(chunk_lengths)]
+        return np.concatenate(found)
+
     def max_lengths(self) -> tuple[int, int]:
         """Returns bounds on the features and the labels of an instance."""
         instances = self._instances(tf.zeros([1], tf.int64))

@@ -46,7 +46,7 @@ def read(
     ):
 
         def check(first, last, source=source, run=run):
-            return _instances(
+            return to_instances(
                 row_grammar.cut(run, first, last),
                 num_features,
                 num_labels,
@@ -56,12 +56,13 @@ def read(
         yield bad_rows.keep_good(check, is_bad, bad)
 
 
-def _instances(
+def to_instances(
     run: row_grammar.Rows,
     num_features: int,
     num_labels: int,
     source: rows.Source,
 ) -> instances.Instances:
+    """Returns rows as instances, checked; raises RowError."""
     labels = rows.label_rows(
         run.label_splits, run.label_ids, num_labels, source
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import pipeline, remote
+from tfxml.data import batching, pipeline, remote
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import classifier as classifier_lib
@@ -44,16 +44,14 @@ class AsynchronousEvaluator:
         self._beat = beat
         self._pairs = pairs
         self._tensors = remote.send_tensors(coordinator, source)
-        self._num_batches = pipeline.steps_per_epoch(
-            source.num_instances, batch_size
-        )
-        batch_at = pipeline.evaluation_batch(
-            source, batch_size, is_padded=is_padded
-        )
+        batches = batching.ByInstances(source.num_instances, batch_size)
+        self._edges = batches.edges(tf.identity, 1).numpy()
+        most_rows = batches.most_rows(1) if is_padded else None
+        batch_at = pipeline.evaluation_batch(source, most_rows)
 
         @tf.function
-        def worker_top_k(iterator, number):
-            batch = batch_at(number, 0, next(iterator)[1:])
+        def worker_top_k(iterator, edges):
+            batch = batch_at(0, edges[0], edges[1], next(iterator)[1:])
             _, top_ids = model.top_k(batch.feature_ids, batch.feature_values, k)
             return top_ids, batch.label_ids, batch.instances
 
@@ -61,12 +59,16 @@ class AsynchronousEvaluator:
 
     def evaluate(self, metrics: metrics_lib.RankingMetrics) -> None:
         """Adds every instance of the split to `metrics`, once."""
-        for first in range(0, self._num_batches, _AT_ONCE):
-            last = min(first + _AT_ONCE, self._num_batches)
+        num_batches = len(self._edges) - 1
+        for first in range(0, num_batches, _AT_ONCE):
+            last = min(first + _AT_ONCE, num_batches)
             answers = [
                 self._coordinator.schedule(
                     self._worker_top_k,
-                    args=(self._tensors, tf.constant(number, tf.int64)),
+                    args=(
+                        self._tensors,
+                        tf.constant(self._edges[number : number + 2]),
+                    ),
                 )
                 for number in range(first, last)
             ]

@@ -14,9 +14,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from tfxml.data import pipeline, remote
+from tfxml.data import batching, pipeline, remote
 from tfxml.models import classifier as classifier_lib
 from tfxml.training import loop, optimizers
 
@@ -30,7 +31,7 @@ class AsynchronousLoop:
         coordinator: of the strategy that the rest was made under.
         model, optimizer, step: made inside the strategy's scope.
         source: the training split; it is sent to each worker once.
-        batch_size: of one step, which is one worker's.
+        batches: how an epoch is cut; a step is one worker's.
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
         beat: called whenever steps were applied.
@@ -43,7 +44,7 @@ class AsynchronousLoop:
         optimizer,
         step: tf.Variable,
         source: pipeline.Source,
-        batch_size: int,
+        batches: batching.Batches,
         seed: int,
         is_padded: bool = False,
         beat: Callable[[], None] = lambda: None,
@@ -61,26 +62,28 @@ class AsynchronousLoop:
         self._scheduled = 0
         self._in_flight = 0
         self._staleness = []
-        batch_at = pipeline.training_batch(
-            source, batch_size, seed, num_replicas, is_padded
-        )
+        self._shares = _Shares(source, batches, seed, num_replicas)
+        most_rows = batches.most_rows(num_replicas) if is_padded else None
+        batch_at = pipeline.training_batch(source, seed, most_rows)
+        a_epoch = batches.steps_per_epoch
         replica_step = loop.make_replica_step(model, optimizer, seed)
 
-        def replica(step, tensors):
+        def replica(step, edges, tensors):
             context = tf.distribute.get_replica_context()
+            number = context.replica_id_in_sync_group
             batch = batch_at(
-                step, context.replica_id_in_sync_group, tensors[1:]
+                step // a_epoch, edges[number], edges[number + 1], tensors[1:]
             )
             return replica_step(batch, step)
 
         @tf.function
-        def worker_step(iterator, step):
+        def worker_step(iterator, step, edges):
             seen = self._applied.read_value()
             # Keras counts its steps in a variable that loses some; the rate
             # of a step follows from its number.
             optimizers.set_iterations(optimizer, step)
             with tf.control_dependencies([seen]):
-                loss = strategy.run(replica, args=(step, next(iterator)))
+                loss = strategy.run(replica, args=(step, edges, next(iterator)))
                 loss = strategy.reduce("SUM", loss, axis=None)
             with tf.control_dependencies([loss]):
                 applied = self._applied.assign_add(1)
@@ -105,7 +108,11 @@ class AsynchronousLoop:
         results = [
             self._coordinator.schedule(
                 self._worker_step,
-                args=(self._tensors, tf.constant(step, tf.int64)),
+                args=(
+                    self._tensors,
+                    tf.constant(step, tf.int64),
+                    tf.constant(self._shares.of(step)),
+                ),
             )
             for step in range(first, first + number)
         ]
@@ -149,3 +156,22 @@ class AsynchronousLoop:
             "staleness_mean": sum(staleness) / len(staleness),
             "staleness_max": max(staleness),
         }
+
+
+class _Shares:
+    """Where the replicas' shares of a step begin, and the end, [R + 1]."""
+
+    def __init__(self, source, batches, seed: int, num_replicas: int):
+        self._edges_of = lambda epoch: pipeline.training_edges(
+            source, batches, seed, epoch, num_replicas
+        ).numpy()
+        self._a_epoch = batches.steps_per_epoch
+        self._num_replicas = num_replicas
+        self._epoch, self._edges = None, None
+
+    def of(self, step: int) -> np.ndarray:
+        epoch, step = divmod(step, self._a_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._edges = epoch, self._edges_of(epoch)
+        first = step * self._num_replicas
+        return self._edges[first : first + self._num_replicas + 1]

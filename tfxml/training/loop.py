@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.data import pipeline
+from tfxml.data import batching, pipeline
 from tfxml.models import classifier as classifier_lib
 from tfxml.models import devices
 
@@ -74,7 +74,7 @@ class SynchronousLoop:
         strategy: any that is not a parameter server's.
         model, optimizer, step: made inside the strategy's scope.
         source: the training split.
-        batch_size: over all replicas.
+        batches: how an epoch is cut, over all replicas.
         num_steps: of the whole run.
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
@@ -87,7 +87,7 @@ class SynchronousLoop:
         optimizer,
         step: tf.Variable,
         source: pipeline.Source,
-        batch_size: int,
+        batches: batching.Batches,
         num_steps: int,
         seed: int,
         is_padded: bool = False,
@@ -107,7 +107,7 @@ class SynchronousLoop:
             strategy.distribute_datasets_from_function(
                 lambda context: pipeline.training(
                     source,
-                    batch_size,
+                    batches,
                     seed,
                     self.steps_done,
                     num_steps,

@@ -1,0 +1,132 @@
+"""How an epoch is cut into batches: by instances, or by their features.
+
+# N instances, S steps an epoch, R replicas
+
+A batch is a run of positions in the epoch's order, and a replica's share of it
+a run of that, so all that is said of an epoch is where each share begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+_CHUNK = 1 << 20  # positions that are looked at together
+
+
+class Batches(Protocol):
+    """Cuts of an epoch into S global batches and their shares."""
+
+    steps_per_epoch: int
+
+    def edges(
+        self, order: Callable[[tf.Tensor], tf.Tensor], num_replicas: int
+    ) -> tf.Tensor:
+        """Returns where each share begins, and the end, [S * R + 1] int64.
+
+        Share r of step s is number s * R + r. `order` maps positions of the
+        epoch to instances, both [n] int64.
+        """
+
+    def most_rows(self, num_replicas: int) -> int:
+        """Returns the most instances of a share, for static shapes."""
+
+
+class ByInstances:
+    """Batches of `batch_size` instances; an epoch's last may be smaller."""
+
+    def __init__(self, num_instances: int, batch_size: int):
+        self._num_instances = num_instances
+        self._batch_size = batch_size
+        self.steps_per_epoch = -(-num_instances // batch_size)
+
+    def edges(self, order, num_replicas: int) -> tf.Tensor:
+        del order  # each instance is one
+        starts = self._batch_size * tf.range(
+            self.steps_per_epoch, dtype="int64"
+        )
+        sizes = tf.minimum(self._num_instances - starts, self._batch_size)
+        replicas = tf.range(num_replicas, dtype=tf.int64)
+        within = sizes[:, None] * replicas // num_replicas  # [S, R]
+        edges = tf.reshape(starts[:, None] + within, [-1])
+        return tf.concat([edges, [self._num_instances]], 0)
+
+    def most_rows(self, num_replicas: int) -> int:
+        return -(-self._batch_size // num_replicas)
+
+
+class ByNonzeros:
+    """Batches of about equally many features, and of bounded size.
+
+    An instance weighs as much as it has features, and no less than would let
+    more than `batch_size` of them into a batch. The epoch's order is cut where
+    the sum of the weights passes multiples of its S-th part, and a share where
+    it passes an R-th part of that. So S follows from the sum alone, whatever
+    the order; and S is such that one whole instance more in a batch, which a
+    cut between two instances can cost, still keeps it within the budget.
+
+    Args:
+        row_lengths: how many features each instance has, [N].
+        batch_size: the most instances of a batch.
+        batch_nonzeros: the most features of a batch.
+    """
+
+    def __init__(
+        self, row_lengths: np.ndarray, batch_size: int, batch_nonzeros: int
+    ):
+        if batch_size < 2:
+            raise ValueError(
+                "`batch_size` must be at least 2 with batch_nonzeros. "
+                f"Received: {batch_size=}"
+            )
+        longest = int(row_lengths.max(initial=0))
+        if batch_nonzeros < 2 * longest:
+            raise ValueError(
+                "`batch_nonzeros` must be at least twice the features of the "
+                f"longest instance, which has {longest}. "
+                f"Received: {batch_nonzeros=}"
+            )
+        least = -(-batch_nonzeros // batch_size)
+        weights = np.maximum(row_lengths, least).astype(np.int32)
+        self._total = int(weights.sum(dtype=np.int64))
+        room = batch_nonzeros + 1 - max(longest, least)
+        self.steps_per_epoch = -(-self._total // room)
+        with tf.device("CPU"):
+            self._weights = tf.constant(weights)
+
+    def edges(self, order, num_replicas: int) -> tf.Tensor:
+        number = self.steps_per_epoch * num_replicas
+        shares = tf.range(number + 1, dtype=tf.int64)
+        # Of shares * total // number, whose product could pass 2^63.
+        whole, rest = divmod(self._total, number)
+        limits = shares * whole + shares * rest // number
+        size = tf.size(self._weights, tf.int64)
+
+        def look(first, sum_before, edges):
+            positions = tf.range(first, tf.minimum(first + _CHUNK, size))
+            weights = tf.gather(self._weights, order(positions))
+            sums = sum_before + tf.cumsum(tf.cast(weights, tf.int64))
+            begins = tf.concat([[sum_before], sums[:-1]], 0)
+            # How many instances begin before each limit.
+            edges += tf.searchsorted(begins, limits, out_type=tf.int64)
+            return first + _CHUNK, sums[-1], edges
+
+        zero = tf.constant(0, tf.int64)
+        with tf.device("CPU"):
+            *_, edges = tf.while_loop(
+                lambda first, *_: first < size,
+                look,
+                (zero, zero, tf.zeros_like(limits)),
+                parallel_iterations=1,
+            )
+        return edges
+
+    def most_rows(self, num_replicas: int) -> int:
+        raise ValueError(
+            "`batch_nonzeros` must be 0 for padded rows, which a TPU needs: "
+            "their shapes do not follow from what is in them. Received: "
+            f"batches of {self.steps_per_epoch} steps an epoch"
+        )
