@@ -20,11 +20,21 @@ from tfxml.data import (
 )
 from tfxml.evaluation import metrics
 from tfxml.mach import hashing
-from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
+from tfxml.models import (
+    classifier,
+    encoders,
+    mach,
+    refiner,
+    sigmoid,
+    sparse_rows,
+)
 from tfxml.training import optimizers
 
 _MOST_NAMES = 1_000_000  # of generated labels
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
+# As large as the square of a single instance's gradient in a batch of some
+# hundreds, so that a weight's first step is about half the rate.
+_REFINER_ACCUMULATOR = 1e-8
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -85,6 +95,8 @@ class Placement:
                 "trunks (see num_trunks): worlds that share a trunk train "
                 "together"
             )
+        elif config.refine_features:
+            needed = "used without refine_features, which rank by all worlds"
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all worlds"
         elif self.devices and strategy.num_replicas_in_sync > 1:
@@ -203,10 +215,12 @@ def model(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray | None,
     placement: Placement = EVERYWHERE,
+    label_features: np.ndarray | None = None,
 ) -> classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
-    `label_counts` of None: at 0, where weights are restored.
+    `label_counts` of None: at 0, where weights are restored. `label_features`
+    are what labels' own classifiers read; None: what is restored.
     """
     priors = None
     if label_counts is not None:
@@ -241,6 +255,20 @@ def model(
         head,
         facts.num_features,
         facts.form,
+        _refiner(config, facts, label_features),
+    )
+
+
+def _refiner(config, facts, label_features) -> refiner.Refiner | None:
+    if not config.refine_features:
+        return None
+    return refiner.Refiner(
+        facts.num_labels,
+        facts.num_features,
+        config.refine_features,
+        config.refine_labels,
+        config.refine_share,
+        label_features,
     )
 
 
@@ -306,12 +334,22 @@ def optimizer(
         config.global_clipnorm or None,
         config.epsilon,
     )
+    own = {}
     if config.head_optimizer == "sgd":
-        made = optimizers.ByLayer(
-            made,
+        own["head"] = (
             optimizers.create("sgd", schedule(config.head_learning_rate)),
             model.head.trainable_variables,
         )
+    if model.refiner is not None:
+        own["refiner"] = (
+            optimizers.LazyAdagrad(
+                schedule(config.refine_learning_rate),
+                _REFINER_ACCUMULATOR,
+            ),
+            model.refiner.trainable_variables,
+        )
+    if own:
+        made = optimizers.ByLayer(made, **own)
     made.build(model.trainable_variables)
     return made
 

@@ -73,6 +73,12 @@ def _config(
             "`workdir` must hold a run of MACH, whose outputs are not labels. "
             f"Received: a run with head={old.config.head}"
         )
+    if old.config.refine_features:
+        raise ValueError(
+            "`workdir` must hold a run without refine_features, whose labels "
+            "each have weights of their own. Received: a run with "
+            f"refine_features={old.config.refine_features}"
+        )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
     label_hash = old.model.head.hashes[0]

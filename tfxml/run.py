@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxml import assembly, report
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
-from tfxml.data import pipeline
+from tfxml.data import label_features, pipeline
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
@@ -45,9 +45,14 @@ class Run:
             data.train.num_instances, config.batch_size
         )
         self.num_steps = self.a_epoch * config.num_epochs
+        features = None
+        if config.refine_features:
+            features = label_features.strongest(
+                data.train, config.refine_features
+            )
         with strategy.scope():
             self.model = assembly.model(
-                config, data.facts, data.label_counts, placement
+                config, data.facts, data.label_counts, placement, features
             )
             optimizer = assembly.optimizer(config, self.num_steps, self.model)
             step = loop.new_step_counter()

@@ -98,7 +98,7 @@ class SynchronousLoop:
         )
         # Inside one graph the gather of sparse gradients over replicas must
         # have the same shape in every step, and the batches differ.
-        is_gathered = model.form == "compact"
+        is_gathered = model.form == "compact" or model.refiner is not None
         self._steps_a_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
