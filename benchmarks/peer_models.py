@@ -10,14 +10,12 @@ napkinxc and omikuji those that are asked for.
 
 import json
 import pathlib
-import resource
 import statistics
 import sys
 import tempfile
 import time
 
 import numpy as np
-import scipy.sparse as sp
 
 K, SINGLE_QUERIES = 5, 500
 
@@ -45,7 +43,12 @@ class XRLinear:
         return took
 
     def predict(self, x):
-        found = self._model.predict(x, beam_size=20, only_topk=K).tocsr()
+        found = self._model.predict(
+            x,
+            beam_size=20,
+            only_topk=K,
+            threads=1 if x.shape[0] == 1 else -1,
+        ).tocsr()
         top = np.full((x.shape[0], K), -1)
         for row in range(x.shape[0]):
             run = slice(found.indptr[row], found.indptr[row + 1])
@@ -140,6 +143,8 @@ def _write_text(x, y, path):
 
 
 def _read(folder, part):
+    import scipy.sparse as sp
+
     matrices = []
     for name in (f"X.{part}.npz", f"Y.{part}.npz"):
         matrix = sp.load_npz(pathlib.Path(folder) / name).tocsr()
@@ -150,6 +155,16 @@ def _read(folder, part):
 
 def _folder_bytes(folder):
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def peak_gib():
+    """Returns the most memory that this process has had, its parent's apart.
+
+    (`ru_maxrss` begins with the parent's at the fork.)
+    """
+    with open("/proc/self/status") as status:
+        peak = next(line for line in status if line.startswith("VmHWM"))
+    return int(peak.split()[1]) / 2**20
 
 
 def main():
@@ -183,8 +198,7 @@ def main():
                 "batch_ms": batch_ms,
                 "p50_ms": statistics.median(single),
                 "p99_ms": float(np.percentile(single, 99)),
-                "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                / 2**20,
+                "peak_gib": peak_gib(),
                 "disk_mb": size / 1e6,
             }
         )

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import json
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 
 import numpy as np
+import peer_models
 import tensorflow as tf
 from absl import app, flags
 
@@ -171,18 +171,17 @@ def _train(features: str, top_ids: str) -> dict:
     data = assembly.training_data(config, features)
     start = time.perf_counter()
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
-    for _ in range(config.num_epochs):
+    for _ in range(run.num_epochs):
         run.train_epoch(_Silent(), lambda: None)
     train_seconds = time.perf_counter() - start
     top, batch_ms, single = _predict(run.model, data.evaluation)
     np.save(top_ids, top)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "train_s": train_seconds,
         "batch_ms": batch_ms,
         "p50_ms": float(np.median(single)),
         "p99_ms": float(np.percentile(single, 99)),
-        "peak_gib": peak,
+        "peak_gib": peer_models.peak_gib(),
         "disk_mb": _exported_bytes(run) / 1e6,
     }
 

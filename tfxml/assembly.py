@@ -95,8 +95,10 @@ class Placement:
                 "trunks (see num_trunks): worlds that share a trunk train "
                 "together"
             )
-        elif config.refine_features:
-            needed = "used without refine_features, which rank by all worlds"
+        elif config.refine_epochs:
+            needed = (
+                "used without refine_epochs, whose shortlist needs them all"
+            )
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all worlds"
         elif self.devices and strategy.num_replicas_in_sync > 1:
@@ -260,7 +262,7 @@ def model(
 
 
 def _refiner(config, facts, label_features) -> refiner.Refiner | None:
-    if not config.refine_features:
+    if not config.refine_epochs:
         return None
     return refiner.Refiner(
         facts.num_labels,
@@ -318,14 +320,17 @@ def label_hashes(
 
 def optimizer(
     config: config_lib.Config,
-    num_steps: int,
+    a_epoch: int,
     model: classifier.ExtremeClassifier,
 ):
-    """Returns the model's optimizer, built, with a schedule of `num_steps`."""
+    """Returns the model's optimizer, built, for epochs of so many steps."""
 
     def schedule(peak: float):
         return optimizers.WarmUpAndDecay(
-            peak, num_steps, config.warmup_steps, config.decay
+            peak,
+            a_epoch * config.num_epochs,
+            config.warmup_steps,
+            config.decay,
         )
 
     made = optimizers.create(
@@ -343,7 +348,9 @@ def optimizer(
     if model.refiner is not None:
         own["refiner"] = (
             optimizers.LazyAdagrad(
-                schedule(config.refine_learning_rate),
+                optimizers.WarmUpAndDecay(
+                    config.refine_learning_rate, a_epoch * config.refine_epochs
+                ),
                 _REFINER_ACCUMULATOR,
             ),
             model.refiner.trainable_variables,

@@ -168,9 +168,15 @@ class Config:
         minimum=0,
     )
     refine_features: int = _field(
+        512,
+        "Features that each label's own classifier reads.",
+        minimum=1,
+    )
+    refine_epochs: int = _field(
         0,
-        "Features that a linear classifier of each label's own reads, by "
-        "which the head's best labels are ranked again; 0: no such thing.",
+        "Epochs after the others in which a sparse linear classifier of each "
+        "label's own is trained on the head's best labels, which it helps to "
+        "rank again; all else stays as it is. 0: no such classifiers.",
         minimum=0,
     )
     refine_labels: int = _field(
@@ -332,10 +338,10 @@ class Config:
             self,
         )
         _require(
-            (self.head_optimizer == "same" and not self.refine_features)
+            (self.head_optimizer == "same" and not self.refine_epochs)
             or not self.global_clipnorm,
             "global_clipnorm",
-            "0 with head_optimizer=sgd or refine_features, for a norm is of "
+            "0 with head_optimizer=sgd or refine_epochs, for a norm is of "
             "all gradients",
             self,
         )

@@ -73,11 +73,11 @@ def _config(
             "`workdir` must hold a run of MACH, whose outputs are not labels. "
             f"Received: a run with head={old.config.head}"
         )
-    if old.config.refine_features:
+    if old.config.refine_epochs:
         raise ValueError(
-            "`workdir` must hold a run without refine_features, whose labels "
+            "`workdir` must hold a run without refine_epochs, whose labels "
             "each have weights of their own. Received: a run with "
-            f"refine_features={old.config.refine_features}"
+            f"refine_epochs={old.config.refine_epochs}"
         )
     if learning_rate is None:
         learning_rate = old.config.learning_rate

@@ -44,9 +44,11 @@ class Run:
         self.a_epoch = pipeline.steps_per_epoch(
             data.train.num_instances, config.batch_size
         )
-        self.num_steps = self.a_epoch * config.num_epochs
+        self._refine_from = self.a_epoch * config.num_epochs
+        self.num_epochs = config.num_epochs + config.refine_epochs
+        self.num_steps = self.a_epoch * self.num_epochs
         features = None
-        if config.refine_features:
+        if config.refine_epochs:
             features = label_features.strongest(
                 data.train, config.refine_features
             )
@@ -54,7 +56,7 @@ class Run:
             self.model = assembly.model(
                 config, data.facts, data.label_counts, placement, features
             )
-            optimizer = assembly.optimizer(config, self.num_steps, self.model)
+            optimizer = assembly.optimizer(config, self.a_epoch, self.model)
             step = loop.new_step_counter()
         self.state = tf.train.Checkpoint(
             model=self.model.named_variables(), optimizer=optimizer, step=step
@@ -146,6 +148,7 @@ class Run:
                 data.train,
                 config.batch_size,
                 config.seed,
+                self._refine_from,
                 is_padded,
                 beat,
             )
@@ -158,6 +161,7 @@ class Run:
             config.batch_size,
             self.num_steps,
             config.seed,
+            self._refine_from,
             is_padded,
         )
 

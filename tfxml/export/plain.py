@@ -27,8 +27,8 @@ class PlainModel(tf.Module):
         super().__init__()
         if model.refiner is not None:
             raise ValueError(
-                "`refine_features` must be 0 for a model in plain ops, which "
-                "look no features up. Received: refine_features="
+                "`refine_epochs` must be 0 for a model in plain ops, which "
+                "look no features up. Received: a model with refine_features="
                 f"{model.refiner.fan_in}; export it as a SavedModel"
             )
         self._head = scoring.Untracked(model.head)

@@ -143,21 +143,35 @@ class ExtremeClassifier(keras.Model):
         positives = _positives(label_ids, weights)
         if part is not None and part.worlds is not None:
             return self.head.loss(encoded, positives, weights, part.worlds)
-        loss = self.head.loss(encoded, positives, weights)
-        if self.refiner is None:
-            return loss
-        _, shortlist = self.head.top_k(encoded, self.refiner.shortlist_size)
+        return self.head.loss(encoded, positives, weights)
+
+    def refiner_loss_sum(
+        self, feature_ids, feature_values, label_ids, weights
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the refiner's losses, a scalar.
+
+        Its arguments are those of `loss_sum`. What is shortlisted depends on
+        the other layers, whose weights stay.
+        """
+        _, shortlist = self.head.top_k(
+            self.encode(feature_ids, feature_values),
+            self.refiner.shortlist_size,
+        )
         rows = self.refiner.arrange(feature_ids, feature_values, self.form)
-        return loss + self.refiner.loss(rows, shortlist, positives, weights)
+        positives = _positives(label_ids, weights)
+        return self.refiner.loss(rows, shortlist, positives, weights)
 
     def parts(self) -> list[Part]:
         """Returns what trains without knowing of the rest: one a device."""
         blocks = self.head.blocks
         devices = list(dict.fromkeys(block.device for block in blocks))
         if len(devices) == 1:
-            return [
-                Part(devices[0], self.encoders, None, self.trainable_variables)
+            variables = [
+                weight
+                for layer in [*self.encoders, *blocks]
+                for weight in layer.trainable_weights
             ]
+            return [Part(devices[0], self.encoders, None, variables)]
         parts = []
         for device in devices:
             trunks = [one for one in self.encoders if one.device == device]

@@ -196,10 +196,12 @@ class ByLayer(tf.Module):
         super().__init__()
         self.others = others
         self._names = ("others", *own)
-        self._name_of = {}
+        name_of = {}
         for name, (optimizer, variables) in own.items():
             setattr(self, name, optimizer)
-            self._name_of |= {id(one): name for one in variables}
+            name_of |= {id(one): name for one in variables}
+        # A function, for checkpoints would look into a dictionary.
+        self._name_of = lambda one: name_of.get(id(one), "others")
 
     @property
     def parts(self) -> dict[str, keras.optimizers.Optimizer]:
@@ -223,11 +225,7 @@ class ByLayer(tf.Module):
         return [
             (
                 optimizer,
-                [
-                    pair
-                    for pair in pairs
-                    if self._name_of.get(id(pair[1]), "others") == name
-                ],
+                [pair for pair in pairs if self._name_of(pair[1]) == name],
             )
             for name, optimizer in self.parts.items()
         ]
