@@ -229,6 +229,7 @@ def test_examples_of_text(text_run, text_model):
     "name",
     [
         "mach_trunks",
+        "refined",
         pytest.param("linear", marks=pytest.mark.slow),
         pytest.param("sigmoid", marks=pytest.mark.slow),
     ],

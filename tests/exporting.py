@@ -106,7 +106,7 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 30, len(names))
     shape = len(names), config.refine_features
-    label_features = rng.integers(0, num_features, shape)
+    label_features = np.random.default_rng(1).integers(0, num_features, shape)
     model = assembly.model(config, facts, counts, label_features=label_features)
     for variable in model.trainable_variables:
         # As wide as a trained model's scores: neither all 0 nor all 1.
