@@ -14,7 +14,10 @@ from tfxml.export import keras_file
 
 
 @pytest.mark.parametrize(
-    "name", exporting.names("deep", "sigmoid_blocks", "mach_trunks", "linear")
+    "name",
+    exporting.names(
+        "deep", "sigmoid_blocks", "mach_trunks", "linear", "refined"
+    ),
 )
 def test_loaded_model_answers_the_same(name, tmp_path):
     run = exporting.features_run(name)

@@ -38,7 +38,9 @@ def _call(model, signature, **inputs):
     return {name: value.numpy() for name, value in found.items()}
 
 
-@pytest.mark.parametrize("name", exporting.names("padded", "mach_trunks"))
+@pytest.mark.parametrize(
+    "name", exporting.names("padded", "mach_trunks", "refined")
+)
 def test_answers_are_those_of_the_trained_model(name, tmp_path):
     run = exporting.features_run(name)
     model = tf.saved_model.load(str(saved_model.write(run, tmp_path / "out")))
@@ -130,7 +132,9 @@ def test_bad_features_are_refused(
         _call(features_model, "features", **inputs, k=1)
 
 
-@pytest.mark.parametrize("name", exporting.names("linear", "mach_mean"))
+@pytest.mark.parametrize(
+    "name", exporting.names("linear", "mach_mean", "refined")
+)
 def test_candidates_are_the_ranking_of_all_without_the_others(name, tmp_path):
     run = exporting.features_run(name)
     model = tf.saved_model.load(str(saved_model.write(run, tmp_path / "out")))
@@ -225,6 +229,7 @@ def test_examples_of_text(text_run, text_model):
     "name",
     [
         "mach_trunks",
+        "refined",
         pytest.param("linear", marks=pytest.mark.slow),
         pytest.param("sigmoid", marks=pytest.mark.slow),
     ],

@@ -134,8 +134,7 @@ def test_a_head_moves_by_plain_steps_and_the_rest_by_the_optimizer():
     table, head = (keras.Variable(np.ones((V, H), np.float32)) for _ in "ab")
     optimizer = optimizers.ByLayer(
         optimizers.create("lazy_adam", 0.1),
-        optimizers.create("sgd", 3.0),
-        [head],
+        head=(optimizers.create("sgd", 3.0), [head]),
     )
     optimizer.build([table, head])
     dense, steps = [], np.ones((V, H))

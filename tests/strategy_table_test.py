@@ -29,6 +29,13 @@ HEADS = {
     "sigmoid": ["--label_block_size=25"],
     "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
     "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
+    "sigmoid, refined": [
+        "--form=compact",
+        "--num_epochs=3",
+        "--refine_epochs=2",
+        "--refine_features=6",
+        "--refine_labels=8",
+    ],
     "mach": MACH,
     "mach, 4 trunks": [*MACH, "--num_trunks=4"],
 }

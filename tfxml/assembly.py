@@ -22,11 +22,21 @@ from tfxml.data import (
 )
 from tfxml.evaluation import metrics
 from tfxml.mach import hashing
-from tfxml.models import classifier, encoders, mach, sigmoid, sparse_rows
+from tfxml.models import (
+    classifier,
+    encoders,
+    mach,
+    refiner,
+    sigmoid,
+    sparse_rows,
+)
 from tfxml.training import optimizers
 
 _MOST_NAMES = 1_000_000  # of generated labels
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
+# As large as the square of a single instance's gradient in a batch of some
+# hundreds, so that a weight's first step is about half the rate.
+_REFINER_ACCUMULATOR = 1e-8
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -86,6 +96,10 @@ class Placement:
                 f"such that {pieces} pieces divide the {config.num_trunks} "
                 "trunks (see num_trunks): worlds that share a trunk train "
                 "together"
+            )
+        elif config.refine_epochs:
+            needed = (
+                "used without refine_epochs, whose shortlist needs them all"
             )
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all worlds"
@@ -205,12 +219,14 @@ def model(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray | None,
     placement: Placement = EVERYWHERE,
+    label_features: np.ndarray | None = None,
     dropped: Sequence[int] = (),
 ) -> classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
-    `label_counts` of None: at 0, where weights are restored. Labels `dropped`
-    are never answered.
+    `label_counts` of None: at 0, where weights are restored. `label_features`
+    are what labels' own classifiers read; None: what is restored. Labels
+    `dropped` are never answered.
     """
     priors = None
     if label_counts is not None:
@@ -247,6 +263,20 @@ def model(
         head,
         facts.num_features,
         facts.form,
+        _refiner(config, facts, label_features),
+    )
+
+
+def _refiner(config, facts, label_features) -> refiner.Refiner | None:
+    if not config.refine_epochs:
+        return None
+    return refiner.Refiner(
+        facts.num_labels,
+        facts.num_features,
+        config.refine_features,
+        config.refine_labels,
+        config.refine_share,
+        label_features,
     )
 
 
@@ -307,14 +337,17 @@ def batches(
 
 def optimizer(
     config: config_lib.Config,
-    num_steps: int,
+    a_epoch: int,
     model: classifier.ExtremeClassifier,
 ):
-    """Returns the model's optimizer, built, with a schedule of `num_steps`."""
+    """Returns the model's optimizer, built, for epochs of so many steps."""
 
     def schedule(peak: float):
         return optimizers.WarmUpAndDecay(
-            peak, num_steps, config.warmup_steps, config.decay
+            peak,
+            a_epoch * config.num_epochs,
+            config.warmup_steps,
+            config.decay,
         )
 
     made = optimizers.create(
@@ -323,12 +356,24 @@ def optimizer(
         config.global_clipnorm or None,
         config.epsilon,
     )
+    own = {}
     if config.head_optimizer == "sgd":
-        made = optimizers.ByLayer(
-            made,
+        own["head"] = (
             optimizers.create("sgd", schedule(config.head_learning_rate)),
             model.head.trainable_variables,
         )
+    if model.refiner is not None:
+        own["refiner"] = (
+            optimizers.LazyAdagrad(
+                optimizers.WarmUpAndDecay(
+                    config.refine_learning_rate, a_epoch * config.refine_epochs
+                ),
+                _REFINER_ACCUMULATOR,
+            ),
+            model.refiner.trainable_variables,
+        )
+    if own:
+        made = optimizers.ByLayer(made, **own)
     made.build(model.trainable_variables)
     return made
 

@@ -167,6 +167,30 @@ class Config:
         "a hash of its own; 0: as they are.",
         minimum=0,
     )
+    refine_features: int = _field(
+        512,
+        "Features that each label's own classifier reads.",
+        minimum=1,
+    )
+    refine_epochs: int = _field(
+        0,
+        "Epochs after the others in which a sparse linear classifier of each "
+        "label's own is trained on the head's best labels, which it helps to "
+        "rank again; all else stays as it is. 0: no such classifiers.",
+        minimum=0,
+    )
+    refine_labels: int = _field(
+        50, "How many of the head's best labels are ranked again.", minimum=1
+    )
+    refine_share: float = _field(
+        0.5,
+        "Share of the labels' own classifiers in what is ranked by; the rest "
+        "is the head's.",
+        minimum=0,
+    )
+    refine_learning_rate: float = _field(
+        1.0, "The highest rate of their Adagrad.", minimum=0
+    )
     optimizer: str = _field(
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
     )
@@ -263,6 +287,7 @@ class Config:
     def _check_ranges(self) -> None:
         for name in ("validation_fraction", "dropout"):
             _require(getattr(self, name) < 1, name, "below 1", self)
+        _require(self.refine_share <= 1, "refine_share", "in [0, 1]", self)
         _require(
             self.synthetic_dependence <= 1,
             "synthetic_dependence",
@@ -320,9 +345,11 @@ class Config:
             self,
         )
         _require(
-            self.head_optimizer == "same" or not self.global_clipnorm,
+            (self.head_optimizer == "same" and not self.refine_epochs)
+            or not self.global_clipnorm,
             "global_clipnorm",
-            "0 with head_optimizer=sgd, for a norm is of all gradients",
+            "0 with head_optimizer=sgd or refine_epochs, for a norm is of "
+            "all gradients",
             self,
         )
         _require(

@@ -78,6 +78,12 @@ def _config(
             "`workdir` must hold a run without dropped labels: grow it first, "
             f"then drop. Received: {len(old.model.head.dropped)} dropped"
         )
+    if old.config.refine_epochs:
+        raise ValueError(
+            "`workdir` must hold a run without refine_epochs, whose labels "
+            "each have weights of their own. Received: a run with "
+            f"refine_epochs={old.config.refine_epochs}"
+        )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
     label_hash = old.model.head.hashes[0]

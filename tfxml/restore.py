@@ -53,7 +53,11 @@ def restore(
     label_counts = workdir.read_label_counts()
     with strategy.scope():
         model = assembly.model(
-            config, facts, None, placement, workdir.read_dropped_labels()
+            config,
+            facts,
+            None,
+            placement,
+            dropped=workdir.read_dropped_labels(),
         )
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfxml import assembly, report
 from tfxml import config as config_lib
 from tfxml import workdir as workdir_lib
+from tfxml.data import label_features
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
@@ -42,12 +43,19 @@ class Run:
         self.data = data
         self._batches = assembly.batches(config, data.train)
         self.a_epoch = self._batches.steps_per_epoch
-        self.num_steps = self.a_epoch * config.num_epochs
+        self._refine_from = self.a_epoch * config.num_epochs
+        self.num_epochs = config.num_epochs + config.refine_epochs
+        self.num_steps = self.a_epoch * self.num_epochs
+        features = None
+        if config.refine_epochs:
+            features = label_features.strongest(
+                data.train, config.refine_features
+            )
         with strategy.scope():
             self.model = assembly.model(
-                config, data.facts, data.label_counts, placement
+                config, data.facts, data.label_counts, placement, features
             )
-            optimizer = assembly.optimizer(config, self.num_steps, self.model)
+            optimizer = assembly.optimizer(config, self.a_epoch, self.model)
             step = loop.new_step_counter()
         self.state = tf.train.Checkpoint(
             model=self.model.named_variables(), optimizer=optimizer, step=step
@@ -139,6 +147,7 @@ class Run:
                 data.train,
                 self._batches,
                 config.seed,
+                self._refine_from,
                 is_padded,
                 beat,
             )
@@ -151,6 +160,7 @@ class Run:
             self._batches,
             self.num_steps,
             config.seed,
+            self._refine_from,
             is_padded,
         )
 

@@ -86,7 +86,7 @@ def train(
     else:
         run.start_folder(output)
 
-    progress = report.Progress(config.num_epochs, run.a_epoch)
+    progress = report.Progress(run.num_epochs, run.a_epoch)
     with termination.Notice(strategy) as notice:
         between = _Between(run, saved, notice)
         while run.steps_done < run.num_steps and not _is_over(config, history):

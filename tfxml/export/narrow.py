@@ -74,6 +74,8 @@ def kernels(
         yield [one.value for one in model.named_variables().values()]
         return
     encoders, blocks = model.encoders, model.head.blocks
+    if model.refiner is not None:
+        blocks = [*blocks, model.refiner]
     before = (
         [list(one.kernels) for one in encoders],
         [one.kernel for one in blocks],
@@ -99,6 +101,10 @@ def _variables(model) -> list[tf.Variable]:
             found += [*kernel.variables(), bias.value]
     for block in model.head.blocks:
         found += [*block.kernel.variables(), block.bias.value]
+    if model.refiner is not None:
+        refiner = model.refiner
+        found += [*refiner.kernel.variables(), refiner.bias.value]
+        found.append(refiner.features.value)
     return found
 
 

@@ -25,6 +25,12 @@ class PlainModel(tf.Module):
 
     def __init__(self, model: classifier.ExtremeClassifier):
         super().__init__()
+        if model.refiner is not None:
+            raise ValueError(
+                "`refine_epochs` must be 0 for a model in plain ops, which "
+                "look no features up. Received: a model with refine_features="
+                f"{model.refiner.fan_in}; export it as a SavedModel"
+            )
         self._head = scoring.Untracked(model.head)
         self._trunks = [_Trunk(encoder) for encoder in model.encoders]
         blocks = model.head.blocks

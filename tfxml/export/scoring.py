@@ -36,11 +36,19 @@ def candidate_top_k(
     """
     candidates = tf.sort(tf.unique(candidates)[0])
     logits = model.head.logits(model.encode(feature_ids, feature_values))
-    best, places = tf.math.top_k(
-        estimates(model.head, logits, candidates),
-        tf.minimum(k, tf.size(candidates)),
-    )
-    best_scores = model.head.scores(logits, best)
+    ranked_by = estimates(model.head, logits, candidates)
+    if model.refiner is not None:
+        shape = tf.shape(ranked_by)
+        ranked_by = model.refiner.estimates(
+            model.refiner.arrange(feature_ids, feature_values, model.form),
+            model.head.scores(logits, ranked_by),
+            tf.broadcast_to(candidates, shape),
+        )
+    best, places = tf.math.top_k(ranked_by, tf.minimum(k, tf.size(candidates)))
+    if model.refiner is None:
+        best_scores = model.head.scores(logits, best)
+    else:
+        best_scores = tf.nn.sigmoid(best)
     return best_scores, tf.gather(candidates, places)
 
 

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfxml.models import encoders, losses, mach, sigmoid, sparse_rows
+from tfxml.models import (
+    encoders,
+    losses,
+    mach,
+    refiner,
+    sigmoid,
+    sparse_rows,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +44,7 @@ class ExtremeClassifier(keras.Model):
         head: a `SigmoidHead` or a `MachHead`.
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
+        refiner: what ranks the head's best labels again; None: nothing.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class ExtremeClassifier(keras.Model):
         head: sigmoid.SigmoidHead | mach.MachHead,
         num_features: int,
         form: str,
+        refiner: refiner.Refiner | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,6 +61,7 @@ class ExtremeClassifier(keras.Model):
         self.head = head
         self.num_features = num_features
         self.form = form
+        self.refiner = refiner
         self.built = True
 
     def get_config(self) -> dict:
@@ -63,6 +73,7 @@ class ExtremeClassifier(keras.Model):
             "head": serialize(self.head),
             "num_features": self.num_features,
             "form": self.form,
+            "refiner": self.refiner and serialize(self.refiner),
         }
 
     @classmethod
@@ -74,6 +85,7 @@ class ExtremeClassifier(keras.Model):
                 **config,
                 "encoders": [deserialize(one) for one in config["encoders"]],
                 "head": deserialize(config["head"]),
+                "refiner": config["refiner"] and deserialize(config["refiner"]),
             }
         )
 
@@ -129,18 +141,37 @@ class ExtremeClassifier(keras.Model):
             None if part is None else part.encoders,
         )
         positives = _positives(label_ids, weights)
-        if part is None or part.worlds is None:
-            return self.head.loss(encoded, positives, weights)
-        return self.head.loss(encoded, positives, weights, part.worlds)
+        if part is not None and part.worlds is not None:
+            return self.head.loss(encoded, positives, weights, part.worlds)
+        return self.head.loss(encoded, positives, weights)
+
+    def refiner_loss_sum(
+        self, feature_ids, feature_values, label_ids, weights
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the refiner's losses, a scalar.
+
+        Its arguments are those of `loss_sum`. What is shortlisted depends on
+        the other layers, whose weights stay.
+        """
+        _, shortlist = self.head.top_k(
+            self.encode(feature_ids, feature_values),
+            self.refiner.shortlist_size,
+        )
+        rows = self.refiner.arrange(feature_ids, feature_values, self.form)
+        positives = _positives(label_ids, weights)
+        return self.refiner.loss(rows, shortlist, positives, weights)
 
     def parts(self) -> list[Part]:
         """Returns what trains without knowing of the rest: one a device."""
         blocks = self.head.blocks
         devices = list(dict.fromkeys(block.device for block in blocks))
         if len(devices) == 1:
-            return [
-                Part(devices[0], self.encoders, None, self.trainable_variables)
+            variables = [
+                weight
+                for layer in [*self.encoders, *blocks]
+                for weight in layer.trainable_weights
             ]
+            return [Part(devices[0], self.encoders, None, variables)]
         parts = []
         for device in devices:
             trunks = [one for one in self.encoders if one.device == device]
@@ -156,7 +187,14 @@ class ExtremeClassifier(keras.Model):
 
     def top_k(self, feature_ids, feature_values, k: int):
         """Returns the best labels' scores and ids, [N, K] each, best first."""
-        return self.head.top_k(self.encode(feature_ids, feature_values), k)
+        encoded = self.encode(feature_ids, feature_values)
+        if self.refiner is None:
+            return self.head.top_k(encoded, k)
+        scores, label_ids = self.head.top_k(
+            encoded, max(k, self.refiner.shortlist_size)
+        )
+        rows = self.refiner.arrange(feature_ids, feature_values, self.form)
+        return self.refiner.refine(rows, scores, label_ids, k)
 
     def named_variables(self) -> dict[str, keras.Variable]:
         """Returns each weight under the name that checkpoints give it.
@@ -170,6 +208,9 @@ class ExtremeClassifier(keras.Model):
         for index, block in enumerate(self.head.blocks):
             for weight in block.weights:
                 names[f"block_{index}_{weight.name}"] = weight
+        if self.refiner is not None:
+            for weight in self.refiner.weights:
+                names[f"refiner_{weight.name}"] = weight
         return names
 
     def call(self, inputs):

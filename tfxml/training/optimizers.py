@@ -176,27 +176,36 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
 
 
 class ByLayer(tf.Module):
-    """Two optimizers as one: the head's, and that of all other variables.
+    """Several optimizers as one: some layers' own, and all others'.
 
     A label's positives are rare, so that Adam's moments of its weights are
     mostly those of tiny negative gradients; plain steps keep the proportion
     (Jain et al., "Renee", MLSys 2023, train the classifier so).
 
     Args:
-        others: moves the encoders.
-        head: moves `head_variables`.
+        others: moves what no layer's own optimizer does.
+        own: by a layer's name, under which checkpoints keep it, its optimizer
+            and its variables.
     """
 
     def __init__(
         self,
         others: keras.optimizers.Optimizer,
-        head: keras.optimizers.Optimizer,
-        head_variables: Sequence[keras.Variable],
+        **own: tuple[keras.optimizers.Optimizer, Sequence[keras.Variable]],
     ):
         super().__init__()
         self.others = others
-        self.head = head
-        self._in_head = frozenset(id(one) for one in head_variables)
+        self._names = ("others", *own)
+        name_of = {}
+        for name, (optimizer, variables) in own.items():
+            setattr(self, name, optimizer)
+            name_of |= {id(one): name for one in variables}
+        # A function, for checkpoints would look into a dictionary.
+        self._name_of = lambda one: name_of.get(id(one), "others")
+
+    @property
+    def parts(self) -> dict[str, keras.optimizers.Optimizer]:
+        return {name: getattr(self, name) for name in self._names}
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         for optimizer, chosen in self._split(variables, variables):
@@ -209,16 +218,16 @@ class ByLayer(tf.Module):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        return [*self.others.variables, *self.head.variables]
+        return [one for part in self.parts.values() for one in part.variables]
 
     def _split(self, values, variables) -> list[tuple]:
         pairs = list(zip(values, variables, strict=True))
         return [
             (
                 optimizer,
-                [p for p in pairs if (id(p[1]) in self._in_head) == is_head],
+                [pair for pair in pairs if self._name_of(pair[1]) == name],
             )
-            for optimizer, is_head in ((self.others, False), (self.head, True))
+            for name, optimizer in self.parts.items()
         ]
 
 
@@ -308,7 +317,7 @@ def set_iterations(optimizer, step) -> None:
     """Sets how many steps an optimizer has made, which its rate follows."""
     parts = [optimizer]
     if isinstance(optimizer, ByLayer):
-        parts = [optimizer.others, optimizer.head]
+        parts = optimizer.parts.values()
     for one in parts:
         one.iterations.value.assign(step)
 

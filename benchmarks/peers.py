@@ -1,0 +1,241 @@
+"""tfxml and its peers side by side, on the same features, in one run.
+
+    python -m venv peers-env && peers-env/bin/pip install torch==2.13.0 \\
+        libpecos napkinxc omikuji "numpy<2" scikit-learn
+    python benchmarks/peers.py --data_dir=../shared/data/bibtex \\
+        --recipes=configs/bibtex_sigmoid.cfg,configs/bibtex_mach.cfg \\
+        --peers_python=peers-env/bin/python
+
+Text becomes TF-IDF rows by the first recipe, once; all train from these rows,
+each in a process of its own, one after the other: training seconds (from rows
+in memory to a trained model, tracing included), milliseconds a query in batches
+(ours: of 512) and alone (the median and the 99th percentile), peak memory of
+the process, bytes on disk (ours: a SavedModel's), and P@k and PSP@k by
+`tfxml.evaluation.metrics`. Everyone's default settings. A peer that is not
+installed is named and left out.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import peer_models
+import tensorflow as tf
+from absl import app, flags
+
+from tfxml import assembly, workdir
+from tfxml import flags as flags_lib
+from tfxml import run as run_lib
+from tfxml.data import pipeline
+from tfxml.evaluation import metrics
+from tfxml.export import saved_model, source
+from tfxml.training import checkpoints
+
+_HERE = pathlib.Path(__file__).resolve().parent
+_K, _SINGLE_QUERIES, _NOT_INSTALLED = 5, 500, 3
+_RECIPES = flags.DEFINE_list("recipes", [], "Flagfiles of ours.")
+_PEERS = flags.DEFINE_list(
+    "peers", ["xr-linear", "plt", "omikuji"], "Peers; see peer_models.py."
+)
+_PYTHON = flags.DEFINE_string(
+    "peers_python", sys.executable, "A Python that has the peers."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "The data set.")
+_WRITE = flags.DEFINE_string("write", "", "Only write the features here.")
+_TRAIN = flags.DEFINE_string("train", "", "Only train on features here.")
+_TOP_IDS = flags.DEFINE_string("top_ids", "", "Where --train writes labels.")
+
+
+def main(_) -> None:
+    if _WRITE.value:
+        _write_features(pathlib.Path(_WRITE.value))
+    elif _TRAIN.value:
+        print(json.dumps(_train(_TRAIN.value, _TOP_IDS.value)))
+    else:
+        _compare()
+
+
+def _compare() -> None:
+    if not _RECIPES.value or not _DATA_DIR.value:
+        raise app.UsageError("--recipes and --data_dir must be given")
+    print(
+        "| | train s | batch ms | p50 ms | p99 ms | peak GiB | MB on disk | "
+        "P@1 | P@3 | P@5 | PSP@1 | PSP@3 | PSP@5 |\n|" + " --- |" * 13
+    )
+    with tempfile.TemporaryDirectory() as place:
+        features = pathlib.Path(place) / "features"
+        own = [sys.executable, __file__]
+        _call(
+            [
+                *own,
+                f"--flagfile={_RECIPES.value[0]}",
+                f"--data_dir={_DATA_DIR.value}",
+                f"--write={features}",
+            ]
+        )
+        output = f"{place}/top.npy"
+        commands = {
+            pathlib.Path(recipe).stem: [
+                *own,
+                f"--flagfile={recipe}",
+                "--eval_split=auto",
+                f"--train={features}",
+                f"--top_ids={output}",
+            ]
+            for recipe in _RECIPES.value
+        }
+        script = str(_HERE / "peer_models.py")
+        commands |= {
+            peer: [_PYTHON.value, script, peer, str(features), output]
+            for peer in _PEERS.value
+        }
+        for name, command in commands.items():
+            cost = _call(command)
+            if cost is None:
+                print(f"{name} is not installed in {_PYTHON.value}")
+                continue
+            print(_line(name, cost, _scores(features, np.load(output))))
+            sys.stdout.flush()
+
+
+def _call(command: list[str]) -> dict | None:
+    """Returns the JSON that a process prints last, if any."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == _NOT_INSTALLED:
+        return None
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    return json.loads(last) if last.startswith("{") else {}
+
+
+def _line(name: str, cost: dict, scores: list[float]) -> str:
+    return (
+        f"| {name} | {cost['train_s']:.1f} | {cost['batch_ms']:.3f} | "
+        f"{cost['p50_ms']:.2f} | {cost['p99_ms']:.2f} | "
+        f"{cost['peak_gib']:.2f} | {cost['disk_mb']:.1f} | "
+        + " | ".join(f"{score:.2f}" for score in scores)
+        + " |"
+    )
+
+
+def _scores(features: pathlib.Path, top: np.ndarray) -> list[float]:
+    """Returns P@1, 3, 5 and PSP@1, 3, 5."""
+    train, test = (
+        np.load(features / f"Y.{part}.npz") for part in ("trn", "tst")
+    )
+    num_train, num_labels = train["shape"]
+    counts = np.bincount(train["indices"], minlength=num_labels)
+    result = metrics.RankingMetrics(
+        (1, 3, 5), counts, metrics.inverse_propensities(counts, num_train)
+    )
+    result.update(top, test["indptr"], test["indices"])
+    values = result.result()
+    return [values[f"{name}@{k}"] for name in ("P", "PSP") for k in (1, 3, 5)]
+
+
+def _write_features(folder: pathlib.Path) -> None:
+    """Writes the rows of both splits as CSR arrays."""
+    folder.mkdir(parents=True)
+    config = flags_lib.read_config()
+    data = assembly.training_data(config, _DATA_DIR.value)
+    for part, split in (("trn", data.train), ("tst", data.evaluation)):
+        ids, values, labels = split.rows(
+            tf.range(split.num_instances, dtype=tf.int64)
+        )
+        _write_csr(folder / f"X.{part}.npz", ids, values, split.num_features)
+        ones = tf.ones_like(labels, tf.float32)
+        _write_csr(folder / f"Y.{part}.npz", labels, ones, split.num_labels)
+
+
+def _write_csr(path, ids, values, width: int) -> None:
+    np.savez(
+        path,
+        format=np.array(b"csr"),
+        shape=np.array([ids.nrows(), width]),
+        indptr=ids.row_splits.numpy(),
+        indices=ids.flat_values.numpy(),
+        data=values.flat_values.numpy(),
+    )
+
+
+def _train(features: str, top_ids: str) -> dict:
+    """Trains the recipe of the flags; returns what it cost."""
+    config = flags_lib.read_config()
+    data = assembly.training_data(config, features)
+    start = time.perf_counter()
+    run = run_lib.Run(config, tf.distribute.get_strategy(), data)
+    for _ in range(run.num_epochs):
+        run.train_epoch(_Silent(), lambda: None)
+    train_seconds = time.perf_counter() - start
+    top, batch_ms, single = _predict(run.model, data.evaluation)
+    np.save(top_ids, top)
+    return {
+        "train_s": train_seconds,
+        "batch_ms": batch_ms,
+        "p50_ms": float(np.median(single)),
+        "p99_ms": float(np.percentile(single, 99)),
+        "peak_gib": peer_models.peak_gib(),
+        "disk_mb": _exported_bytes(run) / 1e6,
+    }
+
+
+class _Silent:
+    """Stands where training's progress is printed."""
+
+    def start(self, step: int) -> None:
+        pass
+
+    def update(self, step: int, loss: float) -> None:
+        pass
+
+
+def _predict(model, split) -> tuple[np.ndarray, float, list[float]]:
+    """Returns the best labels, ms a query in batches, and ms of each alone."""
+
+    @tf.function(
+        input_signature=[
+            tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
+            tf.RaggedTensorSpec([None, None], tf.float32, 1, tf.int64),
+        ]
+    )
+    def top_k(ids, values):
+        return model.top_k(ids, values, _K)[1]
+
+    batches = [
+        batch[:2] for batch in pipeline.evaluation(split, 512)
+    ]  # rows in memory, as the peers have them
+    top_k(*batches[0])
+    start = time.perf_counter()
+    top = np.concatenate([top_k(*batch).numpy() for batch in batches])
+    batch_ms = 1e3 * (time.perf_counter() - start) / split.num_instances
+    single = []
+    for row in range(min(_SINGLE_QUERIES, split.num_instances)):
+        ids, values, _ = split.rows(tf.range(row, row + 1, dtype=tf.int64))
+        start = time.perf_counter()
+        top_k(ids, values).numpy()
+        single.append(1e3 * (time.perf_counter() - start))
+    return top[: split.num_instances], batch_ms, single
+
+
+def _exported_bytes(run: run_lib.Run) -> int:
+    with tempfile.TemporaryDirectory() as place:
+        folder = workdir.Workdir(f"{place}/run")
+        run.start_folder(folder)
+        saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
+        saved.save(run.steps_done, {}, is_best=False)
+        written = saved_model.write(
+            source.read(str(folder.path)), f"{place}/served"
+        )
+        return sum(p.stat().st_size for p in written.rglob("*") if p.is_file())
+
+
+if __name__ == "__main__":
+    flags_lib.define_config()
+    app.run(main)
