@@ -82,7 +82,8 @@ def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
         buckets = tf.math.floormod(
             tf.math.floormod(slots, tables.prime), tables.num_buckets
         )
-        worlds = instances * num_worlds + tf.range(start, stop)[:, None]
+        worlds = tf.gather(ranked.rows, instances) * num_worlds
+        worlds += tf.range(start, stop)[:, None]
         scores = tf.gather(
             flat, worlds * num_buckets + tf.cast(buckets, tf.int32)
         )

@@ -21,18 +21,22 @@ class Ranked(NamedTuple):
     """Bucket scores and each world's best buckets."""
 
     scores: tf.Tensor  # [N, R, B]
-    best: tf.Tensor  # [N, R, D + 1], best first
-    buckets: tf.Tensor  # [N, R, D + 1] int32
+    rows: tf.Tensor  # [n] int32, where an instance lies there
+    best: tf.Tensor  # [n, R, D + 1], best first
+    buckets: tf.Tensor  # [n, R, D + 1] int32
 
 
 def rank(scores, depth: int) -> Ranked:
     """Ranks the buckets of each world, as deep as may be opened."""
     best, buckets = _best_buckets(scores, min(depth + 1, scores.shape[2]))
-    return Ranked(scores, best, buckets)
+    return Ranked(scores, tf.range(tf.shape(scores)[0]), best, buckets)
 
 
 def of_rows(ranked: Ranked, rows) -> Ranked:
-    return Ranked(*(tf.gather(one, rows) for one in ranked))
+    return Ranked(
+        ranked.scores,  # as they are: they are large
+        *(tf.gather(one, rows) for one in ranked[1:]),
+    )
 
 
 def first_depths(ranked: Ranked, k: int) -> tf.Tensor:
