@@ -152,6 +152,7 @@ class Run:
             self.num_steps,
             config.seed,
             is_padded,
+            data.service,
         )
 
     def _make_evaluator(
