@@ -242,4 +242,10 @@ def test_error_lists_every_format(tmp_path):
     with pytest.raises(errors.DataError) as caught:
         folder.detect(str(tmp_path))
     named = re.findall(r"\w+_\w+(?=:)", caught.value.needed)
-    assert named == ["xc_text", "xy_sparse", "csr_npz", "json_lines"]
+    assert named == [
+        "xc_text",
+        "xc_splits",
+        "xy_sparse",
+        "csr_npz",
+        "json_lines",
+    ]

@@ -14,6 +14,7 @@ COMMANDS = {
     "tfxml.grow",
     "tfxml.prepare",
     "tfxml.download",
+    "tfxml.serve_data",
 }
 # What each room may import, besides itself.
 ALLOWED = {

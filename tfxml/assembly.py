@@ -17,6 +17,7 @@ from tfxml.data import (
     folder,
     named_sets,
     pipeline,
+    served,
     synthetic,
     text_features,
 )
@@ -51,6 +52,7 @@ class TrainingData:
     label_names: list[str] | None
     text_features: text_features.TextFeatures | None
     pairs: np.ndarray | None  # [F, 2] rows and labels not scored
+    service: str = ""  # the tf.data service that makes training's batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,17 +137,28 @@ def training_data(
     data_dir: str,
     strategy: tf.distribute.Strategy | None = None,
     features: text_features.TextFeatures | None = None,
+    data_service: str = "",
 ) -> TrainingData:
     """Reads or generates the splits that a run needs.
 
     Under a TPU strategy rows are padded to static shapes. Text becomes rows
     by `features`; None: by what is fitted on the training split.
+    `data_service` is the tf.data service that makes training's batches.
     """
+    is_remote = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    if data_service:
+        served.check_address(data_service)
+        _check_served(config, data_dir, is_remote)
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
-    # The workers of parameter servers run operations only.
-    is_mapped = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    # Workers of parameter servers and of a service run operations only.
+    is_mapped = is_remote or bool(data_service)
+    data = _read_data(config, data_dir, is_mapped, features)
+    return dataclasses.replace(data, service=data_service)
+
+
+def _read_data(config, data_dir: str, is_mapped: bool, features):
     if config.dataset in catalogue.names():
         found = sources.named_set(config.dataset, data_dir)
         return _folder_data(config, found, is_mapped, features)
@@ -154,6 +167,26 @@ def training_data(
             config, folder.detect(data_dir), is_mapped, features
         )
     return _synthetic_data(config)
+
+
+def _check_served(config, data_dir: str, has_servers: bool) -> None:
+    """Raises unless a tf.data service can make the batches."""
+    needed = None
+    if has_servers:
+        needed = "used without parameter servers, whose workers make their own"
+    elif config.dataset in catalogue.names() or (
+        is_folder(config, data_dir)
+        and folder.detect(data_dir).format != "records"
+    ):
+        needed = (
+            "used with prepared data (see `python -m tfxml.prepare`) or the "
+            "generated set, for rows in memory stay with their process"
+        )
+    if needed:
+        raise ValueError(
+            f"`data_service` must be {needed}. "
+            f"Received: a tf.data service with data_dir={data_dir!r}"
+        )
 
 
 def takes_padded(

@@ -31,6 +31,7 @@ class Launch:
     world_devices: tuple[str, ...] = ()
     connect_seconds: float = 600.0
     stall_seconds: float = 300.0
+    data_service: str = ""
 
     def make_strategy(self) -> tf.distribute.Strategy:
         """Returns the strategy; call it before TensorFlow sees a device."""
@@ -120,6 +121,13 @@ def define_training_flags() -> None:
         "0/1",
         "i/G: train the i-th of G shares of MACH's repetitions, apart from "
         "the others; `python -m tfxml.merge` joins them.",
+    )
+    absl_flags.DEFINE_string(
+        "data_service",
+        "",
+        "The tf.data service that makes the batches of prepared or generated "
+        "data, grpc://host:port; see `python -m tfxml.serve_data`. An epoch's "
+        "batches are the same, their order is not promised.",
     )
     absl_flags.DEFINE_list(
         "world_devices",

@@ -162,6 +162,7 @@ class Run:
             config.seed,
             self._refine_from,
             is_padded,
+            data.service,
         )
 
     def _make_evaluator(

@@ -35,6 +35,7 @@ def train(
     with_tensorboard: bool = False,
     placement: assembly.Placement = assembly.EVERYWHERE,
     beat: Callable[[], None] = lambda: None,
+    data_service: str = "",
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
 
@@ -48,6 +49,8 @@ def train(
         placement: which worlds are trained, and on which devices.
         beat: called whenever parameter servers have got on; see
             `watchdog.Watchdog`.
+        data_service: the tf.data service that makes the batches,
+            grpc://host:port; empty: each worker makes its own.
 
     Returns:
         The metrics of the evaluation split, in percent; see
@@ -72,7 +75,11 @@ def train(
         _check_same(workdir, config)
 
     data = assembly.training_data(
-        config, _absolute(data_dir), strategy, workdir.fitted_text_features()
+        config,
+        _absolute(data_dir),
+        strategy,
+        workdir.fitted_text_features(),
+        data_service,
     )
     print(report.describe_data(data))
     run = run_lib.Run(config, strategy, data, placement, beat)
@@ -245,6 +252,7 @@ def main() -> None:
             values.tensorboard,
             where.placement(),
             dog.beat,
+            where.data_service,
         )
 
 

@@ -107,6 +107,36 @@ def training(
     )
 
 
+def training_epoch(
+    source: Source,
+    batches: batching.Batches,
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    shard: Shard = WHOLE,
+    is_padded: bool = False,
+) -> tf.data.Dataset:
+    """Returns what `training` does of steps of one epoch, each by itself.
+
+    Its source is a list of batches, which tf.data service can hand out.
+    """
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    batch = training_batch(source, seed, most_rows)
+    epoch = first_step // batches.steps_per_epoch
+    parts = _shares(
+        training_edges(source, batches, seed, epoch, shard.num_replicas),
+        tf.constant(epoch, tf.int64),
+        batches.steps_per_epoch,
+        range(first_step, num_steps),
+        shard,
+    )
+    return (
+        tf.data.Dataset.from_tensor_slices(parts)
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
 def evaluation(
     source: Source,
     batch_size: int,
@@ -194,35 +224,36 @@ def _batch_at(source, order, most_rows):
 
 def _dataset(batch, edges, a_epoch: int, steps: range, shard: Shard):
     """Returns a replica's batch after the other, step by step."""
-
-    def shares(epoch):
-        found = edges(epoch)
-        # Which steps of the epoch, and which replicas.
-        rows = slice(
-            tf.maximum(steps.start - epoch * a_epoch, 0),
-            tf.minimum(steps.stop - epoch * a_epoch, a_epoch),
-        )
-        end = shard.first_replica + shard.num_local_replicas
-        columns = slice(shard.first_replica, end)
-        firsts, limits = (
-            tf.reshape(
-                tf.reshape(part, [a_epoch, shard.num_replicas])[rows, columns],
-                [-1],
-            )
-            for part in (found[:-1], found[1:])
-        )
-        return tf.fill(tf.shape(firsts), epoch), firsts, limits
-
     epochs = tf.data.Dataset.range(
         steps.start // a_epoch, -(-steps.stop // a_epoch)
     )
     return (
-        epochs.map(shares)
+        epochs.map(
+            lambda epoch: _shares(edges(epoch), epoch, a_epoch, steps, shard)
+        )
         .prefetch(1)  # the next epoch is cut while this one is read
         .flat_map(lambda *parts: tf.data.Dataset.from_tensor_slices(parts))
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _shares(edges: tf.Tensor, epoch, a_epoch: int, steps: range, shard: Shard):
+    """Returns epoch, begin and end of shares, for some steps and replicas."""
+    rows = slice(
+        tf.maximum(steps.start - epoch * a_epoch, 0),
+        tf.minimum(steps.stop - epoch * a_epoch, a_epoch),
+    )
+    end = shard.first_replica + shard.num_local_replicas
+    columns = slice(shard.first_replica, end)
+    firsts, limits = (
+        tf.reshape(
+            tf.reshape(part, [a_epoch, shard.num_replicas])[rows, columns],
+            [-1],
+        )
+        for part in (edges[:-1], edges[1:])
+    )
+    return tf.fill(tf.shape(firsts), epoch), firsts, limits
 
 
 def _pad(ids, values, labels, indices, num_rows: int, lengths) -> Batch:

@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
 
 from tfxml.data import record_files, record_format, record_reader
 
@@ -156,8 +157,25 @@ class RecordSource:
     def _map(self, shard: dict, suffix: str, dtype: tf.DType) -> tf.Tensor:
         """Returns a file as one array, mapped while it is in use."""
         size = shard["files"][suffix]["bytes"] // dtype.size
-        return tf.raw_ops.ImmutableConst(
+        array = tf.raw_ops.ImmutableConst(
             dtype=dtype,
             shape=[size],
             memory_region_name=str(self._path(shard, suffix)),
         )
+        return _unfolded(array)
+
+
+def _unfolded(array: tf.Tensor) -> tf.Tensor:
+    """Returns a mapped array that TensorFlow does not take for a constant.
+
+    It would copy each whole file into memory when a graph is made, to see
+    whether it is small enough to fold: all of a data set, twice over. Nodes
+    with this attribute are left alone, and without numbers it says no more.
+    """
+    if not tf.is_symbolic_tensor(array):
+        return array
+    nothing = attr_value_pb2.AttrValue.ListValue(i=[])
+    array.op._set_attr(
+        "_scoped_allocator", attr_value_pb2.AttrValue(list=nothing)
+    )
+    return array

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.data import batching, pipeline
+from tfxml.data import batching, pipeline, served
 from tfxml.models import classifier as classifier_lib
 from tfxml.models import devices
 
@@ -96,6 +96,8 @@ class SynchronousLoop:
         seed: of the order and the dropout.
         refine_from: the step from which on the refiner alone is trained.
         is_padded: whether rows are padded to static shapes.
+        data_service: the tf.data service that makes the batches; empty: this
+            process does.
     """
 
     def __init__(
@@ -110,8 +112,10 @@ class SynchronousLoop:
         seed: int,
         refine_from: int,
         is_padded: bool = False,
+        data_service: str = "",
     ):
         self._step = step
+        self._data_service = data_service
         self._refine_from = refine_from
         self._train_steps = [
             make_train_steps(
@@ -125,20 +129,23 @@ class SynchronousLoop:
         self._steps_a_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
-        self._iterator = None
-        self._make_iterator = lambda: iter(
-            strategy.distribute_datasets_from_function(
-                lambda context: pipeline.training(
-                    source,
-                    batches,
-                    seed,
-                    self.steps_done,
-                    num_steps,
-                    pipeline.shard_of(context),
-                    is_padded,
+        self._iterator, self._last = None, 0
+
+        def make_iterator(first: int, last: int):
+            def dataset(context):
+                shard = pipeline.shard_of(context)
+                words = source, batches, seed, first, last, shard, is_padded
+                if not data_service:
+                    return pipeline.training(*words)
+                return served.through(
+                    pipeline.training_epoch(*words), data_service
                 )
-            )
-        )
+
+            return iter(strategy.distribute_datasets_from_function(dataset))
+
+        self._make_iterator = make_iterator
+        self._num_steps = num_steps
+        self._a_epoch = batches.steps_per_epoch
 
     @property
     def steps_done(self) -> int:
@@ -146,14 +153,28 @@ class SynchronousLoop:
 
     def train(self, number: int) -> float:
         """Trains so many steps, all of one kind; returns their mean loss."""
-        if self._iterator is None:
-            self._iterator = self._make_iterator()
+        if self.steps_done == self._last or self._iterator is None:
+            first = self._last = self.steps_done
+            # A service keeps no order, so each epoch is asked for by itself.
+            self._last += self._a_epoch - first % self._a_epoch
+            if not self._data_service:
+                self._last = self._num_steps
+            self._iterator = self._make_iterator(first, self._last)
         each = self._steps_a_call or number
         train_steps = self._train_steps[self.steps_done >= self._refine_from]
-        losses = [
-            train_steps(self._iterator, tf.constant(each))
-            for _ in range(number // each)
-        ]
+        try:
+            losses = [
+                train_steps(self._iterator, tf.constant(each))
+                for _ in range(number // each)
+            ]
+        except tf.errors.OutOfRangeError as error:
+            if not self._data_service:
+                raise
+            raise RuntimeError(
+                f"the epoch's batches ended before step {self._last}: a worker "
+                "of the tf.data service was lost. The same command goes on "
+                "from the last checkpoint."
+            ) from error
         return float(tf.add_n(losses)) / len(losses)
 
     def report(self) -> dict[str, float]:
