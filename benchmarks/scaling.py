@@ -27,6 +27,12 @@ import tensorflow as tf
 from absl import app, flags
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of each figure.")
+_STRATEGIES = flags.DEFINE_multi_enum(
+    "strategy",
+    ["multi_worker", "parameter_server", "world_group"],
+    ["multi_worker", "parameter_server", "world_group"],
+    "Which to measure.",
+)
 
 _MACH = [
     "--head=mach",
@@ -207,7 +213,7 @@ def main(argv) -> None:
         f"{'strategy':18}{'1 worker/s':>12}{'2 workers/s':>12}"
         f"{'ratio':>8}{'MB a step':>11}{'dense MB':>10}"
     )
-    for strategy in ("multi_worker", "parameter_server", "world_group"):
+    for strategy in _STRATEGIES.value:
         ones, twos = [], []
         for _ in range(_ROUNDS.value):
             ones.append(measure(strategy, 1, _COMPUTE))
@@ -227,7 +233,9 @@ def main(argv) -> None:
             flush=True,
         )
     print(f"\n{'small batch':18}{'MB a step':>11}{'dense MB':>10}")
-    for strategy in ("multi_worker", "parameter_server"):
+    for strategy in _STRATEGIES.value:
+        if strategy == "world_group":  # nothing is sent
+            continue
         run = measure(strategy, 2, _SPARSE)
         print(f"{strategy:18}{run.sent / 1e6:11.2f}{run.dense / 1e6:10.2f}")
     print(f"{time.monotonic() - start:.0f} s")
