@@ -24,8 +24,7 @@ class RecordSource:
     operating system's cache holds what fits. A parameter server's worker runs
     TensorFlow's operations and no Python of ours: with `is_mapped` the files
     are mapped into memory by operations alone, one shard after the other and
-    only while its rows are taken: mapped pages count as the process's own
-    memory, up to 2 MiB for each row. The rows are the same.
+    only while its rows are taken. The rows are the same.
 
     Args:
         folder: what preparing wrote, where every worker reaches it.
