@@ -82,7 +82,11 @@ def test_training_learns(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("sigmoid", marks=pytest.mark.slow), "mach", "refined"],
+    [
+        pytest.param("sigmoid", marks=pytest.mark.slow),
+        pytest.param("mach", marks=pytest.mark.slow),
+        "refined",
+    ],
 )
 def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     """Bit for bit: weights, optimizer, step; killed by a real signal."""
