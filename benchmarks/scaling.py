@@ -78,10 +78,10 @@ _COMPUTE = Setting(
         "--synthetic_labels=2000",
         "--num_buckets=4000",
         "--hidden_units=64",
-        "--steps_per_loop=2",
-        "--num_epochs=4",
+        "--steps_per_loop=8",
+        "--num_epochs=3",
     ),
-    num_train=32768,
+    num_train=65536,
     batch=8192,
 )
 _SPARSE = Setting(
