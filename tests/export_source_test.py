@@ -14,10 +14,11 @@ from tfxml.export import source
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two runs, of features and of text, that nobody may change."""
+    """Runs of features and of text, that nobody may change."""
     root = tmp_path_factory.mktemp("runs")
     data = exporting.write_texts(root / "data")
     train.train(exporting.features_config("mach"), str(root / "features"))
+    train.train(exporting.features_config("refined"), str(root / "refined"))
     config = exporting.text_config("sigmoid")
     train.train(config, str(root / "text"), str(data))
     return root
@@ -34,7 +35,7 @@ def folder(trained, tmp_path):
     return copy
 
 
-@pytest.mark.parametrize("name", ["features", "text"])
+@pytest.mark.parametrize("name", ["features", "refined", "text"])
 def test_a_whole_run_is_read(trained, name):
     run = source.read(str(trained / name))
     assert run.facts.is_text == (name == "text")
