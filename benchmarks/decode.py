@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from tfxml import assembly, restore
+from tfxml import restore, run_data
 from tfxml.mach import crossings, decode, threshold
 
 _K = 5
@@ -106,7 +106,7 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
 
 def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
     """Returns the test instances' bucket logits, R tensors a batch."""
-    source, _ = assembly.evaluation_data(
+    source, _ = run_data.evaluation_data(
         run.config, run.facts, "test", run.text_features
     )
 

@@ -26,7 +26,7 @@ import permutations
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import assembly, report
+from tfxml import assembly, report, run_data
 from tfxml import config as config_lib
 from tfxml import run as run_lib
 from tfxml.mach import hashing
@@ -91,7 +91,7 @@ def _compare_accuracy(values) -> None:
         eval_epochs=values.num_epochs,
         decode="exhaustive",
     )
-    data = assembly.training_data(config, values.data_dir)
+    data = run_data.training_data(config, values.data_dir)
     num_labels = data.facts.num_labels
     print(
         f"{values.data_dir.split('/')[-1]}: L = {num_labels:,}, "

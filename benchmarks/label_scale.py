@@ -23,9 +23,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import assembly, report
 from tfxml import config as config_lib
 from tfxml import plan as plan_command
+from tfxml import report, run_data
 from tfxml import run as run_lib
 from tfxml.data import pipeline
 from tfxml.mach import planner
@@ -108,7 +108,7 @@ def _row(head: str, num_labels: int, memory: int) -> dict:
 
 def _measure(head: str, num_labels: int) -> dict:
     config = _config(head, num_labels)
-    data = assembly.training_data(config, "")
+    data = run_data.training_data(config, "")
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
     batch = next(iter(pipeline.evaluation(data.evaluation, _BATCH)))

@@ -29,9 +29,9 @@ import peer_models
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import assembly, workdir
 from tfxml import flags as flags_lib
 from tfxml import run as run_lib
+from tfxml import run_data, workdir
 from tfxml.data import pipeline
 from tfxml.evaluation import metrics
 from tfxml.export import saved_model, source
@@ -144,7 +144,7 @@ def _write_features(folder: pathlib.Path) -> None:
     """Writes the rows of both splits as CSR arrays."""
     folder.mkdir(parents=True)
     config = flags_lib.read_config()
-    data = assembly.training_data(config, _DATA_DIR.value)
+    data = run_data.training_data(config, _DATA_DIR.value)
     for part, split in (("trn", data.train), ("tst", data.evaluation)):
         ids, values, labels = split.rows(
             tf.range(split.num_instances, dtype=tf.int64)
@@ -168,7 +168,7 @@ def _write_csr(path, ids, values, width: int) -> None:
 def _train(features: str, top_ids: str) -> dict:
     """Trains the recipe of the flags; returns what it cost."""
     config = flags_lib.read_config()
-    data = assembly.training_data(config, features)
+    data = run_data.training_data(config, features)
     start = time.perf_counter()
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     for _ in range(run.num_epochs):

@@ -10,8 +10,8 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import assembly, prepare, train
 from tfxml import config as config_lib
+from tfxml import prepare, run_data, train
 from tfxml.data import batching, in_memory, instances, pipeline, subset
 
 D, L = 200, 5
@@ -203,8 +203,8 @@ def test_records_tell_their_row_lengths(values, tmp_path):
         (data / f"{name}.txt").write_text("\n".join(lines) + "\n")
     config = config_lib.Config()
     prepare.prepare(config, str(data), str(tmp_path / "out"), num_shards=3)
-    in_memory_data = assembly.training_data(config, str(data))
-    on_disk = assembly.training_data(config, str(tmp_path / "out"))
+    in_memory_data = run_data.training_data(config, str(data))
+    on_disk = run_data.training_data(config, str(tmp_path / "out"))
     np.testing.assert_array_equal(
         in_memory_data.train.row_lengths(), on_disk.train.row_lengths()
     )
@@ -212,7 +212,7 @@ def test_records_tell_their_row_lengths(values, tmp_path):
 
 def test_generated_and_chosen_rows_tell_their_lengths():
     config = config_lib.Config(synthetic_train=300, synthetic_labels=40)
-    source = assembly.training_data(config, "").train
+    source = run_data.training_data(config, "").train
     feature_ids, _, _ = source.rows(tf.range(300, dtype=tf.int64))
     lengths = feature_ids.row_lengths().numpy()
     np.testing.assert_array_equal(source.row_lengths(), lengths)

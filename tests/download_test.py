@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from tfxml import assembly, config
+from tfxml import assembly, config, run_data
 from tfxml.data import archives, catalogue, download, errors, named_sets
 
 CONTENT = bytes(range(256)) * 1000
@@ -324,7 +324,7 @@ def test_training_takes_a_data_set_by_its_name(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     recipe = config.Config(dataset="wikititles-500k")
-    data = assembly.training_data(recipe, str(tmp_path))
+    data = run_data.training_data(recipe, str(tmp_path))
     assert data.train.num_instances == 1
     assert "labels 2, not 501,070" in capsys.readouterr().out
     assert assembly.propensities(recipe) == (0.5, 0.4)

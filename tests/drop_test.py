@@ -9,7 +9,15 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import assembly, drop, evaluate, grow, predict, restore, train
+from tfxml import (
+    drop,
+    evaluate,
+    grow,
+    predict,
+    restore,
+    run_data,
+    train,
+)
 from tfxml.data import errors, requests
 from tfxml.export import portable, saved_model, source
 from tfxml.mach import decode, hashing
@@ -174,7 +182,7 @@ def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
 
 def test_metrics_are_of_the_rest(trained):
     whole, less = (_restored(path) for path in trained)
-    read, _ = assembly.evaluation_data(whole.config, whole.facts, "", None)
+    read, _ = run_data.evaluation_data(whole.config, whole.facts, "", None)
     rows = tf.range(read.num_instances, dtype=tf.int64)
     ids, values, true = read.rows(rows)
     ranked = [one.numpy() for one in whole.model.top_k(ids, values, 60)]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, prepare, sources
 from tfxml import config as config_lib
+from tfxml import prepare, run_data, sources
 from tfxml.data import (
     bad_rows,
     batching,
@@ -100,8 +100,8 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
 ):
     config = config_lib.Config(validation_fraction=fraction)
     prepare.prepare(config, data_dir, str(tmp_path / "out"), num_shards=5)
-    in_memory = assembly.training_data(config, data_dir)
-    on_disk = assembly.training_data(config, str(tmp_path / "out"))
+    in_memory = run_data.training_data(config, data_dir)
+    on_disk = run_data.training_data(config, str(tmp_path / "out"))
     assert batches(in_memory, 30) == batches(on_disk, 30)
     np.testing.assert_array_equal(in_memory.label_counts, on_disk.label_counts)
     assert in_memory.label_names == on_disk.label_names
@@ -119,7 +119,7 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
 
 def test_the_order_goes_on_at_any_step(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, str(tmp_path / "out"))
-    data = assembly.training_data(config_lib.Config(), str(tmp_path / "out"))
+    data = run_data.training_data(config_lib.Config(), str(tmp_path / "out"))
     whole = batches(data, 25)
     for first in (1, 7, 24):
         rest = pipeline.training(
@@ -134,7 +134,7 @@ def test_any_number_of_workers_and_shards_reads_the_same_epoch(
 ):
     config = config_lib.Config()
     prepare.prepare(config, data_dir, str(tmp_path / "out"), num_shards=3)
-    data = assembly.training_data(config, str(tmp_path / "out"))
+    data = run_data.training_data(config, str(tmp_path / "out"))
     a_epoch = batches_of(data.train).steps_per_epoch
     for num_workers in (1, 2, 3):
         ids = []
@@ -181,7 +181,7 @@ def test_other_settings_are_refused(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, out)
     other = config_lib.Config(normalize_rows=False, min_df=7)
     with pytest.raises(ValueError, match="prepared with the settings"):
-        assembly.training_data(other, out)
+        run_data.training_data(other, out)
     with pytest.raises(ValueError, match="the same preparation"):
         prepare.prepare(other, data_dir, out)
 
@@ -207,7 +207,7 @@ def test_a_folder_that_is_not_complete_is_refused(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, str(out))
     (out / "records.json").rename(out / "plan.json")
     with pytest.raises(ValueError, match="the same command goes on"):
-        assembly.training_data(config_lib.Config(), str(out))
+        run_data.training_data(config_lib.Config(), str(out))
 
 
 class Stop(Exception):
@@ -294,8 +294,8 @@ def test_bad_rows_are_skipped_and_told(tmp_path, capsys):
     facts = manifest["splits"]["train"]
     assert facts["num_instances"] == 3
     assert sorted(facts["bad_rows"].values()) == [1, 1, 1]
-    on_disk = assembly.training_data(config, str(tmp_path / "out"))
-    in_memory = assembly.training_data(config, str(data))
+    on_disk = run_data.training_data(config, str(tmp_path / "out"))
+    in_memory = run_data.training_data(config, str(data))
     assert "skipped   3 bad rows" in capsys.readouterr().out
     assert batches(on_disk, 2) == batches(in_memory, 2)
 
@@ -308,10 +308,10 @@ def test_pairs_by_row_number_and_skipped_rows_do_not_go_together(tmp_path):
     (data / "filter_labels_test.txt").write_text("1 1\n")
     config = config_lib.Config(bad_rows=bad_rows.POLICIES[1])
     with pytest.raises(ValueError, match="1 rows skipped in test"):
-        assembly.training_data(config, str(data))
+        run_data.training_data(config, str(data))
     prepare.prepare(config, str(data), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="1 rows skipped in test"):
-        assembly.training_data(config, str(tmp_path / "out"))
+        run_data.training_data(config, str(tmp_path / "out"))
 
 
 def test_a_mapped_source_runs_without_python(data_dir, tmp_path):

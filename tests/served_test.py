@@ -7,8 +7,8 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import assembly, prepare, serve_data, train
 from tfxml import config as config_lib
+from tfxml import prepare, run_data, serve_data, train
 from tfxml.data import batching, pipeline, served
 
 N, D, L = 150, 30, 6
@@ -63,8 +63,8 @@ def _contents(batch):
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_an_epoch_holds_the_same_batches(service, prepared, num_workers):
-    data = assembly.training_data(CONFIG, prepared, data_service=service)
-    here = assembly.training_data(CONFIG, prepared)
+    data = run_data.training_data(CONFIG, prepared, data_service=service)
+    here = run_data.training_data(CONFIG, prepared)
     cut = batching.ByInstances(N, 16)
     a_epoch = cut.steps_per_epoch
     for epoch in range(2):
@@ -85,7 +85,7 @@ def test_an_epoch_holds_the_same_batches(service, prepared, num_workers):
 
 def test_an_epoch_goes_on_at_a_step(prepared):
     """In order where no service changes it."""
-    data = assembly.training_data(CONFIG, prepared)
+    data = run_data.training_data(CONFIG, prepared)
     cut = batching.ByInstances(N, 16)
     words = data.train, cut, 3, 14, 20
     found, expected = (
@@ -117,7 +117,7 @@ def test_generated_data_may_be_served():
     config = config_lib.Config(synthetic_train=100, synthetic_labels=40)
     dispatcher = serve_data.start(0)
     worker = serve_data.start(0, dispatcher.target)
-    data = assembly.training_data(config, "", data_service=dispatcher.target)
+    data = run_data.training_data(config, "", data_service=dispatcher.target)
     cut = batching.ByInstances(100, 16)
     found = served.through(
         pipeline.training_epoch(data.train, cut, 0, 0, 7), dispatcher.target
@@ -144,14 +144,14 @@ def test_a_lost_batch_ends_training_with_a_word(tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["localhost:50", "grpc://localhost", "x"])
 def test_addresses_are_checked(address):
     with pytest.raises(ValueError, match="`data_service` must be a disp"):
-        assembly.training_data(CONFIG, "", data_service=address)
+        run_data.training_data(CONFIG, "", data_service=address)
 
 
 def test_rows_in_memory_are_refused(tmp_path):
     (tmp_path / "train.txt").write_text("1 3 4\n0 1:1\n")
     (tmp_path / "test.txt").write_text("1 3 4\n0 1:1\n")
     with pytest.raises(ValueError, match="prepared data"):
-        assembly.training_data(
+        run_data.training_data(
             CONFIG, str(tmp_path), data_service="grpc://localhost:50"
         )
 
@@ -159,6 +159,6 @@ def test_rows_in_memory_are_refused(tmp_path):
 def test_parameter_servers_are_refused():
     strategy = object.__new__(tf.distribute.ParameterServerStrategy)
     with pytest.raises(ValueError, match="without parameter servers"):
-        assembly.training_data(
+        run_data.training_data(
             CONFIG, "", strategy, data_service="grpc://localhost:50"
         )

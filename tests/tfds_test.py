@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfxml import assembly, config
+from tfxml import config, run_data
 from tfxml.data import folder, instances, tfds_folder, xc_text
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -84,7 +84,7 @@ def test_what_tfds_build_wrote_is_the_data(built):
 
 
 def test_training_reads_it(built):
-    data = assembly.training_data(config.Config(), built)
+    data = run_data.training_data(config.Config(), built)
     assert data.train.num_instances == 3
     assert data.label_counts.sum() == 3
 

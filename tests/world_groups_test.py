@@ -7,8 +7,18 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import assembly, evaluate, flags, merge, predict, restore, train
+from tfxml import (
+    assembly,
+    evaluate,
+    flags,
+    merge,
+    predict,
+    restore,
+    run_data,
+    train,
+)
 from tfxml import config as config_lib
+from tfxml import placement as placement_lib
 from tfxml.data import requests
 
 APART = config_lib.Config(
@@ -48,7 +58,7 @@ def test_merged_groups_equal_worlds_trained_together(changes, tmp_path):
         train.train(
             config,
             str(tmp_path / "parts"),
-            placement=assembly.Placement(group, 2),
+            placement=placement_lib.Placement(group, 2),
         )
     merge.merge(str(tmp_path / "parts"))
     runs.assert_near(
@@ -92,7 +102,7 @@ def test_groups_as_commands(tmp_path):
 
 def test_worlds_on_two_devices_equal_worlds_on_one(tmp_path):
     train.train(APART, str(tmp_path / "one"))
-    placement = assembly.Placement(devices=("CPU:0", "CPU:1"))
+    placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
     train.train(APART, str(tmp_path / "two"), placement=placement)
     runs.assert_near(
         _model(tmp_path / "one"), _model(tmp_path / "two"), atol=1e-5
@@ -100,8 +110,8 @@ def test_worlds_on_two_devices_equal_worlds_on_one(tmp_path):
 
 
 def test_worlds_are_computed_where_they_lie():
-    data = assembly.training_data(APART, "")
-    placement = assembly.Placement(devices=("CPU:0", "CPU:1"))
+    data = run_data.training_data(APART, "")
+    placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
     model = assembly.model(APART, data.facts, data.label_counts, placement)
     devices = [
         variable.value.device[-5:] for variable in model.head.trainable_weights
@@ -144,7 +154,7 @@ def test_worlds_that_cannot_be_apart_are_refused(
     config = dataclasses.replace(APART, **changes)
     with pytest.raises(ValueError, match=words):
         train.train(
-            config, str(tmp_path), placement=assembly.Placement(*placement)
+            config, str(tmp_path), placement=placement_lib.Placement(*placement)
         )
 
 
@@ -153,7 +163,7 @@ def test_groups_of_other_configs_are_not_joined(tmp_path):
         train.train(
             dataclasses.replace(APART, learning_rate=rate),
             str(tmp_path),
-            placement=assembly.Placement(group, 2),
+            placement=placement_lib.Placement(group, 2),
         )
     with pytest.raises(ValueError, match="learning_rate: 0.02 and 0.01"):
         merge.merge(str(tmp_path))

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfxml import assembly, prepare
 from tfxml import config as config_lib
+from tfxml import prepare, run_data
 from tfxml.data import bad_rows, catalogue, errors, folder, named_sets
 from tfxml.data import instances as instances_lib
 
@@ -81,7 +81,7 @@ def test_prepared_rows_are_those_of_the_split(tmp_path):
     out = str(tmp_path / "out")
     prepare.prepare(config, str(tmp_path / "data"), out, num_shards=3)
     one, other = (
-        assembly.training_data(config, path)
+        run_data.training_data(config, path)
         for path in (str(tmp_path / "data"), out)
     )
     for split in ("train", "evaluation"):

@@ -14,8 +14,8 @@ import pathlib
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import assembly, flags, restore
 from tfxml import config as config_lib
+from tfxml import flags, restore, run_data
 from tfxml import run as run_lib
 from tfxml import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -52,7 +52,7 @@ def grow(
             f"`output` must be a new folder. Received: output={output}"
         )
     data_dir = str(pathlib.Path(data_dir).resolve())
-    data = assembly.training_data(config, data_dir, strategy, old.text_features)
+    data = run_data.training_data(config, data_dir, strategy, old.text_features)
     _check(old, data)
     grown = run_lib.Run(config, strategy, data)
     weights = old.model.named_variables()
@@ -96,7 +96,7 @@ def _config(
     )
 
 
-def _check(old: restore.TrainedRun, data: assembly.TrainingData) -> None:
+def _check(old: restore.TrainedRun, data: run_data.TrainingData) -> None:
     """Raises unless the data are those of the run, with more labels."""
     prime = old.model.head.hashes[0].prime
     wrong = None

@@ -13,7 +13,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from strategies import factory, options
-from tfxml import assembly
+from tfxml import placement as placement_lib
 
 # A worker or a parameter server is lost: restart all, and the run goes on.
 LOST_EXIT_CODE = os.EX_TEMPFAIL
@@ -47,7 +47,7 @@ class Launch:
             ),
         )
 
-    def placement(self) -> assembly.Placement:
+    def placement(self) -> placement_lib.Placement:
         """Returns which worlds are trained, and where."""
         match = re.fullmatch(r"(\d+)/(\d+)", self.world_group)
         if not match:
@@ -56,7 +56,7 @@ class Launch:
                 f"Received: --world_group={self.world_group}"
             )
         group, num_groups = map(int, match.groups())
-        return assembly.Placement(group, num_groups, self.world_devices)
+        return placement_lib.Placement(group, num_groups, self.world_devices)
 
 
 @contextlib.contextmanager

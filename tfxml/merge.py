@@ -14,6 +14,7 @@ from absl import flags as absl_flags
 
 from tfxml import assembly, flags, restore
 from tfxml import config as config_lib
+from tfxml import placement as placement_lib
 from tfxml import workdir as workdir_lib
 from tfxml.training import checkpoints
 
@@ -39,7 +40,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     config, facts = workdir_lib.Workdir(folders[0]).read()
     whole, step = None, 0
     for group, folder in enumerate(folders):
-        placement = assembly.Placement(group, len(folders))
+        placement = placement_lib.Placement(group, len(folders))
         _check(folder, config, facts)
         run = restore.restore(str(folder), default, checkpoint, placement)
         step = max(step, run.step)
@@ -94,7 +95,7 @@ def _check(
         )
 
 
-def _copy(group, whole, placement: assembly.Placement) -> None:
+def _copy(group, whole, placement: placement_lib.Placement) -> None:
     """Copies a group's weights to where they are in the whole model."""
     pairs = zip(
         [*group.encoders, *group.head.blocks],

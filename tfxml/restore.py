@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import assembly
+from tfxml import assembly, run_data
 from tfxml import config as config_lib
+from tfxml import placement as placement_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import text_features
 from tfxml.evaluation import evaluator, metrics
@@ -39,7 +40,7 @@ def restore(
     path: str,
     strategy: tf.distribute.Strategy,
     which: str = "auto",
-    placement: assembly.Placement = assembly.EVERYWHERE,
+    placement: placement_lib.Placement = placement_lib.EVERYWHERE,
 ) -> TrainedRun:
     """Returns the run in the folder `path`, its model made under `strategy`.
 
@@ -101,7 +102,7 @@ def make_evaluate(
     if data_dir:
         folder = str(pathlib.Path(data_dir).resolve())
         facts = dataclasses.replace(facts, data_dir=folder)
-    source, pairs = assembly.evaluation_data(
+    source, pairs = run_data.evaluation_data(
         config, facts, split, run.text_features
     )
     k = evaluator.num_candidates(config.metric_ks, facts.num_labels, pairs)
@@ -110,7 +111,7 @@ def make_evaluate(
         strategy,
         source,
         config.eval_batch_size,
-        assembly.takes_padded(facts, strategy),
+        run_data.takes_padded(facts, strategy),
     )
 
     def evaluate() -> metrics.RankingMetrics:

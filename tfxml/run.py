@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfxml import assembly, report
+from tfxml import assembly, report, run_data
 from tfxml import config as config_lib
+from tfxml import placement as placement_lib
 from tfxml import workdir as workdir_lib
 from tfxml.data import label_features
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
@@ -25,7 +26,7 @@ class Run:
     Args:
         config: what is trained.
         strategy: which devices train.
-        data: what `assembly.training_data` returns.
+        data: what `run_data.training_data` returns.
         placement: which worlds are trained, and where they lie.
         beat: called whenever parameter servers have got on.
     """
@@ -34,14 +35,14 @@ class Run:
         self,
         config: config_lib.Config,
         strategy: tf.distribute.Strategy,
-        data: assembly.TrainingData,
-        placement: assembly.Placement = assembly.EVERYWHERE,
+        data: run_data.TrainingData,
+        placement: placement_lib.Placement = placement_lib.EVERYWHERE,
         beat: Callable[[], None] = lambda: None,
     ):
         self.config = config
         self.strategy = strategy
         self.data = data
-        self._batches = assembly.batches(config, data.train)
+        self._batches = run_data.batches(config, data.train)
         self.a_epoch = self._batches.steps_per_epoch
         self._refine_from = self.a_epoch * config.num_epochs
         self.num_epochs = config.num_epochs + config.refine_epochs
@@ -137,7 +138,7 @@ class Run:
 
     def _make_loop(self, optimizer, step, beat):
         config, data = self.config, self.data
-        is_padded = assembly.takes_padded(data.facts, self.strategy)
+        is_padded = run_data.takes_padded(data.facts, self.strategy)
         if self._coordinator:
             return asynchronous.AsynchronousLoop(
                 self._coordinator,
@@ -169,7 +170,7 @@ class Run:
         self, beat
     ) -> Callable[[metrics_lib.RankingMetrics], None]:
         config, data = self.config, self.data
-        is_padded = assembly.takes_padded(data.facts, self.strategy)
+        is_padded = run_data.takes_padded(data.facts, self.strategy)
         k = evaluator.num_candidates(
             config.metric_ks, data.facts.num_labels, data.pairs
         )

@@ -11,16 +11,17 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from strategies import cluster, factory, parameter_server, watchdog
+from tfxml import config as config_lib
 from tfxml import (
-    assembly,
     flags,
     follow,
     launch,
     report,
+    run_data,
     tensorboard,
     termination,
 )
-from tfxml import config as config_lib
+from tfxml import placement as placement_lib
 from tfxml import run as run_lib
 from tfxml import workdir as workdir_lib
 from tfxml.evaluation import tables
@@ -33,7 +34,7 @@ def train(
     data_dir: str = "",
     strategy: tf.distribute.Strategy | None = None,
     with_tensorboard: bool = False,
-    placement: assembly.Placement = assembly.EVERYWHERE,
+    placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     beat: Callable[[], None] = lambda: None,
     data_service: str = "",
 ) -> dict[str, float]:
@@ -74,7 +75,7 @@ def train(
     if workdir.is_started:
         _check_same(workdir, config)
 
-    data = assembly.training_data(
+    data = run_data.training_data(
         config,
         _absolute(data_dir),
         strategy,

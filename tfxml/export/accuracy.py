@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfxml import assembly, restore
+from tfxml import restore, run_data
 
 K = 5
 
@@ -46,7 +46,7 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
         ValueError: if the run's data are no longer where they were.
     """
     try:
-        source, _ = assembly.evaluation_data(
+        source, _ = run_data.evaluation_data(
             run.config, run.facts, "", run.text_features
         )
     except OSError as error:
