@@ -18,9 +18,8 @@ import tensorflow as tf
 from tfxml.mach import crossings, decode, dropping, hashing, threshold
 from tfxml.models import blocks, losses
 
-# From here on the threshold decode is chosen. On peaked scores it is the faster
-# one from 41,000 labels on (benchmarks/decode.md), but an instance without a
-# certificate is decoded twice.
+# The threshold decode is chosen from here on. It is faster from 41,000 on
+# (benchmarks/decode.md), but decodes twice what it cannot certify.
 _MANY_LABELS = 65_000
 
 
