@@ -246,6 +246,7 @@ def _words(config):
             yield f"--{field.name}={value}"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     words = runs.command("tfxml.train", *_words(TINY))
     process = subprocess.Popen(

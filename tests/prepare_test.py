@@ -214,7 +214,9 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("calls", (1, 2, 4, 6))
+@pytest.mark.parametrize(
+    "calls", (1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 6)))
+)
 def test_stopped_after_any_write_it_goes_on_to_the_same_bytes(
     data_dir, tmp_path, calls
 ):

@@ -61,7 +61,14 @@ def _contents(batch):
     )
 
 
-@pytest.mark.parametrize("num_workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "num_workers",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        2,
+        pytest.param(3, marks=pytest.mark.slow),
+    ],
+)
 def test_an_epoch_holds_the_same_batches(service, prepared, num_workers):
     data = run_data.training_data(CONFIG, prepared, data_service=service)
     here = run_data.training_data(CONFIG, prepared)

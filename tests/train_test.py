@@ -47,7 +47,18 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(HEADS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sigmoid",
+        "mach_trunks",
+        "refined",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("linear", "mach", "deep")
+        ),
+    ],
+)
 def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
     config = dataclasses.replace(TINY, **HEADS[name])
     metrics = _train(tmp_path, config)
@@ -122,7 +133,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     [
         pytest.param("sigmoid", "dense", marks=pytest.mark.slow),
         pytest.param("mach", "dense", marks=pytest.mark.slow),
-        ("mach_trunks", "dense"),
+        pytest.param("mach_trunks", "dense", marks=pytest.mark.slow),
         ("sigmoid", "compact"),
         ("refined", "dense"),
         pytest.param("mach", "compact", marks=pytest.mark.slow),
@@ -147,6 +158,7 @@ def test_two_replicas_equal_one_device(name, form, tmp_path, mirrored):
     runs.assert_near(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_steps_per_loop_changes_nothing(tmp_path):
     for number in (1, 5):
         config = dataclasses.replace(TINY, steps_per_loop=number)

@@ -47,7 +47,9 @@ def _model(path):
     [
         pytest.param({}, marks=pytest.mark.slow),
         {"num_trunks": 2, "dropout": 0.5},
-        {"hidden_units": (), "num_trunks": 1},
+        pytest.param(
+            {"hidden_units": (), "num_trunks": 1}, marks=pytest.mark.slow
+        ),
     ],
     ids=["a trunk a world", "a trunk a group", "linear"],
 )

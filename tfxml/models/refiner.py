@@ -105,7 +105,7 @@ class Refiner(keras.layers.Layer):
             form: how the model multiplies rows; see `sparse_rows.FORMS`.
         """
         width = self.num_features + 1
-        if form != "compact":
+        if form != "compact" or not isinstance(feature_ids, tf.RaggedTensor):
             values = sparse_rows.arrange(
                 feature_ids, feature_values, width, "dense"
             )
