@@ -269,6 +269,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     assert steps % 3 == 0 and steps > 3 * 4  # more than by 90 instances
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device(tmp_path):
     config = dataclasses.replace(TINY, dropout=0.0, global_clipnorm=0.5)
     train.train(config, str(tmp_path / "one"))

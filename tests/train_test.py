@@ -134,7 +134,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
         pytest.param("sigmoid", "dense", marks=pytest.mark.slow),
         pytest.param("mach", "dense", marks=pytest.mark.slow),
         pytest.param("mach_trunks", "dense", marks=pytest.mark.slow),
-        ("sigmoid", "compact"),
+        pytest.param("sigmoid", "compact", marks=pytest.mark.slow),
         ("refined", "dense"),
         pytest.param("mach", "compact", marks=pytest.mark.slow),
         pytest.param("mach_trunks", "compact", marks=pytest.mark.slow),

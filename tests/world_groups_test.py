@@ -102,6 +102,7 @@ def test_groups_as_commands(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_worlds_on_two_devices_equal_worlds_on_one(tmp_path):
     train.train(APART, str(tmp_path / "one"))
     placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
