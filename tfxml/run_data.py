@@ -183,14 +183,7 @@ def _folder_data(
     return TrainingData(
         train,
         held_out,
-        workdir_lib.Facts(
-            train.num_features,
-            train.num_labels,
-            train.num_instances,
-            _form(config, train),
-            features is not None,
-            str(source_folder.path),
-        ),
+        _facts(config, train, features is not None, str(source_folder.path)),
         train.label_counts(),
         source_folder.label_names(),
         features,
@@ -226,6 +219,20 @@ def eval_split(config: config_lib.Config, available) -> str:
     return wanted
 
 
+def _facts(
+    config, train: pipeline.Source, is_text: bool, data_dir: str
+) -> workdir_lib.Facts:
+    """Returns what the run remembers of its data."""
+    return workdir_lib.Facts(
+        train.num_features,
+        train.num_labels,
+        train.num_instances,
+        _form(config, train),
+        is_text,
+        data_dir,
+    )
+
+
 def _form(config, source: pipeline.Source) -> str:
     """Returns how rows are multiplied, by what the first ones hold."""
     if config.form != "auto":
@@ -245,14 +252,7 @@ def _synthetic_data(config) -> TrainingData:
     return TrainingData(
         train,
         held_out,
-        workdir_lib.Facts(
-            train.num_features,
-            train.num_labels,
-            train.num_instances,
-            _form(config, train),
-            is_text=False,
-            data_dir="",
-        ),
+        _facts(config, train, is_text=False, data_dir=""),
         train.label_counts(),
         _synthetic_names(train),
         None,

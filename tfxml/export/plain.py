@@ -98,7 +98,7 @@ class PlainModel(tf.Module):
 
 def _at(label_ids: np.ndarray, places) -> tf.Tensor:
     """Returns the ids at places of ascending ids; mostly they are a run."""
-    if label_ids[-1] - label_ids[0] == len(label_ids) - 1:
+    if scoring.is_run(label_ids):
         return places + int(label_ids[0])
     return tf.gather(tf.constant(label_ids, tf.int32), places)
 

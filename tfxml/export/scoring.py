@@ -69,10 +69,15 @@ def estimates(head, logits, label_ids) -> tf.Tensor:
         ]
         return decode.combine(chosen, head.estimator)
     if isinstance(label_ids, np.ndarray):
-        if label_ids[-1] - label_ids[0] == len(label_ids) - 1:
+        if is_run(label_ids):
             return logits[:, label_ids[0] : label_ids[-1] + 1]
         label_ids = label_ids.astype(np.int32)
     return tf.gather(logits, label_ids, axis=1)
+
+
+def is_run(label_ids: np.ndarray) -> bool:
+    """Tells whether ascending ids [C] follow one another without a gap."""
+    return label_ids[-1] - label_ids[0] == len(label_ids) - 1
 
 
 def _buckets(label_hash: hashing.UniversalHash, label_ids) -> tf.Tensor:

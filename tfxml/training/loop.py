@@ -154,11 +154,10 @@ class SynchronousLoop:
     def train(self, number: int) -> float:
         """Trains so many steps, all of one kind; returns their mean loss."""
         if self.steps_done == self._last or self._iterator is None:
-            first = self._last = self.steps_done
-            # A service keeps no order, so each epoch is asked for by itself.
-            self._last += self._a_epoch - first % self._a_epoch
-            if not self._data_service:
-                self._last = self._num_steps
+            first, self._last = self.steps_done, self._num_steps
+            if self._data_service:
+                # It keeps no order, so each epoch is asked for by itself.
+                self._last = first - first % self._a_epoch + self._a_epoch
             self._iterator = self._make_iterator(first, self._last)
         each = self._steps_a_call or number
         train_steps = self._train_steps[self.steps_done >= self._refine_from]
