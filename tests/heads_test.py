@@ -231,7 +231,9 @@ def test_bucket_prior_is_the_chance_of_any_of_its_labels():
     one = hashing.from_seed(2, 0, B, L)
     table = one.table(L)
     expected = [1 - np.prod(1 - priors[table == b]) for b in range(B)]
-    np.testing.assert_allclose(mach.bucket_priors(one, priors), expected)
+    np.testing.assert_allclose(
+        mach.bucket_priors(one, np.log1p(-priors)), expected
+    )
 
 
 @pytest.mark.parametrize("kind", ["linear", "hidden"])

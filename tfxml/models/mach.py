@@ -70,13 +70,16 @@ class MachHead(keras.layers.Layer):
         self.decode_by = decode_by
         self.dropped = dropping.checked(dropped, num_labels)
         self._crossings = None
+        log_absent = None
+        if label_priors is not None:
+            log_absent = np.log1p(-np.minimum(label_priors, 1 - 1e-9))
         seeds = range(len(self.hashes)) if seeds is None else seeds
         devices = [None] * len(self.hashes) if devices is None else devices
         self.blocks = [
             blocks.OutputBlock(
                 one.num_buckets,
                 input_dim,
-                bucket_priors(one, label_priors),
+                bucket_priors(one, log_absent),
                 is_linear,
                 seed=seed,
                 device=device,
@@ -238,20 +241,20 @@ class MachHead(keras.layers.Layer):
 
 
 def bucket_priors(
-    label_hash: hashing.UniversalHash, label_priors: np.ndarray | None
+    label_hash: hashing.UniversalHash, log_absent: np.ndarray | None
 ) -> np.ndarray | None:
-    """Returns how probable each bucket is, [B], were labels independent."""
-    if label_priors is None:
+    """Returns how probable each bucket is, [B], were labels independent.
+
+    `log_absent` are the logarithms of the labels' probabilities not to be
+    there, [L].
+    """
+    if log_absent is None:
         return None
-    log_absent = np.zeros(label_hash.num_buckets)
-    for start, buckets in label_hash.blocks(len(label_priors)):
-        some = label_priors[start : start + len(buckets)]
-        log_absent += np.bincount(
-            buckets,
-            weights=np.log1p(-np.minimum(some, 1 - 1e-9)),
-            minlength=label_hash.num_buckets,
-        )
-    return -np.expm1(log_absent)
+    total = np.zeros(label_hash.num_buckets)
+    for start, buckets in label_hash.blocks(len(log_absent)):
+        some = log_absent[start : start + len(buckets)]
+        total += np.bincount(buckets, some, label_hash.num_buckets)
+    return -np.expm1(total)
 
 
 def _buckets_of(
