@@ -5,6 +5,18 @@ import pathlib
 import pytest
 import tensorflow as tf
 
+# Files that take longest come first, so that no process is left with one.
+_LONGEST = (
+    "train_test",
+    "export_saved_model_test",
+    "export_serving_test",
+    "world_groups_test",
+    "multi_worker_test",
+    "export_command_test",
+    "drop_test",
+    "prepare_test",
+    "served_test",
+)
 _DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -12,6 +24,16 @@ def pytest_configure():
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(
+        key=lambda item: (
+            _LONGEST.index(item.path.stem)
+            if item.path.stem in _LONGEST
+            else len(_LONGEST)
+        )
     )
 
 

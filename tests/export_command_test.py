@@ -60,11 +60,22 @@ def test_writes(kind, files, workdir, tmp_path):
     ("words", "message"),
     [
         pytest.param(["--format=onnx"], "--format", marks=pytest.mark.slow),
-        (["--format=keras", "--weights=int8"], "`weights` must be one of"),
         (["--format=tfjs"], "npm install --prefix tfjs"),
-        (["--format=tfjs", "--tfjs_env=/nowhere"], "python3 -m venv /nowhere"),
-        (["--format=keras", "--workdir=/nowhere"], "`workdir` must be"),
-        pytest.param([], "format", marks=pytest.mark.slow),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (
+                    ["--format=keras", "--weights=int8"],
+                    "`weights` must be one of",
+                ),
+                (
+                    ["--format=tfjs", "--tfjs_env=/nowhere"],
+                    "python3 -m venv /nowhere",
+                ),
+                (["--format=keras", "--workdir=/nowhere"], "`workdir` must be"),
+                ([], "format"),
+            )
+        ),
     ],
 )
 def test_errors_say_what_to_do(words, message, workdir, tmp_path):

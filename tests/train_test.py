@@ -94,9 +94,9 @@ def test_training_learns(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("sigmoid", marks=pytest.mark.slow),
+        "sigmoid",
         pytest.param("mach", marks=pytest.mark.slow),
-        "refined",
+        pytest.param("refined", marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
@@ -131,11 +131,11 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
 @pytest.mark.parametrize(
     "name, form",
     [
-        pytest.param("sigmoid", "dense", marks=pytest.mark.slow),
+        ("sigmoid", "dense"),
         pytest.param("mach", "dense", marks=pytest.mark.slow),
         pytest.param("mach_trunks", "dense", marks=pytest.mark.slow),
         pytest.param("sigmoid", "compact", marks=pytest.mark.slow),
-        ("refined", "dense"),
+        pytest.param("refined", "dense", marks=pytest.mark.slow),
         pytest.param("mach", "compact", marks=pytest.mark.slow),
         pytest.param("mach_trunks", "compact", marks=pytest.mark.slow),
     ],
