@@ -164,6 +164,22 @@ def test_both_exact_decodes_are_the_brute_force_answer(
         np.testing.assert_array_equal(found_scores, scores)
 
 
+def test_what_is_left_is_widened_in_groups(monkeypatch):
+    monkeypatch.setattr(threshold, "_REST_ROWS", 2)
+    monkeypatch.setattr(threshold, "_FIRST_PAIRS", 100)
+    logits = np.random.default_rng(5).normal(-4, 2, (21, 6, 40))
+    logits = logits.astype(np.float32)  # nothing stands out
+    hashes = _hashes(6, 40, 5000)
+    tables = crossings.make(hashes, 5000)
+    found = threshold.top_k(_worlds(logits), tables, 3, "mean", 100_000)
+    narrow = threshold.top_k(_worlds(logits), tables, 3, "mean", 100)
+    assert found.is_certified.numpy().all()
+    assert (~narrow.is_certified.numpy()).sum() > 2
+    scores, ids = _oracle(logits, hashes, 5000, 3, "mean")
+    np.testing.assert_array_equal(found.label_ids, ids)
+    np.testing.assert_array_equal(found.scores, scores)
+
+
 @pytest.mark.parametrize("num_labels", [40, 97])
 def test_labels_in_two_buckets_are_all_found(num_labels):
     hashes = _hashes(5, 6, 2 * num_labels, seed=3)

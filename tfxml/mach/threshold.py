@@ -30,6 +30,7 @@ _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
 _WIDENING = 8  # times as many in each further round
 _GROUP_ROWS = 32  # instances of a group
 _GROUPS_AT_ONCE = 8
+_REST_ROWS = 512  # instances widened at once: their scores are copied
 _GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
 _MOST_PAIRS = 8_000_000  # of an instance
 _FIRST_DEPTH = 12  # buckets of a world that can be opened at first, beside k
@@ -71,7 +72,11 @@ def top_k(
     # Of the whole batch: a rounded sigmoid depends on its place there.
     worlds = [decode.bucket_scores(one, estimator) for one in bucket_logits]
     found = _of_groups(
-        lambda some: _first(some, tables, k, estimator, first_pairs), worlds, k
+        lambda some: _first(some, tables, k, estimator, first_pairs),
+        worlds,
+        k,
+        _GROUP_ROWS,
+        _GROUPS_AT_ONCE,
     )
     return tf.cond(
         tf.reduce_all(found.is_certified),
@@ -80,13 +85,15 @@ def top_k(
     )
 
 
-def _of_groups(find, worlds: Sequence[tf.Tensor], k: int) -> Decoded:
+def _of_groups(
+    find, tensors: Sequence[tf.Tensor], k: int, num_rows: int, at_once: int
+) -> Decoded:
     """Returns what `find` does of groups of instances, several at once.
 
     Most of the ops run on one core; groups of their own keep the others busy.
     """
-    num_instances = tf.shape(worlds[0])[0]
-    num_groups = tf.maximum(-(-num_instances // _GROUP_ROWS), 1)
+    num_instances = tf.shape(tensors[0])[0]
+    num_groups = tf.maximum(-(-num_instances // num_rows), 1)
     arrays = [
         tf.TensorArray(
             dtype, num_groups, infer_shape=False, element_shape=shape
@@ -101,8 +108,8 @@ def _of_groups(find, worlds: Sequence[tf.Tensor], k: int) -> Decoded:
     ]
 
     def step(group, arrays):
-        rows = slice(group * _GROUP_ROWS, (group + 1) * _GROUP_ROWS)
-        found = find([one[rows] for one in worlds])
+        rows = slice(group * num_rows, (group + 1) * num_rows)
+        found = find([one[rows] for one in tensors])
         return group + 1, [
             array.write(group, one)
             for array, one in zip(arrays, found, strict=True)
@@ -112,7 +119,7 @@ def _of_groups(find, worlds: Sequence[tf.Tensor], k: int) -> Decoded:
         lambda group, arrays: group < num_groups,
         step,
         (tf.constant(0), arrays),
-        parallel_iterations=_GROUPS_AT_ONCE,
+        parallel_iterations=at_once,
     )
     return Decoded(*(array.concat() for array in arrays))
 
@@ -138,11 +145,16 @@ def _first(worlds, tables, k: int, estimator: str, pairs: int) -> Decoded:
 
 def _rest(found: Decoded, worlds, tables, estimator, pairs: int, budget: int):
     """Returns `found`, its instances without a certificate widened."""
+
+    def widen(some):
+        state, of_worlds = Decoded(*some[: len(found)]), some[len(found) :]
+        ranked = opening.rank(tf.stack(of_worlds, axis=1), _DEPTH)
+        return _widen(state, ranked, tables, pairs, budget, estimator)
+
     left = tf.where(~found.is_certified)  # [n, 1]
-    rows = [tf.gather(one, left[:, 0]) for one in worlds]
-    ranked = opening.rank(tf.stack(rows, axis=1), _DEPTH)
-    rest = Decoded(*(tf.gather(one, left[:, 0]) for one in found))
-    rest = _widen(rest, ranked, tables, pairs, budget, estimator)
+    tensors = [tf.gather(one, left[:, 0]) for one in (*found, *worlds)]
+    k = found.scores.shape[1]
+    rest = _of_groups(widen, tensors, k, _REST_ROWS, at_once=1)
     return Decoded(
         *(
             tf.tensor_scatter_nd_update(one, left, other)
