@@ -1,0 +1,133 @@
+"""Peak memory of training from prepared folders, and the data's share of it.
+
+    python benchmarks/feed_memory.py --prepared=data/p1,data/p2
+
+Each folder is trained from for an epoch (or `--seconds`, then told to end) by
+`python -m tfxml.train` in a process of its own, with a model that costs next to
+nothing: hashed features, 16 hidden units, MACH of two times 64 buckets. Beside
+it stands the same command on a generated set of as many labels and few
+instances, which makes its rows as they are needed: TensorFlow, the model and
+all that grows with the labels. The difference is what the data takes.
+
+Memory is read from /proc every tenth of a second: `VmHWM`, the most that was
+resident; `RssAnon`, of it what is the process' own; `RssFile`, of it the pages
+of mapped files, which the system may take back.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+_PREPARED = flags.DEFINE_list("prepared", [], "Prepared folders.")
+_SECONDS = flags.DEFINE_float("seconds", 600, "The most that a run may take.")
+_BATCH = flags.DEFINE_integer("batch_size", 512, "Rows of a batch.")
+
+_MODEL = (
+    "--head=mach",
+    "--num_repetitions=2",
+    "--num_buckets=64",
+    "--hidden_units=16",
+    "--feature_buckets=4096",
+    "--dropout=0",
+    "--num_epochs=1",
+    "--steps_per_loop=100",
+)
+_FEW = 4096
+_KINDS = ("VmHWM", "RssAnon", "RssFile")
+
+
+def main(_) -> None:
+    print(
+        "| set | instances | labels | steps | of an epoch | peak MiB | of it "
+        "own | of it files | generated, as many labels | the data's share |\n"
+        f"|{' --- |' * 10}"
+    )
+    for folder in _PREPARED.value:
+        print(_line(pathlib.Path(folder)), flush=True)
+
+
+def _line(folder: pathlib.Path) -> str:
+    manifest = json.loads((folder / "records.json").read_text())
+    number = manifest["splits"]["train"]["num_instances"]
+    settings = [
+        f"--{name}={0 if value is None else value}"
+        for name, value in manifest["settings"].items()
+    ]
+    steps, peaks = _train([f"--data_dir={folder}", *settings])
+    _, base = _train(
+        [
+            "--dataset=synthetic",
+            f"--synthetic_labels={manifest['num_labels']}",
+            f"--synthetic_train={_FEW}",
+            f"--synthetic_test={_FEW}",
+        ]
+    )
+    a_epoch = -(-number // _BATCH.value)
+    cells = (
+        folder.name,
+        f"{number:,}",
+        f"{manifest['num_labels']:,}",
+        f"{steps:,}",
+        f"{a_epoch:,}",
+        *(f"{peaks[kind]:,.0f}" for kind in _KINDS),
+        f"{base['VmHWM']:,.0f}",
+        f"{peaks['VmHWM'] - base['VmHWM']:,.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _train(words: list[str]) -> tuple[int, dict[str, float]]:
+    """Returns how many steps were taken, and the most MiB of each kind."""
+    with tempfile.TemporaryDirectory() as temporary:
+        output = pathlib.Path(temporary) / "output"
+        workdir = pathlib.Path(temporary) / "run"
+        command = [sys.executable, "-m", "tfxml.train", *_MODEL, *words]
+        command += [f"--batch_size={_BATCH.value}", f"--workdir={workdir}"]
+        with open(output, "w") as sink:
+            process = subprocess.Popen(
+                command, stdout=sink, stderr=subprocess.STDOUT
+            )
+        peaks = _watch(process)
+        said = output.read_text()
+        if process.returncode not in (0, 143):
+            raise RuntimeError(f"{command} failed:\n{said[-2000:]}")
+        ended = re.search(r"saved at step (\d+)", said)
+        if ended:
+            return int(ended[1]), peaks
+        lines = (workdir / "metrics.jsonl").read_text().splitlines()
+        return json.loads(lines[-1])["step"], peaks
+
+
+def _watch(process: subprocess.Popen) -> dict[str, float]:
+    """Waits for a process; returns the most MiB of each kind that it held."""
+    peaks = dict.fromkeys(_KINDS, 0.0)
+    start, is_told = time.monotonic(), False
+    while process.poll() is None:
+        for kind, mib in _memory(process.pid).items():
+            peaks[kind] = max(peaks[kind], mib)
+        if time.monotonic() - start > _SECONDS.value and not is_told:
+            process.terminate()
+            is_told = True
+        time.sleep(0.1)
+    return peaks
+
+
+def _memory(pid: int) -> dict[str, float]:
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended
+        return {}
+    found = re.findall(r"^(\w+):\s+(\d+) kB$", status, re.MULTILINE)
+    return {name: int(kb) / 1024 for name, kb in found if name in _KINDS}
+
+
+if __name__ == "__main__":
+    app.run(main)
