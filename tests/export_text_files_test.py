@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data import text_features, tokenizer
+from tfxml.data import text_features, tokenizer, unicode_forms
 from tfxml.export import text_files
 
 PAGE = pathlib.Path(text_files.__file__).parent / "page"
@@ -25,6 +25,8 @@ SETTINGS = [
     {"use_idf": False},
     {"hash_buckets": 97},
     {"hash_buckets": 2**31 - 1, "use_idf": False, "ngrams": 3},
+    {"unicode_normalization": "NFC"},
+    {"unicode_normalization": "NFKC", "hash_buckets": 997},
 ]
 
 
@@ -46,13 +48,17 @@ def _written(folder, words):
 
 @pytest.mark.parametrize("words", SETTINGS)
 def test_vectors_follow_the_definition(words, tmp_path):
-    """The five steps of TOKENIZER.md, one at a time, by scikit-learn."""
+    """The six steps of TOKENIZER.md, one at a time, by scikit-learn."""
     settings, vocabulary, idf, vectors = _written(tmp_path / "text", words)
     analyze = sklearn_text.TfidfVectorizer(
         ngram_range=(1, settings["ngrams"])
     ).build_analyzer()
+    form = settings["unicode_normalization"]
     for vector in vectors:
-        terms = analyze(vector["text"])
+        text = vector["text"]
+        if form != "none":
+            text = unicodedata.normalize(form, text)
+        terms = analyze(text)
         assert vector["terms"] == sorted(terms)
         if vocabulary is None:
             buckets = settings["hash_buckets"]
@@ -82,8 +88,9 @@ const { TextFeatures, terms } = require("./text.js");
 const given = JSON.parse(require("fs").readFileSync(0, "utf-8"));
 const idf = given.idf && new Float32Array(given.idf);
 const features = new TextFeatures(given.settings, given.vocabulary, idf);
+const { unicode_normalization: form, ngrams } = given.settings;
 console.log(JSON.stringify(given.texts.map((text) => ({
-  ...features.row(text), terms: terms(text, given.settings.ngrams).sort(),
+  ...features.row(text), terms: terms(text, form, ngrams).sort(),
 }))));
 """
 _HASHES = """
@@ -96,7 +103,7 @@ console.log(JSON.stringify(words.map(
 _TERMS = """
 const { terms } = require("./text.js");
 const texts = JSON.parse(require("fs").readFileSync(0, "utf-8"));
-console.log(JSON.stringify(texts.map((text) => terms(text, 1))));
+console.log(JSON.stringify(texts.map((text) => terms(text, process.argv[1], 1))));
 """
 
 
@@ -132,7 +139,8 @@ def test_javascript_hashes_are_those_of_tensorflow():
     assert found == expected
 
 
-def test_javascript_words_of_every_character():
+@pytest.mark.parametrize("form", unicode_forms.CHOICES)
+def test_javascript_words_of_every_character(form):
     """On all that Unicode 3.2 knew; around a sigma too.
 
     But for the neighbours of a sigma of which Unicode has changed its mind.
@@ -145,19 +153,20 @@ def test_javascript_words_of_every_character():
     texts = [f"x{c}y {c}{c} {c}\u0300Z" for c in known]
     texts += [f"BΑ{c}Σ AΑΣ{c}Α {c}ΣΣ" for c in known if c not in UNSURE]
     assert len(texts) > 150_000
-    distinct, places = tokenizer.terms(tokenizer.tensor(texts), 1)
+    normalize = unicode_forms.normalizer(form)
+    distinct, places = tokenizer.terms(normalize(tokenizer.tensor(texts)), 1)
     names = [term.decode() for term in distinct.numpy()]
     expected = [[names[i] for i in row] for row in places.to_list()]
-    found = _node(_TERMS, texts)
+    found = _node(_TERMS, texts, form)
     pairs = zip(texts, found, expected, strict=True)
     assert [one for one in pairs if one[1] != one[2]] == []
 
 
-def _node(program, given):
+def _node(program, given, *words):
     if shutil.which("node") is None:
         pytest.skip("needs node")
     done = subprocess.run(
-        ["node", "-e", program],
+        ["node", "-e", program, *words],
         cwd=PAGE,
         input=json.dumps(given),
         capture_output=True,

@@ -90,6 +90,7 @@ def text_run(name: str = "sigmoid", **words) -> restore.TrainedRun:
     config = text_config(name, **words)
     features = text_features.fit(
         [TOPICS],
+        unicode_normalization=config.unicode_normalization,
         ngrams=config.ngrams,
         sublinear_tf=config.sublinear_tf,
         use_idf=config.use_idf,

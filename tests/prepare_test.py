@@ -186,6 +186,23 @@ def test_other_settings_are_refused(data_dir, tmp_path):
         prepare.prepare(other, data_dir, out)
 
 
+def test_a_folder_of_version_1_is_read_as_it_was_made(data_dir, tmp_path):
+    config, out = config_lib.Config(), tmp_path / "out"
+    expected = prepare.prepare(config, data_dir, str(out))
+    manifest = json.loads((out / "records.json").read_text())
+    manifest["version"] = 1
+    is_text = manifest["is_text"]
+    if is_text:
+        del manifest["settings"]["unicode_normalization"]
+    (out / "records.json").write_text(json.dumps(manifest))
+    assert prepare.prepare(config, data_dir, str(out)) == expected
+    assert run_data.training_data(config, str(out)).train.num_instances == N
+    if is_text:
+        other = config_lib.Config(unicode_normalization="NFC")
+        with pytest.raises(ValueError, match="with the settings of the run"):
+            run_data.training_data(other, str(out))
+
+
 def test_a_source_that_changed_is_refused(data_dir, tmp_path):
     out = str(tmp_path / "out")
     prepare.prepare(config_lib.Config(), data_dir, out)

@@ -5,6 +5,7 @@ import gzip
 import itertools
 import json
 import math
+import unicodedata
 
 import keras
 import numpy as np
@@ -26,6 +27,8 @@ TEXTS = [
     "!?. ,;",
     "one\ntwo\tthree\u00a0four one\0two\0 three\u2028one the cat sat",
     "the öl of the cat",
+    "cafe\u0301 o\u0308l \u2126\u212b \u1112\u1161\u11ab\u1100\u116e\u11a8\u110b\u1165",
+    "ｆｉｓｈ ﬁsh ｶﾀｶﾅ m² ㍻ ſtraße TITLE™ fish",
 ]
 RUNS = [TEXTS[:4], TEXTS[4:5], [], TEXTS[5:]]
 
@@ -75,6 +78,36 @@ def test_equals_scikit_learn(ngrams, settings):
     ).fit(TEXTS)
     assert_equals_peer(features, peer, TEXTS)
     assert_equals_peer(features, peer, ["unseen words", "the", "CAT öl zzz"])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+@pytest.mark.parametrize("ngrams", [1, 2])
+def test_equals_scikit_learn_of_normalized_text(form, ngrams):
+    features = text_features.fit(
+        RUNS, ngrams=ngrams, unicode_normalization=form
+    )
+    peer = sklearn_text.TfidfVectorizer(
+        ngram_range=(1, ngrams),
+        sublinear_tf=True,
+        preprocessor=lambda text: unicodedata.normalize(form, text).lower(),
+    ).fit(TEXTS)
+    assert_equals_peer(features, peer, TEXTS)
+    assert_equals_peer(features, peer, ["ĉafe\u0301 ﬁsh", "the", "O\u0308L"])
+    plain = text_features.fit(RUNS, ngrams=ngrams)
+    assert list(plain.terms) != list(features.terms)
+
+
+def test_one_word_written_in_two_ways():
+    texts = tf.constant(["cafe\u0301 ﬁsh", "caf\u00e9 fish"])
+    for form, is_same in (("none", False), ("NFC", False), ("NFKC", True)):
+        features = text_features.fit(
+            hash_buckets=2**30,
+            batches=[],
+            use_idf=False,
+            unicode_normalization=form,
+        )
+        ids, _ = features(texts)
+        assert (ids[0].numpy().tolist() == ids[1].numpy().tolist()) == is_same
 
 
 def test_equal_totals_go_by_the_alphabet():
@@ -266,15 +299,15 @@ def test_an_error_of_the_reader_is_left_as_it_is(hash_buckets):
 
 
 @pytest.mark.parametrize(
-    ("hash_buckets", "use_idf", "sublinear_tf"),
+    ("hash_buckets", "use_idf", "sublinear_tf", "form"),
     [
-        (None, True, True),
-        (None, False, False),
-        (64, True, False),
-        (64, False, True),
+        (None, True, True, "none"),
+        (None, False, False, "NFC"),
+        (64, True, False, "NFKC"),
+        (64, False, True, "none"),
     ],
 )
-def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf):
+def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf, form):
     # Earlier features in the same folder leave nothing behind.
     earlier = text_features.TextFeatures(terms=["an", "other"], idf=[1.0, 2.0])
     earlier.save(tmp_path / "features")
@@ -284,9 +317,11 @@ def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf):
         use_idf=use_idf,
         hash_buckets=hash_buckets,
         sublinear_tf=sublinear_tf,
+        unicode_normalization=form,
     )
     saved.save(tmp_path / "features")
     loaded = text_features.load(str(tmp_path / "features"))
+    assert loaded.unicode_normalization == form
     for name in ("num_features", "ngrams", "hash_buckets", "sublinear_tf"):
         assert getattr(loaded, name) == getattr(saved, name)
     np.testing.assert_array_equal(loaded.terms, saved.terms)
@@ -296,6 +331,19 @@ def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf):
     names = {path.name for path in (tmp_path / "features").iterdir()}
     assert ("vocabulary.txt" in names) == (hash_buckets is None)
     assert ("idf.npy" in names) == use_idf
+
+
+def test_a_folder_of_version_1_leaves_text_as_it_is(tmp_path):
+    saved = text_features.fit(RUNS)
+    saved.save(tmp_path)
+    path = tmp_path / "text_features.json"
+    settings = json.loads(path.read_bytes())
+    assert settings.pop("version") == 2
+    assert settings.pop("unicode_normalization") == "none"
+    path.write_text(json.dumps(settings))
+    loaded = text_features.load(tmp_path)
+    assert loaded.unicode_normalization == "none"
+    assert_same_rows(loaded(tf.constant(TEXTS)), saved(tf.constant(TEXTS)))
 
 
 def cut(content):
@@ -316,6 +364,16 @@ def drop_key(content):
     return json.dumps(settings).encode()
 
 
+def drop_form(content):
+    settings = json.loads(content)
+    del settings["unicode_normalization"]
+    return json.dumps(settings).encode()
+
+
+def raise_version(content):
+    return json.dumps({**json.loads(content), "version": 3}).encode()
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -333,6 +391,8 @@ def drop_key(content):
                 lambda _: b"\xff\xfe",
                 add_key,
                 drop_key,
+                drop_form,
+                raise_version,
             ],
         ),
     ],
@@ -350,7 +410,14 @@ def test_a_damaged_folder_names_the_file(
         text_features.load(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"ngrams": "2"}, {"sublinear_tf": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ngrams": "2"},
+        {"sublinear_tf": None},
+        {"unicode_normalization": "NFD"},
+    ],
+)
 def test_a_changed_setting_is_refused(vocabulary_features, tmp_path, change):
     vocabulary_features.save(tmp_path)
     path = tmp_path / "text_features.json"
@@ -375,6 +442,7 @@ def test_a_changed_setting_is_refused(vocabulary_features, tmp_path, change):
         (TEXTS, {"ngrams": (1, 2)}, r"`ngrams` must be .*ngrams=\(1, 2\)"),
         (TEXTS, {"max_features": 0}, "`max_features` .*max_features=0"),
         (TEXTS, {"hash_buckets": 0}, "`hash_buckets` .*hash_buckets=0"),
+        (TEXTS, {"unicode_normalization": "nfc"}, "`unicode_norm.*='nfc'"),
         (TEXTS, {"sublinear_tf": "no"}, "`sublinear_tf` .*sublinear_tf='no'"),
         (
             TEXTS,

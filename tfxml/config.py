@@ -11,7 +11,7 @@ import types
 import typing
 
 from tfxml.data import bad_rows as bad_rows_lib
-from tfxml.data import catalogue, counter_random
+from tfxml.data import catalogue, counter_random, unicode_forms
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
 from tfxml.training import optimizers
@@ -79,6 +79,13 @@ class Config:
     )
     normalize_rows: bool = _field(
         True, "Scale each row of features to length 1 (not text: it is so)."
+    )
+    unicode_normalization: str = _field(
+        "none",
+        "Text: the Unicode form that it is brought into before all else, so "
+        "that one character written in two ways is one; NFKC: ligatures, wide "
+        "and raised characters become plain ones too.",
+        choices=unicode_forms.CHOICES,
     )
     ngrams: int = _field(
         1, "Text: the longest n-gram that is a feature.", minimum=1

@@ -22,6 +22,7 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
     if not is_text:
         return {"normalize_rows": config.normalize_rows}
     return {
+        "unicode_normalization": config.unicode_normalization,
         "ngrams": config.ngrams,
         # Hashing keeps no terms that could be rare.
         "min_df": 1 if config.hash_buckets else config.min_df,

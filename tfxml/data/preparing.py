@@ -117,7 +117,7 @@ def _go_on(folder: pathlib.Path, plan: dict) -> dict | None:
         manifest = record_files.read_manifest(folder)
         found = {key: manifest[key] for key in plan}
     elif path.is_file():
-        found = json.loads(path.read_text())
+        found = record_files.as_now(json.loads(path.read_text()))
     elif any(folder.glob("[!.]*")):
         raise ValueError(
             "`output` must be an empty folder, or one that the same command "

@@ -11,6 +11,9 @@ train-00003-of-00016.json        of a whole shard, until the manifest is there
 train.label_counts.npy           int64 [L]
 
 All numbers are little-endian.
+
+Version 1 knew no `unicode_normalization` among the settings of text, which was
+left as it is.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from tfxml.data import instances as instances_lib
 
 MANIFEST = "records.json"
 PLAN = "plan.json"
-VERSION = 1
+VERSION = 2
 
 SUFFIXES = ("index", "units", "values")
 _PIECE_BYTES = 1 << 22
@@ -150,7 +153,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
     folder = pathlib.Path(folder)
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = as_now(json.loads(path.read_text()))
         version = manifest["version"]
     except FileNotFoundError as error:
         raise errors.DataError(
@@ -168,6 +171,16 @@ def read_manifest(folder: str | os.PathLike) -> dict:
         for shard in split["shards"]:
             _check_sizes(folder, shard)
     return manifest
+
+
+def as_now(plan: dict) -> dict:
+    """Returns what version 1 wrote, a plan or a manifest, as this one would."""
+    if plan["version"] != 1:
+        return plan
+    settings = plan["settings"]
+    if "ngrams" in settings:  # of text
+        settings = {**settings, "unicode_normalization": "none"}
+    return {**plan, "version": VERSION, "settings": settings}
 
 
 def write_json(path: str | os.PathLike, value) -> None:

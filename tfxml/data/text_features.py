@@ -2,9 +2,9 @@
 
 The same graph runs in the input pipeline and in the exported model. It
 computes what scikit-learn's `TfidfVectorizer` does with its default analyzer:
-counts of words and n-grams (see tokenizer.py), 1 + ln of them if
-`sublinear_tf`, times a smooth inverse document frequency, divided by the L2
-norm of the row.
+counts of words and n-grams (see tokenizer.py) of texts brought into a Unicode
+form or left as they are, 1 + ln of them if `sublinear_tf`, times a smooth
+inverse document frequency, divided by the L2 norm of the row.
 
 # n texts of a batch, N documents, D features, E stored features of a batch
 """
@@ -17,7 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import parallel, text_features_files, tokenizer, vocabulary
+from tfxml.data import (
+    parallel,
+    text_features_files,
+    tokenizer,
+    unicode_forms,
+    vocabulary,
+)
 
 
 class TextFeatures(tf.Module):
@@ -35,6 +41,7 @@ class TextFeatures(tf.Module):
         idf: np.ndarray | None = None,
         ngrams: int = 1,
         sublinear_tf: bool = True,
+        unicode_normalization: str = "none",
     ):
         """Builds the features of one of `terms` and `hash_buckets`.
 
@@ -45,6 +52,7 @@ class TextFeatures(tf.Module):
                 leave it out.
             ngrams: the longest n-gram, in words.
             sublinear_tf: whether a count c weighs 1 + ln(c) in place of c.
+            unicode_normalization: one of `unicode_forms.CHOICES`.
         """
         super().__init__()
         if (terms is None) == (hash_buckets is None):
@@ -62,6 +70,8 @@ class TextFeatures(tf.Module):
         self.hash_buckets = hash_buckets
         self.ngrams = ngrams
         self.sublinear_tf = sublinear_tf
+        self.unicode_normalization = unicode_normalization
+        self._normalize = unicode_forms.normalizer(unicode_normalization)
         # Arrays, because tf.Module would track each string of a list.
         self.terms = None if terms is None else np.array(terms, object)
         self.num_features = hash_buckets if terms is None else len(terms)
@@ -90,7 +100,7 @@ class TextFeatures(tf.Module):
 
     def count(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns each row's features, [n, None], and their counts, [E]."""
-        terms, occurrences = tokenizer.terms(texts, self.ngrams)
+        terms, occurrences = self.find_terms(texts)
         if self._table is not None:
             ids = self._table.lookup(terms)
             return tokenizer.count(_known(ids, occurrences))
@@ -98,6 +108,10 @@ class TextFeatures(tf.Module):
         return tokenizer.count(
             occurrences.with_values(tf.gather(ids, occurrences.values))
         )
+
+    def find_terms(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """Returns distinct terms and where they are; see `tokenizer.terms`."""
+        return tokenizer.terms(self._normalize(texts), self.ngrams)
 
     def transform(
         self, batches: Iterable[Sequence[str]]
@@ -126,6 +140,7 @@ class TextFeatures(tf.Module):
             "hash_buckets": self.hash_buckets,
             "ngrams": self.ngrams,
             "sublinear_tf": self.sublinear_tf,
+            "unicode_normalization": self.unicode_normalization,
         }
         text_features_files.write(folder, settings, self.terms, self.idf)
 
@@ -154,6 +169,7 @@ def load(folder: str | os.PathLike) -> TextFeatures:
 def fit(
     batches: Iterable[Sequence[str]],
     *,
+    unicode_normalization: str = "none",
     ngrams: int = 1,
     min_df: int | float = 1,
     max_features: int | None = None,
@@ -169,6 +185,8 @@ def fit(
 
     Args:
         batches: runs of documents. About a megabyte a run is fastest.
+        unicode_normalization: the form that they are brought into, one of
+            `unicode_forms.CHOICES`.
         ngrams: the longest n-gram, in words.
         min_df: the fewest documents of a term: a number, or a share in (0, 1).
         max_features: how many terms to keep, those of the largest total
@@ -185,9 +203,14 @@ def fit(
     _check_count("max_features", max_features, may_be_none=True)
     _check_count("hash_buckets", hash_buckets, may_be_none=True)
     _check_min_df(min_df)
-    weights = {"ngrams": ngrams, "sublinear_tf": sublinear_tf}
+    weights = {
+        "unicode_normalization": unicode_normalization,
+        "ngrams": ngrams,
+        "sublinear_tf": sublinear_tf,
+    }
     if hash_buckets is None:
-        counts = vocabulary.count(batches, ngrams)
+        normalize = unicode_forms.normalizer(unicode_normalization)
+        counts = vocabulary.count(batches, ngrams, normalize=normalize)
         terms, document_counts = counts.select(min_df, max_features)
         idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
         return TextFeatures(

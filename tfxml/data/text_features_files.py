@@ -1,8 +1,11 @@
 """The folder that fitted text features are kept in: plain, checked files.
 
-text_features.json   settings, and the SHA-256 of the other two
+text_features.json   version, settings, and the SHA-256 of the other two
 vocabulary.txt       one term a line, UTF-8; none where terms are hashed
 idf.npy              float32 [D]; none without inverse document frequency
+
+Version 1, which said no version, knew no `unicode_normalization`: texts were
+left as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from tfxml.data import errors
 _SETTINGS = "text_features.json"
 _TERMS = "vocabulary.txt"
 _IDF = "idf.npy"
-_KEYS = {"hash_buckets", "ngrams", "sublinear_tf", "sha256"}
+_VERSION = 2
+_KEYS_1 = {"hash_buckets", "ngrams", "sublinear_tf", "sha256"}
+_KEYS = _KEYS_1 | {"unicode_normalization", "version"}
 
 
 def write(
@@ -45,7 +50,8 @@ def write(
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     sums = {name: _sha256(content) for name, content in contents.items()}
-    text = json.dumps({**settings, "sha256": sums}, indent=2, sort_keys=True)
+    whole = {**settings, "sha256": sums, "version": _VERSION}
+    text = json.dumps(whole, indent=2, sort_keys=True)
     # Last, so that a folder with it is whole.
     (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
 
@@ -57,6 +63,7 @@ def read(
     folder = pathlib.Path(folder)
     settings = _read_settings(folder / _SETTINGS)
     sums = settings.pop("sha256")
+    del settings["version"]
     terms = idf = None
     if _TERMS in sums:
         content = _read_checked(folder / _TERMS, sums[_TERMS])
@@ -74,10 +81,16 @@ def _read_settings(path: pathlib.Path) -> dict:
         if isinstance(error, errors.DataError):
             raise
         raise errors.DataError(path, f"no JSON ({error})", "JSON") from error
+    if isinstance(settings, dict) and set(settings) == _KEYS_1:
+        settings |= {"unicode_normalization": "none", "version": _VERSION}
     is_whole = isinstance(settings, dict) and set(settings) == _KEYS
     if not is_whole or not isinstance(settings["sha256"], dict):
         raise errors.DataError(
             path, f"{settings!r:.200}", f"an object of {sorted(_KEYS)}"
+        )
+    if settings["version"] != _VERSION:
+        raise errors.DataError(
+            path, f"version {settings['version']!r:.20}", f"{_VERSION}"
         )
     return settings
 

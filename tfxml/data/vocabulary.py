@@ -9,7 +9,7 @@ import collections
 import heapq
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -161,11 +161,16 @@ def _merged(runs: list[Iterator[_Count]]) -> Iterator[_Count]:
 
 
 def count(
-    batches: Iterable[Sequence[str]], ngrams: int, most_terms: int = MOST_TERMS
+    batches: Iterable[Sequence[str]],
+    ngrams: int,
+    most_terms: int = MOST_TERMS,
+    normalize: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> TermCounts:
-    """Returns the counts of the terms of runs of documents."""
+    """Returns the counts of the terms of runs of documents, normalised."""
 
-    graph = tokenizer.graph(lambda texts: _batch_counts(texts, ngrams))
+    graph = tokenizer.graph(
+        lambda texts: _batch_counts(normalize(texts), ngrams)
+    )
 
     def batch_counts(texts):
         return len(texts), *(x.numpy() for x in graph(tokenizer.tensor(texts)))

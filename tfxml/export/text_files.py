@@ -37,24 +37,32 @@ TEXTS = (
     "a bb c dd e ff",
     "K ſharp ǅungla ﬁn ŉ Ω 𝐀𝐁 𐐀𐐁 𐐨",
     "the the the THE The cat cat",
+    # What Unicode's normal forms bring together.
+    "A\u030angstro\u0308m \u212bngström Ångström a\u0327\u0301b a\u0301\u0327b",
+    "ｆｉｓｈ ﬁsh x⁵ x5 ㍻ ①② Ⅷ ™ ﷺ ºC ﬃ\u0301x",
+    "\u1112\u1161\u11ab\u1100\u1173\u11af 한글 ｶﾞｷﾞ ガギ \u0929x \u0928\u093cx",
 )
 
 _GUIDE = """# From text to features
 
-1. **Lower case**, by Unicode's full, locale-independent mapping: `İ` becomes
+1. **Normalisation**: the text is brought into the form of Unicode that
+   `unicode_normalization` names, NFC or NFKC (Python's
+   `unicodedata.normalize`, JavaScript's `normalize`, ICU's `Normalizer2`), or,
+   with `none`, left as it is.
+2. **Lower case**, by Unicode's full, locale-independent mapping: `İ` becomes
    `i` and U+0307; a capital sigma at the end of a word becomes `ς`. (Python's
    `str.lower`, JavaScript's `toLowerCase`, ICU with the root locale.)
-2. **Words** are runs of two or more characters of the classes letter
+3. **Words** are runs of two or more characters of the classes letter
    (`\\p{L}`), number (`\\p{N}`) or `_`. A combining mark (`\\p{M}`) ends a
-   word. Characters are code points, not UTF-16 units. There is no other
-   normalisation: `é` and `e` with U+0301 differ.
-3. **Terms** are the words, and with `ngrams` above 1 also runs of up to
+   word. Characters are code points, not UTF-16 units. Without
+   `unicode_normalization` `é` and `e` with U+0301 differ.
+4. **Terms** are the words, and with `ngrams` above 1 also runs of up to
    `ngrams` neighbouring words, joined by one space.
-4. **Features**: a term's feature is its line in `vocabulary.txt`, from 0;
+5. **Features**: a term's feature is its line in `vocabulary.txt`, from 0;
    other terms are left out. With `hash_buckets` there is no vocabulary: the
    feature is FarmHash's `Fingerprint64` of the term's UTF-8, unsigned, modulo
    `hash_buckets`.
-5. **Values**: the count c of a feature in the text, or 1 + ln(c) with
+6. **Values**: the count c of a feature in the text, or 1 + ln(c) with
    `sublinear_tf`; times its float32 in `idf.f32`, where there is one; divided
    by the square root of the sum of the row's squares.
 
@@ -91,6 +99,7 @@ def write(
 def settings(features: text_features_lib.TextFeatures) -> dict:
     """Returns what, beside vocabulary and idf, makes rows of text."""
     return {
+        "unicode_normalization": features.unicode_normalization,
         "ngrams": features.ngrams,
         "sublinear_tf": features.sublinear_tf,
         "hash_buckets": features.hash_buckets,
@@ -103,7 +112,7 @@ def test_vectors(
 ) -> list[dict]:
     """Returns each text's terms, feature ids and values."""
     strings = tokenizer.tensor(texts)
-    distinct, occurrences = tokenizer.terms(strings, features.ngrams)
+    distinct, occurrences = features.find_terms(strings)
     ids, values = features(strings)
     names = np.array([term.decode() for term in distinct.numpy()], object)
     return [

@@ -8,10 +8,12 @@ const textFeatures = (() => {
   const WORD = /[\p{L}\p{N}_]{2,}/gu;
 
   // Returns the words of a text, and its runs of up to `ngrams` words.
-  function terms(text, ngrams) {
+  // form: of Unicode, that the text is brought into; "none": as it is.
+  function terms(text, form, ngrams) {
+    const normal = form === "none" ? text : text.normalize(form);
     // By code point, so that a run over "x", a surrogate pair and "y" counts
     // characters as Unicode does.
-    const words = text.toLowerCase().match(WORD) || [];
+    const words = normal.toLowerCase().match(WORD) || [];
     const found = words.slice();
     for (let size = 2; size <= ngrams; size++) {
       for (let start = 0; start + size <= words.length; start++) {
@@ -41,7 +43,8 @@ const textFeatures = (() => {
     // Returns ids, ascending, and values of length 1; none without a term.
     row(text) {
       const counts = new Map();
-      for (const term of terms(text, this.settings.ngrams)) {
+      const { unicode_normalization: form, ngrams } = this.settings;
+      for (const term of terms(text, form, ngrams)) {
         const feature = this.featureOf(term);
         if (feature !== undefined) {
           counts.set(feature, (counts.get(feature) || 0) + 1);

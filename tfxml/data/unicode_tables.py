@@ -1,0 +1,120 @@
+"""What Python's `unicodedata` says of normalisation, as arrays.
+
+# E entries of a table
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+_ALL = range(sys.maxunicode + 1)  # surrogates too, which say nothing
+_HANGUL = range(0xAC00, 0xD7A4)
+_NUM_VOWELS, _NUM_TAILS = 21, 28
+_LEAD, _VOWEL, _TAIL = 0x1100, 0x1161, 0x11A7
+
+
+class Tables(NamedTuple):
+    """What Unicode says of characters, for one form."""
+
+    unsettled: str  # the inside of a regular expression's class
+    decomposed: np.ndarray  # [E] int32, ascending
+    part_splits: np.ndarray  # [E + 1] int32
+    parts: np.ndarray  # int32, full decompositions one behind the other
+    marks: np.ndarray  # [E] int32, ascending, all that are no starters
+    classes: np.ndarray  # [E] int32, their canonical combining classes
+    pairs: np.ndarray  # [E] int64, ascending, see `pair_key`
+    composites: np.ndarray  # [E] int32
+    seconds: np.ndarray  # int32, of all pairs, ascending
+
+
+def pair_key(first, second):
+    """Returns one number for two characters, in 64 bits."""
+    return first * 2**21 + second
+
+
+@functools.cache
+def read(form: str) -> Tables:
+    """Returns the tables of NFC or NFKC."""
+    composed = list(_composed())
+    marks = {
+        code: found
+        for code in _ALL
+        if (found := unicodedata.combining(chr(code)))
+    }
+    fully = form.replace("C", "D")
+    parts = {
+        code: list(map(ord, found))
+        for code in composed
+        if (found := unicodedata.normalize(fully, chr(code))) != chr(code)
+    }
+    pairs = dict(sorted(_pairs(composed)))
+    seconds = {key % 2**21 for key in pairs}
+    # Changed by themselves, or by what may stand before them.
+    changed = {
+        code
+        for code in composed
+        if unicodedata.normalize(form, chr(code)) != chr(code)
+        or ord(unicodedata.normalize("NFD", chr(code))[0]) in seconds
+    }
+    lengths = [0, *map(len, parts.values())]
+    return Tables(
+        _class(changed | marks.keys() | seconds),
+        np.array(list(parts), np.int32),
+        np.cumsum(lengths, dtype=np.int32),
+        np.array(list(itertools.chain(*parts.values())), np.int32),
+        np.array(list(marks), np.int32),
+        np.array(list(marks.values()), np.int32),
+        np.array(list(pairs), np.int64),
+        np.array(list(pairs.values()), np.int32),
+        np.array(sorted(seconds), np.int32),
+    )
+
+
+def _composed() -> Iterator[int]:
+    """Yields the characters that have a decomposition, ascending."""
+    for code in _ALL:
+        # Of syllables the decomposition is a matter of arithmetic.
+        if code in _HANGUL or unicodedata.decomposition(chr(code)):
+            yield code
+
+
+def _pairs(composed: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yields the key of each pair that composes, and what it becomes."""
+    for code in composed:
+        if code in _HANGUL:
+            yield pair_key(*_hangul_pair(code)), code
+            continue
+        words = unicodedata.decomposition(chr(code)).split()
+        # Some are never composed, such as those of a single character.
+        is_kept = unicodedata.normalize("NFC", chr(code)) == chr(code)
+        if len(words) == 2 and is_kept and not words[0].startswith("<"):
+            first, second = (int(word, 16) for word in words)
+            yield pair_key(first, second), code
+
+
+def _hangul_pair(syllable: int) -> tuple[int, int]:
+    """Returns the two that a syllable is composed of."""
+    number = syllable - _HANGUL.start
+    pair, tail = divmod(number, _NUM_TAILS)
+    if tail:
+        return syllable - tail, _TAIL + tail
+    lead, vowel = divmod(pair, _NUM_VOWELS)
+    return _LEAD + lead, _VOWEL + vowel
+
+
+def _class(codes: Iterable[int]) -> str:
+    """Returns the inside of a character class of RE2."""
+    runs = []
+    for code in sorted(codes):
+        if runs and runs[-1][1] == code - 1:
+            runs[-1][1] = code
+        else:
+            runs.append([code, code])
+    return "".join(rf"\x{{{a:x}}}-\x{{{b:x}}}" for a, b in runs)
