@@ -198,8 +198,9 @@ def test_what_a_person_sees(words, opened):
     assert not page.errors
 
 
-def test_rows_in_the_browser_are_the_shared_vectors(opened):
-    run = exporting.text_run("sigmoid")
+@pytest.mark.parametrize("form", ["none", "NFKC"])
+def test_rows_in_the_browser_are_the_shared_vectors(form, opened):
+    run = exporting.text_run("sigmoid", unicode_normalization=form)
     texts = exporting.texts(60) + list(text_files.TEXTS)
     vectors = text_files.test_vectors(run.text_features, texts)
     found = opened(run, "wasm").evaluate(

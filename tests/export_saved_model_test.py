@@ -62,6 +62,7 @@ def test_answers_are_those_of_the_trained_model(name, tmp_path):
         ("sigmoid", {"hash_buckets": 97}),
         ("linear", {"use_idf": False, "sublinear_tf": False}),
         ("compact", {"ngrams": 1}),
+        ("sigmoid", {"unicode_normalization": "NFKC"}),
     ],
 )
 def test_raw_text(name, words, tmp_path):

@@ -103,7 +103,8 @@ console.log(JSON.stringify(words.map(
 _TERMS = """
 const { terms } = require("./text.js");
 const texts = JSON.parse(require("fs").readFileSync(0, "utf-8"));
-console.log(JSON.stringify(texts.map((text) => terms(text, process.argv[1], 1))));
+const form = process.argv[1];
+console.log(JSON.stringify(texts.map((text) => terms(text, form, 1))));
 """
 
 

@@ -27,10 +27,13 @@ TEXTS = [
     "!?. ,;",
     "one\ntwo\tthree\u00a0four one\0two\0 three\u2028one the cat sat",
     "the öl of the cat",
-    "cafe\u0301 o\u0308l \u2126\u212b \u1112\u1161\u11ab\u1100\u116e\u11a8\u110b\u1165",
-    "ｆｉｓｈ ﬁsh ｶﾀｶﾅ m² ㍻ ſtraße TITLE™ fish",
 ]
 RUNS = [TEXTS[:4], TEXTS[4:5], [], TEXTS[5:]]
+ODD_TEXTS = [
+    *TEXTS,
+    "cafe\u0301 o\u0308l \u2126\u212b \u1112\u1161\u11ab\u1100\u1173\u11af",
+    "ｆｉｓｈ ﬁsh ｶﾀｶﾅ m² ㍻ ſtraße TITLE™ fish",
+]
 
 
 def analyze(ngrams):
@@ -84,16 +87,16 @@ def test_equals_scikit_learn(ngrams, settings):
 @pytest.mark.parametrize("ngrams", [1, 2])
 def test_equals_scikit_learn_of_normalized_text(form, ngrams):
     features = text_features.fit(
-        RUNS, ngrams=ngrams, unicode_normalization=form
+        [ODD_TEXTS], ngrams=ngrams, unicode_normalization=form
     )
     peer = sklearn_text.TfidfVectorizer(
         ngram_range=(1, ngrams),
         sublinear_tf=True,
         preprocessor=lambda text: unicodedata.normalize(form, text).lower(),
-    ).fit(TEXTS)
-    assert_equals_peer(features, peer, TEXTS)
+    ).fit(ODD_TEXTS)
+    assert_equals_peer(features, peer, ODD_TEXTS)
     assert_equals_peer(features, peer, ["ĉafe\u0301 ﬁsh", "the", "O\u0308L"])
-    plain = text_features.fit(RUNS, ngrams=ngrams)
+    plain = text_features.fit([ODD_TEXTS], ngrams=ngrams)
     assert list(plain.terms) != list(features.terms)
 
 
