@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.data import batching, pipeline, served
+from tfxml.data import batching, on_device, pipeline, served
 from tfxml.models import classifier as classifier_lib
 from tfxml.models import devices
 
@@ -141,7 +141,7 @@ class SynchronousLoop:
                     pipeline.training_epoch(*words), data_service
                 )
 
-            return iter(strategy.distribute_datasets_from_function(dataset))
+            return iter(on_device.distribute(strategy, dataset))
 
         self._make_iterator = make_iterator
         self._num_steps = num_steps
@@ -191,9 +191,13 @@ def make_train_steps(
 ) -> Callable:
     """Returns a function (iterator, num_steps) -> the mean loss of a step.
 
-    `num_steps` is a tensor, so that one graph serves every number of steps.
+    The iterator is of what `on_device.distribute` returns. `num_steps` is a
+    tensor, so that one graph serves every number of steps.
     """
-    replica_step = make_replica_step(model, optimizer, seed, is_refining)
+    step_of_batch = make_replica_step(model, optimizer, seed, is_refining)
+
+    def replica_step(element, step):
+        return step_of_batch(on_device.whole(element), step)
 
     @tf.function
     def train_steps(iterator, num_steps):
