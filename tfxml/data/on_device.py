@@ -62,10 +62,10 @@ def whole(element: pipeline.Batch | tuple[tf.Tensor, ...]) -> pipeline.Batch:
 
 
 def _in_parts(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    return dataset.map(lambda *batch: _parts(batch))
+    return dataset.map(_parts)
 
 
-def _parts(batch) -> tuple[tf.Tensor, ...]:
+def _parts(batch: pipeline.Batch) -> tuple[tf.Tensor, ...]:
     """Returns a batch's tensors: of ragged rows the values and the splits."""
     found = []
     for part in batch:
