@@ -5,9 +5,9 @@
 Each folder is trained from for an epoch (or `--seconds`, then told to end) by
 `python -m tfxml.train` in a process of its own, with a model that costs next to
 nothing: hashed features, 16 hidden units, MACH of two times 64 buckets. Beside
-it stands the same command on a generated set of as many labels and few
-instances, which makes its rows as they are needed: TensorFlow, the model and
-all that grows with the labels. The difference is what the data takes.
+it stands the same command on a few rows in memory, of as many features and
+labels: TensorFlow, the model and all that grows with these. The difference is
+what the data takes, the vocabulary of text included.
 
 Memory is read from /proc every tenth of a second: `VmHWM`, the most that was
 resident; `RssAnon`, of it what is the process' own; `RssFile`, of it the pages
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 from absl import app, flags
 
 _PREPARED = flags.DEFINE_list("prepared", [], "Prepared folders.")
@@ -40,14 +41,14 @@ _MODEL = (
     "--num_epochs=1",
     "--steps_per_loop=100",
 )
-_FEW = 4096
+_FEW = 1024
 _KINDS = ("VmHWM", "RssAnon", "RssFile")
 
 
 def main(_) -> None:
     print(
         "| set | instances | labels | steps | of an epoch | peak MiB | of it "
-        "own | of it files | generated, as many labels | the data's share |\n"
+        "own | of it files | few rows in memory | the data's share |\n"
         f"|{' --- |' * 10}"
     )
     for folder in _PREPARED.value:
@@ -62,14 +63,9 @@ def _line(folder: pathlib.Path) -> str:
         for name, value in manifest["settings"].items()
     ]
     steps, peaks = _train([f"--data_dir={folder}", *settings])
-    _, base = _train(
-        [
-            "--dataset=synthetic",
-            f"--synthetic_labels={manifest['num_labels']}",
-            f"--synthetic_train={_FEW}",
-            f"--synthetic_test={_FEW}",
-        ]
-    )
+    with tempfile.TemporaryDirectory() as few:
+        _write_few(pathlib.Path(few), manifest)
+        _, base = _train([f"--data_dir={few}"])
     a_epoch = -(-number // _BATCH.value)
     cells = (
         folder.name,
@@ -82,6 +78,19 @@ def _line(folder: pathlib.Path) -> str:
         f"{peaks['VmHWM'] - base['VmHWM']:,.0f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _write_few(folder: pathlib.Path, manifest: dict) -> None:
+    """Writes a few rows of as many features and labels as a prepared set."""
+    most = manifest["num_features"], manifest["num_labels"]
+    rng = np.random.default_rng(0)
+    lines = [f"{_FEW} {most[0]} {most[1]}"]
+    for _ in range(_FEW):
+        features = np.unique(rng.integers(0, most[0], 8))
+        pairs = " ".join(f"{feature}:1" for feature in features)
+        lines.append(f"{rng.integers(0, most[1])} {pairs}")
+    for name in ("train.txt", "test.txt"):
+        (folder / name).write_text("\n".join(lines) + "\n")
 
 
 def _train(words: list[str]) -> tuple[int, dict[str, float]]:
