@@ -185,8 +185,7 @@ def fit(
 
     Args:
         batches: runs of documents. About a megabyte a run is fastest.
-        unicode_normalization: the form that they are brought into, one of
-            `unicode_forms.CHOICES`.
+        unicode_normalization: one of `unicode_forms.CHOICES`.
         ngrams: the longest n-gram, in words.
         min_df: the fewest documents of a term: a number, or a share in (0, 1).
         max_features: how many terms to keep, those of the largest total
@@ -203,11 +202,8 @@ def fit(
     _check_count("max_features", max_features, may_be_none=True)
     _check_count("hash_buckets", hash_buckets, may_be_none=True)
     _check_min_df(min_df)
-    weights = {
-        "unicode_normalization": unicode_normalization,
-        "ngrams": ngrams,
-        "sublinear_tf": sublinear_tf,
-    }
+    weights = {"ngrams": ngrams, "sublinear_tf": sublinear_tf}
+    weights["unicode_normalization"] = unicode_normalization
     if hash_buckets is None:
         normalize = unicode_forms.normalizer(unicode_normalization)
         counts = vocabulary.count(batches, ngrams, normalize=normalize)
