@@ -4,11 +4,12 @@
 
 Every worker computes on one core of its own, so that two workers on two cores
 can be twice as fast as one. The first table has a batch at which compute
-dominates, 8,192 instances a worker; the second a small batch and a large
-table of features, so that few of its rows have a gradient. Bytes are what the
-loopback device carried, for each step of two workers; beside them what it
-would carry at the least if gradients were sent dense: all-reduced once in each
-direction, or pulled and pushed by each worker.
+dominates, 8,192 instances a worker; groups of worlds, which send nothing but
+each read all rows, take 1,024 instances through wider layers. The second has a
+small batch and a large table of features, so that few of its rows have a
+gradient. Bytes are what the loopback device carried, for each step of two
+workers; beside them what it would carry at the least if gradients were sent
+dense: all-reduced once in each direction, or pulled and pushed by each worker.
 """
 
 from __future__ import annotations
@@ -88,13 +89,13 @@ _COMPUTE = Setting(
 _WORLDS = Setting(
     (
         "--synthetic_labels=2000",
-        "--num_buckets=16000",
-        "--hidden_units=64",
+        "--num_buckets=2000",
+        "--hidden_units=512",
         "--steps_per_loop=8",
         "--num_epochs=3",
     ),
     num_train=16384,
-    batch=2048,
+    batch=1024,
 )
 _SPARSE = Setting(
     (
