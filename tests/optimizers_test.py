@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.training import optimizers
+from tfxml.training import optimizers, schedules
 
 V, H = 7, 3
 IDS = [2, 5, 2, 2, 0]  # rows 2 times three: repeated
@@ -172,7 +172,7 @@ def test_sgd_is_that_of_keras(momentum):
     ],
 )
 def test_schedule(decay, at_end_of_warmup, half_way, end):
-    rate = optimizers.WarmUpAndDecay(2.0, 30, warmup_steps=10, decay=decay)
+    rate = schedules.WarmUpAndDecay(2.0, 30, warmup_steps=10, decay=decay)
     assert float(rate(0)) == pytest.approx(0.2)
     assert float(rate(9)) == pytest.approx(2.0)
     assert float(rate(10)) == pytest.approx(at_end_of_warmup)
@@ -184,4 +184,4 @@ def test_unknown_names_are_errors():
     with pytest.raises(ValueError, match="lazy_adam"):
         optimizers.create("adamm", 0.1)
     with pytest.raises(ValueError, match="cosine"):
-        optimizers.WarmUpAndDecay(0.1, 10, decay="cos")
+        schedules.WarmUpAndDecay(0.1, 10, decay="cos")

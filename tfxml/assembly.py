@@ -22,7 +22,7 @@ from tfxml.models import (
     refiner,
     sigmoid,
 )
-from tfxml.training import optimizers
+from tfxml.training import optimizers, schedules
 
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
 # As large as the square of a single instance's gradient in a batch of some
@@ -148,7 +148,7 @@ def optimizer(
     """Returns the model's optimizer, built, for epochs of so many steps."""
 
     def schedule(peak: float):
-        return optimizers.WarmUpAndDecay(
+        return schedules.WarmUpAndDecay(
             peak,
             a_epoch * config.num_epochs,
             config.warmup_steps,
@@ -170,7 +170,7 @@ def optimizer(
     if model.refiner is not None:
         own["refiner"] = (
             optimizers.LazyAdagrad(
-                optimizers.WarmUpAndDecay(
+                schedules.WarmUpAndDecay(
                     config.refine_learning_rate, a_epoch * config.refine_epochs
                 ),
                 _REFINER_ACCUMULATOR,

@@ -14,7 +14,7 @@ from tfxml.data import bad_rows as bad_rows_lib
 from tfxml.data import catalogue, counter_random, unicode_forms
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
-from tfxml.training import optimizers
+from tfxml.training import optimizers, schedules
 
 
 def _field(default, help_text: str, choices=None, minimum=None):
@@ -226,7 +226,7 @@ class Config:
     decay: str = _field(
         "linear",
         "How the rate falls to 0 after the warm-up.",
-        choices=optimizers.WarmUpAndDecay.DECAYS,
+        choices=schedules.WarmUpAndDecay.DECAYS,
     )
     global_clipnorm: float = _field(
         0.0, "Largest norm of all gradients together; 0: any.", minimum=0

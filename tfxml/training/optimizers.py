@@ -241,56 +241,6 @@ OPTIMIZERS = {
 }
 
 
-class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly to `peak` in `warmup_steps`, then decays to 0.
-
-    Args:
-        peak: the highest rate.
-        num_steps: where the decay ends.
-        warmup_steps: how many steps the rise takes.
-        decay: `constant`, `linear` or `cosine`.
-    """
-
-    DECAYS = ("constant", "linear", "cosine")
-
-    def __init__(
-        self,
-        peak: float,
-        num_steps: int,
-        warmup_steps: int = 0,
-        decay: str = "linear",
-    ):
-        if decay not in self.DECAYS:
-            raise ValueError(
-                f"`decay` must be one of {self.DECAYS}. Received: {decay=}"
-            )
-        self.peak = peak
-        self.num_steps = num_steps
-        self.warmup_steps = warmup_steps
-        self.decay = decay
-
-    def __call__(self, step):
-        step = tf.cast(step, tf.float32)
-        warm = (step + 1) / max(self.warmup_steps, 1)
-        decaying = max(self.num_steps - self.warmup_steps, 1)
-        done = tf.clip_by_value((step - self.warmup_steps) / decaying, 0.0, 1.0)
-        if self.decay == "linear":
-            left = 1 - done
-        elif self.decay == "cosine":
-            left = (1 + tf.cos(done * 3.14159265)) / 2
-        else:
-            left = tf.ones_like(done)
-        return self.peak * tf.where(step < self.warmup_steps, warm, left)
-
-    def get_config(self):
-        return {
-            "peak": self.peak,
-            "num_steps": self.num_steps,
-            "warmup_steps": self.warmup_steps,
-            "decay": self.decay,
-        }
-
-
 def create(
     name: str,
     learning_rate,
