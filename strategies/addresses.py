@@ -43,10 +43,12 @@ def answers(address: str, timeout_seconds: float = 1.0) -> bool:
     A stopped process still answers: the kernel accepts for it.
     """
     try:
-        socket.create_connection(split(address), timeout_seconds).close()
+        with socket.create_connection(split(address), timeout_seconds) as found:
+            # A port that nobody holds may be lent to the caller itself, and
+            # TCP then connects it to itself.
+            return found.getsockname() != found.getpeername()
     except OSError:
         return False
-    return True
 
 
 def wait(servers: Mapping[str, str], timeout_seconds: float) -> None:

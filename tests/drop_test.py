@@ -95,7 +95,10 @@ def test_what_cannot_be_dropped_is_refused(dropped):
             make(dropped)
 
 
-@pytest.fixture(scope="module", params=["sigmoid", "mach"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("sigmoid", marks=pytest.mark.slow), "mach"],
+)
 def trained(request, tmp_path_factory):
     """Returns a trained run, and what it is without every third label."""
     base = tmp_path_factory.mktemp("drop")

@@ -96,7 +96,9 @@ def _trained(where, form):
 
 
 @pytest.mark.parametrize("form", ["compact", "dense", "padded"])
-@pytest.mark.parametrize("where", ["one_device", "prefetched"])
+@pytest.mark.parametrize(
+    "where", ["one_device", pytest.param("prefetched", marks=pytest.mark.slow)]
+)
 def test_training_ends_with_the_same_weights(where, form):
     loss, weights = _trained(where, form)
     expected_loss, expected = _trained("default", form)

@@ -165,7 +165,9 @@ def test_a_shard_is_whole_only_with_its_own_bytes(tmp_path):
     assert record_files.read_finished(tmp_path, name) is None
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "seconds", [0.0, pytest.param(0.05, marks=pytest.mark.slow)]
+)
 def test_a_process_ends_while_rows_are_read(tmp_path, seconds):
     """Threads of tf.data that wait for Python would keep it from ending."""
     rows = [({i: 1.0 * i for i in range(200)}, {1})] * 50

@@ -71,9 +71,14 @@ def test_wait_for_one_that_comes_late():
 
 
 def test_wait_names_those_that_never_came():
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket() as silent,
+    ):
+        # Held, so that nobody else comes to answer there; it does not listen.
+        silent.bind(("127.0.0.1", 0))
         there = f"127.0.0.1:{server.getsockname()[1]}"
-        gone = f"127.0.0.1:{addresses.free_ports(1)[0]}"
+        gone = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TimeoutError, match=f"worker:1 at {gone}") as caught:
             addresses.wait({"worker:0": there, "worker:1": gone}, 0.3)
     assert "worker:0" not in str(caught.value)

@@ -83,6 +83,7 @@ def test_every_character(form):
     assert_normalized(form, CHARACTERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("around", ["a{}b", "{}\u0301", "\u0928{}\u093c"])
 def test_every_character_among_others(form, around):
@@ -106,6 +107,7 @@ def test_every_composition(form):
     assert_normalized(form, texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_pairs_of_all_that_composes(form):
     last = {unicodedata.normalize("NFD", c)[-1] for c in COMPOSED}

@@ -161,6 +161,7 @@ def test_worlds_that_cannot_be_apart_are_refused(
         )
 
 
+@pytest.mark.slow
 def test_groups_of_other_configs_are_not_joined(tmp_path):
     for group, rate in enumerate((0.02, 0.01)):
         train.train(
