@@ -26,7 +26,8 @@ def distribute(
     where there is none.
 
     Args:
-        strategy: any that is not a parameter server's.
+        strategy: any that is not a parameter server's; outside of its scope,
+            where it would be taken for the default one.
         make_dataset: from an input context to a data set of `pipeline.Batch`.
     """
     if strategy is not tf.distribute.get_strategy():

@@ -202,8 +202,11 @@ def fit(
     _check_count("max_features", max_features, may_be_none=True)
     _check_count("hash_buckets", hash_buckets, may_be_none=True)
     _check_min_df(min_df)
-    weights = {"ngrams": ngrams, "sublinear_tf": sublinear_tf}
-    weights["unicode_normalization"] = unicode_normalization
+    weights = {
+        "ngrams": ngrams,
+        "sublinear_tf": sublinear_tf,
+        "unicode_normalization": unicode_normalization,
+    }
     if hash_buckets is None:
         normalize = unicode_forms.normalizer(unicode_normalization)
         counts = vocabulary.count(batches, ngrams, normalize=normalize)
