@@ -24,7 +24,13 @@ from absl import app, flags
 
 from tfxml import assembly, workdir
 from tfxml import flags as flags_lib
-from tfxml.data import in_memory, instances, pipeline
+from tfxml.data import (
+    batching,
+    in_memory,
+    instances,
+    on_device,
+    pipeline,
+)
 from tfxml.models import losses
 from tfxml.training import loop
 
@@ -145,17 +151,18 @@ class _Step:
         self._model = assembly.model(config, facts, source.label_counts())
         self._optimizer = assembly.optimizer(config, 1000, self._model)
         self._counter = loop.new_step_counter()
-        self._train_steps = loop.make_train_steps(
-            tf.distribute.get_strategy(),
-            self._model,
-            self._optimizer,
-            self._counter,
-            seed=0,
-        )
+        batches = batching.ByInstances(source.num_instances, shape.batch_size)
+        strategy = tf.distribute.get_strategy()
         self._batches = iter(
-            pipeline.training(source, shape.batch_size, 0, 0, 10**6)
+            on_device.distribute(
+                strategy,
+                lambda _: pipeline.training(source, batches, 0, 0, 10**6),
+            )
         )
-        self._batch = next(self._batches)
+        self._batch = on_device.whole(next(self._batches))
+        self._train_steps = loop.make_train_steps(
+            strategy, self._model, self._optimizer, self._counter, seed=0
+        )
         ids = self._batch.feature_ids.flat_values
         self.num_distinct = len(np.unique(ids))
         self.num_outputs = sum(

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfxml import assembly, restore, workdir
 from tfxml import config as config_lib
 from tfxml.data import text_features
+from tfxml.models import refiner
 
 FEATURES = config_lib.Config(
     synthetic_labels=60,
@@ -46,7 +47,7 @@ MODELS = {
     "mach_linear": {"head": "mach", "hidden_units": ()},
     "refined": {
         "form": "compact",
-        "refine_epochs": 1,
+        "refine_passes": 1,
         "refine_features": 7,
         "refine_labels": 60,
     },
@@ -106,14 +107,14 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
     )
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 30, len(names))
-    shape = len(names), config.refine_features
-    label_features = np.random.default_rng(1).integers(0, num_features, shape)
-    model = assembly.model(config, facts, counts, label_features=label_features)
+    model = assembly.model(config, facts, counts)
     for variable in model.trainable_variables:
         # As wide as a trained model's scores: neither all 0 nor all 1.
         shape = variable.shape
         spread = 2 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.5
         variable.assign(rng.normal(scale=spread, size=shape))
+    if model.refiner is not None:
+        _fill(model.refiner)
     return restore.TrainedRun(
         config=config,
         facts=facts,
@@ -123,6 +124,22 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
         text_features=features,
         saved=None,  # it was never on a disk
         step=0,
+    )
+
+
+def _fill(own: refiner.Refiner) -> None:
+    """Gives labels weights of their own: some none, some many."""
+    rng = np.random.default_rng(1)
+    room = own.num_labels * own.mean_features
+    sizes = rng.integers(0, 2 * own.mean_features, own.num_labels)
+    splits = np.minimum(np.cumsum([0, *sizes]), room)
+    own.assign(
+        refiner.Weights(
+            splits,
+            rng.integers(0, own.num_features, room),
+            rng.normal(scale=0.3, size=room),
+            rng.normal(scale=0.3, size=own.num_labels),
+        )
     )
 
 

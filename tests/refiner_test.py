@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import in_memory, instances, label_features
+from tfxml.data import in_memory, instances
 from tfxml.mach import hashing
 from tfxml.models import (
     classifier,
@@ -14,31 +14,42 @@ from tfxml.models import (
     sigmoid,
     sparse_rows,
 )
+from tfxml.training import linear_svm, refining
 
 N, D, L, H, F, S = 7, 13, 23, 6, 4, 9
 HEADS = ["sigmoid", "mach"]
 
 
 def _model(form, head="sigmoid", share=0.3):
+    """Returns a model whose labels have 0 to 9 weights of their own."""
     rng = np.random.default_rng(4)
     if head == "mach":
         hashes = [hashing.from_seed(5, r, 8, L) for r in range(3)]
         head = mach.MachHead(L, hashes, H)
     else:
         head = sigmoid.SigmoidHead(L, H, block_size=9)
-    features = np.full((L, F), D)
-    for label in range(L):
-        own = rng.choice(D, rng.integers(0, F + 1), False)
-        features[label, : len(own)] = np.sort(own)
     model = classifier.ExtremeClassifier(
         [encoders.Encoder(D, (H,))],
         head,
         D,
         form,
-        refiner.Refiner(L, D, F, S, share, features),
+        refiner.Refiner(L, D, F, S, share),
     )
     for variable in model.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+        variable.assign(rng.normal(scale=0.5, size=variable.shape))
+    sizes = rng.integers(0, 2 * F, L)
+    sizes[:3] = 0, 9, 0
+    while sizes.sum() > L * F:
+        sizes[rng.integers(3, L)] = 0
+    features = np.full(L * F, D)
+    kernel = np.zeros(L * F)
+    splits = np.cumsum([0, *sizes])
+    for start, size in zip(splits, sizes, strict=False):
+        run = slice(start, start + size)
+        features[run] = np.sort(rng.choice(D, size, False))
+        kernel[run] = rng.normal(size=size)
+    bias = rng.normal(size=L)
+    model.refiner.assign(refiner.Weights(splits, features, kernel, bias))
     return model
 
 
@@ -69,65 +80,22 @@ def _batch(form, seed=0):
     return x, y, ids, values, labels
 
 
-def _own_logits(model, x):
+def _margins(model, x):
     """Returns [N, L], every label's own classifier."""
-    kernel, bias = model.refiner.kernel.numpy(), model.refiner.bias.numpy()
-    logits = np.tile(bias, (len(x), 1)).astype(np.float64)
-    for label, features in enumerate(model.refiner.features.numpy()):
-        for place, feature in enumerate(features):
-            if feature < D:
-                logits[:, label] += x[:, feature] * kernel[label, place]
-    return logits
+    own = model.refiner
+    splits, features = own.splits.numpy(), own.features.numpy()
+    kernel, bias = own.kernel.numpy(), own.bias.numpy()
+    margins = np.tile(bias, (len(x), 1)).astype(np.float64)
+    for label in range(L):
+        for place in range(splits[label], splits[label + 1]):
+            margins[:, label] += x[:, features[place]] * kernel[place]
+    return margins
 
 
 def _shortlist(model, ids, values, k=S):
     return [
         one.numpy() for one in model.head.top_k(model.encode(ids, values), k)
     ]
-
-
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("form", sparse_rows.FORMS)
-def test_loss_is_that_of_positives_and_shortlist(form, head):
-    model = _model(form, head)
-    x, y, ids, values, labels = _batch(form)
-    weights = np.random.default_rng(1).random(N)
-    weights[5] = 0
-    found = model.refiner_loss_sum(
-        ids, values, labels, tf.constant(weights, tf.float32)
-    )
-    p = 1 / (1 + np.exp(-_own_logits(model, x)))
-    _, shortlist = _shortlist(model, ids, values)
-    expected = 0.0
-    for row in range(N):
-        for label in set(shortlist[row]) | set(np.flatnonzero(y[row])):
-            right = p[row, label] if y[row, label] else 1 - p[row, label]
-            expected -= weights[row] * np.log(right)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("form", sparse_rows.FORMS)
-def test_gradient_is_the_slope_of_the_loss(form):
-    model = _model(form)
-    x, _, ids, values, labels = _batch(form)
-    weights = tf.ones([N])
-    with tf.GradientTape() as tape:
-        loss = model.refiner_loss_sum(ids, values, labels, weights)
-    kernel = model.refiner.kernel
-    slope = tf.convert_to_tensor(tape.gradient(loss, kernel.value)).numpy()
-    before = kernel.numpy()
-    for place in [(0, 0), (3, 1), (11, 2), (20, 0)]:
-        sides = []
-        for change in (1e-2, -1e-2):
-            moved = before.copy()
-            moved[place] += change
-            kernel.assign(moved)
-            loss = model.refiner_loss_sum(ids, values, labels, weights)
-            sides.append(float(loss))
-        kernel.assign(before)
-        np.testing.assert_allclose(
-            slope[place], (sides[0] - sides[1]) / 2e-2, atol=2e-2
-        )
 
 
 @pytest.mark.parametrize("k", [1, 5, S, S + 4, L])
@@ -137,7 +105,7 @@ def test_shortlist_is_ranked_by_both_and_the_rest_stays(form, head, k):
     model = _model(form, head)
     x, _, ids, values, _ = _batch(form)
     head_scores, shortlist = _shortlist(model, ids, values, L)
-    own = _own_logits(model, x)
+    own = 5 * _margins(model, x)  # a margin as a logit
     scores, label_ids = model.top_k(ids, values, k)
     for row in range(N):
         of_head = np.log(head_scores[row] / (1 - head_scores[row]))
@@ -175,19 +143,63 @@ def test_config_makes_the_same_model_again():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("number", [1, 3, D])
-def test_strongest_features(number, monkeypatch):
-    monkeypatch.setattr(label_features, "_ROWS", 3)
-    monkeypatch.setattr(label_features, "_PENDING", 20)
+def test_before_it_has_learnt_the_order_is_the_heads():
+    model = _model("compact")
+    room = np.zeros(L * F)
+    splits = np.zeros(L + 1)
+    model.refiner.assign(refiner.Weights(splits, room, room, np.zeros(L)))
+    _, _, ids, values, _ = _batch("compact")
+    _, shortlist = _shortlist(model, ids, values)
+    np.testing.assert_array_equal(model.top_k(ids, values, S)[1], shortlist)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+@pytest.mark.parametrize("number", [2, 40])
+def test_labels_learn_from_positives_and_shortlists(
+    number, at_once, monkeypatch
+):
+    """Each label's weights are those of a problem of its own."""
+    monkeypatch.setattr(refining, "_LABELS", at_once)
+    monkeypatch.setattr(refining, "_ROWS", 6)
     rng = np.random.default_rng(2)
-    x = rng.integers(1, 5, (20, D)) * (rng.random((20, D)) < 0.3)
+    x = rng.normal(size=(20, D)) * (rng.random((20, D)) < 0.5)
+    x = x.astype(np.float32)
     y = rng.random((20, L)) < 0.1
+    y[:, 4] = False  # a label that no instance has
+    listed = np.stack([rng.choice(L, 5, False) for _ in range(20)])
     source = in_memory.InMemorySource(_instances(x, y), D, L)
-    sums = y.T.astype(int) @ x
-    for label, found in enumerate(label_features.strongest(source, number)):
-        order = sorted(range(D), key=lambda d: (-sums[label, d], d))
-        wanted = sorted(d for d in order[:number] if sums[label, d] > 0)
-        assert found.tolist() == wanted + [D] * (number - len(wanted))
+    settings = refining.Settings(1.0, 300, number, 11, 0)
+    found = refining.learn(source, listed.astype(np.int32), settings)
+    rows, columns = np.nonzero(x)
+    matrix = linear_svm.Rows(
+        np.searchsorted(rows, np.arange(21)), columns, x[rows, columns], D
+    )
+    wanted, bias = np.zeros((L, D)), np.full(L, -1.0)
+    for label in np.flatnonzero(y.any(axis=0)):
+        own = y[:, label] | (listed == label).any(axis=1)
+        pairs = linear_svm.Pairs(
+            np.array([0, own.sum()]), np.flatnonzero(own), y[own, label]
+        )
+        solved, biases = linear_svm.solve(
+            matrix, pairs, 1.0, 300, np.random.default_rng(3)
+        )
+        wanted[label], bias[label] = solved[0], biases[0]
+    dense = np.zeros((L, D + 1))
+    for label in range(L):
+        run = slice(found.splits[label], found.splits[label + 1])
+        assert run.stop - run.start <= 11
+        assert (np.diff(found.features[run]) > 0).all()
+        dense[label, found.features[run]] = found.kernel[run]
+    np.testing.assert_allclose(found.bias, bias, atol=1e-2)
+    assert len(found.kernel) == L * number
+    is_kept = dense[:, :D] != 0
+    np.testing.assert_allclose(dense[:, :D], wanted * is_kept, atol=1e-2)
+    left_out = np.abs(np.where(is_kept, 0, wanted))
+    if number == 2:  # the largest of all labels
+        assert np.count_nonzero(is_kept) == L * number
+        assert left_out.max() <= np.abs(dense[dense != 0]).min() + 1e-2
+    else:
+        assert left_out.max() < np.sort(np.abs(wanted))[:, -11].max() + 1e-2
 
 
 def _instances(x, y):

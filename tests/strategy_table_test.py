@@ -31,8 +31,8 @@ HEADS = {
     "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
     "sigmoid, refined": [
         "--form=compact",
-        "--num_epochs=3",
-        "--refine_epochs=2",
+        "--refine_passes=3",
+        "--refine_negatives=12",
         "--refine_features=6",
         "--refine_labels=8",
     ],

@@ -23,11 +23,9 @@ from tfxml.models import (
     sigmoid,
 )
 from tfxml.training import optimizers, schedules
+from tfxml.training import refining as refining_lib
 
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
-# As large as the square of a single instance's gradient in a batch of some
-# hundreds, so that a weight's first step is about half the rate.
-_REFINER_ACCUMULATOR = 1e-8
 
 
 def model(
@@ -35,14 +33,12 @@ def model(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray | None,
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
-    label_features: np.ndarray | None = None,
     dropped: Sequence[int] = (),
 ) -> classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
-    `label_counts` of None: at 0, where weights are restored. `label_features`
-    are what labels' own classifiers read; None: what is restored. Labels
-    `dropped` are never answered.
+    `label_counts` of None: at 0, where weights are restored. Labels `dropped`
+    are never answered.
     """
     priors = None
     if label_counts is not None:
@@ -79,12 +75,12 @@ def model(
         head,
         facts.num_features,
         facts.form,
-        _refiner(config, facts, label_features),
+        _refiner(config, facts),
     )
 
 
-def _refiner(config, facts, label_features) -> refiner.Refiner | None:
-    if not config.refine_epochs:
+def _refiner(config, facts) -> refiner.Refiner | None:
+    if not config.refine_passes:
         return None
     return refiner.Refiner(
         facts.num_labels,
@@ -92,7 +88,17 @@ def _refiner(config, facts, label_features) -> refiner.Refiner | None:
         config.refine_features,
         config.refine_labels,
         config.refine_share,
-        label_features,
+    )
+
+
+def refining(config: config_lib.Config, model) -> refining_lib.Settings:
+    """Returns how the model's refiner is learnt."""
+    return refining_lib.Settings(
+        config.refine_cost,
+        config.refine_passes,
+        config.refine_features,
+        model.refiner.most_features,
+        config.seed,
     )
 
 
@@ -161,24 +167,11 @@ def optimizer(
         config.global_clipnorm or None,
         config.epsilon,
     )
-    own = {}
     if config.head_optimizer == "sgd":
-        own["head"] = (
-            optimizers.create("sgd", schedule(config.head_learning_rate)),
-            model.head.trainable_variables,
+        of_head = optimizers.create("sgd", schedule(config.head_learning_rate))
+        made = optimizers.ByLayer(
+            made, head=(of_head, model.head.trainable_variables)
         )
-    if model.refiner is not None:
-        own["refiner"] = (
-            optimizers.LazyAdagrad(
-                schedules.WarmUpAndDecay(
-                    config.refine_learning_rate, a_epoch * config.refine_epochs
-                ),
-                _REFINER_ACCUMULATOR,
-            ),
-            model.refiner.trainable_variables,
-        )
-    if own:
-        made = optimizers.ByLayer(made, **own)
     made.build(model.trainable_variables)
     return made
 

@@ -174,29 +174,36 @@ class Config:
         "a hash of its own; 0: as they are.",
         minimum=0,
     )
-    refine_features: int = _field(
-        512,
-        "Features that each label's own classifier reads.",
+    refine_passes: int = _field(
+        0,
+        "Passes, after the last epoch, in which a sparse linear classifier of "
+        "each label's own is learnt, a support vector machine, which helps to "
+        "rank the head's best labels again. 0: no such classifiers.",
+        minimum=0,
+    )
+    refine_negatives: int = _field(
+        50,
+        "From how many of the head's best labels of a training instance: they "
+        "learn from it, as a negative unless it has the label.",
         minimum=1,
     )
-    refine_epochs: int = _field(
-        0,
-        "Epochs after the others in which a sparse linear classifier of each "
-        "label's own is trained on the head's best labels, which it helps to "
-        "rank again; all else stays as it is. 0: no such classifiers.",
-        minimum=0,
+    refine_cost: float = _field(
+        1.0, "C of the support vector machines; smaller: flatter.", minimum=0
+    )
+    refine_features: int = _field(
+        512,
+        "How many weights a label's own classifier keeps, on average; the "
+        "largest of all labels are kept.",
+        minimum=1,
     )
     refine_labels: int = _field(
         50, "How many of the head's best labels are ranked again.", minimum=1
     )
     refine_share: float = _field(
-        0.5,
+        0.7,
         "Share of the labels' own classifiers in what is ranked by; the rest "
         "is the head's.",
         minimum=0,
-    )
-    refine_learning_rate: float = _field(
-        1.0, "The highest rate of their Adagrad.", minimum=0
     )
     optimizer: str = _field(
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
@@ -295,6 +302,13 @@ class Config:
         for name in ("validation_fraction", "dropout"):
             _require(getattr(self, name) < 1, name, "below 1", self)
         _require(self.refine_share <= 1, "refine_share", "in [0, 1]", self)
+        _require(self.refine_cost > 0, "refine_cost", "above 0", self)
+        _require(
+            not (self.refine_passes and self.early_stopping),
+            "early_stopping",
+            "0 with refine_passes, which come after the last epoch",
+            self,
+        )
         _require(
             self.synthetic_dependence <= 1,
             "synthetic_dependence",
@@ -352,11 +366,9 @@ class Config:
             self,
         )
         _require(
-            (self.head_optimizer == "same" and not self.refine_epochs)
-            or not self.global_clipnorm,
+            self.head_optimizer == "same" or not self.global_clipnorm,
             "global_clipnorm",
-            "0 with head_optimizer=sgd or refine_epochs, for a norm is of "
-            "all gradients",
+            "0 with head_optimizer=sgd, for a norm is of all gradients",
             self,
         )
         _require(

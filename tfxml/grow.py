@@ -78,11 +78,11 @@ def _config(
             "`workdir` must hold a run without dropped labels: grow it first, "
             f"then drop. Received: {len(old.model.head.dropped)} dropped"
         )
-    if old.config.refine_epochs:
+    if old.config.refine_passes:
         raise ValueError(
-            "`workdir` must hold a run without refine_epochs, whose labels "
+            "`workdir` must hold a run without refine_passes, whose labels "
             "each have weights of their own. Received: a run with "
-            f"refine_epochs={old.config.refine_epochs}"
+            f"refine_passes={old.config.refine_passes}"
         )
     if learning_rate is None:
         learning_rate = old.config.learning_rate

@@ -53,9 +53,9 @@ class Placement:
                 "trunks (see num_trunks): worlds that share a trunk train "
                 "together"
             )
-        elif config.refine_epochs:
+        elif config.refine_passes:
             needed = (
-                "used without refine_epochs, whose shortlist needs them all"
+                "used without refine_passes, whose shortlist needs them all"
             )
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all worlds"

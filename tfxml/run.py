@@ -13,11 +13,10 @@ from tfxml import assembly, report, run_data
 from tfxml import config as config_lib
 from tfxml import placement as placement_lib
 from tfxml import workdir as workdir_lib
-from tfxml.data import label_features
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
-from tfxml.training import asynchronous, loop
+from tfxml.training import asynchronous, loop, refining
 
 
 class Run:
@@ -44,17 +43,12 @@ class Run:
         self.data = data
         self._batches = run_data.batches(config, data.train)
         self.a_epoch = self._batches.steps_per_epoch
-        self._refine_from = self.a_epoch * config.num_epochs
-        self.num_epochs = config.num_epochs + config.refine_epochs
-        self.num_steps = self.a_epoch * self.num_epochs
-        features = None
-        if config.refine_epochs:
-            features = label_features.strongest(
-                data.train, config.refine_features
-            )
+        self._steps_of_head = self.a_epoch * config.num_epochs
+        # That labels' own classifiers are learnt is one step more.
+        self.num_steps = self._steps_of_head + bool(config.refine_passes)
         with strategy.scope():
             self.model = assembly.model(
-                config, data.facts, data.label_counts, placement, features
+                config, data.facts, data.label_counts, placement
             )
             optimizer = assembly.optimizer(config, self.a_epoch, self.model)
             step = loop.new_step_counter()
@@ -64,6 +58,7 @@ class Run:
         # The steps of the epoch that is under way, and their losses' sum.
         self.epoch_steps, self.epoch_loss = 0, 0.0
         self.step_ms = []
+        self._step, self._beat = step, beat
         self._coordinator = None
         self.io_device = None
         if isinstance(strategy, tf.distribute.ParameterServerStrategy):
@@ -72,8 +67,8 @@ class Run:
             )
             # The servers may share no folder with the coordinator.
             self.io_device = "/job:chief/replica:0/task:0/device:CPU:0"
-        self._loop = self._make_loop(optimizer, step, beat)
-        self._count = self._make_evaluator(beat)
+        self._loop = self._make_loop(optimizer)
+        self._count = self._make_evaluator()
 
     @property
     def steps_done(self) -> int:
@@ -120,6 +115,58 @@ class Run:
         self.epoch_steps, self.epoch_loss = 0, 0.0
         return loss
 
+    @property
+    def is_head_trained(self) -> bool:
+        """Whether all epochs are done, and at most refining is left."""
+        return self.steps_done >= self._steps_of_head
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        steps = min(self.steps_done, self._steps_of_head)
+        return steps // self.a_epoch
+
+    def refine(self, after: Callable[[], None]) -> None:
+        """Learns the labels' own classifiers: the last step.
+
+        `after` is called whenever some labels are done.
+        """
+        self.model.refiner.assign(
+            refining.learn(
+                self.data.train,
+                self._shortlists(),
+                assembly.refining(self.config, self.model),
+                after,
+            )
+        )
+        self._step.assign(self.num_steps)
+
+    def _shortlists(self) -> np.ndarray:
+        """Returns what the head finds best for training instances, [N, S]."""
+        config, source = self.config, self.data.train
+        k = min(config.refine_negatives, source.num_labels)
+        shape = source.num_instances, k
+        is_padded = run_data.takes_padded(self.data.facts, self.strategy)
+        if self._coordinator:
+            return asynchronous_evaluation.AsynchronousEvaluator(
+                self._coordinator,
+                self.model,
+                k,
+                source,
+                config.eval_batch_size,
+                is_padded,
+                beat=self._beat,
+                by_head=True,
+            ).shortlists(shape)
+        return evaluator.shortlists(
+            self.strategy,
+            evaluator.make_top_k(self.strategy, self.model, k, by_head=True),
+            evaluator.make_batches(
+                self.strategy, source, config.eval_batch_size, is_padded
+            ),
+            shape,
+        )
+
     def evaluate(self) -> dict[str, float]:
         """Returns the metrics of the evaluation split, in percent."""
         metrics = assembly.ranking_metrics(
@@ -136,7 +183,7 @@ class Run:
             **self._loop.report(),
         }
 
-    def _make_loop(self, optimizer, step, beat):
+    def _make_loop(self, optimizer):
         config, data = self.config, self.data
         is_padded = run_data.takes_padded(data.facts, self.strategy)
         if self._coordinator:
@@ -144,30 +191,28 @@ class Run:
                 self._coordinator,
                 self.model,
                 optimizer,
-                step,
+                self._step,
                 data.train,
                 self._batches,
                 config.seed,
-                self._refine_from,
                 is_padded,
-                beat,
+                self._beat,
             )
         return loop.SynchronousLoop(
             self.strategy,
             self.model,
             optimizer,
-            step,
+            self._step,
             data.train,
             self._batches,
-            self.num_steps,
+            self._steps_of_head,
             config.seed,
-            self._refine_from,
             is_padded,
             data.service,
         )
 
     def _make_evaluator(
-        self, beat
+        self,
     ) -> Callable[[metrics_lib.RankingMetrics], None]:
         config, data = self.config, self.data
         is_padded = run_data.takes_padded(data.facts, self.strategy)
@@ -183,7 +228,7 @@ class Run:
                 config.eval_batch_size,
                 is_padded,
                 data.pairs,
-                beat,
+                self._beat,
             ).evaluate
         top_k = evaluator.make_top_k(self.strategy, self.model, k)
         batches = evaluator.make_batches(

@@ -94,17 +94,20 @@ def train(
     else:
         run.start_folder(output)
 
-    progress = report.Progress(run.num_epochs, run.a_epoch)
+    progress = report.Progress(config.num_epochs, run.a_epoch)
     with termination.Notice(strategy) as notice:
         between = _Between(run, saved, notice)
         while run.steps_done < run.num_steps and not _is_over(config, history):
-            loss = run.train_epoch(progress, between)
-            done, epoch = run.steps_done, run.steps_done // run.a_epoch
-            if epoch % config.eval_epochs and done < run.num_steps:
+            if run.is_head_trained:
+                loss = history[-1]["loss"]
+                run.refine(between)
+            else:
+                loss = run.train_epoch(progress, between)
+            if run.epoch % config.eval_epochs and not run.is_head_trained:
                 between()
                 continue
             metrics = run.evaluate()
-            entry = {"step": done, "epoch": epoch, "loss": loss}
+            entry = {"step": run.steps_done, "epoch": run.epoch, "loss": loss}
             entry |= {**run.report(), **metrics}
             history.append(entry)
             output.append_metrics(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,7 @@ class AsynchronousEvaluator:
         is_padded: whether the model takes padded rows.
         pairs: [F, 2], rows and labels that are not scored.
         beat: called whenever batches were evaluated.
+        by_head: whether the model's head alone answers.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class AsynchronousEvaluator:
         is_padded: bool = False,
         pairs: np.ndarray | None = None,
         beat: Callable[[], None] = lambda: None,
+        by_head: bool = False,
     ):
         self._coordinator = coordinator
         self._beat = beat
@@ -48,17 +50,30 @@ class AsynchronousEvaluator:
         self._edges = batches.edges(tf.identity, 1).numpy()
         most_rows = batches.most_rows(1) if is_padded else None
         batch_at = pipeline.evaluation_batch(source, most_rows)
+        labels = evaluator.labels_of_batch(model, k, by_head)
 
         @tf.function
         def worker_top_k(iterator, edges):
             batch = batch_at(0, edges[0], edges[1], next(iterator)[1:])
-            _, top_ids = model.top_k(batch.feature_ids, batch.feature_values, k)
-            return top_ids, batch.label_ids, batch.instances
+            return labels(batch), batch.label_ids, batch.instances
 
         self._worker_top_k = worker_top_k
 
     def evaluate(self, metrics: metrics_lib.RankingMetrics) -> None:
         """Adds every instance of the split to `metrics`, once."""
+        for top_ids, share in self._answers():
+            evaluator.add_batch(metrics, top_ids, share, self._pairs)
+
+    def shortlists(self, shape: tuple[int, int]) -> np.ndarray:
+        """Returns the labels of every instance of the split, [N, K] int32."""
+        found = np.zeros(shape, np.int32)
+        for top_ids, share in self._answers():
+            rows = share.instances.numpy()
+            found[rows[rows >= 0]] = top_ids[rows >= 0]
+        return found
+
+    def _answers(self) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
+        """Yields each batch's labels, [n, K], and what is known of it."""
         num_batches = len(self._edges) - 1
         for first in range(0, num_batches, _AT_ONCE):
             last = min(first + _AT_ONCE, num_batches)
@@ -77,6 +92,4 @@ class AsynchronousEvaluator:
             for answer in answers:
                 top_ids, label_ids, rows = answer.get()
                 share = pipeline.Batch(None, None, label_ids, None, rows)
-                evaluator.add_batch(
-                    metrics, top_ids.numpy(), share, self._pairs
-                )
+                yield top_ids.numpy(), share

@@ -19,18 +19,32 @@ def make_top_k(
     strategy: tf.distribute.Strategy,
     model: classifier_lib.ExtremeClassifier,
     k: int,
+    by_head: bool = False,
 ) -> Callable:
-    """Returns a function from a distributed batch to its labels [n, K]."""
+    """Returns a function from a distributed batch to its labels [n, K].
 
-    def replica_step(batch: pipeline.Batch):
-        _, label_ids = model.top_k(batch.feature_ids, batch.feature_values, k)
-        return label_ids
+    `by_head`: those that the model's head alone finds best.
+    """
+    replica_step = labels_of_batch(model, k, by_head)
 
     @tf.function
     def top_k(batch):
         return strategy.run(replica_step, args=(batch,))
 
     return top_k
+
+
+def labels_of_batch(
+    model: classifier_lib.ExtremeClassifier, k: int, by_head: bool
+) -> Callable[[pipeline.Batch], tf.Tensor]:
+    """Returns a function from a batch to its labels [n, K]."""
+
+    def labels(batch: pipeline.Batch):
+        if by_head:
+            return model.shortlist(batch.feature_ids, batch.feature_values, k)
+        return model.top_k(batch.feature_ids, batch.feature_values, k)[1]
+
+    return labels
 
 
 def make_batches(
@@ -70,6 +84,33 @@ def evaluate(
         metrics: what is added to.
         pairs: [F, 2], rows and labels that are not scored.
     """
+    for label_ids, share in _answers(strategy, top_k, batches):
+        add_batch(metrics, label_ids, share, pairs)
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        _add_other_workers(strategy, metrics)
+
+
+def shortlists(
+    strategy: tf.distribute.Strategy,
+    top_k: Callable,
+    batches,
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Returns the labels of every instance of a split, [N, K] int32.
+
+    All workers know all of them. `shape` is N and K; the other arguments are
+    those of `evaluate`.
+    """
+    found = np.zeros(shape, np.int32)
+    for label_ids, share in _answers(strategy, top_k, batches):
+        rows = share.instances.numpy()
+        found[rows[rows >= 0]] = label_ids[rows >= 0]
+    # A row was answered by one worker; the others have zeros there.
+    return collective.make_sum_over_workers(strategy)(found).astype(np.int32)
+
+
+def _answers(strategy, top_k: Callable, batches):
+    """Yields each local replica's labels [n, K] and its share of a batch."""
     for batch in batches:
         shares = zip(
             strategy.experimental_local_results(top_k(batch)),
@@ -77,9 +118,7 @@ def evaluate(
             strict=True,
         )
         for label_ids, share in shares:
-            add_batch(metrics, label_ids.numpy(), share, pairs)
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        _add_other_workers(strategy, metrics)
+            yield label_ids.numpy(), share
 
 
 def num_candidates(

@@ -27,7 +27,7 @@ class PlainModel(tf.Module):
         super().__init__()
         if model.refiner is not None:
             raise ValueError(
-                "`refine_epochs` must be 0 for a model in plain ops, which "
+                "`refine_passes` must be 0 for a model in plain ops, which "
                 "look no features up. Received: a model with refine_features="
                 f"{model.refiner.fan_in}; export it as a SavedModel"
             )

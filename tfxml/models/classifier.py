@@ -145,22 +145,6 @@ class ExtremeClassifier(keras.Model):
             return self.head.loss(encoded, positives, weights, part.worlds)
         return self.head.loss(encoded, positives, weights)
 
-    def refiner_loss_sum(
-        self, feature_ids, feature_values, label_ids, weights
-    ) -> tf.Tensor:
-        """Returns the weighted sum of the refiner's losses, a scalar.
-
-        Its arguments are those of `loss_sum`. What is shortlisted depends on
-        the other layers, whose weights stay.
-        """
-        _, shortlist = self.head.top_k(
-            self.encode(feature_ids, feature_values),
-            self.refiner.shortlist_size,
-        )
-        rows = self.refiner.arrange(feature_ids, feature_values, self.form)
-        positives = _positives(label_ids, weights)
-        return self.refiner.loss(rows, shortlist, positives, weights)
-
     def parts(self) -> list[Part]:
         """Returns what trains without knowing of the rest: one a device."""
         blocks = self.head.blocks
@@ -195,6 +179,11 @@ class ExtremeClassifier(keras.Model):
         )
         rows = self.refiner.arrange(feature_ids, feature_values, self.form)
         return self.refiner.refine(rows, scores, label_ids, k)
+
+    def shortlist(self, feature_ids, feature_values, k: int) -> tf.Tensor:
+        """Returns the labels that the head alone finds best, [N, K]."""
+        encoded = self.encode(feature_ids, feature_values)
+        return self.head.top_k(encoded, k)[1]
 
     def named_variables(self) -> dict[str, keras.Variable]:
         """Returns each weight under the name that checkpoints give it.

@@ -1,16 +1,15 @@
 """A second look at the labels that a head finds best.
 
-# N instances, D features, L labels, S labels of a shortlist, F features of a
-# label, M pairs of an instance and a label, V distinct labels of the pairs,
-# U distinct features of the batch, K top labels
+# N instances, D features, L labels, S labels of a shortlist, F weights a label,
+# M pairs of an instance and a label, U distinct features of the batch,
+# K top labels
 
 The encoder squeezes an instance through H units, in which rare words that
 decide rare labels get lost. Here each label has a linear classifier of its own,
-straight from the features, over the F features that its instances show most:
-an output layer of fixed fan-in. It is asked only about a head's S best labels,
-and trained on them and the positives, so that a step's cost does not grow with
-L. (Astec, Dahiya et al., WSDM 2021, ranks its shortlist again too, by the
-encoder's output; there it is a different part of the network that says more.)
+straight from the features. It is asked only about a head's S best labels, so
+that its cost does not grow with L. (Astec, Dahiya et al., WSDM 2021, ranks its
+shortlist again too, by the encoder's output; there it is a different part of
+the network that says more.)
 """
 
 from __future__ import annotations
@@ -18,14 +17,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfxml.models import losses, sparse_rows
+from tfxml.models import sparse_rows
 
-# A label is rare among those that the head mistakes for positives.
-_FIRST_LOGIT = -2.0
 _LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
+# A margin of 1, which a support vector has, counts as much as this logit.
+_LOGIT_OF_MARGIN = 5.0
+# A label has at most so many times the mean number of weights.
+MOST_OF_MEAN = 8
+
+
+class Weights(NamedTuple):
+    """The labels' own classifiers, one after the other."""
+
+    splits: tf.Tensor  # [L + 1] int64: where a label's weights begin
+    features: tf.Tensor  # [L F] int32, ascending within a label
+    kernel: tf.Tensor  # [L F]
+    bias: tf.Tensor  # [L]
 
 
 class Rows(NamedTuple):
@@ -40,51 +49,67 @@ class Rows(NamedTuple):
 class Refiner(keras.layers.Layer):
     """A sparse linear classifier a label, over a head's shortlist.
 
+    Its weights are not trained by gradients: `training.refining` learns them,
+    and `assign` puts them here. Before that the head's order stays.
+
     Args:
         num_labels: L.
         num_features: D.
-        fan_in: F.
+        mean_features: F, for how many weights a label there is room, on
+            average; a single one has at most `MOST_OF_MEAN` times as many.
         shortlist_size: S.
         share: of this layer's logit in what a label is ranked by; the rest is
             the head's.
-        label_features: [L, F], the features that each label reads, D where it
-            has fewer; None: none yet.
     """
 
     def __init__(
         self,
         num_labels: int,
         num_features: int,
-        fan_in: int,
+        mean_features: int,
         shortlist_size: int,
-        share: float = 0.5,
-        label_features: np.ndarray | None = None,
+        share: float = 0.7,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_labels = num_labels
         self.num_features = num_features
-        self.fan_in = fan_in
+        self.mean_features = mean_features
         self.shortlist_size = min(shortlist_size, num_labels)
         self.share = share
-        self.features = self.add_weight(
-            name="features",
-            shape=(num_labels, fan_in),
-            dtype="int32",
-            initializer=keras.initializers.Constant(num_features),
-            trainable=False,
+        room = num_labels * mean_features
+
+        def weight(name: str, size: int, dtype: str, initializer="zeros"):
+            return self.add_weight(
+                name=name,
+                shape=(size,),
+                dtype=dtype,
+                initializer=initializer,
+                trainable=False,
+            )
+
+        self.splits = weight("splits", num_labels + 1, "int64")
+        self.features = weight(
+            "features",
+            room,
+            "int32",
+            keras.initializers.Constant(num_features),
         )
-        if label_features is not None:
-            self.features.assign(label_features)
-        self.kernel = self.add_weight(
-            name="kernel", shape=(num_labels, fan_in), initializer="zeros"
-        )
-        self.bias = self.add_weight(
-            name="bias",
-            shape=(num_labels,),
-            initializer=keras.initializers.Constant(_FIRST_LOGIT),
-        )
+        self.kernel = weight("kernel", room, "float32")
+        self.bias = weight("bias", num_labels, "float32")
         self.built = True
+
+    @property
+    def most_features(self) -> int:
+        """How many weights a label has at most."""
+        return MOST_OF_MEAN * self.mean_features
+
+    def assign(self, weights: Weights) -> None:
+        """Takes the labels' classifiers from now on."""
+        self.splits.assign(weights.splits)
+        self.features.assign(weights.features)
+        self.kernel.assign(weights.kernel)
+        self.bias.assign(weights.bias)
 
     def get_config(self) -> dict:
         """Returns what makes the layer again, but for its weights."""
@@ -92,7 +117,7 @@ class Refiner(keras.layers.Layer):
             **super().get_config(),
             "num_labels": self.num_labels,
             "num_features": self.num_features,
-            "fan_in": self.fan_in,
+            "mean_features": self.mean_features,
             "shortlist_size": self.shortlist_size,
             "share": self.share,
         }
@@ -121,7 +146,7 @@ class Refiner(keras.layers.Layer):
         values = tf.scatter_nd(rows.indices, rows.values, shape)
         return Rows(values, columns, False)
 
-    def logits(
+    def margins(
         self, rows: Rows, row_ids: tf.Tensor, label_ids: tf.Tensor
     ) -> tf.Tensor:
         """Returns what the labels' own classifiers say, [M].
@@ -130,60 +155,38 @@ class Refiner(keras.layers.Layer):
             rows: what `arrange` returns.
             row_ids, label_ids: [M] int32, the pairs.
         """
+        starts = tf.gather(self.splits.value, label_ids)
+        ends = tf.gather(self.splits.value, label_ids + 1)
+        first_values = row_ids * tf.shape(rows.values)[1]
         if rows.is_static:
-            return self._logits(rows, row_ids, label_ids, lambda x: x)
-        distinct, places = tf.unique(label_ids)
-        return self._logits(
-            rows, row_ids, distinct, lambda x: tf.gather(x, places)
-        )
+            steps = tf.range(self.most_features, dtype=tf.int64)
+            places = starts[:, None] + steps
+            is_own = places < ends[:, None]
+            places = tf.where(is_own, places, 0)
+            terms = self._terms(rows, places, first_values[:, None])
+            sums = tf.reduce_sum(tf.where(is_own, terms, 0.0), axis=1)
+        else:
+            splits, places = tf.raw_ops.RaggedRange(
+                starts=starts,
+                limits=ends,
+                deltas=tf.constant(1, tf.int64),
+            )
+            owners = tf.ragged.row_splits_to_segment_ids(splits)
+            terms = self._terms(rows, places, tf.gather(first_values, owners))
+            sums = tf.math.unsorted_segment_sum(
+                terms, owners, tf.size(label_ids)
+            )
+        return sums + tf.gather(self.bias.value, label_ids)
 
-    def _logits(self, rows, row_ids, labels, of_pairs) -> tf.Tensor:
-        features = tf.gather(self.features.value, labels)  # [V, F]
-        columns = of_pairs(tf.gather(rows.columns, features))  # [M, F]
-        width = tf.shape(rows.values)[1]
-        found = tf.gather(
-            tf.reshape(rows.values, [-1]), row_ids[:, None] * width + columns
+    def _terms(self, rows: Rows, places, first_values) -> tf.Tensor:
+        """Returns weights times values; `first_values` are rows' places."""
+        columns = tf.gather(
+            rows.columns, tf.gather(self.features.value, places)
         )
-        kernel = of_pairs(tf.gather(self.kernel.value, labels))
-        bias = of_pairs(tf.gather(self.bias.value, labels))
-        return tf.reduce_sum(kernel * found, axis=1) + bias
-
-    def loss(
-        self,
-        rows: Rows,
-        shortlist: tf.Tensor,
-        positives: losses.Positives,
-        weights: tf.Tensor,
-    ) -> tf.Tensor:
-        """Returns the weighted sum of cross-entropies, a scalar.
-
-        The terms of an instance are those of its positive labels and of the
-        others in its shortlist.
-
-        Args:
-            rows: what `arrange` returns.
-            shortlist: [N, S] label ids.
-            positives: the labels of the batch.
-            weights: [N].
-        """
-        is_positive = _is_in(shortlist, positives, self.num_labels)
-        negative_weights = tf.where(is_positive, 0.0, weights[:, None])
-        row_ids = tf.broadcast_to(
-            tf.range(tf.shape(shortlist)[0])[:, None], tf.shape(shortlist)
+        values = tf.gather(
+            tf.reshape(rows.values, [-1]), first_values + columns
         )
-        num_negatives = tf.size(shortlist)
-        logits = self.logits(
-            rows,
-            _joined(row_ids, positives.rows),
-            _joined(shortlist, positives.columns),
-        )
-        return tf.reduce_sum(
-            tf.reshape(negative_weights, [-1])
-            * tf.nn.softplus(logits[:num_negatives])
-        ) + tf.reduce_sum(
-            tf.reshape(positives.weights, [-1])
-            * tf.nn.softplus(-logits[num_negatives:])
-        )
+        return tf.gather(self.kernel.value, places) * values
 
     def refine(
         self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor, k: int
@@ -220,8 +223,8 @@ class Refiner(keras.layers.Layer):
         """
         shape = tf.shape(label_ids)
         row_ids = tf.repeat(tf.range(shape[0]), shape[1])
-        own = self.logits(rows, row_ids, tf.reshape(label_ids, [-1]))
-        own = tf.reshape(own, shape)
+        own = self.margins(rows, row_ids, tf.reshape(label_ids, [-1]))
+        own = _LOGIT_OF_MARGIN * tf.reshape(own, shape)
         return self.share * own + (1 - self.share) * _logits_of(scores)
 
 
@@ -230,27 +233,3 @@ def _logits_of(scores: tf.Tensor) -> tf.Tensor:
     least = tf.sigmoid(-_LARGEST_LOGIT)
     scores = tf.clip_by_value(scores, least, 1 - least)
     return tf.math.log(scores) - tf.math.log1p(-scores)
-
-
-def _joined(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    return tf.concat([tf.reshape(one, [-1]), tf.reshape(other, [-1])], axis=0)
-
-
-def _is_in(
-    shortlist: tf.Tensor, positives: losses.Positives, num_labels: int
-) -> tf.Tensor:
-    """Returns which of [N, S] labels are positives of their instances."""
-
-    def keys(rows, columns):
-        rows = tf.cast(rows, tf.int64)
-        return rows * num_labels + tf.cast(columns, tf.int64)
-
-    known = tf.where(
-        positives.weights > 0, keys(positives.rows, positives.columns), -1
-    )
-    known = tf.sort(tf.reshape(known, [-1]))
-    known = tf.concat([known, [tf.int64.max]], axis=0)
-    wanted = keys(tf.range(tf.shape(shortlist)[0])[:, None], shortlist)
-    places = tf.searchsorted(known, tf.reshape(wanted, [-1]))
-    found = tf.gather(known, places)
-    return tf.reshape(found, tf.shape(shortlist)) == wanted

@@ -46,7 +46,6 @@ class AsynchronousLoop:
         source: pipeline.Source,
         batches: batching.Batches,
         seed: int,
-        refine_from: int,
         is_padded: bool = False,
         beat: Callable[[], None] = lambda: None,
     ):
@@ -68,43 +67,33 @@ class AsynchronousLoop:
         batch_at = pipeline.training_batch(source, seed, most_rows)
         a_epoch = batches.steps_per_epoch
 
-        def make_worker_step(is_refining: bool):
-            replica_step = loop.make_replica_step(
-                model, optimizer, seed, is_refining
+        replica_step = loop.make_replica_step(model, optimizer, seed)
+
+        def replica(step, edges, tensors):
+            context = tf.distribute.get_replica_context()
+            number = context.replica_id_in_sync_group
+            batch = batch_at(
+                step // a_epoch,
+                edges[number],
+                edges[number + 1],
+                tensors[1:],
             )
+            return replica_step(batch, step)
 
-            def replica(step, edges, tensors):
-                context = tf.distribute.get_replica_context()
-                number = context.replica_id_in_sync_group
-                batch = batch_at(
-                    step // a_epoch,
-                    edges[number],
-                    edges[number + 1],
-                    tensors[1:],
-                )
-                return replica_step(batch, step)
+        @tf.function
+        def worker_step(iterator, step, edges):
+            seen = self._applied.read_value()
+            # Keras counts its steps in a variable that loses some; the rate
+            # of a step follows from its number.
+            optimizers.set_iterations(optimizer, step)
+            with tf.control_dependencies([seen]):
+                loss = strategy.run(replica, args=(step, edges, next(iterator)))
+                loss = strategy.reduce("SUM", loss, axis=None)
+            with tf.control_dependencies([loss]):
+                applied = self._applied.assign_add(1)
+            return loss, applied - 1 - seen
 
-            @tf.function
-            def worker_step(iterator, step, edges):
-                seen = self._applied.read_value()
-                # Keras counts its steps in a variable that loses some; the
-                # rate of a step follows from its number.
-                optimizers.set_iterations(
-                    optimizer, step - refine_from if is_refining else step
-                )
-                with tf.control_dependencies([seen]):
-                    loss = strategy.run(
-                        replica, args=(step, edges, next(iterator))
-                    )
-                    loss = strategy.reduce("SUM", loss, axis=None)
-                with tf.control_dependencies([loss]):
-                    applied = self._applied.assign_add(1)
-                return loss, applied - 1 - seen
-
-            return worker_step
-
-        self._refine_from = refine_from
-        self._worker_steps = [make_worker_step(False), make_worker_step(True)]
+        self._worker_step = worker_step
 
     @property
     def steps_done(self) -> int:
@@ -122,7 +111,7 @@ class AsynchronousLoop:
         first = self.steps_done
         results = [
             self._coordinator.schedule(
-                self._worker_steps[first >= self._refine_from],
+                self._worker_step,
                 args=(
                     self._tensors,
                     tf.constant(step, tf.int64),

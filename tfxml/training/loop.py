@@ -25,16 +25,12 @@ def new_step_counter() -> tf.Variable:
 
 
 def make_replica_step(
-    model: classifier_lib.ExtremeClassifier,
-    optimizer,
-    seed: int,
-    is_refining: bool = False,
+    model: classifier_lib.ExtremeClassifier, optimizer, seed: int
 ) -> Callable:
     """Returns a function (batch, step) -> loss, for `strategy.run`.
 
     It computes the gradients of a replica's share of a batch and updates the
-    weights by their sum over the replicas: all but the refiner's, or those
-    alone where `is_refining`.
+    weights by their sum over the replicas.
     """
 
     def replica_step(batch: pipeline.Batch, step: tf.Tensor):
@@ -46,8 +42,6 @@ def make_replica_step(
         if replica.num_replicas_in_sync > 1:
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
         weights = batch.weights / tf.maximum(total, 1.0)
-        if is_refining:
-            return _refine(model, optimizer, batch, weights)
         dropout_seed = _dropout_seed(seed, step, replica)
         gradients, variables, losses = [], [], []
         for part in model.parts():
@@ -71,17 +65,6 @@ def make_replica_step(
     return replica_step
 
 
-def _refine(model, optimizer, batch, weights) -> tf.Tensor:
-    """Updates the refiner's weights; returns the loss."""
-    variables = model.refiner.trainable_variables
-    with tf.GradientTape() as tape:
-        loss = model.refiner_loss_sum(
-            batch.feature_ids, batch.feature_values, batch.label_ids, weights
-        )
-    optimizer.apply(tape.gradient(loss, variables), variables)
-    return loss
-
-
 class SynchronousLoop:
     """All replicas take each step together; many steps are one graph.
 
@@ -94,7 +77,6 @@ class SynchronousLoop:
         batches: how an epoch is cut, over all replicas.
         num_steps: of the whole run.
         seed: of the order and the dropout.
-        refine_from: the step from which on the refiner alone is trained.
         is_padded: whether rows are padded to static shapes.
         data_service: the tf.data service that makes the batches; empty: this
             process does.
@@ -110,22 +92,17 @@ class SynchronousLoop:
         batches: batching.Batches,
         num_steps: int,
         seed: int,
-        refine_from: int,
         is_padded: bool = False,
         data_service: str = "",
     ):
         self._step = step
         self._data_service = data_service
-        self._refine_from = refine_from
-        self._train_steps = [
-            make_train_steps(
-                strategy, model, optimizer, step, seed, is_refining
-            )
-            for is_refining in (False, True)
-        ]
+        self._train_steps = make_train_steps(
+            strategy, model, optimizer, step, seed
+        )
         # Inside one graph the gather of sparse gradients over replicas must
         # have the same shape in every step, and the batches differ.
-        is_gathered = model.form == "compact" or model.refiner is not None
+        is_gathered = model.form == "compact"
         self._steps_a_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
@@ -152,7 +129,7 @@ class SynchronousLoop:
         return int(self._step.numpy())
 
     def train(self, number: int) -> float:
-        """Trains so many steps, all of one kind; returns their mean loss."""
+        """Trains so many steps; returns their mean loss."""
         if self.steps_done == self._last or self._iterator is None:
             first, self._last = self.steps_done, self._num_steps
             if self._data_service:
@@ -160,10 +137,9 @@ class SynchronousLoop:
                 self._last = first - first % self._a_epoch + self._a_epoch
             self._iterator = self._make_iterator(first, self._last)
         each = self._steps_a_call or number
-        train_steps = self._train_steps[self.steps_done >= self._refine_from]
         try:
             losses = [
-                train_steps(self._iterator, tf.constant(each))
+                self._train_steps(self._iterator, tf.constant(each))
                 for _ in range(number // each)
             ]
         except tf.errors.OutOfRangeError as error:
@@ -187,14 +163,13 @@ def make_train_steps(
     optimizer,
     step: tf.Variable,
     seed: int,
-    is_refining: bool = False,
 ) -> Callable:
     """Returns a function (iterator, num_steps) -> the mean loss of a step.
 
     The iterator is of what `on_device.distribute` returns. `num_steps` is a
     tensor, so that one graph serves every number of steps.
     """
-    step_of_batch = make_replica_step(model, optimizer, seed, is_refining)
+    step_of_batch = make_replica_step(model, optimizer, seed)
 
     def replica_step(element, step):
         return step_of_batch(on_device.whole(element), step)

@@ -1,0 +1,107 @@
+"""Labels' support vector machines, against the optimum of the definition."""
+
+import numpy as np
+import pytest
+from sklearn import svm
+
+from tfxml.training import linear_svm
+
+N, D, L = 40, 25, 6
+
+
+def _problem(seed=0):
+    """Returns dense rows, and the rows and pairs as `solve` takes them."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(N, D)) * (rng.random((N, D)) < 0.3)
+    x[3] = 0  # an instance without features
+    x = x.astype(np.float32)
+    rows, columns = np.nonzero(x)
+    splits = np.searchsorted(rows, np.arange(N + 1))
+    chosen = [
+        np.sort(rng.choice(N, size, False)) for size in (2, 9, N, 17, 5, 30)
+    ]
+    chosen[3][0] = 3
+    is_positive = [rng.random(len(one)) < 0.4 for one in chosen]
+    for one in is_positive:
+        one[:2] = True, False
+    return (
+        x,
+        linear_svm.Rows(splits, columns, x[rows, columns], D),
+        linear_svm.Pairs(
+            np.cumsum([0, *map(len, chosen)]),
+            np.concatenate(chosen),
+            np.concatenate(is_positive),
+        ),
+    )
+
+
+def _labels(pairs):
+    for label in range(L):
+        run = slice(pairs.splits[label], pairs.splits[label + 1])
+        signs = np.where(pairs.is_positive[run], 1, -1)
+        yield label, pairs.row_ids[run], signs
+
+
+def _objective(x, weights, bias, signs, cost):
+    short = np.maximum(0, 1 - signs * (x @ weights + bias))
+    return (weights @ weights + bias**2) / 2 + cost * np.sum(short**2)
+
+
+@pytest.mark.parametrize("cost", [0.1, 1.0, 10.0])
+def test_many_passes_reach_the_optimum(cost):
+    x, rows, pairs = _problem()
+    rng = np.random.default_rng(1)
+    weights, biases = linear_svm.solve(rows, pairs, cost, 800, rng)
+    for label, row_ids, signs in _labels(pairs):
+        peer = svm.LinearSVC(C=cost, tol=1e-8, max_iter=100_000)
+        peer.fit(x[row_ids], signs)
+        ours, best = (
+            _objective(x[row_ids], w, b, signs, cost)
+            for w, b in (
+                (weights[label].astype(np.float64), biases[label]),
+                (peer.coef_[0], peer.intercept_[0]),
+            )
+        )
+        assert ours <= best * (1 + 1e-3)
+
+
+def test_few_passes_come_near():
+    x, rows, pairs = _problem(2)
+    rng = np.random.default_rng(1)
+    values = []
+    for num_passes in (1, 3, 6, 400):
+        weights, biases = linear_svm.solve(rows, pairs, 1.0, num_passes, rng)
+        values.append(
+            sum(
+                _objective(x[row_ids], weights[label], biases[label], signs, 1)
+                for label, row_ids, signs in _labels(pairs)
+            )
+        )
+    assert values[2] < 1.2 * values[3]
+    assert values[0] > values[2]
+
+
+def test_labels_know_nothing_of_each_other():
+    _, rows, pairs = _problem()
+    rng = np.random.default_rng(1)
+    together, _ = linear_svm.solve(rows, pairs, 1.0, 300, rng)
+    for label in range(L):
+        run = slice(pairs.splits[label], pairs.splits[label + 1])
+        alone = linear_svm.Pairs(
+            np.array([0, run.stop - run.start]),
+            pairs.row_ids[run],
+            pairs.is_positive[run],
+        )
+        weights, _ = linear_svm.solve(rows, alone, 1.0, 300, rng)
+        np.testing.assert_allclose(weights[0], together[label], atol=2e-3)
+
+
+def test_a_label_without_pairs_has_no_weights():
+    _, rows, _ = _problem()
+    none = linear_svm.Pairs(
+        np.array([0, 0, 1]), np.array([5]), np.array([True])
+    )
+    rng = np.random.default_rng(1)
+    weights, biases = linear_svm.solve(rows, none, 1.0, 2, rng)
+    assert not weights[0].any() and biases[0] == 0
+    assert weights[1].any() and biases[1] > 0
