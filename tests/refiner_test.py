@@ -159,7 +159,7 @@ def test_labels_learn_from_positives_and_shortlists(
     number, at_once, monkeypatch
 ):
     """Each label's weights are those of a problem of its own."""
-    monkeypatch.setattr(refining, "_LABELS", at_once)
+    monkeypatch.setattr(refining, "_labels_at_once", lambda _: at_once)
     monkeypatch.setattr(refining, "_ROWS", 6)
     rng = np.random.default_rng(2)
     x = rng.normal(size=(20, D)) * (rng.random((20, D)) < 0.5)

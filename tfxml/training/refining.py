@@ -19,7 +19,10 @@ from tfxml.data import parallel, pipeline
 from tfxml.models import refiner
 from tfxml.training import linear_svm
 
-_LABELS = 64  # solved together: their weights stay in the cache
+# A step of labels that are solved together should be worth its overhead, and
+# their weights stay near the processor.
+_FEATURES_A_STEP = 1 << 14
+_WEIGHTS_AT_ONCE = 1 << 25
 _ROWS = 4096  # read at once
 # A label that no training instance has is as far off as a negative should be.
 _UNSEEN_BIAS = -1.0
@@ -59,9 +62,10 @@ def learn(
     # Labels of about equally many pairs together.
     by_size = np.argsort(-sizes, kind="stable")
     by_size = by_size[num_positives[by_size] > 0]
+    together = _labels_at_once(source)
     groups = [
-        by_size[start : start + _LABELS]
-        for start in range(0, len(by_size), _LABELS)
+        by_size[start : start + together]
+        for start in range(0, len(by_size), together)
     ]
     kept = _Largest(source.num_labels * settings.mean_features)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
@@ -73,6 +77,13 @@ def learn(
         biases[labels] = own
         between()
     return kept.weights(source.num_labels, source.num_features, biases)
+
+
+def _labels_at_once(source: pipeline.Source) -> int:
+    """Returns how many labels are solved together."""
+    a_row = max(float(np.mean(source.row_lengths())), 1.0)
+    most = max(_WEIGHTS_AT_ONCE // source.num_features, 1)
+    return int(min(max(_FEATURES_A_STEP / a_row, 1), most))
 
 
 def _pairs(source: pipeline.Source, shortlists: np.ndarray) -> linear_svm.Pairs:
