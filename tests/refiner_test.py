@@ -202,6 +202,20 @@ def test_labels_learn_from_positives_and_shortlists(
         assert left_out.max() < np.sort(np.abs(wanted))[:, -11].max() + 1e-2
 
 
+def test_of_too_many_negatives_some_are_left_out(monkeypatch):
+    monkeypatch.setattr(refining, "_MOST_NEGATIVES", 3)
+    is_positive = np.array([True, False, True] + [False] * 9 + [True] * 5)
+    pairs = linear_svm.Pairs(
+        np.array([0, 3, 12, 17]), np.arange(17) % 12, is_positive
+    )
+    fewer = refining._fewer_negatives(pairs, 0)
+    assert fewer.splits.tolist() == [0, 3, 6, 11]
+    assert fewer.is_positive.tolist() == [1, 0, 1] + [0] * 3 + [1] * 5
+    assert set(fewer.row_ids[3:6]) < set(range(3, 12))
+    again = refining._fewer_negatives(pairs, 0)
+    np.testing.assert_array_equal(again.row_ids, fewer.row_ids)
+
+
 def _instances(x, y):
     def splits(of):
         return np.cumsum([0, *(np.count_nonzero(row) for row in of)])

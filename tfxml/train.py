@@ -100,7 +100,10 @@ def train(
         while run.steps_done < run.num_steps and not _is_over(config, history):
             if run.is_head_trained:
                 loss = history[-1]["loss"]
+                start = time.perf_counter()
                 run.refine(between)
+                took = time.perf_counter() - start
+                print(f"labels' own classifiers learnt in {took:.0f} s")
             else:
                 loss = run.train_epoch(progress, between)
             if run.epoch % config.eval_epochs and not run.is_head_trained:

@@ -23,6 +23,8 @@ from tfxml.training import linear_svm
 # their weights stay near the processor.
 _FEATURES_A_STEP = 1 << 14
 _WEIGHTS_AT_ONCE = 1 << 25
+# A label's pairs follow one another, so that the most of any label count.
+_MOST_NEGATIVES = 1 << 14
 _ROWS = 4096  # read at once
 # A label that no training instance has is as far off as a negative should be.
 _UNSEEN_BIAS = -1.0
@@ -53,7 +55,7 @@ def learn(
         settings: how they are learnt.
         between: called whenever some labels are done.
     """
-    pairs = _pairs(source, shortlists)
+    pairs = _fewer_negatives(_pairs(source, shortlists), settings.seed)
     sizes = np.diff(pairs.splits)
     num_positives = np.bincount(
         np.repeat(np.arange(len(sizes)), sizes)[pairs.is_positive],
@@ -107,6 +109,20 @@ def _pairs(source: pipeline.Source, shortlists: np.ndarray) -> linear_svm.Pairs:
     labels, row_ids = np.divmod(keys // 2, number)
     splits = np.searchsorted(labels, np.arange(source.num_labels + 1))
     return linear_svm.Pairs(splits, row_ids, keys % 2 == 0)
+
+
+def _fewer_negatives(pairs: linear_svm.Pairs, seed: int) -> linear_svm.Pairs:
+    """Returns the pairs with no more negatives a label than there may be."""
+    is_kept = np.ones(len(pairs.row_ids), bool)
+    for label in np.flatnonzero(np.diff(pairs.splits) > _MOST_NEGATIVES):
+        run = slice(pairs.splits[label], pairs.splits[label + 1])
+        negatives = run.start + np.flatnonzero(~pairs.is_positive[run])
+        rng = np.random.default_rng([seed, label])
+        is_kept[rng.permutation(negatives)[_MOST_NEGATIVES:]] = False
+    before = np.concatenate([[0], np.cumsum(is_kept)])
+    return linear_svm.Pairs(
+        before[pairs.splits], pairs.row_ids[is_kept], pairs.is_positive[is_kept]
+    )
 
 
 def _chunks(number: int) -> Iterator[tf.Tensor]:
