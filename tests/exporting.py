@@ -130,15 +130,15 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
 def _fill(own: refiner.Refiner) -> None:
     """Gives labels weights of their own: some none, some many."""
     rng = np.random.default_rng(1)
-    room = own.num_labels * own.mean_features
-    sizes = rng.integers(0, 2 * own.mean_features, own.num_labels)
-    splits = np.minimum(np.cumsum([0, *sizes]), room)
+    number = own.num_labels * own.mean_features
     own.assign(
-        refiner.Weights(
-            splits,
-            rng.integers(0, own.num_features, room),
-            rng.normal(scale=0.3, size=room),
+        refiner.table(
+            np.sort(rng.integers(0, own.num_labels, number)),
+            rng.integers(0, own.num_features, number),
+            rng.normal(scale=0.3, size=number),
             rng.normal(scale=0.3, size=own.num_labels),
+            own.num_features,
+            own.mean_features,
         )
     )
 

@@ -91,13 +91,12 @@ def _refiner(config, facts) -> refiner.Refiner | None:
     )
 
 
-def refining(config: config_lib.Config, model) -> refining_lib.Settings:
-    """Returns how the model's refiner is learnt."""
+def refining(config: config_lib.Config) -> refining_lib.Settings:
+    """Returns how labels' own classifiers are learnt."""
     return refining_lib.Settings(
         config.refine_cost,
         config.refine_passes,
         config.refine_features,
-        model.refiner.most_features,
         config.seed,
     )
 

@@ -135,7 +135,7 @@ class Run:
             refining.learn(
                 self.data.train,
                 self._shortlists(),
-                assembly.refining(self.config, self.model),
+                assembly.refining(self.config),
                 after,
             )
         )

@@ -19,14 +19,10 @@ import tensorflow as tf
 from tfxml.models import classifier
 
 WEIGHTS = ("float32", "bfloat16", "int8")
-_RUN = 256  # numbers of a flat kernel that share a scale
 
 
 class NarrowKernel:
-    """Stands in for a kernel: gathered by its first axis, or read whole.
-
-    One of [D, H] has a scale a row, one of [D] a scale a run of numbers.
-    """
+    """Stands in for a kernel [D, H]: gathered by row, or read whole."""
 
     def __init__(self, kernel: np.ndarray, weights: str):
         self.shape = tf.TensorShape(kernel.shape)
@@ -35,11 +31,10 @@ class NarrowKernel:
         if weights == "bfloat16":
             stored = tf.cast(kernel, tf.bfloat16)
         else:
-            scales = _scales(kernel)
-            self.scales = tf.Variable(scales)
-            stored = tf.constant(
-                np.rint(kernel / _of_all(scales, kernel)), tf.int8
-            )
+            largest = np.abs(kernel).max(axis=1, keepdims=True)
+            scales = np.where(largest > 0, largest, 1.0) / 127
+            self.scales = tf.Variable(scales.astype(np.float32))
+            stored = tf.constant(np.rint(kernel / scales), tf.int8)
         self.stored = tf.Variable(stored, trainable=False)
 
     @property
@@ -55,17 +50,11 @@ class NarrowKernel:
         """Returns the rows `indices`; what `tf.gather` calls."""
         scales = None
         if self.scales is not None:
-            is_run = self.shape.rank == 1
-            scales = tf.gather(
-                self.scales, indices // _RUN if is_run else indices
-            )
+            scales = tf.gather(self.scales, indices)
         return _widen(tf.gather(self.stored, indices, name=name), scales)
 
     def __tf_tensor__(self, dtype=None, name: str | None = None):
-        if self.scales is None or self.shape.rank > 1:
-            return _widen(self.stored, self.scales)
-        scales = tf.repeat(self.scales, _RUN)[: self.shape[0]]
-        return _widen(self.stored, scales)
+        return _widen(self.stored, self.scales)
 
 
 @contextlib.contextmanager
@@ -117,21 +106,6 @@ def _variables(model) -> list[tf.Variable]:
         found += [*refiner.kernel.variables(), refiner.bias.value]
         found += [refiner.splits.value, refiner.features.value]
     return found
-
-
-def _scales(kernel: np.ndarray) -> np.ndarray:
-    """Returns a scale a row, [D, 1], or a run of numbers."""
-    sizes = np.abs(kernel)
-    if kernel.ndim == 1:
-        sizes = np.pad(sizes, (0, -len(sizes) % _RUN)).reshape(-1, _RUN)
-    largest = sizes.max(axis=1, keepdims=kernel.ndim > 1)
-    return (np.where(largest > 0, largest, 1.0) / 127).astype(np.float32)
-
-
-def _of_all(scales: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    if kernel.ndim > 1:
-        return scales
-    return np.repeat(scales, _RUN)[: len(kernel)]
 
 
 def _widen(stored, scales) -> tf.Tensor:

@@ -40,7 +40,7 @@ def candidate_top_k(
     if model.refiner is not None:
         shape = tf.shape(ranked_by)
         ranked_by = model.refiner.estimates(
-            model.refiner.arrange(feature_ids, feature_values, model.form),
+            model.refiner.arrange(feature_ids, feature_values),
             model.head.scores(logits, ranked_by),
             tf.broadcast_to(candidates, shape),
         )

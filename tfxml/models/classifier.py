@@ -177,7 +177,7 @@ class ExtremeClassifier(keras.Model):
         scores, label_ids = self.head.top_k(
             encoded, max(k, self.refiner.shortlist_size)
         )
-        rows = self.refiner.arrange(feature_ids, feature_values, self.form)
+        rows = self.refiner.arrange(feature_ids, feature_values)
         return self.refiner.refine(rows, scores, label_ids, k)
 
     def shortlist(self, feature_ids, feature_values, k: int) -> tf.Tensor:

@@ -1,8 +1,7 @@
 """A second look at the labels that a head finds best.
 
 # N instances, D features, L labels, S labels of a shortlist, F weights a label,
-# M pairs of an instance and a label, U distinct features of the batch,
-# K top labels
+# T buckets of weights, E features of all rows, C candidates, K top labels
 
 The encoder squeezes an instance through H units, in which rare words that
 decide rare labels get lost. Here each label has a linear classifier of its own,
@@ -17,32 +16,89 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
-
-from tfxml.models import sparse_rows
 
 _LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
 # A margin of 1, which a support vector has, counts as much as this logit.
 _LOGIT_OF_MARGIN = 5.0
-# A label has at most so many times the mean number of weights.
-MOST_OF_MEAN = 8
+# A label's weights lie in buckets of so many places, found by a hash of the
+# feature; half of the places are for use, so that few buckets run over.
+_PLACES = 8
+_USED = 4
+_MULTIPLIER = 2654435761  # Knuth's, 2^32 over the golden ratio
+_AT_ONCE = 32  # instances looked at together
 
 
-class Weights(NamedTuple):
-    """The labels' own classifiers, one after the other."""
+class Table(NamedTuple):
+    """The labels' own classifiers, to be looked up by label and feature."""
 
-    splits: tf.Tensor  # [L + 1] int64: where a label's weights begin
-    features: tf.Tensor  # [L F] int32, ascending within a label
-    kernel: tf.Tensor  # [L F]
-    bias: tf.Tensor  # [L]
+    splits: np.ndarray  # [L + 1] int32: where a label's buckets begin
+    features: np.ndarray  # [T, 8] int32; D: a place without a weight
+    kernel: np.ndarray  # [T, 8]
+    bias: np.ndarray  # [L]
 
 
 class Rows(NamedTuple):
-    """Instances in which single features are looked up."""
+    """Instances as the refiner reads them, ragged [E] or padded [N, K]."""
 
-    values: tf.Tensor  # [N, width], the last column of zeros
-    columns: tf.Tensor  # [D + 1]: where a feature stands; absent: the last
-    is_static: bool  # whether no shape may follow from values
+    feature_ids: tf.Tensor
+    values: tf.Tensor
+    splits: tf.Tensor | None  # [N + 1] int64; None: padded
+
+
+def room(num_labels: int, mean_features: int) -> int:
+    """Returns T, for how many buckets there is room."""
+    return num_labels * (1 + -(-mean_features // _USED))
+
+
+def table(
+    labels: np.ndarray,
+    features: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    num_features: int,
+    mean_features: int,
+) -> Table:
+    """Returns the weights in buckets.
+
+    Of a bucket that would run over the smallest weights are left out; those
+    are some in a thousand.
+
+    Args:
+        labels, features, kernel: [W], each weight's label, feature and value;
+            W is at most L times `mean_features`.
+        bias: [L].
+        num_features: D.
+        mean_features: F.
+    """
+    num_labels = len(bias)
+    counts = np.bincount(labels, minlength=num_labels)
+    sizes = np.maximum(-(-counts // _USED), 1)
+    splits = np.concatenate([[0], np.cumsum(sizes)])
+    buckets = (
+        splits[labels] + _hashed(features.astype(np.int64)) % sizes[labels]
+    )
+    order = np.lexsort((-np.abs(kernel), buckets))
+    buckets = buckets[order]
+    ranks = np.arange(len(order)) - np.searchsorted(buckets, buckets)
+    order, buckets = order[ranks < _PLACES], buckets[ranks < _PLACES]
+    shape = room(num_labels, mean_features), _PLACES
+    found = Table(
+        splits.astype(np.int32),
+        np.full(shape, num_features, np.int32),
+        np.zeros(shape, np.float32),
+        bias.astype(np.float32),
+    )
+    ranks = ranks[ranks < _PLACES]
+    found.features[buckets, ranks] = features[order]
+    found.kernel[buckets, ranks] = kernel[order]
+    return found
+
+
+def _hashed(feature_ids):
+    """Returns numbers of 24 bits, of an array or a tensor of int64."""
+    return feature_ids * _MULTIPLIER % 2**32 // 2**8
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -56,7 +112,7 @@ class Refiner(keras.layers.Layer):
         num_labels: L.
         num_features: D.
         mean_features: F, for how many weights a label there is room, on
-            average; a single one has at most `MOST_OF_MEAN` times as many.
+            average.
         shortlist_size: S.
         share: of this layer's logit in what a label is ranked by; the rest is
             the head's.
@@ -77,39 +133,29 @@ class Refiner(keras.layers.Layer):
         self.mean_features = mean_features
         self.shortlist_size = min(shortlist_size, num_labels)
         self.share = share
-        room = num_labels * mean_features
+        shape = room(num_labels, mean_features), _PLACES
 
-        def weight(name: str, size: int, dtype: str, initializer="zeros"):
+        def weight(name: str, shape: tuple, dtype: str, first: float = 0):
             return self.add_weight(
                 name=name,
-                shape=(size,),
+                shape=shape,
                 dtype=dtype,
-                initializer=initializer,
+                initializer=keras.initializers.Constant(first),
                 trainable=False,
             )
 
-        self.splits = weight("splits", num_labels + 1, "int64")
-        self.features = weight(
-            "features",
-            room,
-            "int32",
-            keras.initializers.Constant(num_features),
-        )
-        self.kernel = weight("kernel", room, "float32")
-        self.bias = weight("bias", num_labels, "float32")
+        self.splits = weight("splits", (num_labels + 1,), "int32")
+        self.features = weight("features", shape, "int32", num_features)
+        self.kernel = weight("kernel", shape, "float32")
+        self.bias = weight("bias", (num_labels,), "float32")
         self.built = True
 
-    @property
-    def most_features(self) -> int:
-        """How many weights a label has at most."""
-        return MOST_OF_MEAN * self.mean_features
-
-    def assign(self, weights: Weights) -> None:
+    def assign(self, found: Table) -> None:
         """Takes the labels' classifiers from now on."""
-        self.splits.assign(weights.splits)
-        self.features.assign(weights.features)
-        self.kernel.assign(weights.kernel)
-        self.bias.assign(weights.bias)
+        self.splits.assign(found.splits)
+        self.features.assign(found.features)
+        self.kernel.assign(found.kernel)
+        self.bias.assign(found.bias)
 
     def get_config(self) -> dict:
         """Returns what makes the layer again, but for its weights."""
@@ -122,71 +168,83 @@ class Refiner(keras.layers.Layer):
             "share": self.share,
         }
 
-    def arrange(self, feature_ids, feature_values, form: str) -> Rows:
+    def arrange(self, feature_ids, feature_values) -> Rows:
         """Returns the rows as the other methods take them.
 
         Args:
             feature_ids, feature_values: [N, (D)] ragged, or padded [N, K].
-            form: how the model multiplies rows; see `sparse_rows.FORMS`.
         """
-        width = self.num_features + 1
-        if form != "compact" or not isinstance(feature_ids, tf.RaggedTensor):
-            values = sparse_rows.arrange(
-                feature_ids, feature_values, width, "dense"
+        if isinstance(feature_ids, tf.RaggedTensor):
+            return Rows(
+                feature_ids.flat_values,
+                feature_values.flat_values,
+                feature_ids.row_splits,
             )
-            return Rows(values, tf.range(width), form == "padded")
-        rows = sparse_rows.arrange(feature_ids, feature_values, width, form)
-        num_distinct = tf.size(rows.feature_ids)
-        columns = tf.tensor_scatter_nd_update(
-            tf.fill([width], num_distinct),
-            rows.feature_ids[:, None],
-            tf.range(num_distinct),
-        )
-        shape = tf.stack([rows.num_rows, tf.cast(num_distinct, tf.int64) + 1])
-        values = tf.scatter_nd(rows.indices, rows.values, shape)
-        return Rows(values, columns, False)
+        return Rows(feature_ids, feature_values, None)
 
-    def margins(
-        self, rows: Rows, row_ids: tf.Tensor, label_ids: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns what the labels' own classifiers say, [M].
+    def margins(self, rows: Rows, label_ids: tf.Tensor) -> tf.Tensor:
+        """Returns what the labels' own classifiers say, [N, C].
 
         Args:
             rows: what `arrange` returns.
-            row_ids, label_ids: [M] int32, the pairs.
+            label_ids: [N, C].
         """
+        label_ids = tf.cast(label_ids, tf.int32)
         starts = tf.gather(self.splits.value, label_ids)
-        ends = tf.gather(self.splits.value, label_ids + 1)
-        first_values = row_ids * tf.shape(rows.values)[1]
-        if rows.is_static:
-            steps = tf.range(self.most_features, dtype=tf.int64)
-            places = starts[:, None] + steps
-            is_own = places < ends[:, None]
-            places = tf.where(is_own, places, 0)
-            terms = self._terms(rows, places, first_values[:, None])
-            sums = tf.reduce_sum(tf.where(is_own, terms, 0.0), axis=1)
-        else:
-            splits, places = tf.raw_ops.RaggedRange(
-                starts=starts,
-                limits=ends,
-                deltas=tf.constant(1, tf.int64),
-            )
-            owners = tf.ragged.row_splits_to_segment_ids(splits)
-            terms = self._terms(rows, places, tf.gather(first_values, owners))
-            sums = tf.math.unsorted_segment_sum(
-                terms, owners, tf.size(label_ids)
-            )
-        return sums + tf.gather(self.bias.value, label_ids)
+        sizes = tf.gather(self.splits.value, label_ids + 1) - starts
+        # A table that was not learnt yet has no buckets.
+        runs = tf.stack([starts, tf.maximum(sizes, 1)], axis=-1)  # [N, C, 2]
+        bias = tf.gather(self.bias.value, label_ids)
+        if rows.splits is None:
+            found = self._weights(rows.feature_ids, runs[:, None])
+            return bias + tf.einsum("nk,nkc->nc", rows.values, found)
+        num_rows = tf.shape(label_ids)[0]
+        num_chunks = tf.maximum((num_rows + _AT_ONCE - 1) // _AT_ONCE, 1)
 
-    def _terms(self, rows: Rows, places, first_values) -> tf.Tensor:
-        """Returns weights times values; `first_values` are rows' places."""
-        columns = tf.gather(
-            rows.columns, tf.gather(self.features.value, places)
+        def add(number, sums):
+            first = number * _AT_ONCE
+            last = tf.minimum(first + _AT_ONCE, num_rows)
+            splits = rows.splits[first : last + 1]
+            some = slice(splits[0], splits[-1])
+            # Each entry meets the labels of its row.
+            owners = tf.searchsorted(
+                splits[1:], tf.range(splits[0], splits[-1]), side="right"
+            )
+            found = self._weights(
+                rows.feature_ids[some], tf.gather(runs[first:last], owners)
+            )
+            found *= rows.values[some][:, None]
+            return number + 1, sums.write(
+                number,
+                tf.math.unsorted_segment_sum(found, owners, last - first),
+            )
+
+        sums = tf.TensorArray(
+            tf.float32,
+            num_chunks,
+            infer_shape=False,
+            element_shape=[None, label_ids.shape[1]],
         )
-        values = tf.gather(
-            tf.reshape(rows.values, [-1]), first_values + columns
+        _, sums = tf.while_loop(
+            lambda number, _: number < num_chunks, add, (0, sums)
         )
-        return tf.gather(self.kernel.value, places) * values
+        return bias + tf.reshape(sums.concat(), tf.shape(label_ids))
+
+    def _weights(self, feature_ids, runs) -> tf.Tensor:
+        """Returns the weights [..., C] of features [...] for labels.
+
+        `runs` are where the labels' buckets begin, and how many they are,
+        [..., C, 2].
+        """
+        hashed = _hashed(tf.cast(feature_ids, tf.int64))
+        hashed = tf.cast(hashed, tf.int32)[..., None]
+        buckets = runs[..., 0] + tf.math.floormod(hashed, runs[..., 1])
+        is_it = tf.equal(
+            tf.gather(self.features.value, buckets),
+            tf.cast(feature_ids, tf.int32)[..., None, None],
+        )
+        weights = tf.gather(self.kernel.value, buckets)
+        return tf.reduce_sum(tf.where(is_it, weights, 0.0), axis=-1)
 
     def refine(
         self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor, k: int
@@ -221,10 +279,7 @@ class Refiner(keras.layers.Layer):
             scores: [N, C], the head's.
             label_ids: [N, C].
         """
-        shape = tf.shape(label_ids)
-        row_ids = tf.repeat(tf.range(shape[0]), shape[1])
-        own = self.margins(rows, row_ids, tf.reshape(label_ids, [-1]))
-        own = _LOGIT_OF_MARGIN * tf.reshape(own, shape)
+        own = _LOGIT_OF_MARGIN * self.margins(rows, label_ids)
         return self.share * own + (1 - self.share) * _logits_of(scores)
 
 

@@ -37,7 +37,6 @@ class Settings:
     cost: float  # C of `linear_svm`
     num_passes: int
     mean_features: int  # F: how many weights a label keeps, on average
-    most_features: int  # and at most
     seed: int
 
 
@@ -46,7 +45,7 @@ def learn(
     shortlists: np.ndarray,
     settings: Settings,
     between: Callable[[], None] = lambda: None,
-) -> refiner.Weights:
+) -> refiner.Table:
     """Returns the labels' own classifiers.
 
     Args:
@@ -78,7 +77,7 @@ def learn(
         kept.add(*entries)
         biases[labels] = own
         between()
-    return kept.weights(source.num_labels, source.num_features, biases)
+    return kept.table(source.num_features, biases)
 
 
 def _labels_at_once(source: pipeline.Source) -> int:
@@ -152,8 +151,7 @@ def _solve(source, pairs: linear_svm.Pairs, labels: np.ndarray, settings):
     )
     found = []
     for label, of_label in zip(labels, weights, strict=True):
-        chosen = _largest_places(np.abs(of_label), settings.most_features)
-        chosen = chosen[of_label[chosen] != 0]
+        chosen = np.flatnonzero(of_label)
         found.append(
             (np.full(len(chosen), label), features[chosen], of_label[chosen])
         )
@@ -190,7 +188,8 @@ class _Largest:
 
     def __init__(self, number: int):
         self._number = number
-        self._parts, self._size = [], 0
+        none = np.zeros(0, np.int32)
+        self._parts, self._size = [(none, none, none.astype(np.float32))], 0
 
     def add(self, labels, features, values) -> None:
         self._parts.append(
@@ -212,18 +211,12 @@ class _Largest:
         self._parts = [tuple(part[chosen] for part in whole)]
         self._size = len(chosen)
 
-    def weights(
-        self, num_labels: int, num_features: int, biases: np.ndarray
-    ) -> refiner.Weights:
-        """Returns them label by label, features ascending, then filled up."""
-        features = np.full(self._number, num_features, np.int32)
-        kernel = np.zeros(self._number, np.float32)
-        splits = np.zeros(num_labels + 1, np.int64)
-        if self._size:
-            self._cut()
-            labels, ids, values = self._parts[0]
-            order = np.lexsort((ids, labels))
-            features[: self._size] = ids[order]
-            kernel[: self._size] = values[order]
-            splits = np.searchsorted(labels[order], np.arange(num_labels + 1))
-        return refiner.Weights(splits, features, kernel, biases)
+    def table(self, num_features: int, biases: np.ndarray) -> refiner.Table:
+        """Returns them as they are looked up."""
+        self._cut()
+        return refiner.table(
+            *self._parts[0],
+            biases,
+            num_features,
+            self._number // len(biases),
+        )
