@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -126,6 +127,17 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
         for path in (whole, killed)
     )
     assert ours == theirs
+
+
+def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
+    config = dataclasses.replace(TINY, **HEADS["refined"], keep_checkpoints=2)
+    metrics = _train(tmp_path, config)
+    whole = runs.tensors(tmp_path)
+    (last,) = (tmp_path / "checkpoints").glob("step_*13")
+    shutil.rmtree(last)
+    assert _train(tmp_path, config) == metrics
+    runs.assert_near(runs.tensors(tmp_path), whole)
+    assert [one["step"] for one in runs.entries(tmp_path)] == [6, 12, 13]
 
 
 @pytest.mark.parametrize(
