@@ -178,7 +178,11 @@ class Run:
     def report(self) -> dict[str, float]:
         """Returns what the steps have cost, and what their loop tells."""
         return {
-            "step_ms": statistics.median(self.step_ms),
+            **(
+                {"step_ms": statistics.median(self.step_ms)}
+                if self.step_ms
+                else {}  # resumed when no step of the head was left
+            ),
             "peak_memory_gib": report.peak_memory_gib(),
             **self._loop.report(),
         }
