@@ -213,7 +213,11 @@ REAL = {
 }
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    "name",
+    [n for n in REAL if n != "yso-en"]
+    + [pytest.param("yso-en", marks=pytest.mark.slow)],
+)
 def test_real_data(real_data, name):
     """Sizes as the data's README says; the large training text is left."""
     format, num_features, num_labels, sizes, per_instance = REAL[name]

@@ -59,6 +59,7 @@ def test_version_1_is_read_with_its_own_hashes(run):
     assert (labels.numpy() == _best(run)[1][1].numpy()).mean() < 0.9
 
 
+@pytest.mark.slow
 def test_training_goes_on_only_with_the_hashes_it_began_with(run):
     with pytest.raises(ValueError, match="label_capacity: 2147483647"):
         train.train(

@@ -147,7 +147,9 @@ def test_ranks_beyond_the_largest_k_do_not_matter():
     assert wide.result()["P@2"] == 25
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(np.int32, marks=pytest.mark.slow), np.int64]
+)
 def test_many_labels_in_several_blocks(dtype):
     # Rows times labels is far beyond 2^31; labels times K beyond one block.
     num_rows, num_labels, width = 15_000, 2_000_000, 100

@@ -58,7 +58,9 @@ def test_whole_batches_are_those_of_the_host(where, is_padded):
             np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("is_padded", [False, True])
+@pytest.mark.parametrize(
+    "is_padded", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_two_replicas_get_their_shares(is_padded, mirrored):
     for number, element in enumerate(_distributed(mirrored, is_padded)):
         shares = mirrored.experimental_local_results(element)

@@ -120,6 +120,7 @@ def test_training_takes_its_batches_from_the_service(
     assert (last["epoch"], last["step"]) == (2, 20)
 
 
+@pytest.mark.slow
 def test_generated_data_may_be_served():
     config = config_lib.Config(synthetic_train=100, synthetic_labels=40)
     dispatcher = serve_data.start(0)

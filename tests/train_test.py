@@ -52,11 +52,10 @@ HEADS = {
     "name",
     [
         "sigmoid",
-        "mach_trunks",
         "refined",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("linear", "mach", "deep")
+            for name in ("linear", "mach", "mach_trunks", "deep")
         ),
     ],
 )

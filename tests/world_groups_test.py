@@ -112,6 +112,7 @@ def test_worlds_on_two_devices_equal_worlds_on_one(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_worlds_are_computed_where_they_lie():
     data = run_data.training_data(APART, "")
     placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
