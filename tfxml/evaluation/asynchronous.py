@@ -66,11 +66,7 @@ class AsynchronousEvaluator:
 
     def shortlists(self, shape: tuple[int, int]) -> np.ndarray:
         """Returns the labels of every instance of the split, [N, K] int32."""
-        found = np.zeros(shape, np.int32)
-        for top_ids, share in self._answers():
-            rows = share.instances.numpy()
-            found[rows[rows >= 0]] = top_ids[rows >= 0]
-        return found
+        return evaluator.by_instance(self._answers(), shape)
 
     def _answers(self) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
         """Yields each batch's labels, [n, K], and what is known of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -101,12 +101,20 @@ def shortlists(
     All workers know all of them. `shape` is N and K; the other arguments are
     those of `evaluate`.
     """
-    found = np.zeros(shape, np.int32)
-    for label_ids, share in _answers(strategy, top_k, batches):
-        rows = share.instances.numpy()
-        found[rows[rows >= 0]] = label_ids[rows >= 0]
+    found = by_instance(_answers(strategy, top_k, batches), shape)
     # A row was answered by one worker; the others have zeros there.
     return collective.make_sum_over_workers(strategy)(found).astype(np.int32)
+
+
+def by_instance(
+    answers: Iterable[tuple[np.ndarray, pipeline.Batch]], shape: tuple[int, int]
+) -> np.ndarray:
+    """Returns answers [n, K] at their instances' places, [N, K] int32."""
+    found = np.zeros(shape, np.int32)
+    for label_ids, share in answers:
+        rows = share.instances.numpy()
+        found[rows[rows >= 0]] = label_ids[rows >= 0]
+    return found
 
 
 def _answers(strategy, top_k: Callable, batches):
