@@ -195,13 +195,13 @@ def test_a_table_holds_its_weights():
     assert used.max() == 8
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 64])
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
 @pytest.mark.parametrize("number", [2, 40])
 def test_labels_learn_from_positives_and_shortlists(
     number, at_once, monkeypatch
 ):
     """Each label's weights are those of a problem of its own."""
-    monkeypatch.setattr(refining, "_labels_at_once", lambda _: at_once)
+    monkeypatch.setattr(refining, "_PAIRS_AT_ONCE", at_once)
     monkeypatch.setattr(refining, "_ROWS", 6)
     rng = np.random.default_rng(2)
     x = rng.normal(size=(20, D)) * (rng.random((20, D)) < 0.5)
@@ -222,10 +222,11 @@ def test_labels_learn_from_positives_and_shortlists(
         pairs = linear_svm.Pairs(
             np.array([0, own.sum()]), np.flatnonzero(own), y[own, label]
         )
-        solved, biases = linear_svm.solve(
-            matrix, pairs, 1.0, 300, np.random.default_rng(3)
+        solved = linear_svm.solve(
+            matrix, pairs, 1.0, 300, np.array([3], np.uint64)
         )
-        wanted[label], bias[label] = solved[0], biases[0]
+        wanted[label, solved.feature_ids] = solved.weights
+        bias[label] = solved.biases[0]
     dense = _dense(found)
     np.testing.assert_allclose(found.bias, bias, atol=1e-2)
     is_kept = dense != 0
@@ -238,18 +239,22 @@ def test_labels_learn_from_positives_and_shortlists(
         assert left_out.max() < 1e-2
 
 
-def test_of_too_many_negatives_some_are_left_out(monkeypatch):
-    monkeypatch.setattr(refining, "_MOST_NEGATIVES", 3)
-    is_positive = np.array([True, False, True] + [False] * 9 + [True] * 5)
-    pairs = linear_svm.Pairs(
-        np.array([0, 3, 12, 17]), np.arange(17) % 12, is_positive
-    )
-    fewer = refining._fewer_negatives(pairs, 0)
-    assert fewer.splits.tolist() == [0, 3, 6, 11]
-    assert fewer.is_positive.tolist() == [1, 0, 1] + [0] * 3 + [1] * 5
-    assert set(fewer.row_ids[3:6]) < set(range(3, 12))
-    again = refining._fewer_negatives(pairs, 0)
-    np.testing.assert_array_equal(again.row_ids, fewer.row_ids)
+def test_of_equal_weights_the_first_are_kept_however_they_come():
+    rng = np.random.default_rng(4)
+    weights = rng.integers(-9, 10, 5000).astype(np.float32)
+    wanted = np.sort(np.argsort(-np.abs(weights), kind="stable")[:300])
+    for sizes in ([5000], [900, 4100], [400] * 12 + [200]):
+        kept = refining._Largest(300)
+        ends = np.cumsum(sizes)
+        for start, end in zip(ends - sizes, ends, strict=True):
+            solved = linear_svm.Solved(
+                np.array([0, end - start]),
+                np.arange(start, end, dtype=np.int32),
+                weights[start:end],
+                np.zeros(1, np.float32),
+            )
+            kept.add(np.array([0]), solved)
+        np.testing.assert_array_equal(np.sort(kept.result()[1]), wanted)
 
 
 def _instances(x, y):

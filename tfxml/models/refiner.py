@@ -19,6 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml import compiled
+
 _LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
 # A margin of 1, which a support vector has, counts as much as this logit.
 _LOGIT_OF_MARGIN = 5.0
@@ -76,13 +78,6 @@ def table(
     counts = np.bincount(labels, minlength=num_labels)
     sizes = np.maximum(-(-counts // _USED), 1)
     splits = np.concatenate([[0], np.cumsum(sizes)])
-    buckets = (
-        splits[labels] + _hashed(features.astype(np.int64)) % sizes[labels]
-    )
-    order = np.lexsort((-np.abs(kernel), buckets))
-    buckets = buckets[order]
-    ranks = np.arange(len(order)) - np.searchsorted(buckets, buckets)
-    order, buckets = order[ranks < _PLACES], buckets[ranks < _PLACES]
     shape = room(num_labels, mean_features), _PLACES
     found = Table(
         splits.astype(np.int32),
@@ -90,10 +85,32 @@ def table(
         np.zeros(shape, np.float32),
         bias.astype(np.float32),
     )
-    ranks = ranks[ranks < _PLACES]
-    found.features[buckets, ranks] = features[order]
-    found.kernel[buckets, ranks] = kernel[order]
+    hashed = _hashed(features.astype(np.int64))
+    _fill(
+        found.features,
+        found.kernel,
+        splits[labels] + hashed % sizes[labels],
+        features,
+        kernel,
+    )
     return found
+
+
+@compiled.loop
+def _fill(places, weights, buckets, features, kernel):
+    """Puts each weight into its bucket, from which the smallest may fall."""
+    used = np.zeros(len(places), np.int64)
+    for weight in range(len(kernel)):
+        bucket = buckets[weight]
+        place = used[bucket]
+        if place < places.shape[1]:
+            used[bucket] += 1
+        else:
+            place = np.argmin(np.abs(weights[bucket]))
+            if abs(weights[bucket, place]) >= abs(kernel[weight]):
+                continue
+        places[bucket, place] = features[weight]
+        weights[bucket, place] = kernel[weight]
 
 
 def _hashed(feature_ids):

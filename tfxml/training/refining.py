@@ -10,6 +10,7 @@ and only the largest weights of all of them are kept.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,15 +20,13 @@ from tfxml.data import parallel, pipeline
 from tfxml.models import refiner
 from tfxml.training import linear_svm
 
-# A step of labels that are solved together should be worth its overhead, and
-# their weights stay near the processor.
-_FEATURES_A_STEP = 1 << 14
-_WEIGHTS_AT_ONCE = 1 << 25
-# A label's pairs follow one another, so that the most of any label count.
-_MOST_NEGATIVES = 1 << 14
+# Labels that are solved together have about so many pairs, and share the rows
+# that were read for them.
+_PAIRS_AT_ONCE = 1 << 20
 _ROWS = 4096  # read at once
 # A label that no training instance has is as far off as a negative should be.
 _UNSEEN_BIAS = -1.0
+_MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,37 +53,36 @@ def learn(
         settings: how they are learnt.
         between: called whenever some labels are done.
     """
-    pairs = _fewer_negatives(_pairs(source, shortlists), settings.seed)
+    pairs = _pairs(source, shortlists)
+    kept = _Largest(source.num_labels * settings.mean_features)
+    biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
+    groups = _groups(pairs)
+    solved = parallel.in_order(
+        lambda labels: _solve(source, pairs, labels, settings, kept.least),
+        groups,
+        os.cpu_count() or 1,
+    )
+    for labels, found in zip(groups, solved, strict=True):
+        kept.add(labels, found)
+        biases[labels] = found.biases
+        between()
+    return refiner.table(
+        *kept.result(), biases, source.num_features, settings.mean_features
+    )
+
+
+def _groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
+    """Returns labels that have positives, some together, the largest first."""
     sizes = np.diff(pairs.splits)
     num_positives = np.bincount(
         np.repeat(np.arange(len(sizes)), sizes)[pairs.is_positive],
         minlength=len(sizes),
     )
-    # Labels of about equally many pairs together.
     by_size = np.argsort(-sizes, kind="stable")
     by_size = by_size[num_positives[by_size] > 0]
-    together = _labels_at_once(source)
-    groups = [
-        by_size[start : start + together]
-        for start in range(0, len(by_size), together)
-    ]
-    kept = _Largest(source.num_labels * settings.mean_features)
-    biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
-    solved = parallel.in_order(
-        lambda labels: _solve(source, pairs, labels, settings), groups
-    )
-    for labels, (entries, own) in zip(groups, solved, strict=True):
-        kept.add(*entries)
-        biases[labels] = own
-        between()
-    return kept.table(source.num_features, biases)
-
-
-def _labels_at_once(source: pipeline.Source) -> int:
-    """Returns how many labels are solved together."""
-    a_row = max(float(np.mean(source.row_lengths())), 1.0)
-    most = max(_WEIGHTS_AT_ONCE // source.num_features, 1)
-    return int(min(max(_FEATURES_A_STEP / a_row, 1), most))
+    before = np.cumsum(sizes[by_size]) - sizes[by_size]
+    changes = np.flatnonzero(np.diff(before // _PAIRS_AT_ONCE)) + 1
+    return np.split(by_size, changes) if len(by_size) else []
 
 
 def _pairs(source: pipeline.Source, shortlists: np.ndarray) -> linear_svm.Pairs:
@@ -110,77 +108,57 @@ def _pairs(source: pipeline.Source, shortlists: np.ndarray) -> linear_svm.Pairs:
     return linear_svm.Pairs(splits, row_ids, keys % 2 == 0)
 
 
-def _fewer_negatives(pairs: linear_svm.Pairs, seed: int) -> linear_svm.Pairs:
-    """Returns the pairs with no more negatives a label than there may be."""
-    is_kept = np.ones(len(pairs.row_ids), bool)
-    for label in np.flatnonzero(np.diff(pairs.splits) > _MOST_NEGATIVES):
-        run = slice(pairs.splits[label], pairs.splits[label + 1])
-        negatives = run.start + np.flatnonzero(~pairs.is_positive[run])
-        rng = np.random.default_rng([seed, label])
-        is_kept[rng.permutation(negatives)[_MOST_NEGATIVES:]] = False
-    before = np.concatenate([[0], np.cumsum(is_kept)])
-    return linear_svm.Pairs(
-        before[pairs.splits], pairs.row_ids[is_kept], pairs.is_positive[is_kept]
-    )
-
-
 def _chunks(number: int) -> Iterator[tf.Tensor]:
     for start in range(0, number, _ROWS):
         yield tf.range(start, min(start + _ROWS, number), dtype=tf.int64)
 
 
-def _solve(source, pairs: linear_svm.Pairs, labels: np.ndarray, settings):
-    """Returns labels' weights, as labels, features and values, and biases."""
-    runs = [
-        np.arange(pairs.splits[label], pairs.splits[label + 1])
-        for label in labels
-    ]
-    own = np.concatenate(runs)
+def _solve(
+    source,
+    pairs: linear_svm.Pairs,
+    labels: np.ndarray,
+    settings: Settings,
+    least: float,
+) -> linear_svm.Solved:
+    """Returns some labels' weights, `least` in size, and biases."""
+    sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
+    splits = np.concatenate([[0], np.cumsum(sizes)])
+    own = np.arange(splits[-1]) + np.repeat(
+        pairs.splits[labels] - splits[:-1], sizes
+    )
     row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
-    rows, features = _rows(source, row_ids)
-    weights, biases = linear_svm.solve(
-        rows,
-        linear_svm.Pairs(
-            np.cumsum([0, *(len(run) for run in runs)]),
-            places,
-            pairs.is_positive[own],
+    ids, values, _ = source.rows(tf.constant(row_ids))
+    return linear_svm.solve(
+        linear_svm.Rows(
+            ids.row_splits.numpy(),
+            ids.flat_values.numpy(),
+            values.flat_values.numpy(),
+            source.num_features,
         ),
+        linear_svm.Pairs(splits, places, pairs.is_positive[own]),
         settings.cost,
         settings.num_passes,
-        np.random.default_rng([settings.seed, labels[0]]),
+        _seeds(labels, settings.seed),
+        least,
     )
-    found = []
-    for label, of_label in zip(labels, weights, strict=True):
-        chosen = np.flatnonzero(of_label)
-        found.append(
-            (np.full(len(chosen), label), features[chosen], of_label[chosen])
-        )
-    entries = [np.concatenate(part) for part in zip(*found, strict=True)]
-    return entries, biases
 
 
-def _rows(source, row_ids: np.ndarray) -> tuple[linear_svm.Rows, np.ndarray]:
-    """Returns rows over the features that they have, and which those are."""
-    ids, values, _ = source.rows(tf.constant(row_ids))
-    feature_ids = ids.flat_values.numpy()
-    is_there = np.zeros(source.num_features, bool)
-    is_there[feature_ids] = True
-    columns = np.cumsum(is_there) - 1
-    features = np.flatnonzero(is_there)
-    rows = linear_svm.Rows(
-        ids.row_splits.numpy(),
-        columns[feature_ids],
-        values.flat_values.numpy(),
-        len(features),
-    )
-    return rows, features
+def _seeds(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns a seed for each label, whichever it is solved with."""
+    states = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    mixed = (labels.astype(np.uint64) + states[0]) * np.uint64(_MULTIPLIER)
+    return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(_MULTIPLIER)
 
 
 def _largest_places(sizes: np.ndarray, number: int) -> np.ndarray:
-    """Returns the places of the largest `number`, ascending."""
+    """Returns the places of the largest `number`, of equals the first."""
     if len(sizes) <= number:
         return np.arange(len(sizes))
-    return np.sort(np.argpartition(-sizes, number - 1)[:number])
+    last = np.partition(sizes, len(sizes) - number)[len(sizes) - number]
+    is_chosen = sizes > last
+    equals = np.flatnonzero(sizes == last)
+    is_chosen[equals[: number - np.count_nonzero(is_chosen)]] = True
+    return np.flatnonzero(is_chosen)
 
 
 class _Largest:
@@ -190,16 +168,12 @@ class _Largest:
         self._number = number
         none = np.zeros(0, np.int32)
         self._parts, self._size = [(none, none, none.astype(np.float32))], 0
+        self.least = 0.0  # what is smaller in size is not among them
 
-    def add(self, labels, features, values) -> None:
-        self._parts.append(
-            (
-                labels.astype(np.int32),
-                features.astype(np.int32),
-                values.astype(np.float32),
-            )
-        )
-        self._size += len(labels)
+    def add(self, labels: np.ndarray, found: linear_svm.Solved) -> None:
+        owners = np.repeat(labels.astype(np.int32), np.diff(found.splits))
+        self._parts.append((owners, found.feature_ids, found.weights))
+        self._size += len(owners)
         if self._size > 2 * self._number:
             self._cut()
 
@@ -210,13 +184,10 @@ class _Largest:
         chosen = _largest_places(np.abs(whole[2]), self._number)
         self._parts = [tuple(part[chosen] for part in whole)]
         self._size = len(chosen)
+        if self._size == self._number:
+            self.least = float(np.abs(self._parts[0][2]).min())
 
-    def table(self, num_features: int, biases: np.ndarray) -> refiner.Table:
-        """Returns them as they are looked up."""
+    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns labels, features and values."""
         self._cut()
-        return refiner.table(
-            *self._parts[0],
-            biases,
-            num_features,
-            self._number // len(biases),
-        )
+        return self._parts[0]

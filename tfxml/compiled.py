@@ -1,0 +1,40 @@
+"""Loops over NumPy arrays, compiled for this processor when first called.
+
+For what arrays at a time do badly: many short reads and writes of a few
+elements each, one after the other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+from absl import logging
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def loop(function: Function) -> Function:
+    """Returns the function, compiled; it holds no lock while it runs.
+
+    It takes and returns arrays and numbers; Numba's page on supported features
+    says what it may do. The machine code is kept beside the module, or in the
+    user's cache, for the next process.
+    """
+
+    @functools.cache
+    def machine_code():
+        import numba  # half a second, which few commands need
+
+        try:
+            return numba.njit(nogil=True, cache=True)(function)
+        except RuntimeError as error:  # no folder that could be written to
+            logging.info("compiled for this process alone: %s", error)
+            return numba.njit(nogil=True)(function)
+
+    @functools.wraps(function)
+    def run(*arguments):
+        return machine_code()(*arguments)
+
+    return run
