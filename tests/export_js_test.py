@@ -151,7 +151,8 @@ def test_100_real_documents(weights, opened, real_run, documents):
 
 
 @pytest.mark.parametrize(
-    "name", ["sigmoid_blocks", "linear", "deep", "mach_mean", "mach_median"]
+    "name",
+    ["sigmoid_blocks", "linear", "deep", "mach_mean", "mach_median", "refined"],
 )
 def test_heads_and_estimators(name, opened):
     run = exporting.features_run(name)
@@ -168,6 +169,23 @@ def test_heads_and_estimators(name, opened):
     for backend in BACKENDS:
         page = opened(run, backend)
         exporting.same_ranking(*_rank(page, lines, 10), *wanted, 1e-4)
+
+
+def test_int8_leaves_what_is_looked_up_alone(opened):
+    run = exporting.features_run("refined")
+    ids, values = exporting.rows(run)
+    lines = [
+        " ".join(f"{one}:{value}" for one, value in zip(*row, strict=True))
+        for row in zip(ids.tolist(), values.tolist(), strict=True)
+    ]
+    wanted = exporting.answers(run, ids, values, exporting.NUM_LABELS)
+    page = opened(run, "wasm", "int8")
+    scores, labels = _rank(page, lines, exporting.NUM_LABELS)
+    by_label = [
+        np.take_along_axis(scores, np.argsort(labels, axis=1), axis=1)
+        for scores, labels in ((scores, labels), wanted)
+    ]
+    np.testing.assert_allclose(*by_label, atol=0.1)
 
 
 @pytest.mark.parametrize("words", [{}, {"hash_buckets": 97}])

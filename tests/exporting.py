@@ -63,11 +63,11 @@ TOPICS = [
 ]
 
 
-def names(*quick: str, without: tuple[str, ...] = ()) -> list:
+def names(*quick: str) -> list:
     """Returns all models to parametrize with, all but `quick` marked slow."""
     return [
         name if name in quick else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(set(MODELS) - set(without))
+        for name in sorted(MODELS)
     ]
 
 

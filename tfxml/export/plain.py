@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfxml.export import scoring
 from tfxml.mach import decode
-from tfxml.models import classifier, encoders, mach
+from tfxml.models import classifier, encoders, mach, refiner
 
 
 class PlainModel(tf.Module):
@@ -25,12 +25,6 @@ class PlainModel(tf.Module):
 
     def __init__(self, model: classifier.ExtremeClassifier):
         super().__init__()
-        if model.refiner is not None:
-            raise ValueError(
-                "`refine_passes` must be 0 for a model in plain ops, which "
-                "look no features up. Received: a model with refine_features="
-                f"{model.refiner.fan_in}; export it as a SavedModel"
-            )
         self._head = scoring.Untracked(model.head)
         self._trunks = [_Trunk(encoder) for encoder in model.encoders]
         blocks = model.head.blocks
@@ -40,6 +34,7 @@ class PlainModel(tf.Module):
             for b in blocks
         ]
         self._biases = _copies([b.bias for b in blocks])
+        self._refiner = model.refiner and _Refiner(model.refiner)
 
     def top_k(
         self,
@@ -57,6 +52,22 @@ class PlainModel(tf.Module):
             label_block_size: how many labels are scored at once: neither a
                 table of buckets nor the scores of a block grow with L.
         """
+        if self._refiner is None:
+            return self._best(feature_ids, feature_values, k, label_block_size)
+        return self._refiner.rank_again(
+            feature_ids,
+            feature_values,
+            *self._best(
+                feature_ids,
+                feature_values,
+                max(k, self._refiner.shortlist_size),
+                label_block_size,
+            ),
+            k,
+        )
+
+    def _best(self, feature_ids, feature_values, k: int, label_block_size: int):
+        """Returns what `head.top_k` does."""
         head = self._head.value
         logits = self._logits(feature_ids, feature_values)
         best, best_ids = [], []
@@ -129,6 +140,60 @@ class _Trunk(tf.Module):
                 output += hidden
             hidden = output
         return hidden
+
+
+class _Refiner(tf.Module):
+    """What a `Refiner` does, with the features' hashes as a table."""
+
+    def __init__(self, own: refiner.Refiner):
+        super().__init__()
+        self.shortlist_size = own.shortlist_size
+        self._share = own.share
+        hashes = refiner.hash_of(np.arange(own.num_features, dtype=np.int64))
+        self._hashes = tf.Variable(hashes.astype(np.int32))
+        splits = _array(own.splits)
+        self._starts = tf.Variable(splits[:-1])
+        self._sizes = tf.Variable(np.diff(splits))
+        self._features, self._kernel, self._bias = _copies(
+            [own.features, own.kernel, own.bias]
+        )
+
+    def rank_again(self, feature_ids, feature_values, scores, label_ids, k):
+        """Returns what `Refiner.refine` does."""
+        shortlist = label_ids[:, : self.shortlist_size]
+        starts = tf.expand_dims(tf.gather(self._starts, shortlist), 1)
+        buckets = starts + _remainder(
+            tf.expand_dims(tf.gather(self._hashes, feature_ids), 2),
+            tf.expand_dims(tf.gather(self._sizes, shortlist), 1),
+        )  # [N, M, S]
+        is_it = tf.equal(
+            tf.gather(self._features, buckets),
+            tf.expand_dims(tf.expand_dims(feature_ids, 2), 3),
+        )
+        weights = tf.gather(self._kernel, buckets)
+        weights = tf.reduce_sum(tf.where(is_it, weights, 0.0), axis=3)
+        values = tf.expand_dims(feature_values, 2)
+        margins = tf.reduce_sum(values * weights, axis=1)
+        return refiner.rank_again(
+            margins + tf.gather(self._bias, shortlist),
+            scores,
+            label_ids,
+            k,
+            self._share,
+        )
+
+
+def _remainder(number: tf.Tensor, divisor: tf.Tensor) -> tf.Tensor:
+    """Returns number mod divisor, of numbers of 24 bits at most.
+
+    A graphics processor divides inexactly, so that a quotient may be one off;
+    all else is exact in float32.
+    """
+    number, divisor = tf.cast(number, tf.float32), tf.cast(divisor, tf.float32)
+    left = number - tf.floor(number / divisor) * divisor
+    left = tf.where(left < 0, left + divisor, left)
+    left = tf.where(left >= divisor, left - divisor, left)
+    return tf.cast(left, tf.int32)
 
 
 def _product(feature_ids, feature_values, tables) -> tf.Tensor:

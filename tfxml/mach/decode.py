@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfxml.mach import dropping
+from tfxml.mach import dropping, selection
 
 ESTIMATORS = ("mean", "logit", "min", "median")
 LABEL_BLOCK_SIZE = 65536  # labels scored at once
@@ -81,8 +81,8 @@ def top_k_of_terms(
         if len(dropped):
             is_dropped = dropping.is_among(label_ids, dropped)
             block = tf.where(is_dropped[:, None], -float("inf"), block)
-        best, places = tf.math.top_k(
-            tf.transpose(block), min(k, label_ids.shape[0])
+        best, places = selection.top_k_of_columns(
+            block, min(k, label_ids.shape[0])
         )
         return best, places + label_ids[0]
 

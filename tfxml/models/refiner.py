@@ -85,7 +85,7 @@ def table(
         np.zeros(shape, np.float32),
         bias.astype(np.float32),
     )
-    hashed = _hashed(features.astype(np.int64))
+    hashed = hash_of(features.astype(np.int64))
     _fill(
         found.features,
         found.kernel,
@@ -113,7 +113,7 @@ def _fill(places, weights, buckets, features, kernel):
         weights[bucket, place] = kernel[weight]
 
 
-def _hashed(feature_ids):
+def hash_of(feature_ids):
     """Returns numbers of 24 bits, of an array or a tensor of int64."""
     return feature_ids * _MULTIPLIER % 2**32 // 2**8
 
@@ -253,7 +253,7 @@ class Refiner(keras.layers.Layer):
         `runs` are where the labels' buckets begin, and how many they are,
         [..., C, 2].
         """
-        hashed = _hashed(tf.cast(feature_ids, tf.int64))
+        hashed = hash_of(tf.cast(feature_ids, tf.int64))
         hashed = tf.cast(hashed, tf.int32)[..., None]
         buckets = runs[..., 0] + tf.math.floormod(hashed, runs[..., 1])
         is_it = tf.equal(
@@ -265,26 +265,16 @@ class Refiner(keras.layers.Layer):
 
     def refine(
         self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor, k: int
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each.
-
-        The first S are ranked again. Those behind keep their order and stay
-        behind, so that a larger `k` only adds labels.
 
         Args:
             rows: what `arrange` returns.
             scores, label_ids: [N, at least min(k, L) and S], a head's best.
             k: how many labels.
         """
-        size = self.shortlist_size
-        estimates = self.estimates(rows, scores[:, :size], label_ids[:, :size])
-        best, places = tf.math.top_k(estimates, size)
-        refined = tf.gather(label_ids, places, axis=1, batch_dims=1)
-        behind = tf.minimum(
-            _logits_of(scores[:, size:]), tf.reduce_min(best, 1, keepdims=True)
-        )
-        best = tf.nn.sigmoid(tf.concat([best, behind], axis=1))
-        return best[:, :k], tf.concat([refined, label_ids[:, size:]], 1)[:, :k]
+        margins = self.margins(rows, label_ids[:, : self.shortlist_size])
+        return rank_again(margins, scores, label_ids, k, self.share)
 
     def estimates(
         self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor
@@ -296,8 +286,42 @@ class Refiner(keras.layers.Layer):
             scores: [N, C], the head's.
             label_ids: [N, C].
         """
-        own = _LOGIT_OF_MARGIN * self.margins(rows, label_ids)
-        return self.share * own + (1 - self.share) * _logits_of(scores)
+        return _mixed(self.margins(rows, label_ids), scores, self.share)
+
+
+def rank_again(
+    margins: tf.Tensor,
+    scores: tf.Tensor,
+    label_ids: tf.Tensor,
+    k: int,
+    share: float,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best labels' scores and ids, [N, K] each.
+
+    The first S are ranked again. Those behind keep their order and stay
+    behind, so that a larger `k` only adds labels.
+
+    Args:
+        margins: [N, S], what the first labels' own classifiers say.
+        scores, label_ids: [N, at least k and S], a head's best.
+        k: how many labels.
+        share: of the margins; see `Refiner`.
+    """
+    size = margins.shape[1]
+    estimates = _mixed(margins, scores[:, :size], share)
+    best, places = tf.math.top_k(estimates, size)
+    refined = tf.gather(label_ids[:, :size], places, axis=1, batch_dims=1)
+    if scores.shape[1] != size:
+        behind = tf.minimum(
+            _logits_of(scores[:, size:]), tf.reduce_min(best, 1, keepdims=True)
+        )
+        best = tf.concat([best, behind], axis=1)
+        refined = tf.concat([refined, label_ids[:, size:]], axis=1)
+    return tf.nn.sigmoid(best[:, :k]), refined[:, :k]
+
+
+def _mixed(margins, scores, share: float) -> tf.Tensor:
+    return share * _LOGIT_OF_MARGIN * margins + (1 - share) * _logits_of(scores)
 
 
 def _logits_of(scores: tf.Tensor) -> tf.Tensor:

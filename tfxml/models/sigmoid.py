@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import decode, dropping
+from tfxml.mach import decode, dropping, selection
 from tfxml.models import blocks, losses
 
 
@@ -113,7 +113,7 @@ class SigmoidHead(keras.layers.Layer):
             )
             if is_dropped.any():
                 logits = tf.where(is_dropped, -float("inf"), logits)
-            logits, places = tf.math.top_k(logits, min(k, block.num_outputs))
+            logits, places = selection.top_k(logits, min(k, block.num_outputs))
             best_logits.append(logits)
             best_ids.append(places + start)
         logits, label_ids = decode.merge_top_k(best_logits, best_ids, k)
