@@ -141,3 +141,20 @@ def test_weights_below_the_least_are_left_out():
         largest.feature_ids, every.feature_ids[is_large]
     )
     np.testing.assert_array_equal(largest.biases, every.biases)
+
+
+def test_a_share_of_the_centroid_is_added():
+    x, rows, pairs = _problem()
+    seeds = np.arange(L, dtype=np.uint64)
+    without, having = (
+        linear_svm.solve(rows, pairs, 1.0, 5, seeds, centroid=centroid)
+        for centroid in (0.0, 2.0)
+    )
+    for label, row_ids, signs in _labels(pairs):
+        total = x[row_ids[signs > 0]].sum(axis=0)
+        wanted = 2 * total / np.linalg.norm(total)
+        found = np.zeros(D)
+        for solved, sign in ((having, 1), (without, -1)):
+            run = slice(solved.splits[label], solved.splits[label + 1])
+            found[solved.feature_ids[run]] += sign * solved.weights[run]
+        np.testing.assert_allclose(found, wanted, atol=1e-5)

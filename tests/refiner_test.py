@@ -14,7 +14,7 @@ from tfxml.models import (
     sigmoid,
     sparse_rows,
 )
-from tfxml.training import linear_svm, refining
+from tfxml.training import label_pairs, largest, linear_svm, refining
 
 N, D, L, H, F, S = 7, 13, 23, 6, 4, 9
 HEADS = ["sigmoid", "mach"]
@@ -201,8 +201,8 @@ def test_labels_learn_from_positives_and_shortlists(
     number, at_once, monkeypatch
 ):
     """Each label's weights are those of a problem of its own."""
-    monkeypatch.setattr(refining, "_PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr(refining, "_ROWS", 6)
+    monkeypatch.setattr(label_pairs, "_PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(label_pairs, "_ROWS", 6)
     rng = np.random.default_rng(2)
     x = rng.normal(size=(20, D)) * (rng.random((20, D)) < 0.5)
     x = x.astype(np.float32)
@@ -210,7 +210,7 @@ def test_labels_learn_from_positives_and_shortlists(
     y[:, 4] = False  # a label that no instance has
     listed = np.stack([rng.choice(L, 5, False) for _ in range(20)])
     source = in_memory.InMemorySource(_instances(x, y), D, L)
-    settings = refining.Settings(1.0, 300, number, 0)
+    settings = refining.Settings(1.0, 300, number, 0.0, 0)
     found = refining.learn(source, listed.astype(np.int32), settings)
     rows, columns = np.nonzero(x)
     matrix = linear_svm.Rows(
@@ -244,7 +244,7 @@ def test_of_equal_weights_the_first_are_kept_however_they_come():
     weights = rng.integers(-9, 10, 5000).astype(np.float32)
     wanted = np.sort(np.argsort(-np.abs(weights), kind="stable")[:300])
     for sizes in ([5000], [900, 4100], [400] * 12 + [200]):
-        kept = refining._Largest(300)
+        kept = largest.Largest(300)
         ends = np.cumsum(sizes)
         for start, end in zip(ends - sizes, ends, strict=True):
             solved = linear_svm.Solved(

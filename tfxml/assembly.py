@@ -97,6 +97,7 @@ def refining(config: config_lib.Config) -> refining_lib.Settings:
         config.refine_cost,
         config.refine_passes,
         config.refine_features,
+        config.refine_centroid,
         config.seed,
     )
 

@@ -196,6 +196,12 @@ class Config:
         "largest of all labels are kept.",
         minimum=1,
     )
+    refine_centroid: float = _field(
+        0.0,
+        "How much of the centroid of its positives is added to a label's own "
+        "classifier, which then knows likeness too; helps rare labels.",
+        minimum=0,
+    )
     refine_labels: int = _field(
         50, "How many of the head's best labels are ranked again.", minimum=1
     )
