@@ -171,10 +171,10 @@ def _train(features: str, top_ids: str) -> dict:
     data = run_data.training_data(config, features)
     start = time.perf_counter()
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
-    for _ in range(config.num_epochs):
+    while not run.is_head_trained:
         run.train_epoch(_Silent(), lambda: None)
-    if config.refine_passes:
-        run.refine(lambda: None)
+    if run.steps_done < run.num_steps:
+        run.learn_rest(lambda: None)
     train_seconds = time.perf_counter() - start
     top, batch_ms, single = _predict(run.model, data.evaluation)
     np.save(top_ids, top)

@@ -16,6 +16,7 @@ from tfxml.data import (
 from tfxml.evaluation import metrics
 from tfxml.mach import hashing
 from tfxml.models import (
+    centroids,
     classifier,
     encoders,
     mach,
@@ -43,6 +44,7 @@ def model(
     priors = None
     if label_counts is not None:
         priors = _priors(label_counts, facts.num_train)
+    has_encoders = config.head != "centroid" and bool(config.hidden_units)
     is_linear = not config.hidden_units
     input_dim = facts.num_features if is_linear else config.hidden_units[-1]
     if config.head == "mach":
@@ -60,6 +62,13 @@ def model(
             decode_by=_decode_by(config, facts),
             dropped=dropped,
         )
+    elif config.head == "centroid":
+        head = centroids.CentroidHead(
+            facts.num_labels,
+            facts.num_features,
+            config.centroid_features,
+            dropped=dropped,
+        )
     else:
         head = sigmoid.SigmoidHead(
             facts.num_labels,
@@ -71,7 +80,7 @@ def model(
             dropped=dropped,
         )
     return classifier.ExtremeClassifier(
-        [] if is_linear else _encoders(config, facts, placement),
+        _encoders(config, facts, placement) if has_encoders else [],
         head,
         facts.num_features,
         facts.form,

@@ -109,8 +109,9 @@ class Config:
     )
     head: str = _field(
         "sigmoid",
-        "The output layer.",
-        choices=("sigmoid", "mach"),
+        "The output layer; centroid: no steps and no hidden units, but the "
+        "cosines to the labels' centroids.",
+        choices=("sigmoid", "mach", "centroid"),
     )
     hidden_units: tuple[int, ...] = _field(
         (256,),
@@ -173,6 +174,18 @@ class Config:
         "Hash features into this many before the first layer, each trunk with "
         "a hash of its own; 0: as they are.",
         minimum=0,
+    )
+    centroid_features: int = _field(
+        200,
+        "Centroid: how many weights a label keeps, on average; the largest of "
+        "all labels are kept.",
+        minimum=1,
+    )
+    centroid_labels: int = _field(
+        500,
+        "Centroid: the most labels of a feature; frequent features cost time "
+        "and tell little.",
+        minimum=1,
     )
     refine_passes: int = _field(
         0,
@@ -313,6 +326,19 @@ class Config:
             not (self.refine_passes and self.early_stopping),
             "early_stopping",
             "0 with refine_passes, which come after the last epoch",
+            self,
+        )
+        _require(
+            self.head != "centroid" or not self.early_stopping,
+            "early_stopping",
+            "0 with head=centroid, which has no epochs",
+            self,
+        )
+        _require(
+            self.head != "centroid" or self.form == "auto",
+            "form",
+            "auto with head=centroid, which reads rows as they come (and so "
+            "not on a TPU, whose shapes are static)",
             self,
         )
         _require(

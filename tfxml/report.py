@@ -86,6 +86,11 @@ def describe_model(config, facts, model) -> str:
             f"{hashes[0].num_buckets:,} buckets, "
             f"{config.num_trunks} trunk{'s' * (config.num_trunks > 1)}"
         )
+    if config.head == "centroid":
+        return (
+            f"model     cosines to {facts.num_labels:,} centroids of "
+            f"{config.centroid_features:,} weights"
+        )
     hidden = "-".join(map(str, config.hidden_units)) or "linear"
     return (
         f"model     {hidden} -> {outputs}, {size:,} parameters, "
@@ -97,7 +102,9 @@ def describe_model(config, facts, model) -> str:
 
 def describe_epoch(entry: dict) -> str:
     """Returns a line on an epoch and its evaluation."""
-    line = f"epoch {entry['epoch']}: loss {entry['loss']:.4f}  "
+    line = f"epoch {entry['epoch']}: "
+    if "loss" in entry:
+        line += f"loss {entry['loss']:.4f}  "
     line += _precisions(entry)
     if "steps_applied" in entry:
         line += (

@@ -16,7 +16,7 @@ from tfxml import workdir as workdir_lib
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
-from tfxml.training import asynchronous, loop, refining
+from tfxml.training import asynchronous, centroids, loop, refining
 
 
 class Run:
@@ -43,9 +43,13 @@ class Run:
         self.data = data
         self._batches = run_data.batches(config, data.train)
         self.a_epoch = self._batches.steps_per_epoch
-        self._steps_of_head = self.a_epoch * config.num_epochs
-        # That labels' own classifiers are learnt is one step more.
-        self.num_steps = self._steps_of_head + bool(config.refine_passes)
+        has_centroids = config.head == "centroid"
+        self._steps_of_head = (
+            0 if has_centroids else self.a_epoch * config.num_epochs
+        )
+        # What takes no gradients is learnt in one step more.
+        has_last = has_centroids or bool(config.refine_passes)
+        self.num_steps = self._steps_of_head + has_last
         with strategy.scope():
             self.model = assembly.model(
                 config, data.facts, data.label_counts, placement
@@ -117,7 +121,7 @@ class Run:
 
     @property
     def is_head_trained(self) -> bool:
-        """Whether all epochs are done, and at most refining is left."""
+        """Whether all epochs are done, and at most `learn_rest` is left."""
         return self.steps_done >= self._steps_of_head
 
     @property
@@ -126,19 +130,31 @@ class Run:
         steps = min(self.steps_done, self._steps_of_head)
         return steps // self.a_epoch
 
-    def refine(self, after: Callable[[], None]) -> None:
-        """Learns the labels' own classifiers: the last step.
+    def learn_rest(self, after: Callable[[], None]) -> None:
+        """Learns what takes no gradients: the last step.
 
-        `after` is called whenever some labels are done.
+        Those are the centroids of a head that has them, then the labels' own
+        classifiers. `after` is called whenever some labels are done.
         """
-        self.model.refiner.assign(
-            refining.learn(
-                self.data.train,
-                self._shortlists(),
-                assembly.refining(self.config),
-                after,
+        config = self.config
+        if config.head == "centroid":
+            self.model.head.assign(
+                centroids.learn(
+                    self.data.train,
+                    config.centroid_features,
+                    config.centroid_labels,
+                    after,
+                )
             )
-        )
+        if config.refine_passes:
+            self.model.refiner.assign(
+                refining.learn(
+                    self.data.train,
+                    self._shortlists(),
+                    assembly.refining(config),
+                    after,
+                )
+            )
         self._step.assign(self.num_steps)
 
     def _shortlists(self) -> np.ndarray:

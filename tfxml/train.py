@@ -27,6 +27,8 @@ from tfxml import workdir as workdir_lib
 from tfxml.evaluation import tables
 from tfxml.training import checkpoints
 
+_WHAT_IS_LAST = {False: "labels' centroids", True: "labels' own classifiers"}
+
 
 def train(
     config: config_lib.Config,
@@ -99,18 +101,21 @@ def train(
         between = _Between(run, saved, notice)
         while run.steps_done < run.num_steps and not _is_over(config, history):
             if run.is_head_trained:
-                loss = history[-1]["loss"]
+                loss = history[-1]["loss"] if history else None
                 start = time.perf_counter()
-                run.refine(between)
+                run.learn_rest(between)
                 took = time.perf_counter() - start
-                print(f"labels' own classifiers learnt in {took:.0f} s")
+                what = _WHAT_IS_LAST[bool(config.refine_passes)]
+                print(f"{what} learnt in {took:.0f} s")
             else:
                 loss = run.train_epoch(progress, between)
             if run.epoch % config.eval_epochs and not run.is_head_trained:
                 between()
                 continue
             metrics = run.evaluate()
-            entry = {"step": run.steps_done, "epoch": run.epoch, "loss": loss}
+            entry = {"step": run.steps_done, "epoch": run.epoch}
+            if loss is not None:  # centroids have none
+                entry["loss"] = loss
             entry |= {**run.report(), **metrics}
             history.append(entry)
             output.append_metrics(entry)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import classifier
+from tfxml.models import centroids, classifier
 
 WEIGHTS = ("float32", "bfloat16", "int8")
 
@@ -74,6 +74,8 @@ def kernels(
         yield [one.value for one in model.named_variables().values()]
         return
     encoders, blocks = model.encoders, model.head.blocks
+    if isinstance(model.head, centroids.CentroidHead):
+        blocks = [model.head]
     if model.refiner is not None:
         blocks = [*blocks, model.refiner]
     before = (
@@ -101,6 +103,9 @@ def _variables(model) -> list[tf.Variable]:
             found += [*kernel.variables(), bias.value]
     for block in model.head.blocks:
         found += [*block.kernel.variables(), block.bias.value]
+    if isinstance(model.head, centroids.CentroidHead):
+        found += [*model.head.kernel.variables()]
+        found += [model.head.splits.value, model.head.labels.value]
     if model.refiner is not None:
         refiner = model.refiner
         found += [*refiner.kernel.variables(), refiner.bias.value]

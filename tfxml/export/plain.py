@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfxml.export import scoring
 from tfxml.mach import decode
-from tfxml.models import classifier, encoders, mach, refiner
+from tfxml.models import centroids, classifier, encoders, mach, refiner
 
 
 class PlainModel(tf.Module):
@@ -25,6 +25,12 @@ class PlainModel(tf.Module):
 
     def __init__(self, model: classifier.ExtremeClassifier):
         super().__init__()
+        if isinstance(model.head, centroids.CentroidHead):
+            raise ValueError(
+                "`head` must not be centroid for a model in plain ops, which "
+                "know no ragged ranges. Received: a model with head=centroid; "
+                "export it as a SavedModel"
+            )
         self._head = scoring.Untracked(model.head)
         self._trunks = [_Trunk(encoder) for encoder in model.encoders]
         blocks = model.head.blocks

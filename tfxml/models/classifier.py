@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.models import (
+    centroids,
     encoders,
     losses,
     mach,
@@ -41,7 +42,7 @@ class ExtremeClassifier(keras.Model):
     Args:
         encoders: none for a linear model, one that all outputs share, or one
             a world of MACH (separate trunks).
-        head: a `SigmoidHead` or a `MachHead`.
+        head: a `SigmoidHead`, a `MachHead` or a `CentroidHead`.
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
         refiner: what ranks the head's best labels again; None: nothing.
@@ -50,7 +51,7 @@ class ExtremeClassifier(keras.Model):
     def __init__(
         self,
         encoders: Sequence[encoders.Encoder],
-        head: sigmoid.SigmoidHead | mach.MachHead,
+        head: sigmoid.SigmoidHead | mach.MachHead | centroids.CentroidHead,
         num_features: int,
         form: str,
         refiner: refiner.Refiner | None = None,
@@ -96,6 +97,14 @@ class ExtremeClassifier(keras.Model):
 
         `encoders` are some of the model's, where not all are needed.
         """
+        if isinstance(self.head, centroids.CentroidHead):
+            return [
+                sparse_rows.RaggedRows(
+                    feature_ids.flat_values,
+                    feature_values.flat_values,
+                    feature_ids.row_splits,
+                )
+            ]
         if not self.encoders:
             return [
                 sparse_rows.arrange(
@@ -149,13 +158,14 @@ class ExtremeClassifier(keras.Model):
         """Returns what trains without knowing of the rest: one a device."""
         blocks = self.head.blocks
         devices = list(dict.fromkeys(block.device for block in blocks))
-        if len(devices) == 1:
+        if len(devices) <= 1:
             variables = [
                 weight
                 for layer in [*self.encoders, *blocks]
                 for weight in layer.trainable_weights
             ]
-            return [Part(devices[0], self.encoders, None, variables)]
+            device = devices[0] if devices else None
+            return [Part(device, self.encoders, None, variables)]
         parts = []
         for device in devices:
             trunks = [one for one in self.encoders if one.device == device]
@@ -197,6 +207,9 @@ class ExtremeClassifier(keras.Model):
         for index, block in enumerate(self.head.blocks):
             for weight in block.weights:
                 names[f"block_{index}_{weight.name}"] = weight
+        if isinstance(self.head, centroids.CentroidHead):
+            for weight in self.head.weights:
+                names[f"head_{weight.name}"] = weight
         if self.refiner is not None:
             for weight in self.refiner.weights:
                 names[f"refiner_{weight.name}"] = weight

@@ -41,6 +41,14 @@ class PaddedRows(NamedTuple):
     values: tf.Tensor  # [N, K]
 
 
+class RaggedRows(NamedTuple):
+    """Rows as they come, for what looks features up one by one."""
+
+    feature_ids: tf.Tensor  # [E]
+    values: tf.Tensor  # [E]
+    splits: tf.Tensor  # [N + 1] int64
+
+
 def choose_form(num_features: int, features_per_row: float) -> str:
     """Returns `dense` where a dense product is cheaper, else `compact`."""
     limit = _DENSE_FEATURES_PER_STORED * max(features_per_row, 1.0)
