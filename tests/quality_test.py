@@ -13,10 +13,12 @@ BARS = {
     "delicious_mach": {"P@1": 67.0},
     "eurlex57k_sigmoid": {"P@1": 90.0, "P@5": 67.0},
     "eurlex57k_sigmoid_refined": {"P@1": 92.07, "P@3": 82.79, "P@5": 70.03},
+    "eurlex57k_sigmoid_fast": {"P@1": 91.0},
     "eurlex57k_mach": {"P@1": 89.0},
     "tibkat-gnd_sigmoid": {"P@1": 47.0},
     "tibkat-gnd_sigmoid_refined": {"P@1": 48.73, "P@3": 31.69, "P@5": 23.35},
     "tibkat-gnd_mach_refined": {"P@1": 48.73, "P@3": 31.69},
+    "tibkat-gnd_centroid_refined": {"P@1": 47.54, "PSP@1": 19.5},
     "tibkat-gnd_mach": {"P@1": 44.0},
 }
 

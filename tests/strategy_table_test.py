@@ -25,16 +25,21 @@ RECIPE = [
     "--learning_rate=0.02",
 ]
 MACH = ["--head=mach", "--num_repetitions=4", "--num_buckets=20"]
+REFINED = [
+    "--refine_passes=3",
+    "--refine_negatives=12",
+    "--refine_features=6",
+    "--refine_labels=8",
+]
 HEADS = {
     "sigmoid": ["--label_block_size=25"],
     "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
     "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
-    "sigmoid, refined": [
-        "--form=compact",
-        "--refine_passes=3",
-        "--refine_negatives=12",
-        "--refine_features=6",
-        "--refine_labels=8",
+    "sigmoid, refined": ["--form=compact", *REFINED],
+    "centroid, refined": [
+        "--head=centroid",
+        "--refine_centroid=2",
+        *REFINED,
     ],
     "mach": MACH,
     "mach, 4 trunks": [*MACH, "--num_trunks=4"],
@@ -76,8 +81,9 @@ def _train(head, path, strategy=None):
 
 
 def _weights(path, head):
-    # That labels' own classifiers are learnt is a step more.
-    last = 50 + ("--refine_passes=3" in HEADS[head])
+    # What takes no gradients is learnt in one step more.
+    steps = 0 if "--head=centroid" in HEADS[head] else 50
+    last = steps + ("--refine_passes=3" in HEADS[head])
     assert runs.last_step(path) == f"step_{last:08}"
     return runs.tensors(path, "model/")
 

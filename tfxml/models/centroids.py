@@ -110,7 +110,7 @@ class CentroidHead(keras.layers.Layer):
             encoded: one `sparse_rows.RaggedRows`.
         """
         rows = encoded[0]
-        return self._logits(rows, 0, tf.size(rows.splits) - 1)
+        return _logits_of(self._cosines(rows, 0, tf.size(rows.splits) - 1))
 
     def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each."""
@@ -123,10 +123,10 @@ class CentroidHead(keras.layers.Layer):
         def add(number, scores, ids):
             first = number * _AT_ONCE
             last = tf.minimum(first + _AT_ONCE, num_rows)
-            logits = self._logits(rows, first, last)
+            cosines = self._cosines(rows, first, last)
             if is_dropped.any():
-                logits = tf.where(is_dropped, -float("inf"), logits)
-            best, places = selection.top_k(logits, k)
+                cosines = tf.where(is_dropped, -float("inf"), cosines)
+            best, places = selection.top_k(cosines, k)
             return (
                 number + 1,
                 scores.write(number, best),
@@ -142,15 +142,15 @@ class CentroidHead(keras.layers.Layer):
         _, scores, ids = tf.while_loop(
             lambda number, *_: number < num_chunks, add, (0, scores, ids)
         )
-        best = tf.ensure_shape(scores.concat(), [None, k])
+        best = _logits_of(tf.ensure_shape(scores.concat(), [None, k]))
         return self.scores(best, best), tf.ensure_shape(ids.concat(), [None, k])
 
     def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
         """Returns what labels of these estimates, logits, are shown with."""
         return tf.nn.sigmoid(estimates)
 
-    def _logits(self, rows: sparse_rows.RaggedRows, first, last) -> tf.Tensor:
-        """Returns the logits of the rows from `first` to before `last`."""
+    def _cosines(self, rows: sparse_rows.RaggedRows, first, last) -> tf.Tensor:
+        """Returns the cosines of the rows from `first` to before `last`."""
         splits = rows.splits[first : last + 1]
         some = slice(splits[0], splits[-1])
         feature_ids = rows.feature_ids[some]
@@ -178,5 +178,8 @@ class CentroidHead(keras.layers.Layer):
         cosines = tf.math.unsorted_segment_sum(
             parts, places, number * self.num_labels
         )
-        cosines = tf.reshape(cosines, [number, self.num_labels])
-        return _SLOPE * (cosines - _MIDDLE)
+        return tf.reshape(cosines, [number, self.num_labels])
+
+
+def _logits_of(cosines: tf.Tensor) -> tf.Tensor:
+    return _SLOPE * (cosines - _MIDDLE)
