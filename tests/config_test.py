@@ -66,6 +66,10 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"early_stopping": 2}, "validation_fraction"),
         ({"eval_split": "validation"}, "validation_fraction"),
         ({"synthetic_dependence": 1.5}, r"\[0, 1\]"),
+        ({"refine_cost": 0.0}, "above 0"),
+        ({"refine_share": 1.1}, r"\[0, 1\]"),
+        ({"refine_centroid": -1.0}, "at least 0"),
+        ({"centroid_labels": 0}, "at least 1"),
     ],
     ids=str,
 )
