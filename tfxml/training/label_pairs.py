@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,8 +15,9 @@ from tfxml.data import pipeline
 from tfxml.training import linear_svm
 
 # Labels that are looked at together have about so many pairs, and share the
-# rows that were read for them.
+# rows that were read for them; fewer, so that no processor is left idle.
 _PAIRS_AT_ONCE = 1 << 20
+_GROUPS_A_PROCESSOR = 4
 _ROWS = 4096  # read at once
 
 
@@ -51,9 +53,13 @@ def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
     )
     by_size = np.argsort(-sizes, kind="stable")
     by_size = by_size[num_positives[by_size] > 0]
-    before = np.cumsum(sizes[by_size]) - sizes[by_size]
-    changes = np.flatnonzero(np.diff(before // _PAIRS_AT_ONCE)) + 1
-    return np.split(by_size, changes) if len(by_size) else []
+    if not len(by_size):
+        return []
+    ends = np.cumsum(sizes[by_size])
+    share = ends[-1] // (_GROUPS_A_PROCESSOR * (os.cpu_count() or 1))
+    at_once = min(_PAIRS_AT_ONCE, share + 1)
+    changes = np.flatnonzero(np.diff((ends - 1) // at_once)) + 1
+    return np.split(by_size, changes)
 
 
 def of_labels(
