@@ -35,6 +35,14 @@ _MACH_SCORES = (
     "labels that share buckets lift each other, and scores are to rank by, not "
     "probabilities to trust."
 )
+_CENTROID_SCORES = (
+    "Scores are sigmoids of cosines between an instance and the sums of "
+    "labels' training instances: to rank by, not probabilities to trust."
+)
+_REFINED_SCORES = (
+    " The best labels' scores are mixed with the margins of linear "
+    "classifiers, to rank by."
+)
 _TEXT_LIMIT = (
     "It reads a bag of words{ngrams}: word order beyond that, tables and "
     "images are lost, and words that were not in the training split say "
@@ -129,9 +137,18 @@ def _summary(run) -> str:
             f"{hashes[0].num_buckets:,} buckets, estimator "
             f"`{config.estimator}`"
         )
+    elif config.head == "centroid":
+        head = "the cosine to each label's centroid"
     else:
         head = "a sigmoid for each label"
+    if config.refine_passes:
+        head += (
+            f", and for the best {config.refine_labels} labels a linear "
+            "classifier each"
+        )
     hidden = " x ".join(map(str, config.hidden_units)) or "none (linear)"
+    if config.head == "centroid":
+        hidden = "none"
     num_left = facts.num_labels - len(run.model.head.dropped)
     return (
         f"Ranks {num_left:,} labels for {reads}: {head}; hidden "
@@ -167,6 +184,10 @@ def _limits(run) -> str:
     scores = _SIGMOID_SCORES
     if config.head == "mach":
         scores = _MACH_SCORES.format(estimator=config.estimator)
+    if config.head == "centroid":
+        scores = _CENTROID_SCORES
+    if config.refine_passes:
+        scores += _REFINED_SCORES
     if not facts.is_text:
         limit = _FEATURES_LIMIT.format(num_features=facts.num_features)
     else:
