@@ -20,6 +20,7 @@ BARS = {
     "tibkat-gnd_mach_refined": {"P@1": 48.73, "P@3": 31.69},
     "tibkat-gnd_centroid_refined": {"P@1": 47.54, "PSP@1": 19.5},
     "tibkat-gnd_mach": {"P@1": 44.0},
+    "yso-en_centroid_refined": {"P@1": 34.0},
 }
 
 
