@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 
 from tfxml import compiled
-from tfxml.data import parallel, pipeline
+from tfxml.data import pipeline
 from tfxml.models import centroids
-from tfxml.training import label_pairs, largest, linear_svm
+from tfxml.training import label_pairs, refining
 
 
 def learn(
@@ -33,71 +32,25 @@ def learn(
         between: called whenever some labels are done.
     """
     none = np.zeros((source.num_instances, 0), np.int64)
-    pairs = label_pairs.pairs(source, none)
-    kept = largest.Largest(source.num_labels * mean_features)
-    groups = label_pairs.groups(pairs)
-
-    def find(labels):
-        rows, own = label_pairs.of_labels(source, pairs, labels)
-        splits, feature_ids, weights = _centroids(
-            rows.splits,
-            rows.feature_ids.astype(np.uint32),
-            rows.values,
-            rows.num_features,
-            own.splits,
-            own.row_ids,
-        )
-        no_biases = np.zeros(len(labels), np.float32)
-        return linear_svm.Solved(
-            splits, feature_ids.astype(np.int32), weights, no_biases
-        )
-
-    found = parallel.in_order(find, groups, os.cpu_count() or 1)
-    for labels, some in zip(groups, found, strict=True):
-        kept.add(labels, some)
-        between()
+    # A classifier that is not moved at all has its centroid's weights alone.
+    settings = refining.Settings(
+        cost=1.0,
+        num_passes=0,
+        mean_features=mean_features,
+        centroid=1.0,
+        seed=0,
+    )
+    entries, _ = refining.solve_all(
+        source, label_pairs.pairs(source, none), settings, between
+    )
     shape = centroids.room(
         source.num_labels, source.num_features, mean_features
     )
     splits = np.zeros(source.num_features + 1, np.int32)
     labels = np.zeros((shape, centroids.PAGE), np.int32)
     weights = np.zeros((shape, centroids.PAGE), np.float32)
-    _by_feature(*kept.result(), most_labels, splits, labels, weights)
+    _by_feature(*entries, most_labels, splits, labels, weights)
     return centroids.Table(splits, labels, weights)
-
-
-@compiled.loop
-def _centroids(
-    row_splits, feature_ids, values, num_features, pair_splits, row_ids
-):
-    """Returns each label's features and weights, and where they begin."""
-    num_labels = len(pair_splits) - 1
-    splits = np.zeros(num_labels + 1, np.int64)
-    most = 0
-    for pair in range(len(row_ids)):
-        row = row_ids[pair]
-        most += row_splits[row + 1] - row_splits[row]
-    found_ids, found = np.empty(most, np.uint32), np.empty(most, np.float32)
-    sums = np.zeros(num_features, np.float32)
-    for label in range(num_labels):
-        own = row_ids[pair_splits[label] : pair_splits[label + 1]]
-        for row in own:
-            for place in range(row_splits[row], row_splits[row + 1]):
-                sums[feature_ids[place]] += values[place]
-        first = end = splits[label]
-        square = np.float32(1e-30)
-        for row in own:
-            for place in range(row_splits[row], row_splits[row + 1]):
-                feature = feature_ids[place]
-                if sums[feature] != 0:
-                    found_ids[end], found[end] = feature, sums[feature]
-                    square += sums[feature] * sums[feature]
-                    sums[feature] = 0
-                    end += 1
-        found[first:end] /= np.sqrt(square)
-        splits[label + 1] = end
-    number = splits[num_labels]
-    return splits, found_ids[:number], found[:number]
 
 
 @compiled.loop

@@ -50,6 +50,22 @@ def learn(
         between: called whenever some labels are done.
     """
     pairs = label_pairs.pairs(source, shortlists)
+    entries, biases = solve_all(source, pairs, settings, between)
+    return refiner.table(
+        *entries, biases, source.num_features, settings.mean_features
+    )
+
+
+def solve_all(
+    source: pipeline.Source,
+    pairs: linear_svm.Pairs,
+    settings: Settings,
+    between: Callable[[], None],
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Returns the largest weights of all labels, and their biases.
+
+    The weights come as their labels, features and values.
+    """
     kept = largest.Largest(source.num_labels * settings.mean_features)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
     groups = label_pairs.groups(pairs)
@@ -62,9 +78,7 @@ def learn(
         kept.add(labels, found)
         biases[labels] = found.biases
         between()
-    return refiner.table(
-        *kept.result(), biases, source.num_features, settings.mean_features
-    )
+    return kept.result(), biases
 
 
 def _solve(
