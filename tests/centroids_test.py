@@ -72,18 +72,28 @@ def _ragged(x):
 def _model(table, mean_features, dropped=()):
     head = centroids_lib.CentroidHead(L, D, mean_features, dropped)
     head.assign(table)
-    return classifier.ExtremeClassifier([], head, D, "compact")
+    return classifier.ExtremeClassifier([], head, D, "ragged")
 
 
 def test_centroids_are_those_of_the_definition():
     x, y = _problem()
-    table = centroids.learn(_source(x, y), D, L)
+    table = centroids.learn(_source(x, y), D, L, 1.0)
     np.testing.assert_allclose(_dense(table), _centroids(x, y), atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.85])
+def test_a_sum_is_divided_by_a_power_of_its_length(power):
+    x, y = _problem()
+    found = _dense(centroids.learn(_source(x, y), D, L, power))
+    sums = y.T.astype(np.float64) @ x
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    wanted = sums / np.where(lengths > 0, lengths, 1) ** power
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_the_largest_weights_of_all_labels_are_kept():
     x, y = _problem()
-    found = _dense(centroids.learn(_source(x, y), 5, L))
+    found = _dense(centroids.learn(_source(x, y), 5, L, 1.0))
     wanted = _centroids(x, y)
     wanted[wanted < np.sort(wanted.ravel())[-5 * L]] = 0
     np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -93,7 +103,7 @@ def test_the_largest_weights_of_all_labels_are_kept():
 def test_a_feature_keeps_the_labels_with_the_largest_weights(most):
     x, y = _problem()
     y[:, 7] = y[:, 6]  # equal weights
-    found = _dense(centroids.learn(_source(x, y), D, most))
+    found = _dense(centroids.learn(_source(x, y), D, most, 1.0))
     wanted = _centroids(x, y).astype(np.float32)
     order = np.argsort(-wanted, axis=0, kind="stable")[most:]
     np.put_along_axis(wanted, order, 0, axis=0)
@@ -107,7 +117,7 @@ def test_a_feature_keeps_the_labels_with_the_largest_weights(most):
 @pytest.mark.parametrize("k", [1, 7, L + 3])
 def test_top_k_is_the_ranking_by_cosine(k, dropped):
     x, y = _problem()
-    model = _model(centroids.learn(_source(x, y), D, L), D, dropped)
+    model = _model(centroids.learn(_source(x, y), D, L, 1.0), D, dropped)
     scores, ids = model.top_k(*_ragged(x), k)
     logits = 20 * (x @ _centroids(x, y).T - 0.5)
     left = np.setdiff1d(np.arange(L), dropped)
@@ -125,7 +135,7 @@ def test_top_k_is_the_ranking_by_cosine(k, dropped):
 
 def test_no_instances_have_no_labels():
     x, y = _problem()
-    model = _model(centroids.learn(_source(x, y), D, L), D)
+    model = _model(centroids.learn(_source(x, y), D, L, 1.0), D)
     scores, ids = model.top_k(*_ragged(x[:0]), 4)
     assert scores.shape == ids.shape == (0, 4)
 
@@ -133,7 +143,7 @@ def test_no_instances_have_no_labels():
 def test_features_that_training_lacks_change_nothing():
     x, y = _problem()
     x[:, 11] = 0
-    model = _model(centroids.learn(_source(x, y), D, L), D)
+    model = _model(centroids.learn(_source(x, y), D, L, 1.0), D)
     other = x.copy()
     other[:, 11] = 1
     for one, two in zip(

@@ -70,6 +70,7 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"refine_share": 1.1}, r"\[0, 1\]"),
         ({"refine_centroid": -1.0}, "at least 0"),
         ({"centroid_labels": 0}, "at least 1"),
+        ({"centroid_power": -0.1}, "at least 0"),
     ],
     ids=str,
 )

@@ -187,6 +187,13 @@ class Config:
         "and tell little.",
         minimum=1,
     )
+    centroid_power: float = _field(
+        1.0,
+        "Centroid: to which power of its length the sum of a label's positives "
+        "is divided by it. 1: cosines; smaller: labels that are frequent come "
+        "sooner.",
+        minimum=0,
+    )
     refine_passes: int = _field(
         0,
         "Passes, after the last epoch, in which a sparse linear classifier of "
@@ -323,15 +330,11 @@ class Config:
         _require(self.refine_share <= 1, "refine_share", "in [0, 1]", self)
         _require(self.refine_cost > 0, "refine_cost", "above 0", self)
         _require(
-            not (self.refine_passes and self.early_stopping),
+            not self.early_stopping
+            or not (self.refine_passes or self.head == "centroid"),
             "early_stopping",
-            "0 with refine_passes, which come after the last epoch",
-            self,
-        )
-        _require(
-            self.head != "centroid" or not self.early_stopping,
-            "early_stopping",
-            "0 with head=centroid, which has no epochs",
+            "0 with refine_passes or head=centroid, which learn after the "
+            "last epoch",
             self,
         )
         _require(

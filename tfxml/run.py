@@ -143,6 +143,7 @@ class Run:
                     self.data.train,
                     config.centroid_features,
                     config.centroid_labels,
+                    config.centroid_power,
                     after,
                 )
             )

@@ -236,7 +236,7 @@ def _facts(
 def _form(config, source: pipeline.Source) -> str:
     """Returns how rows are multiplied, by what the first ones hold."""
     if config.head == "centroid":
-        return "compact"  # of features that are looked up one by one
+        return "ragged"
     if config.form != "auto":
         return config.form
     number = min(source.num_instances, _SAMPLE)

@@ -1,11 +1,12 @@
 """Kernels kept in fewer bits, that read as float32.
 
-# D rows of a kernel, H units
+# D rows of a kernel, H units, T weights in one row
 
 int8 has a scale a row (Jacob et al., "Quantization and training of neural
 networks for efficient integer-arithmetic-only inference", CVPR 2018, with
 symmetric ranges); a row is what a gather reads, so that only the rows that a
-request needs are widened.
+request needs are widened. Of weights that are gathered one by one 16 that lie
+together share a scale.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import centroids, classifier
+from tfxml.models import classifier
 
+_RUN = 16
 WEIGHTS = ("float32", "bfloat16", "int8")
 
 
 class NarrowKernel:
-    """Stands in for a kernel [D, H]: gathered by row, or read whole."""
+    """Stands in for a kernel [D, H] or [T]: gathered, or read whole."""
 
     def __init__(self, kernel: np.ndarray, weights: str):
         self.shape = tf.TensorShape(kernel.shape)
@@ -31,9 +33,16 @@ class NarrowKernel:
         if weights == "bfloat16":
             stored = tf.cast(kernel, tf.bfloat16)
         else:
-            largest = np.abs(kernel).max(axis=1, keepdims=True)
+            largest = np.abs(kernel)
+            if kernel.ndim == 1:
+                runs = np.arange(0, len(kernel), _RUN)
+                largest = np.maximum.reduceat(largest, runs)
+            else:
+                largest = largest.max(axis=1, keepdims=True)
             scales = np.where(largest > 0, largest, 1.0) / 127
             self.scales = tf.Variable(scales.astype(np.float32))
+            if kernel.ndim == 1:
+                scales = np.repeat(scales, _RUN)[: len(kernel)]
             stored = tf.constant(np.rint(kernel / scales), tf.int8)
         self.stored = tf.Variable(stored, trainable=False)
 
@@ -50,11 +59,15 @@ class NarrowKernel:
         """Returns the rows `indices`; what `tf.gather` calls."""
         scales = None
         if self.scales is not None:
-            scales = tf.gather(self.scales, indices)
+            runs = indices // _RUN if self.shape.rank == 1 else indices
+            scales = tf.gather(self.scales, runs)
         return _widen(tf.gather(self.stored, indices, name=name), scales)
 
     def __tf_tensor__(self, dtype=None, name: str | None = None):
-        return _widen(self.stored, self.scales)
+        scales = self.scales
+        if scales is not None and self.shape.rank == 1:
+            scales = tf.repeat(scales, _RUN)[: self.shape[0]]
+        return _widen(self.stored, scales)
 
 
 @contextlib.contextmanager
@@ -73,11 +86,10 @@ def kernels(
     if weights == "float32":
         yield [one.value for one in model.named_variables().values()]
         return
-    encoders, blocks = model.encoders, model.head.blocks
-    if isinstance(model.head, centroids.CentroidHead):
-        blocks = [model.head]
+    encoders = model.encoders
+    blocks = [*(model.head.blocks or [model.head])]
     if model.refiner is not None:
-        blocks = [*blocks, model.refiner]
+        blocks.append(model.refiner)
     before = (
         [list(one.kernels) for one in encoders],
         [one.kernel for one in blocks],
@@ -88,7 +100,7 @@ def kernels(
     for block in blocks:
         block.kernel = NarrowKernel(block.kernel.numpy(), weights)
     try:
-        yield _variables(model)
+        yield _variables(encoders, blocks)
     finally:
         for encoder, wide in zip(encoders, before[0], strict=True):
             encoder.kernels[:] = wide
@@ -96,20 +108,14 @@ def kernels(
             block.kernel = wide
 
 
-def _variables(model) -> list[tf.Variable]:
+def _variables(encoders, blocks) -> list[tf.Variable]:
     found = []
-    for encoder in model.encoders:
+    for encoder in encoders:
         for kernel, bias in zip(encoder.kernels, encoder.biases, strict=True):
             found += [*kernel.variables(), bias.value]
-    for block in model.head.blocks:
-        found += [*block.kernel.variables(), block.bias.value]
-    if isinstance(model.head, centroids.CentroidHead):
-        found += [*model.head.kernel.variables()]
-        found += [model.head.splits.value, model.head.labels.value]
-    if model.refiner is not None:
-        refiner = model.refiner
-        found += [*refiner.kernel.variables(), refiner.bias.value]
-        found += [refiner.splits.value, refiner.features.value]
+    for block in blocks:
+        found += block.kernel.variables()
+        found += [one.value for one in block.weights if one.name != "kernel"]
     return found
 
 

@@ -149,35 +149,28 @@ class _Trunk(tf.Module):
 
 
 class _Refiner(tf.Module):
-    """What a `Refiner` does, with the features' hashes as a table."""
+    """What a `Refiner` does, with the features' hashes as tables."""
 
     def __init__(self, own: refiner.Refiner):
         super().__init__()
         self.shortlist_size = own.shortlist_size
         self._share = own.share
-        hashes = refiner.hash_of(np.arange(own.num_features, dtype=np.int64))
-        self._hashes = tf.Variable(hashes.astype(np.int32))
-        splits = _array(own.splits)
-        self._starts = tf.Variable(splits[:-1])
-        self._sizes = tf.Variable(np.diff(splits))
-        self._features, self._kernel, self._bias = _copies(
-            [own.features, own.kernel, own.bias]
+        hashes = refiner.hashes_of(np.arange(own.num_features, dtype=np.int64))
+        self._hashes = [tf.Variable(one.astype(np.int32)) for one in hashes]
+        self._splits, self._bias, *self._table = _copies(
+            [own.splits, own.bias, own.shifts, own.features, own.kernel]
         )
 
     def rank_again(self, feature_ids, feature_values, scores, label_ids, k):
         """Returns what `Refiner.refine` does."""
         shortlist = label_ids[:, : self.shortlist_size]
-        starts = tf.expand_dims(tf.gather(self._starts, shortlist), 1)
-        buckets = starts + _remainder(
-            tf.expand_dims(tf.gather(self._hashes, feature_ids), 2),
-            tf.expand_dims(tf.gather(self._sizes, shortlist), 1),
+        runs = refiner.runs_of(self._splits, shortlist)
+        weights = refiner.look_up(
+            feature_ids,
+            [tf.gather(one, feature_ids) for one in self._hashes],
+            refiner.Runs(*(tf.expand_dims(one, 1) for one in runs)),
+            *self._table,
         )  # [N, M, S]
-        is_it = tf.equal(
-            tf.gather(self._features, buckets),
-            tf.expand_dims(tf.expand_dims(feature_ids, 2), 3),
-        )
-        weights = tf.gather(self._kernel, buckets)
-        weights = tf.reduce_sum(tf.where(is_it, weights, 0.0), axis=3)
         values = tf.expand_dims(feature_values, 2)
         margins = tf.reduce_sum(values * weights, axis=1)
         return refiner.rank_again(
@@ -187,19 +180,6 @@ class _Refiner(tf.Module):
             k,
             self._share,
         )
-
-
-def _remainder(number: tf.Tensor, divisor: tf.Tensor) -> tf.Tensor:
-    """Returns number mod divisor, of numbers of 24 bits at most.
-
-    A graphics processor divides inexactly, so that a quotient may be one off;
-    all else is exact in float32.
-    """
-    number, divisor = tf.cast(number, tf.float32), tf.cast(divisor, tf.float32)
-    left = number - tf.floor(number / divisor) * divisor
-    left = tf.where(left < 0, left + divisor, left)
-    left = tf.where(left >= divisor, left - divisor, left)
-    return tf.cast(left, tf.int32)
 
 
 def _product(feature_ids, feature_values, tables) -> tf.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.mach import decode, hashing
-from tfxml.models import classifier, mach
+from tfxml.models import classifier, mach, sparse_rows
 
 
 class Untracked:
@@ -40,7 +40,9 @@ def candidate_top_k(
     if model.refiner is not None:
         shape = tf.shape(ranked_by)
         ranked_by = model.refiner.estimates(
-            model.refiner.arrange(feature_ids, feature_values),
+            sparse_rows.arrange(
+                feature_ids, feature_values, model.num_features, "ragged"
+            ),
             model.head.scores(logits, ranked_by),
             tf.broadcast_to(candidates, shape),
         )

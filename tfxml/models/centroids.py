@@ -3,11 +3,13 @@
 # N instances, D features, E features of all rows, L labels, K top labels,
 # P pages of 32 labels, F weights a label
 
-A label's centroid is the sum of the rows of its positives, scaled to length 1,
-and its score the cosine between it and an instance (Rocchio, "Relevance
+A label's centroid is the sum of the rows of its positives, divided by its
+length, and its score the cosine between it and an instance (Rocchio, "Relevance
 feedback in information retrieval", 1971). Nothing is trained: it takes one
 look at the rows, which a label with a single positive needs as little more of
-as one with thousands. Its best labels are a shortlist for `refiner`.
+as one with thousands. Its best labels are a shortlist for `refiner`. Divided by
+a smaller power of the length scores are larger for frequent labels, which a
+shortlist may want.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from tfxml.mach import dropping, selection
 from tfxml.models import sparse_rows
 
 PAGE = 32  # labels of a feature that lie together
-_AT_ONCE = 32  # instances looked at together
 # A cosine of a half is even odds; from 0 to 1 the logit goes from -10 to 10.
 _SLOPE = 20.0
 _MIDDLE = 0.5
@@ -109,76 +110,57 @@ class CentroidHead(keras.layers.Layer):
         Args:
             encoded: one `sparse_rows.RaggedRows`.
         """
-        rows = encoded[0]
-        return _logits_of(self._cosines(rows, 0, tf.size(rows.splits) - 1))
+        (cosines,) = sparse_rows.map_chunks(
+            lambda some: (self._cosines(some),),
+            encoded[0],
+            (tf.TensorSpec([None, self.num_labels]),),
+        )
+        return _logits_of(cosines)
 
     def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each."""
-        rows = encoded[0]
         k = min(k, self.num_labels - len(self.dropped))
-        num_rows = tf.size(rows.splits) - 1
-        num_chunks = tf.maximum((num_rows + _AT_ONCE - 1) // _AT_ONCE, 1)
         is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
 
-        def add(number, scores, ids):
-            first = number * _AT_ONCE
-            last = tf.minimum(first + _AT_ONCE, num_rows)
-            cosines = self._cosines(rows, first, last)
+        def best(some: sparse_rows.Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+            cosines = self._cosines(some)
             if is_dropped.any():
                 cosines = tf.where(is_dropped, -float("inf"), cosines)
-            best, places = selection.top_k(cosines, k)
-            return (
-                number + 1,
-                scores.write(number, best),
-                ids.write(number, places),
-            )
+            return selection.top_k(cosines, k)
 
-        scores, ids = (
-            tf.TensorArray(
-                dtype, num_chunks, infer_shape=False, element_shape=[None, k]
-            )
-            for dtype in (tf.float32, tf.int32)
+        cosines, ids = sparse_rows.map_chunks(
+            best,
+            encoded[0],
+            (tf.TensorSpec([None, k]), tf.TensorSpec([None, k], tf.int32)),
         )
-        _, scores, ids = tf.while_loop(
-            lambda number, *_: number < num_chunks, add, (0, scores, ids)
-        )
-        best = _logits_of(tf.ensure_shape(scores.concat(), [None, k]))
-        return self.scores(best, best), tf.ensure_shape(ids.concat(), [None, k])
+        logits = _logits_of(cosines)
+        return self.scores(logits, logits), ids
 
     def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
         """Returns what labels of these estimates, logits, are shown with."""
         return tf.nn.sigmoid(estimates)
 
-    def _cosines(self, rows: sparse_rows.RaggedRows, first, last) -> tf.Tensor:
-        """Returns the cosines of the rows from `first` to before `last`."""
-        splits = rows.splits[first : last + 1]
-        some = slice(splits[0], splits[-1])
-        feature_ids = rows.feature_ids[some]
-        owners = tf.searchsorted(
-            splits[1:],
-            tf.range(splits[0], splits[-1]),
-            side="right",
-            out_type=tf.int32,
-        )
-        starts = tf.gather(self.splits.value, feature_ids)
-        ends = tf.gather(self.splits.value, feature_ids + 1)
+    def _cosines(self, some: sparse_rows.Chunk) -> tf.Tensor:
+        """Returns the cosines of some rows, [rows, L]."""
+        starts = tf.gather(self.splits.value, some.feature_ids)
+        ends = tf.gather(self.splits.value, some.feature_ids + 1)
         runs = tf.raw_ops.RaggedRange(starts=starts, limits=ends, deltas=1)
-        pages = runs.rt_dense_values
+        pages, splits = runs.rt_dense_values, runs.rt_nested_splits
         # Which entry of the rows each page belongs to.
         entries = tf.searchsorted(
-            runs.rt_nested_splits[1:],
-            tf.range(tf.size(pages, tf.int64)),
-            side="right",
+            splits[1:], tf.range(tf.size(pages, tf.int64)), side="right"
         )
         parts = tf.gather(self.kernel.value, pages)
-        parts *= tf.gather(rows.values[some], entries)[:, None]
-        places = tf.gather(self.labels.value, pages)
-        places += tf.gather(owners * self.num_labels, entries)[:, None]
-        number = tf.cast(last - first, tf.int32)
-        cosines = tf.math.unsorted_segment_sum(
-            parts, places, number * self.num_labels
+        parts *= tf.gather(some.values, entries)[:, None]
+        # A histogram of the labels, with weights: the fastest of the ops that
+        # add numbers up at given places.
+        cosines = tf.raw_ops.RaggedBincount(
+            splits=tf.gather(splits, some.splits) * PAGE,
+            values=tf.reshape(tf.gather(self.labels.value, pages), [-1]),
+            size=self.num_labels,
+            weights=tf.reshape(parts, [-1]),
         )
-        return tf.reshape(cosines, [number, self.num_labels])
+        return tf.reshape(cosines, [some.num_rows, self.num_labels])
 
 
 def _logits_of(cosines: tf.Tensor) -> tf.Tensor:

@@ -97,14 +97,6 @@ class ExtremeClassifier(keras.Model):
 
         `encoders` are some of the model's, where not all are needed.
         """
-        if isinstance(self.head, centroids.CentroidHead):
-            return [
-                sparse_rows.RaggedRows(
-                    feature_ids.flat_values,
-                    feature_values.flat_values,
-                    feature_ids.row_splits,
-                )
-            ]
         if not self.encoders:
             return [
                 sparse_rows.arrange(
@@ -187,7 +179,9 @@ class ExtremeClassifier(keras.Model):
         scores, label_ids = self.head.top_k(
             encoded, max(k, self.refiner.shortlist_size)
         )
-        rows = self.refiner.arrange(feature_ids, feature_values)
+        rows = sparse_rows.arrange(
+            feature_ids, feature_values, self.num_features, "ragged"
+        )
         return self.refiner.refine(rows, scores, label_ids, k)
 
     def shortlist(self, feature_ids, feature_values, k: int) -> tf.Tensor:
@@ -207,7 +201,7 @@ class ExtremeClassifier(keras.Model):
         for index, block in enumerate(self.head.blocks):
             for weight in block.weights:
                 names[f"block_{index}_{weight.name}"] = weight
-        if isinstance(self.head, centroids.CentroidHead):
+        if not self.head.blocks:
             for weight in self.head.weights:
                 names[f"head_{weight.name}"] = weight
         if self.refiner is not None:

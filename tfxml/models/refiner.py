@@ -13,6 +13,7 @@ the network that says more.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -20,38 +21,49 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import compiled
+from tfxml.models import sparse_rows
 
 _LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
 # A margin of 1, which a support vector has, counts as much as this logit.
 _LOGIT_OF_MARGIN = 5.0
-# A label's weights lie in buckets of so many places, found by a hash of the
-# feature; half of the places are for use, so that few buckets run over.
-_PLACES = 8
-_USED = 4
-_MULTIPLIER = 2654435761  # Knuth's, 2^32 over the golden ratio
-_AT_ONCE = 32  # instances looked at together
+# A label's weights lie in places found by hashes of the feature, no two in one.
+# A first hash tells a weight's group, and each group has a shift of its own, by
+# which all of its weights find free places (Belazzougui, Botelho,
+# Dietzfelbinger, "Hash, displace, and compress", ESA 2009): so one look is
+# enough. The place is the fraction of (third + second shift) / 2^20; no number
+# is as large as 2^24, so that float32 is exact everywhere.
+_WEIGHTS_OF_FIVE = 4  # places in use
+_PLACES_OF_GROUP = 4
+_BITS = 20  # of the first and the third hash
+_LEAST_SECOND = 1 << 10  # its first bit, so that each shift moves each weight
+_SHIFTS = 1 << 12  # how many there are
+_STEP = 2531  # odd, from the shift that is tried to the next
+_MULTIPLIERS = 2654435761, 2246822519, 3266489917  # 32 bits, without a pattern
+
+
+class Runs(NamedTuple):
+    """Where the places and groups of labels [...] lie."""
+
+    starts: tf.Tensor  # [...] int32, the first place
+    sizes: tf.Tensor  # [...] float32, how many places
+    groups: tf.Tensor  # [...] int32, the first group
+    num_groups: tf.Tensor  # [...] float32
 
 
 class Table(NamedTuple):
     """The labels' own classifiers, to be looked up by label and feature."""
 
-    splits: np.ndarray  # [L + 1] int32: where a label's buckets begin
-    features: np.ndarray  # [T, 8] int32; D: a place without a weight
-    kernel: np.ndarray  # [T, 8]
+    splits: np.ndarray  # [L + 1] int32: where a label's places begin
+    shifts: np.ndarray  # [G] int32; see `_groups_before`
+    features: np.ndarray  # [T] int32; D: a place without a weight
+    kernel: np.ndarray  # [T]
     bias: np.ndarray  # [L]
 
 
-class Rows(NamedTuple):
-    """Instances as the refiner reads them, ragged [E] or padded [N, K]."""
-
-    feature_ids: tf.Tensor
-    values: tf.Tensor
-    splits: tf.Tensor | None  # [N + 1] int64; None: padded
-
-
 def room(num_labels: int, mean_features: int) -> int:
-    """Returns T, for how many buckets there is room."""
-    return num_labels * (1 + -(-mean_features // _USED))
+    """Returns T, for how many places there is room."""
+    weights = num_labels * mean_features
+    return -(-weights * 5 // _WEIGHTS_OF_FIVE) + num_labels
 
 
 def table(
@@ -62,60 +74,182 @@ def table(
     num_features: int,
     mean_features: int,
 ) -> Table:
-    """Returns the weights in buckets.
-
-    Of a bucket that would run over the smallest weights are left out; those
-    are some in a thousand.
+    """Returns the weights at their places.
 
     Args:
-        labels, features, kernel: [W], each weight's label, feature and value;
-            W is at most L times `mean_features`.
+        labels, features, kernel: [W], each weight's label, feature and value,
+            no pair of label and feature twice; W is at most L times
+            `mean_features`.
         bias: [L].
         num_features: D.
         mean_features: F.
     """
     num_labels = len(bias)
+    num_places = room(num_labels, mean_features)
     counts = np.bincount(labels, minlength=num_labels)
-    sizes = np.maximum(-(-counts // _USED), 1)
-    splits = np.concatenate([[0], np.cumsum(sizes)])
-    shape = room(num_labels, mean_features), _PLACES
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    splits = starts + starts // _WEIGHTS_OF_FIVE + np.arange(num_labels + 1)
     found = Table(
         splits.astype(np.int32),
-        np.full(shape, num_features, np.int32),
-        np.zeros(shape, np.float32),
+        np.zeros(_groups_before(num_places, num_labels), np.int32),
+        np.full(num_places, num_features, np.int32),
+        np.zeros(num_places, np.float32),
         bias.astype(np.float32),
     )
-    hashed = hash_of(features.astype(np.int64))
+    groups = _groups_before(splits, np.arange(num_labels + 1))
+    first, *hashes = hashes_of(features.astype(np.int64))
+    group_of = groups[labels] + _part(first, np.diff(groups)[labels])
+    order = np.argsort(group_of)
     _fill(
+        splits,
+        groups,
+        np.searchsorted(group_of[order], np.arange(groups[-1] + 1)),
+        order,
+        *(one.astype(np.int32) for one in hashes),
+        features.astype(np.int32, copy=False),
+        kernel.astype(np.float32, copy=False),
+        found.shifts,
         found.features,
         found.kernel,
-        splits[labels] + hashed % sizes[labels],
-        features,
-        kernel,
     )
     return found
 
 
+def _groups_before(places, labels):
+    """Returns how many groups are before so many labels and their places."""
+    return places // _PLACES_OF_GROUP + labels
+
+
+def _part(hashed: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Returns numbers below `sizes`, by hashes of 20 bits."""
+    fraction = hashed.astype(np.float32) * np.float32(2.0**-_BITS)
+    return (fraction * sizes.astype(np.float32)).astype(np.int64)
+
+
 @compiled.loop
-def _fill(places, weights, buckets, features, kernel):
-    """Puts each weight into its bucket, from which the smallest may fall."""
-    used = np.zeros(len(places), np.int64)
-    for weight in range(len(kernel)):
-        bucket = buckets[weight]
-        place = used[bucket]
-        if place < places.shape[1]:
-            used[bucket] += 1
-        else:
-            place = np.argmin(np.abs(weights[bucket]))
-            if abs(weights[bucket, place]) >= abs(kernel[weight]):
-                continue
-        places[bucket, place] = features[weight]
-        weights[bucket, place] = kernel[weight]
+def _fill(
+    splits,
+    groups,
+    starts,
+    order,
+    second,
+    third,
+    features,
+    kernel,
+    shifts,
+    places,
+    weights,
+):
+    """Finds each group's shift and puts its weights at their places.
+
+    `order` are the weights by group, `starts` where a group's begin. Of a group
+    for which there is no shift the smallest weight is left out, as where two
+    have the same second and the same third hash.
+    """
+    empty = places[-1]
+    last = (1 << _BITS) - 1
+    unit = np.float32(2.0**-_BITS)
+    sizes = np.diff(starts)
+    found = np.empty(sizes.max(), np.int64)
+    for label in range(len(splits) - 1):
+        room = np.float32(splits[label + 1] - splits[label])
+        own = range(groups[label], groups[label + 1])
+        most = sizes[groups[label] : groups[label + 1]].max()
+        for size in range(most, 0, -1):  # the largest while there is space
+            for group in own:
+                if sizes[group] != size:
+                    continue
+                some = order[starts[group] : starts[group + 1]]
+                left = size
+                shift = trial = 0
+                number = 0
+                while number < left:
+                    shifted = third[some[number]] + second[some[number]] * shift
+                    fraction = np.float32(shifted & last) * unit
+                    place = splits[label] + int(fraction * room)
+                    is_free = places[place] == empty
+                    for other in range(number):
+                        is_free &= found[other] != place
+                    found[number] = place
+                    number += 1
+                    if is_free:
+                        continue
+                    number = 0
+                    shift = (shift + _STEP) % _SHIFTS
+                    trial += 1
+                    if trial == _SHIFTS:
+                        trial = 0
+                        left -= 1
+                        for other in range(left):
+                            if abs(kernel[some[other]]) < abs(
+                                kernel[some[left]]
+                            ):
+                                least = some[other]
+                                some[other] = some[left]
+                                some[left] = least
+                for number in range(left):
+                    places[found[number]] = features[some[number]]
+                    weights[found[number]] = kernel[some[number]]
+                shifts[group] = shift
 
 
-def hash_of(feature_ids):
-    """Returns numbers of 24 bits, of an array or a tensor of int64."""
-    return feature_ids * _MULTIPLIER % 2**32 // 2**8
+def hashes_of(feature_ids):
+    """Returns three hashes of an array or a tensor of int64.
+
+    The first and the third have 20 bits, the second 11.
+    """
+    sizes = 1 << _BITS, _LEAST_SECOND, 1 << _BITS
+    first, second, third = (
+        feature_ids * multiplier % 2**32 // (2**32 // size)
+        for multiplier, size in zip(_MULTIPLIERS, sizes, strict=True)
+    )
+    return [first, second + _LEAST_SECOND, third]
+
+
+def runs_of(splits: tf.Tensor, label_ids: tf.Tensor) -> Runs:
+    """Returns where the places and groups of labels [...] lie."""
+    starts = tf.gather(splits, label_ids)
+    ends = tf.gather(splits, label_ids + 1)
+    groups = _groups_before(starts, label_ids)
+    num_groups = _groups_before(ends, label_ids + 1) - groups
+    return Runs(
+        starts,
+        tf.cast(ends - starts, tf.float32),
+        groups,
+        tf.cast(num_groups, tf.float32),
+    )
+
+
+def look_up(
+    feature_ids: tf.Tensor,
+    hashes: Sequence[tf.Tensor],
+    runs: Runs,
+    shifts: tf.Tensor,
+    features: tf.Tensor,
+    kernel: tf.Tensor,
+) -> tf.Tensor:
+    """Returns the weights [..., C] of features [...] for C labels.
+
+    In the ops and numbers that every runtime has.
+
+    Args:
+        feature_ids: [...] int32.
+        hashes: the features', as `hashes_of` returns them, int32.
+        runs: the labels', [..., C].
+        shifts, features, kernel: of the `Table`.
+    """
+    unit = 2.0**-_BITS
+    first, second, third = (tf.expand_dims(one, -1) for one in hashes)
+    fraction = tf.cast(first, tf.float32) * unit
+    groups = runs.groups + tf.cast(fraction * runs.num_groups, tf.int32)
+    shifted = third + second * tf.gather(shifts, groups)
+    fraction = tf.cast(shifted, tf.float32) * unit
+    fraction -= tf.floor(fraction)
+    places = runs.starts + tf.cast(fraction * runs.sizes, tf.int32)
+    is_it = tf.equal(
+        tf.gather(features, places), tf.expand_dims(feature_ids, -1)
+    )
+    return tf.where(is_it, tf.gather(kernel, places), 0.0)
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -150,26 +284,29 @@ class Refiner(keras.layers.Layer):
         self.mean_features = mean_features
         self.shortlist_size = min(shortlist_size, num_labels)
         self.share = share
-        shape = room(num_labels, mean_features), _PLACES
+        num_places = room(num_labels, mean_features)
+        num_groups = _groups_before(num_places, num_labels)
 
-        def weight(name: str, shape: tuple, dtype: str, first: float = 0):
+        def weight(name: str, size: int, dtype: str, first: float = 0):
             return self.add_weight(
                 name=name,
-                shape=shape,
+                shape=(size,),
                 dtype=dtype,
                 initializer=keras.initializers.Constant(first),
                 trainable=False,
             )
 
-        self.splits = weight("splits", (num_labels + 1,), "int32")
-        self.features = weight("features", shape, "int32", num_features)
-        self.kernel = weight("kernel", shape, "float32")
-        self.bias = weight("bias", (num_labels,), "float32")
+        self.splits = weight("splits", num_labels + 1, "int32")
+        self.shifts = weight("shifts", num_groups, "int32")
+        self.features = weight("features", num_places, "int32", num_features)
+        self.kernel = weight("kernel", num_places, "float32")
+        self.bias = weight("bias", num_labels, "float32")
         self.built = True
 
     def assign(self, found: Table) -> None:
         """Takes the labels' classifiers from now on."""
         self.splits.assign(found.splits)
+        self.shifts.assign(found.shifts)
         self.features.assign(found.features)
         self.kernel.assign(found.kernel)
         self.bias.assign(found.bias)
@@ -185,91 +322,57 @@ class Refiner(keras.layers.Layer):
             "share": self.share,
         }
 
-    def arrange(self, feature_ids, feature_values) -> Rows:
-        """Returns the rows as the other methods take them.
-
-        Args:
-            feature_ids, feature_values: [N, (D)] ragged, or padded [N, K].
-        """
-        if isinstance(feature_ids, tf.RaggedTensor):
-            return Rows(
-                feature_ids.flat_values,
-                feature_values.flat_values,
-                feature_ids.row_splits,
-            )
-        return Rows(feature_ids, feature_values, None)
-
-    def margins(self, rows: Rows, label_ids: tf.Tensor) -> tf.Tensor:
+    def margins(self, rows, label_ids: tf.Tensor) -> tf.Tensor:
         """Returns what the labels' own classifiers say, [N, C].
 
         Args:
-            rows: what `arrange` returns.
+            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
             label_ids: [N, C].
         """
         label_ids = tf.cast(label_ids, tf.int32)
-        starts = tf.gather(self.splits.value, label_ids)
-        sizes = tf.gather(self.splits.value, label_ids + 1) - starts
-        # A table that was not learnt yet has no buckets.
-        runs = tf.stack([starts, tf.maximum(sizes, 1)], axis=-1)  # [N, C, 2]
+        runs = runs_of(self.splits.value, label_ids)
         bias = tf.gather(self.bias.value, label_ids)
-        if rows.splits is None:
-            found = self._weights(rows.feature_ids, runs[:, None])
+        if isinstance(rows, sparse_rows.PaddedRows):
+            runs = Runs(*(one[:, None] for one in runs))
+            found = self._weights(rows.feature_ids, runs)
             return bias + tf.einsum("nk,nkc->nc", rows.values, found)
-        num_rows = tf.shape(label_ids)[0]
-        num_chunks = tf.maximum((num_rows + _AT_ONCE - 1) // _AT_ONCE, 1)
 
-        def add(number, sums):
-            first = number * _AT_ONCE
-            last = tf.minimum(first + _AT_ONCE, num_rows)
-            splits = rows.splits[first : last + 1]
-            some = slice(splits[0], splits[-1])
+        def sums(some: sparse_rows.Chunk) -> tuple[tf.Tensor]:
             # Each entry meets the labels of its row.
-            owners = tf.searchsorted(
-                splits[1:], tf.range(splits[0], splits[-1]), side="right"
-            )
-            found = self._weights(
-                rows.feature_ids[some], tf.gather(runs[first:last], owners)
-            )
-            found *= rows.values[some][:, None]
-            return number + 1, sums.write(
-                number,
-                tf.math.unsorted_segment_sum(found, owners, last - first),
+            own = Runs(*(tf.gather(some.of(one), some.owners) for one in runs))
+            found = self._weights(some.feature_ids, own)
+            found *= some.values[:, None]
+            return (
+                tf.math.unsorted_segment_sum(found, some.owners, some.num_rows),
             )
 
-        sums = tf.TensorArray(
-            tf.float32,
-            num_chunks,
-            infer_shape=False,
-            element_shape=[None, label_ids.shape[1]],
+        (found,) = sparse_rows.map_chunks(
+            sums, rows, (tf.TensorSpec([None, label_ids.shape[1]]),)
         )
-        _, sums = tf.while_loop(
-            lambda number, _: number < num_chunks, add, (0, sums)
-        )
-        return bias + tf.reshape(sums.concat(), tf.shape(label_ids))
+        return bias + tf.reshape(found, tf.shape(label_ids))
 
-    def _weights(self, feature_ids, runs) -> tf.Tensor:
-        """Returns the weights [..., C] of features [...] for labels.
-
-        `runs` are where the labels' buckets begin, and how many they are,
-        [..., C, 2].
-        """
-        hashed = hash_of(tf.cast(feature_ids, tf.int64))
-        hashed = tf.cast(hashed, tf.int32)[..., None]
-        buckets = runs[..., 0] + tf.math.floormod(hashed, runs[..., 1])
-        is_it = tf.equal(
-            tf.gather(self.features.value, buckets),
-            tf.cast(feature_ids, tf.int32)[..., None, None],
+    def _weights(self, feature_ids, runs: Runs) -> tf.Tensor:
+        """Returns the weights [..., C] of features [...] for labels."""
+        hashes = [
+            tf.cast(one, tf.int32)
+            for one in hashes_of(tf.cast(feature_ids, tf.int64))
+        ]
+        return look_up(
+            tf.cast(feature_ids, tf.int32),
+            hashes,
+            runs,
+            self.shifts.value,
+            self.features.value,
+            self.kernel.value,
         )
-        weights = tf.gather(self.kernel.value, buckets)
-        return tf.reduce_sum(tf.where(is_it, weights, 0.0), axis=-1)
 
     def refine(
-        self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor, k: int
+        self, rows, scores: tf.Tensor, label_ids: tf.Tensor, k: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each.
 
         Args:
-            rows: what `arrange` returns.
+            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
             scores, label_ids: [N, at least min(k, L) and S], a head's best.
             k: how many labels.
         """
@@ -277,12 +380,12 @@ class Refiner(keras.layers.Layer):
         return rank_again(margins, scores, label_ids, k, self.share)
 
     def estimates(
-        self, rows: Rows, scores: tf.Tensor, label_ids: tf.Tensor
+        self, rows, scores: tf.Tensor, label_ids: tf.Tensor
     ) -> tf.Tensor:
         """Returns the logits [N, C] by which labels are ranked.
 
         Args:
-            rows: what `arrange` returns.
+            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
             scores: [N, C], the head's.
             label_ids: [N, C].
         """

@@ -2,18 +2,19 @@
 
 # N instances, D features, U distinct features of a batch, H units
 
-Three forms of the same matrix [N, D]:
+Four forms of the same matrix [N, D]:
 
 * dense: one scatter, then a matrix product. Best where D is small.
 * compact: the batch's distinct features become columns of a CSR matrix
   [N, U]; only U rows of the kernel are read, and the gradient has U rows.
   Best where D is large, on CPUs and GPUs.
 * padded: a gather and a weighted sum over static shapes, which XLA can lower.
+* ragged: the rows as they come, for what looks their features up one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -22,7 +23,8 @@ import tensorflow as tf
 # about 2e-9 s a row, stored feature and unit (2 cores; both passes).
 _DENSE_FEATURES_PER_STORED = 50
 
-FORMS = ("dense", "compact", "padded")
+FORMS = ("dense", "compact", "padded")  # of a product
+_ROWS_OF_CHUNK = 32
 
 
 class CompactRows(NamedTuple):
@@ -42,11 +44,26 @@ class PaddedRows(NamedTuple):
 
 
 class RaggedRows(NamedTuple):
-    """Rows as they come, for what looks features up one by one."""
+    """Rows as they come; no product is made of them."""
 
     feature_ids: tf.Tensor  # [E]
     values: tf.Tensor  # [E]
     splits: tf.Tensor  # [N + 1] int64
+
+
+class Chunk(NamedTuple):
+    """Some rows that follow one another."""
+
+    first: tf.Tensor  # scalar int32: which row is the first
+    num_rows: tf.Tensor  # scalar int32
+    feature_ids: tf.Tensor  # [E]
+    values: tf.Tensor  # [E]
+    splits: tf.Tensor  # [rows + 1] int64, from 0
+    owners: tf.Tensor  # [E] int32: which of these rows an element is of
+
+    def of(self, whole: tf.Tensor) -> tf.Tensor:
+        """Returns these rows' part of a tensor [N, ...]."""
+        return whole[self.first : self.first + self.num_rows]
 
 
 def choose_form(num_features: int, features_per_row: float) -> str:
@@ -63,11 +80,14 @@ def arrange(
 ):
     """Returns the rows in `form`; padded rows come as [N, K] tensors.
 
+    Rows that come padded stay so, unless a dense product is wanted.
+
     Raises:
         ValueError: if `form` is unknown, or ragged rows should be padded.
     """
-    if form not in FORMS:
-        raise ValueError(f"`form` must be one of {FORMS}. Received: {form=}")
+    forms = (*FORMS, "ragged")
+    if form not in forms:
+        raise ValueError(f"`form` must be one of {forms}. Received: {form=}")
     if form == "dense":
         return _to_dense(feature_ids, feature_values, num_features)
     if not isinstance(feature_ids, tf.RaggedTensor):
@@ -76,6 +96,12 @@ def arrange(
         raise ValueError(
             "`feature_ids` must be a padded tensor for form='padded'. "
             f"Received: feature_ids={feature_ids}"
+        )
+    if form == "ragged":
+        return RaggedRows(
+            feature_ids.flat_values,
+            feature_values.flat_values,
+            feature_ids.row_splits,
         )
     distinct, columns = tf.unique(feature_ids.flat_values)
     rows = feature_ids.value_rowids()
@@ -103,6 +129,66 @@ def matmul(rows, tables: Sequence) -> tf.Tensor:
         return tf.einsum("nk,nkh->nh", rows.values, needed)
     whole = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
     return tf.matmul(rows, whole)
+
+
+def map_chunks(
+    function: Callable[[Chunk], tuple[tf.Tensor, ...]],
+    rows: RaggedRows,
+    specs: tuple[tf.TensorSpec, ...],
+) -> list[tf.Tensor]:
+    """Returns what `function` makes of some rows at a time, joined.
+
+    So that what it makes in between stays in a processor's caches.
+
+    Args:
+        function: takes a `Chunk` and returns tensors [rows of it, ...].
+        rows: all of them.
+        specs: of the tensors that `function` returns.
+    """
+    num_rows = tf.size(rows.splits, tf.int32) - 1
+    num_chunks = tf.maximum(-(-num_rows // _ROWS_OF_CHUNK), 1)
+
+    def add(number, *found):
+        first = number * _ROWS_OF_CHUNK
+        last = tf.minimum(first + _ROWS_OF_CHUNK, num_rows)
+        splits = rows.splits[first : last + 1]
+        some = slice(splits[0], splits[-1])
+        owners = tf.searchsorted(
+            splits[1:],
+            tf.range(splits[0], splits[-1]),
+            side="right",
+            out_type=tf.int32,
+        )
+        chunk = Chunk(
+            first,
+            last - first,
+            rows.feature_ids[some],
+            rows.values[some],
+            splits - splits[0],
+            owners,
+        )
+        parts = function(chunk)
+        return number + 1, *(
+            array.write(number, part)
+            for array, part in zip(found, parts, strict=True)
+        )
+
+    arrays = [
+        tf.TensorArray(
+            spec.dtype,
+            num_chunks,
+            infer_shape=False,
+            element_shape=spec.shape,
+        )
+        for spec in specs
+    ]
+    _, *found = tf.while_loop(
+        lambda number, *_: number < num_chunks, add, (0, *arrays)
+    )
+    return [
+        tf.ensure_shape(array.concat(), spec.shape)
+        for array, spec in zip(found, specs, strict=True)
+    ]
 
 
 def _gather(tables: Sequence, ids: tf.Tensor) -> tf.Tensor:

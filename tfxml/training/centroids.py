@@ -19,6 +19,7 @@ def learn(
     source: pipeline.Source,
     mean_features: int,
     most_labels: int,
+    power: float,
     between: Callable[[], None] = lambda: None,
 ) -> centroids.Table:
     """Returns the labels' centroids, but for their smallest weights.
@@ -29,6 +30,7 @@ def learn(
             largest of all labels are kept.
         most_labels: C, the most labels of a feature; those with the largest
             weights are kept.
+        power: of the length that a label's sum is divided by; 1: cosines.
         between: called whenever some labels are done.
     """
     none = np.zeros((source.num_instances, 0), np.int64)
@@ -38,6 +40,7 @@ def learn(
         num_passes=0,
         mean_features=mean_features,
         centroid=1.0,
+        centroid_power=power,
         seed=0,
     )
     entries, _ = refining.solve_all(

@@ -61,6 +61,7 @@ def solve(
     seeds: np.ndarray,
     least: float = 0.0,
     centroid: float = 0.0,
+    power: float = 1.0,
 ) -> Solved:
     """Returns the labels' classifiers. Holds no lock while it works.
 
@@ -75,10 +76,11 @@ def solve(
         seeds: [L] uint64, of each label's order of pairs, a new one each pass:
             in an order that stays the descent is many times slower.
         least: weights smaller in size are not returned.
-        centroid: how much of its centroid, the sum of its positives scaled to
-            length 1, is added to a label's weights in the end. A margin so
+        centroid: how much of its centroid, the sum of its positives divided by
+            its length, is added to a label's weights in the end. A margin so
             grows with the cosine between the two: what an optimum that has
             few positives to learn from does not know.
+        power: of the length that the sum is divided by.
     """
     found = _solve_labels(
         rows.splits.astype(np.int64, copy=False),
@@ -93,6 +95,7 @@ def solve(
         seeds.astype(np.uint64, copy=False),
         least,
         centroid,
+        power,
     )
     splits, feature_ids, weights, biases = found
     return Solved(splits, feature_ids.astype(np.int32), weights, biases)
@@ -112,6 +115,7 @@ def _solve_labels(
     seeds,
     least,
     centroid,
+    power,
 ):
     """The loop over labels, passes and pairs; see `solve`.
 
@@ -183,7 +187,7 @@ def _solve_labels(
         # with it.
         square = zero
         for again in range(3 if centroid > 0 else 0):
-            share = np.float32(centroid) / np.sqrt(max(square, tiny))
+            share = np.float32(centroid * max(square, tiny) ** (-power / 2))
             for pair in range(size):
                 if not is_positive[first + pair]:
                     continue

@@ -32,6 +32,7 @@ class Settings:
     num_passes: int
     mean_features: int  # F: how many weights a label keeps, on average
     centroid: float  # how much of its centroid a label's weights have
+    centroid_power: float  # of the length that its sum is divided by
     seed: int
 
 
@@ -98,6 +99,7 @@ def _solve(
         _seeds(labels, settings.seed),
         least,
         settings.centroid,
+        settings.centroid_power,
     )
 
 
