@@ -1,0 +1,201 @@
+"""What a step costs as one size after the other grows.
+
+    python benchmarks/cost.py --plot=benchmarks/cost.png
+
+Around one base both heads train a few steps on generated instances, with one
+size changed: features D, labels L, instances of a batch, hidden units, and for
+MACH repetitions times buckets. A process each: examples a second of the median
+step, the process' peak memory, parameters. Rows have 100 features and 4 labels,
+small ids most often, which say nothing of each other. `--plot` needs
+`pip install ".[plots]"`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from tfxml import config as config_lib
+from tfxml import report, run_data, workdir
+from tfxml import run as run_lib
+from tfxml.data import in_memory, instances
+
+_HEADS = ("sigmoid", "mach")
+_STEPS, _FEATURES_EACH, _LABELS_EACH = 12, 100, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What the cost of a step follows from."""
+
+    features: int = 131_072
+    labels: int = 16_384
+    batch: int = 256
+    hidden: int = 256
+    repetitions: int = 8
+    buckets: int = 1_000
+
+
+_SWEEPS = {
+    "features": (16_384, 131_072, 524_288, 2_097_152),
+    "labels": (1_024, 4_096, 16_384, 65_536, 262_144),
+    "batch": (32, 128, 256, 512, 2_048),
+    "hidden": (64, 128, 256, 512, 1_024),
+    "repetitions": (2, 4, 8, 16, 32),
+}
+
+
+def main(_) -> None:
+    values = flags.FLAGS
+    if values.case:
+        head, *sizes = values.case.split(",")
+        print(json.dumps(_measure(head, Size(*map(int, sizes)))))
+        return
+    base = Size()
+    print(
+        f"Base: {base}\n\n| changed | to | head | parameters | step | "
+        "examples/s | peak memory |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    rows = []
+    for changed in values.sweeps:
+        for value in _SWEEPS[changed]:
+            size = dataclasses.replace(base, **{changed: value})
+            for head in _HEADS if changed != "repetitions" else ("mach",):
+                rows.append(_row(changed, value, head, size))
+                print(_line(rows[-1], size), flush=True)
+    if values.plot:
+        _plot(rows, values.plot)
+
+
+def _row(changed: str, value: int, head: str, size: Size) -> dict:
+    """Returns the measurements of a process of its own."""
+    sizes = ",".join(map(str, dataclasses.astuple(size)))
+    done = subprocess.run(
+        [sys.executable, __file__, f"--case={head},{sizes}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return {"changed": changed, "value": value, "head": head} | measured
+
+
+def _measure(head: str, size: Size) -> dict:
+    config = config_lib.Config(
+        dataset="folder",  # of which nothing is read
+        head=head,
+        num_repetitions=size.repetitions,
+        num_buckets=size.buckets,
+        hidden_units=(size.hidden,),
+        batch_size=size.batch,
+        num_epochs=1,
+        steps_per_loop=1,
+    )
+    run = run_lib.Run(
+        config, tf.distribute.get_strategy(), _data(config, size)
+    )
+    run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
+    step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
+    weights = run.model.trainable_variables
+    return {
+        "parameters": sum(int(np.prod(one.shape)) for one in weights),
+        "step_ms": step_ms,
+        "examples_a_second": 1e3 * size.batch / step_ms,
+        "peak_gib": report.peak_memory_gib(),
+    }
+
+
+def _data(config, size: Size) -> run_data.TrainingData:
+    """Returns generated instances, enough for the steps."""
+    number = size.batch * _STEPS
+    rng = np.random.default_rng(0)
+    whole = instances.Instances(
+        np.arange(number + 1) * _FEATURES_EACH,
+        _ids(rng, number, _FEATURES_EACH, size.features),
+        rng.random(number * _FEATURES_EACH, np.float32),
+        np.arange(number + 1) * _LABELS_EACH,
+        _ids(rng, number, _LABELS_EACH, size.labels),
+    )
+    source = in_memory.InMemorySource(whole, size.features, size.labels)
+    return run_data.TrainingData(
+        source,
+        source,
+        workdir.Facts(
+            size.features, size.labels, number, "compact", False, ""
+        ),
+        source.label_counts(),
+        None,
+        None,
+        None,
+    )
+
+
+def _ids(rng, number: int, each: int, limit: int) -> np.ndarray:
+    """Returns ascending ids of rows, different in a row, small most often."""
+    ids = np.sort((limit - each + 1) ** rng.random((number, each)), axis=1)
+    return (ids.astype(np.int32) - 1 + np.arange(each, dtype=np.int32)).ravel()
+
+
+def _line(row: dict, size: Size) -> str:
+    value = f"{row['value']:,}"
+    if row["changed"] == "repetitions":
+        value += f" x {size.buckets:,} buckets"
+    return (
+        f"| {row['changed']} | {value} | {row['head']} | "
+        f"{row['parameters'] / 1e6:,.1f} M | {row['step_ms']:,.1f} ms | "
+        f"{row['examples_a_second']:,.0f} | {row['peak_gib']:.2f} GiB |"
+    )
+
+
+def _plot(rows: list[dict], path: str) -> None:
+    """Draws examples a second and peak memory over each size."""
+    pyplot = importlib.import_module("matplotlib.pyplot")
+    shown = list(dict.fromkeys(row["changed"] for row in rows))
+    kinds = {
+        "examples_a_second": "examples a second",
+        "peak_gib": "peak memory (GiB)",
+    }
+    figure, axes = pyplot.subplots(
+        2, len(shown), figsize=(3.2 * len(shown), 6), sharey="row"
+    )
+    for column, changed in enumerate(shown):
+        for line, (key, title) in enumerate(kinds.items()):
+            axis = axes[line][column]
+            for head in _HEADS:
+                own = [
+                    row
+                    for row in rows
+                    if row["head"] == head and row["changed"] == changed
+                ]
+                axis.loglog(
+                    [row["value"] for row in own],
+                    [row[key] for row in own],
+                    marker="o",
+                    label=head,
+                )
+            axis.grid(alpha=0.3)
+            if column == 0:
+                axis.set_ylabel(title)
+        axes[1][column].set_xlabel(
+            f"repetitions of {Size().buckets:,} buckets"
+            if changed == "repetitions"
+            else changed
+        )
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("sweeps", list(_SWEEPS), "Which sizes are changed.")
+    flags.DEFINE_string("plot", "", "Where a PNG is written.")
+    flags.DEFINE_string("case", "", "One head and its sizes, in this process.")
+    app.run(main)
