@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tfxml import train
-from tfxml.export import model_card
+from tfxml.export import js, model_card
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +114,11 @@ def test_model_card(kind, tmp_path):
     assert f"{rare} of them have fewer than 10" in body
     assert "| 61.23 | 12.30 |" in body
     assert json.loads(json.dumps(fields)) == fields
+
+
+def test_weights_that_a_browser_cannot_count_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(js, "_MOST_PLACES", 100)
+    run = exporting.features_run("refined")
+    with pytest.raises(ValueError, match="at most 100 places"):
+        js.write(run, tmp_path, None)
+    assert not list(tmp_path.iterdir())

@@ -131,10 +131,10 @@ def _fill(own: refiner.Refiner) -> None:
     """Gives labels weights of their own: some none, some many."""
     rng = np.random.default_rng(1)
     number = own.num_labels * own.mean_features
+    pairs = rng.choice(own.num_labels * own.num_features, number, False)
     own.assign(
         refiner.table(
-            np.sort(rng.integers(0, own.num_labels, number)),
-            rng.integers(0, own.num_features, number),
+            *np.divmod(np.sort(pairs), own.num_features),
             rng.normal(scale=0.3, size=number),
             rng.normal(scale=0.3, size=own.num_labels),
             own.num_features,

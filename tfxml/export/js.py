@@ -29,6 +29,7 @@ _QUANTIZATION = {
     "float16": ["--quantize_float16=*"],
     "int8": ["--quantize_uint8=*"],
 }
+_MOST_PLACES = 1 << 24  # WebGL counts in float32, so far exactly
 _SHARD_BYTES = 4 * 2**20  # what browsers cache in one piece
 _INSTALL = """
     python3 -m venv {0}
@@ -88,8 +89,18 @@ def write(
     """Writes `<output>/model/model.json` and its shards; returns the folder.
 
     Raises:
-        ValueError: if the converter fails, with the last of what it said.
+        ValueError: if the converter fails, with the last of what it said, or
+            labels' own classifiers have too many weights for a browser.
     """
+    refiner = run.model.refiner
+    if refiner is not None and refiner.kernel.shape[0] > _MOST_PLACES:
+        raise ValueError(
+            "`refine_features` must leave at most "
+            f"{_MOST_PLACES:,} places for weights in a browser, which counts "
+            f"no further. Received: {refiner.kernel.shape[0]:,}, of "
+            f"refine_features={run.config.refine_features} and "
+            f"{run.facts.num_labels:,} labels; export it as a SavedModel"
+        )
     if weights not in WEIGHTS:
         raise ValueError(
             f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
