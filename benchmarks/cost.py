@@ -62,7 +62,7 @@ def main(_) -> None:
     base = Size()
     print(
         f"Base: {base}\n\n| changed | to | head | parameters | step | "
-        "examples/s | peak memory |\n| --- | --- | --- | --- | --- | --- | --- |"
+        "examples/s | peak memory |\n|" + " --- |" * 7
     )
     rows = []
     for changed in values.sweeps:
@@ -99,9 +99,7 @@ def _measure(head: str, size: Size) -> dict:
         num_epochs=1,
         steps_per_loop=1,
     )
-    run = run_lib.Run(
-        config, tf.distribute.get_strategy(), _data(config, size)
-    )
+    run = run_lib.Run(config, tf.distribute.get_strategy(), _data(config, size))
     run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
     step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
     weights = run.model.trainable_variables
@@ -128,9 +126,7 @@ def _data(config, size: Size) -> run_data.TrainingData:
     return run_data.TrainingData(
         source,
         source,
-        workdir.Facts(
-            size.features, size.labels, number, "compact", False, ""
-        ),
+        workdir.Facts(size.features, size.labels, number, "compact", False, ""),
         source.label_counts(),
         None,
         None,

@@ -1,7 +1,7 @@
 """A second look at the labels that a head finds best.
 
 # N instances, D features, L labels, S labels of a shortlist, F weights a label,
-# T buckets of weights, E features of all rows, C candidates, K top labels
+# T places of weights, G groups of them, C candidates, K top labels
 
 The encoder squeezes an instance through H units, in which rare words that
 decide rare labels get lost. Here each label has a linear classifier of its own,
@@ -98,13 +98,17 @@ def table(
     )
     groups = _groups_before(splits, np.arange(num_labels + 1))
     first, *hashes = hashes_of(features.astype(np.int64))
-    group_of = groups[labels] + _part(first, np.diff(groups)[labels])
-    order = np.argsort(group_of)
+    num_groups = np.diff(groups)
+    group_of = groups[labels] + _part(first, num_groups[labels])
+    sizes = np.bincount(group_of, minlength=groups[-1])
+    # The largest groups come first, while there is space.
+    by_size = np.argsort(-sizes.astype(np.int16), kind="stable")
     _fill(
         splits,
-        groups,
-        np.searchsorted(group_of[order], np.arange(groups[-1] + 1)),
-        order,
+        by_size,
+        np.repeat(np.arange(num_labels), num_groups)[by_size],
+        np.concatenate([[0], np.cumsum(sizes)]),
+        np.argsort(group_of),
         *(one.astype(np.int32) for one in hashes),
         features.astype(np.int32, copy=False),
         kernel.astype(np.float32, copy=False),
@@ -130,6 +134,7 @@ def _part(hashed: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def _fill(
     splits,
     groups,
+    labels,
     starts,
     order,
     second,
@@ -142,55 +147,44 @@ def _fill(
 ):
     """Finds each group's shift and puts its weights at their places.
 
-    `order` are the weights by group, `starts` where a group's begin. Of a group
-    for which there is no shift the smallest weight is left out, as where two
-    have the same second and the same third hash.
+    `groups` come in this order, with their labels. `order` are the weights by
+    group, `starts` where a group's begin. Of a group for which there is no
+    shift the smallest weight is left out, as where two have the same second and
+    the same third hash.
     """
     empty = places[-1]
     last = (1 << _BITS) - 1
     unit = np.float32(2.0**-_BITS)
-    sizes = np.diff(starts)
-    found = np.empty(sizes.max(), np.int64)
-    for label in range(len(splits) - 1):
+    found = np.empty(len(order) + 1, np.int64)
+    for turn in range(len(groups)):
+        group, label = groups[turn], labels[turn]
+        some = order[starts[group] : starts[group + 1]]
         room = np.float32(splits[label + 1] - splits[label])
-        own = range(groups[label], groups[label + 1])
-        most = sizes[groups[label] : groups[label + 1]].max()
-        for size in range(most, 0, -1):  # the largest while there is space
-            for group in own:
-                if sizes[group] != size:
-                    continue
-                some = order[starts[group] : starts[group + 1]]
-                left = size
-                shift = trial = 0
-                number = 0
-                while number < left:
-                    shifted = third[some[number]] + second[some[number]] * shift
-                    fraction = np.float32(shifted & last) * unit
-                    place = splits[label] + int(fraction * room)
-                    is_free = places[place] == empty
-                    for other in range(number):
-                        is_free &= found[other] != place
-                    found[number] = place
-                    number += 1
-                    if is_free:
-                        continue
-                    number = 0
-                    shift = (shift + _STEP) % _SHIFTS
-                    trial += 1
-                    if trial == _SHIFTS:
-                        trial = 0
-                        left -= 1
-                        for other in range(left):
-                            if abs(kernel[some[other]]) < abs(
-                                kernel[some[left]]
-                            ):
-                                least = some[other]
-                                some[other] = some[left]
-                                some[left] = least
-                for number in range(left):
-                    places[found[number]] = features[some[number]]
-                    weights[found[number]] = kernel[some[number]]
-                shifts[group] = shift
+        left = len(some)
+        number = shift = trial = 0
+        while number < left:
+            shifted = third[some[number]] + second[some[number]] * shift
+            fraction = np.float32(shifted & last) * unit
+            place = splits[label] + int(fraction * room)
+            is_free = places[place] == empty
+            for other in range(number):
+                is_free &= found[other] != place
+            found[number] = place
+            number += 1
+            if is_free:
+                continue
+            number = 0
+            shift = (shift + _STEP) % _SHIFTS
+            trial += 1
+            if trial == _SHIFTS:
+                trial = 0
+                left -= 1
+                least = np.argmin(np.abs(kernel[some[: left + 1]]))
+                some[least] = some[left]
+        for number in range(left):
+            places[found[number]] = features[some[number]]
+            weights[found[number]] = kernel[some[number]]
+        shifts[group] = shift
 
 
 def hashes_of(feature_ids):
