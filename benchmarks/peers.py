@@ -11,8 +11,9 @@ each in a process of its own, one after the other: training seconds (from rows
 in memory to a trained model, tracing included), milliseconds a query in batches
 (ours: of 512) and alone (the median and the 99th percentile), peak memory of
 the process, bytes on disk (ours: a SavedModel's), and P@k and PSP@k by
-`tfxml.evaluation.metrics`. Everyone's default settings. A peer that is not
-installed is named and left out.
+`tfxml.evaluation.metrics`. Of ours a row also for weights kept in fewer bits,
+as exports keep them. Everyone's default settings. A peer that is not installed
+is named and left out.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ from tfxml import run as run_lib
 from tfxml import run_data, workdir
 from tfxml.data import pipeline
 from tfxml.evaluation import metrics
-from tfxml.export import saved_model, source
+from tfxml.export import narrow, saved_model, source
 from tfxml.training import checkpoints
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _K, _SINGLE_QUERIES, _NOT_INSTALLED = 5, 500, 3
+_COSTS = {  # and their digits
+    "train_s": 1,
+    "batch_ms": 3,
+    "p50_ms": 2,
+    "p99_ms": 2,
+    "peak_gib": 2,
+    "disk_mb": 1,
+}
 _RECIPES = flags.DEFINE_list("recipes", [], "Flagfiles of ours.")
 _PEERS = flags.DEFINE_list(
     "peers", ["xr-linear", "plt", "omikuji"], "Peers; see peer_models.py."
@@ -101,6 +110,15 @@ def _compare() -> None:
                 print(f"{name} is not installed in {_PYTHON.value}")
                 continue
             print(_line(name, cost, _scores(features, np.load(output))))
+            for weights, narrow_cost in cost.get("narrow", {}).items():
+                top = np.load(_of_weights(output, weights))
+                print(
+                    _line(
+                        f"{name}, {weights}",
+                        narrow_cost,
+                        _scores(features, top),
+                    )
+                )
             sys.stdout.flush()
 
 
@@ -116,13 +134,20 @@ def _call(command: list[str]) -> dict | None:
 
 
 def _line(name: str, cost: dict, scores: list[float]) -> str:
-    return (
-        f"| {name} | {cost['train_s']:.1f} | {cost['batch_ms']:.3f} | "
-        f"{cost['p50_ms']:.2f} | {cost['p99_ms']:.2f} | "
-        f"{cost['peak_gib']:.2f} | {cost['disk_mb']:.1f} | "
-        + " | ".join(f"{score:.2f}" for score in scores)
-        + " |"
-    )
+    cells = [
+        name,
+        *(
+            f"{cost[key]:.{digits}f}" if key in cost else ""
+            for key, digits in _COSTS.items()
+        ),
+        *(f"{score:.2f}" for score in scores),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _of_weights(top_ids: str, weights: str) -> str:
+    """Returns where the labels by weights of fewer bits are written."""
+    return f"{top_ids}.{weights}.npy"
 
 
 def _scores(features: pathlib.Path, top: np.ndarray) -> list[float]:
@@ -176,16 +201,23 @@ def _train(features: str, top_ids: str) -> dict:
     if run.steps_done < run.num_steps:
         run.learn_rest(lambda: None)
     train_seconds = time.perf_counter() - start
-    top, batch_ms, single = _predict(run.model, data.evaluation)
+    top, cost = _predict(run.model, data.evaluation)
     np.save(top_ids, top)
-    return {
-        "train_s": train_seconds,
-        "batch_ms": batch_ms,
-        "p50_ms": float(np.median(single)),
-        "p99_ms": float(np.percentile(single, 99)),
-        "peak_gib": peer_models.peak_gib(),
-        "disk_mb": _exported_bytes(run) / 1e6,
-    }
+    cost |= {"train_s": train_seconds, "peak_gib": peer_models.peak_gib()}
+    cost["narrow"] = {}
+    for weights in narrow.WEIGHTS[1:]:
+        with narrow.kernels(run.model, weights):
+            top, cost["narrow"][weights] = _predict(run.model, data.evaluation)
+        np.save(_of_weights(top_ids, weights), top)
+    with tempfile.TemporaryDirectory() as place:
+        folder = workdir.Workdir(f"{place}/run")
+        run.start_folder(folder)
+        saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
+        saved.save(run.steps_done, {}, is_best=False)
+        for weights in narrow.WEIGHTS:
+            own = cost["narrow"].get(weights, cost)
+            own["disk_mb"] = _exported_bytes(folder, weights) / 1e6
+    return cost
 
 
 class _Silent:
@@ -198,8 +230,8 @@ class _Silent:
         pass
 
 
-def _predict(model, split) -> tuple[np.ndarray, float, list[float]]:
-    """Returns the best labels, ms a query in batches, and ms of each alone."""
+def _predict(model, split) -> tuple[np.ndarray, dict[str, float]]:
+    """Returns the best labels, and ms a query in batches and alone."""
 
     @tf.function(
         input_signature=[
@@ -223,17 +255,17 @@ def _predict(model, split) -> tuple[np.ndarray, float, list[float]]:
         start = time.perf_counter()
         top_k(ids, values).numpy()
         single.append(1e3 * (time.perf_counter() - start))
-    return top[: split.num_instances], batch_ms, single
+    return top[: split.num_instances], {
+        "batch_ms": batch_ms,
+        "p50_ms": float(np.median(single)),
+        "p99_ms": float(np.percentile(single, 99)),
+    }
 
 
-def _exported_bytes(run: run_lib.Run) -> int:
+def _exported_bytes(folder: workdir.Workdir, weights: str) -> int:
     with tempfile.TemporaryDirectory() as place:
-        folder = workdir.Workdir(f"{place}/run")
-        run.start_folder(folder)
-        saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
-        saved.save(run.steps_done, {}, is_best=False)
         written = saved_model.write(
-            source.read(str(folder.path)), f"{place}/served"
+            source.read(str(folder.path)), place, weights=weights
         )
         return sum(p.stat().st_size for p in written.rglob("*") if p.is_file())
 
