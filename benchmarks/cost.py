@@ -177,6 +177,9 @@ def _plot(rows: list[dict], path: str) -> None:
                     marker="o",
                     label=head,
                 )
+            values = _SWEEPS[changed]
+            axis.set_xticks(values, [_short(value) for value in values])
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
             if column == 0:
                 axis.set_ylabel(title)
@@ -188,6 +191,14 @@ def _plot(rows: list[dict], path: str) -> None:
     axes[0][0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=90)
+
+
+def _short(value: int) -> str:
+    """Returns 2048 as 2k, and 2097152 as 2M."""
+    for unit, size in (("M", 1 << 20), ("k", 1 << 10)):
+        if value >= size:
+            return f"{value // size}{unit}"
+    return str(value)
 
 
 if __name__ == "__main__":
