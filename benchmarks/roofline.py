@@ -214,9 +214,9 @@ class _Step:
 
         found = gradients()
 
-        @tf.function
-        def update():
-            self._optimizer.apply(found, part.trainable_variables)
+        @tf.function(input_signature=[_spec(one) for one in found])
+        def update(*found):
+            self._optimizer.apply(list(found), part.trainable_variables)
 
         forward = _median_ms(encode)
         return {
@@ -224,12 +224,29 @@ class _Step:
             "first layer": forward,
             "head, loss and their gradients": _median_ms(loss),
             "first layer, backward": _median_ms(encode_and_back) - forward,
-            "update": _median_ms(update),
+            "update": _median_ms(lambda: update(*found)),
             "whole step": _median_ms(self._steps) / 5,
         }
 
     def _steps(self) -> float:
         return float(self._train_steps(self._batches, tf.constant(5)))
+
+
+def _spec(gradient):
+    """Returns its type, with any number of rows if it is sparse.
+
+    Rows whose number is known would be made dense first, as a TPU needs them.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return tf.TensorSpec(gradient.shape, gradient.dtype)
+    shape = gradient.dense_shape
+    return tf.IndexedSlicesSpec(
+        gradient.shape,
+        gradient.dtype,
+        gradient.indices.dtype,
+        None if shape is None else shape.dtype,
+        indices_shape=[None],
+    )
 
 
 def _positives(batch):
