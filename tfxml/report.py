@@ -90,6 +90,8 @@ def describe_model(config, facts, model) -> str:
         return (
             f"model     cosines to {facts.num_labels:,} centroids of "
             f"{config.centroid_features:,} weights"
+            + f", lengths to the power of {1 - config.centroid_power:.3g}"
+            * (config.centroid_power != 1)
         )
     hidden = "-".join(map(str, config.hidden_units)) or "linear"
     return (

@@ -36,7 +36,7 @@ _MACH_SCORES = (
     "probabilities to trust."
 )
 _CENTROID_SCORES = (
-    "Scores are sigmoids of cosines between an instance and the sums of "
+    "Scores are sigmoids of scaled products of an instance with the sums of "
     "labels' training instances: to rank by, not probabilities to trust."
 )
 _REFINED_SCORES = (
@@ -139,6 +139,9 @@ def _summary(run) -> str:
         )
     elif config.head == "centroid":
         head = "the cosine to each label's centroid"
+        if config.centroid_power != 1:
+            power = 1 - config.centroid_power
+            head += f" times its length to the power of {power:.3g}"
     else:
         head = "a sigmoid for each label"
     if config.refine_passes:
