@@ -99,7 +99,7 @@ def _measure(head: str, size: Size) -> dict:
         num_epochs=1,
         steps_per_loop=1,
     )
-    run = run_lib.Run(config, tf.distribute.get_strategy(), _data(config, size))
+    run = run_lib.Run(config, tf.distribute.get_strategy(), _data(size))
     run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
     step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
     weights = run.model.trainable_variables
@@ -111,7 +111,7 @@ def _measure(head: str, size: Size) -> dict:
     }
 
 
-def _data(config, size: Size) -> run_data.TrainingData:
+def _data(size: Size) -> run_data.TrainingData:
     """Returns generated instances, enough for the steps."""
     number = size.batch * _STEPS
     rng = np.random.default_rng(0)

@@ -214,7 +214,7 @@ def test_labels_learn_from_positives_and_shortlists(
     y[:, 4] = False  # a label that no instance has
     listed = np.stack([rng.choice(L, 5, False) for _ in range(20)])
     source = in_memory.InMemorySource(_instances(x, y), D, L)
-    settings = refining.Settings(1.0, 300, number, 0.0, 1.0, 0)
+    settings = refining.Settings(1.0, 300, number, 0.0, 0)
     found = refining.learn(source, listed.astype(np.int32), settings)
     rows, columns = np.nonzero(x)
     matrix = linear_svm.Rows(

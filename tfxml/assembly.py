@@ -107,7 +107,6 @@ def refining(config: config_lib.Config) -> refining_lib.Settings:
         config.refine_passes,
         config.refine_features,
         config.refine_centroid,
-        1.0,
         config.seed,
     )
 

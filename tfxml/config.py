@@ -330,8 +330,10 @@ class Config:
         _require(self.refine_share <= 1, "refine_share", "in [0, 1]", self)
         _require(self.refine_cost > 0, "refine_cost", "above 0", self)
         _require(
-            not self.early_stopping
-            or not (self.refine_passes or self.head == "centroid"),
+            not (
+                self.early_stopping
+                and (self.refine_passes or self.head == "centroid")
+            ),
             "early_stopping",
             "0 with refine_passes or head=centroid, which learn after the "
             "last epoch",

@@ -155,7 +155,7 @@ def _fill(
     empty = places[-1]
     last = (1 << _BITS) - 1
     unit = np.float32(2.0**-_BITS)
-    found = np.empty(len(order) + 1, np.int64)
+    found = np.empty(np.diff(starts).max(), np.int64)
     for turn in range(len(groups)):
         group, label = groups[turn], labels[turn]
         some = order[starts[group] : starts[group + 1]]

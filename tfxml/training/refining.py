@@ -32,8 +32,8 @@ class Settings:
     num_passes: int
     mean_features: int  # F: how many weights a label keeps, on average
     centroid: float  # how much of its centroid a label's weights have
-    centroid_power: float  # of the length that its sum is divided by
     seed: int
+    centroid_power: float = 1.0  # of the length that its sum is divided by
 
 
 def learn(
