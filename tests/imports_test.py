@@ -23,7 +23,13 @@ ALLOWED = {
     "tfxml.data": set(),
     "tfxml.mach": set(),
     "tfxml.models": {"tfxml.mach"},
-    "tfxml.evaluation": {"strategies", "tfxml.data", "tfxml.models"},
+    "tfxml.host": {"tfxml.mach", "tfxml.models"},
+    "tfxml.evaluation": {
+        "strategies",
+        "tfxml.data",
+        "tfxml.host",
+        "tfxml.models",
+    },
     "tfxml.training": {"tfxml.data", "tfxml.models"},
 }
 

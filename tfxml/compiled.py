@@ -7,6 +7,7 @@ elements each, one after the other.
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,22 +20,38 @@ def loop(function: Function) -> Function:
     """Returns the function, compiled; it holds no lock while it runs.
 
     It takes and returns arrays and numbers; Numba's page on supported features
-    says what it may do. The machine code is kept beside the module, or in the
-    user's cache, for the next process.
+    says what it may do. It may call other loops of its module. The machine code
+    is kept beside the module, or in the user's cache, for the next process.
     """
 
     @functools.cache
     def machine_code():
         import numba  # half a second, which few commands need
 
+        whole = _with_parts(function)
         try:
-            return numba.njit(nogil=True, cache=True)(function)
+            return numba.njit(nogil=True, cache=True)(whole)
         except RuntimeError as error:  # no folder that could be written to
             logging.info("compiled for this process alone: %s", error)
-            return numba.njit(nogil=True)(function)
+            return numba.njit(nogil=True)(whole)
 
     @functools.wraps(function)
     def run(*arguments):
         return machine_code()(*arguments)
 
+    run.machine_code = machine_code
     return run
+
+
+def _with_parts(function: Function) -> Function:
+    """Returns the function with the loops that it calls compiled."""
+    own = function.__globals__
+    parts = {
+        name: own[name].machine_code()
+        for name in function.__code__.co_names
+        if hasattr(own.get(name), "machine_code")
+    }
+    whole = types.FunctionType(
+        function.__code__, {**own, **parts}, function.__name__
+    )
+    return functools.update_wrapper(whole, function)

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +20,10 @@ from absl import flags as absl_flags
 
 from tfxml import flags, restore
 from tfxml.data import errors, requests
+from tfxml.host import classifier as host
 from tfxml.models import sparse_rows
+
+RUNTIMES = ("auto", "host", "tensorflow")
 
 
 class Predictor:
@@ -29,26 +32,36 @@ class Predictor:
     Args:
         run: what `restore.restore` returns.
         k: how many labels an instance.
+        runtime: what finds the labels: compiled loops on the `host`, or
+            `tensorflow`. `auto` is the host where the model lies in a process
+            without an accelerator.
     """
 
-    def __init__(self, run: restore.TrainedRun, k: int = 5):
+    def __init__(
+        self, run: restore.TrainedRun, k: int = 5, runtime: str = "auto"
+    ):
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
+        if runtime not in RUNTIMES:
+            raise ValueError(
+                f"`runtime` must be one of {RUNTIMES}. Received: {runtime=}"
+            )
         self._run = run
-        self._k = k
-        self._from_rows = tf.function(
-            self._row_top_k,
-            input_signature=[
-                tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
-                tf.RaggedTensorSpec([None, None], tf.float32, 1, tf.int64),
-            ],
+        self._k = min(k, run.facts.num_labels)
+        if runtime == "auto":
+            is_host = host.suits(run.model, tf.distribute.get_strategy())
+            runtime = "host" if is_host else "tensorflow"
+        self._find = (
+            host.HostClassifier(run.model).top_k
+            if runtime == "host"
+            else self._on_tensorflow()
         )
-        self._from_texts = tf.function(
-            self._text_top_k, input_signature=[tf.TensorSpec([None], tf.string)]
-        )
-
-        # Traced now, so that the first request does not wait for it.
+        # Traced or compiled now, so that the first request does not wait.
         if run.facts.is_text:
+            self._features_of = tf.function(
+                run.text_features,
+                input_signature=[tf.TensorSpec([None], tf.string)],
+            )
             self._predict_texts([""])
         else:
             no_ids, no_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
@@ -70,18 +83,19 @@ class Predictor:
     def _predict_texts(self, texts: list[str]):
         if not texts:
             return [], []
-        return self._from_texts(tf.constant(texts))
+        ids, values = self._features_of(tf.constant(texts))
+        rows = ids.flat_values, values.flat_values, ids.row_splits
+        return self._find(sparse_rows.RaggedRows(*rows), self._k)
 
-    def _predict_rows(self, rows: list[requests.Request]):
-        if not rows:
+    def _predict_rows(self, batch: list[requests.Request]):
+        if not batch:
             return [], []
-        splits = np.cumsum([0, *(len(one.feature_ids) for one in rows)])
-        ids = np.concatenate([one.feature_ids for one in rows])
-        values = np.concatenate([one.feature_values for one in rows])
-        return self._from_rows(
-            tf.RaggedTensor.from_row_splits(ids, splits),
-            tf.RaggedTensor.from_row_splits(values, splits),
-        )
+        splits = np.cumsum([0, *(len(one.feature_ids) for one in batch)])
+        ids = np.concatenate([one.feature_ids for one in batch])
+        values = np.concatenate([one.feature_values for one in batch])
+        if self._run.config.normalize_rows:
+            values = _normalized(values, splits)
+        return self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
 
     def _answers(self, top) -> Iterator[dict]:
         names = self._run.label_names
@@ -92,21 +106,35 @@ class Predictor:
                 "scores": [round(float(score), 6) for score in scores],
             }
 
-    def _row_top_k(self, feature_ids, feature_values):
-        if self._run.config.normalize_rows:
-            feature_values = sparse_rows.normalize(feature_values)
-        return self._top_k(feature_ids, feature_values)
+    def _on_tensorflow(self) -> Callable:
+        """Returns what `HostClassifier.top_k` does, by the model itself."""
+        model, is_padded = self._run.model, self._run.facts.form == "padded"
 
-    def _text_top_k(self, texts):
-        return self._top_k(*self._run.text_features(texts))
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([None], tf.float32),
+                tf.TensorSpec([None], tf.int64),
+            ]
+        )
+        def top_k(*rows):
+            ids, values, splits = rows
+            ids = tf.RaggedTensor.from_row_splits(ids, splits)
+            values = ids.with_values(values)
+            if is_padded:
+                ids, values = ids.to_tensor(0), values.to_tensor(0.0)
+            return model.top_k(ids, values, self._k)
 
-    def _top_k(self, feature_ids, feature_values):
-        facts = self._run.facts
-        if facts.form == "padded":
-            feature_ids = feature_ids.to_tensor(0)
-            feature_values = feature_values.to_tensor(0.0)
-        k = min(self._k, facts.num_labels)
-        return self._run.model.top_k(feature_ids, feature_values, k)
+        return lambda rows, k: top_k(*rows)
+
+
+def _normalized(values: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """Returns the values of rows scaled to length 1; empty rows stay empty."""
+    lengths = np.diff(splits)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    squares = np.bincount(owners, values.astype(np.float64) ** 2, len(lengths))
+    norms = np.sqrt(np.where(squares > 0, squares, 1))
+    return (values / norms[owners]).astype(np.float32)
 
 
 def predict_lines(
@@ -124,7 +152,7 @@ def main() -> None:
     run = restore.restore(
         values.workdir, tf.distribute.get_strategy(), values.checkpoint
     )
-    predictor = Predictor(run, values.k)
+    predictor = Predictor(run, values.k, values.runtime)
     with contextlib.ExitStack() as files:
         lines, name = sys.stdin, "<standard input>"
         if values.input != "-":
@@ -160,6 +188,12 @@ def define_flags() -> None:
         256,
         "Instances at once; 1 answers each line as it comes.",
         lower_bound=1,
+    )
+    absl_flags.DEFINE_enum(
+        "runtime",
+        "auto",
+        RUNTIMES,
+        "What finds labels; auto: the host where there is no accelerator.",
     )
 
 

@@ -16,6 +16,7 @@ from tfxml import workdir as workdir_lib
 from tfxml.evaluation import asynchronous as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
+from tfxml.host import classifier as host
 from tfxml.training import asynchronous, centroids, loop, refining
 
 
@@ -163,6 +164,10 @@ class Run:
         config, source = self.config, self.data.train
         k = min(config.refine_negatives, source.num_labels)
         shape = source.num_instances, k
+        if host.suits(self.model, self.strategy):
+            return evaluator.host_shortlists(
+                host.HostClassifier(self.model), source, k
+            )
         is_padded = run_data.takes_padded(self.data.facts, self.strategy)
         if self._coordinator:
             return asynchronous_evaluation.AsynchronousEvaluator(

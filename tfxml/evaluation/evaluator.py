@@ -10,7 +10,11 @@ import tensorflow as tf
 from strategies import collective
 from tfxml.data import pipeline
 from tfxml.evaluation import metrics as metrics_lib
+from tfxml.host import classifier as host
 from tfxml.models import classifier as classifier_lib
+from tfxml.models import sparse_rows
+
+_ROWS_AT_ONCE = 8192
 
 # n rows of a replica's batch, K candidates
 
@@ -104,6 +108,21 @@ def shortlists(
     found = by_instance(_answers(strategy, top_k, batches), shape)
     # A row was answered by one worker; the others have zeros there.
     return collective.make_sum_over_workers(strategy)(found).astype(np.int32)
+
+
+def host_shortlists(
+    model: host.HostClassifier, source: pipeline.Source, k: int
+) -> np.ndarray:
+    """Returns the labels of every instance of a split, [N, K] int32."""
+    found = np.zeros((source.num_instances, k), np.int32)
+    for first in range(0, source.num_instances, _ROWS_AT_ONCE):
+        last = min(first + _ROWS_AT_ONCE, source.num_instances)
+        ids, values, _ = source.rows(tf.range(first, last, dtype=tf.int64))
+        rows = sparse_rows.RaggedRows(
+            ids.flat_values, values.flat_values, ids.row_splits
+        )
+        found[first:last] = model.shortlist(rows, k)
+    return found
 
 
 def by_instance(

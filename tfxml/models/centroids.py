@@ -115,7 +115,7 @@ class CentroidHead(keras.layers.Layer):
             encoded[0],
             (tf.TensorSpec([None, self.num_labels]),),
         )
-        return _logits_of(cosines)
+        return logits_of(cosines)
 
     def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each."""
@@ -133,7 +133,7 @@ class CentroidHead(keras.layers.Layer):
             encoded[0],
             (tf.TensorSpec([None, k]), tf.TensorSpec([None, k], tf.int32)),
         )
-        logits = _logits_of(cosines)
+        logits = logits_of(cosines)
         return self.scores(logits, logits), ids
 
     def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
@@ -163,5 +163,5 @@ class CentroidHead(keras.layers.Layer):
         return tf.reshape(cosines, [some.num_rows, self.num_labels])
 
 
-def _logits_of(cosines: tf.Tensor) -> tf.Tensor:
+def logits_of(cosines: tf.Tensor) -> tf.Tensor:
     return _SLOPE * (cosines - _MIDDLE)

@@ -178,7 +178,7 @@ class MachHead(keras.layers.Layer):
         estimator = estimator or self.estimator
         if estimator == "logit":
             return tf.nn.sigmoid(estimates)
-        if estimator != "mean" or not self._has_collisions():
+        if estimator != "mean" or not self.has_collisions():
             return estimates
         masses = [
             tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
@@ -231,7 +231,7 @@ class MachHead(keras.layers.Layer):
                 )
         return self._crossings
 
-    def _has_collisions(self) -> bool:
+    def has_collisions(self) -> bool:
         """Tells whether labels may share a bucket, so that means need care."""
         return any(
             one != hashing.identity(one.num_buckets)

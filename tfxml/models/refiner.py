@@ -23,9 +23,9 @@ import tensorflow as tf
 from tfxml import compiled
 from tfxml.models import sparse_rows
 
-_LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
+LARGEST_LOGIT = 15.0  # where float32 probabilities stop telling
 # A margin of 1, which a support vector has, counts as much as this logit.
-_LOGIT_OF_MARGIN = 5.0
+LOGIT_OF_MARGIN = 5.0
 # A label's weights lie in places found by hashes of the feature, no two in one.
 # A first hash tells a weight's group, and each group has a shift of its own, by
 # which all of its weights find free places (Belazzougui, Botelho,
@@ -418,11 +418,11 @@ def rank_again(
 
 
 def _mixed(margins, scores, share: float) -> tf.Tensor:
-    return share * _LOGIT_OF_MARGIN * margins + (1 - share) * _logits_of(scores)
+    return share * LOGIT_OF_MARGIN * margins + (1 - share) * _logits_of(scores)
 
 
 def _logits_of(scores: tf.Tensor) -> tf.Tensor:
     """Returns the logits of a head's scores, kept finite."""
-    least = tf.sigmoid(-_LARGEST_LOGIT)
+    least = tf.sigmoid(-LARGEST_LOGIT)
     scores = tf.clip_by_value(scores, least, 1 - least)
     return tf.math.log(scores) - tf.math.log1p(-scores)

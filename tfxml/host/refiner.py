@@ -1,0 +1,85 @@
+"""The second look at a head's best labels.
+
+# N instances, S labels of a shortlist, K best
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfxml.host import best as best_lib
+from tfxml.host import heads, sums, threads, weights
+from tfxml.models import refiner, sparse_rows
+
+
+class Refiner:
+    """What a `refiner.Refiner` does."""
+
+    def __init__(self, own: refiner.Refiner):
+        self.shortlist_size = own.shortlist_size
+        self._num_features = own.num_features
+        self._share = own.share
+        self._splits = weights.array(own.splits)
+        self._features = weights.array(own.features).view(np.uint32)
+        self._kernel = weights.array(own.kernel)
+        self._bias = weights.array(own.bias)
+
+    def refine(
+        self,
+        rows: sparse_rows.RaggedRows,
+        scores: np.ndarray,
+        label_ids: np.ndarray,
+        k: int,
+        share: threads.Threads,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the best labels' scores and ids; see `refiner.Refiner`."""
+        shortlist = np.ascontiguousarray(label_ids[:, : self.shortlist_size])
+        margins = self._bias[shortlist]
+        self._add_products(rows, shortlist, margins.reshape(-1), share)
+        logits = logits_of(scores)
+        own = np.float32(self._share * refiner.LOGIT_OF_MARGIN) * margins
+        own += np.float32(1 - self._share) * logits[:, : margins.shape[1]]
+        best, places = best_lib.nothing(len(own), min(k, own.shape[1]))
+        columns = np.arange(own.shape[1], dtype=np.int32)
+        best_lib.keep_best(own, columns, best, places)
+        refined = np.take_along_axis(shortlist, places, axis=1)
+        if k > own.shape[1]:
+            behind = slice(own.shape[1], k)
+            least = own.min(axis=1, keepdims=True)
+            best = np.hstack([best, np.minimum(logits[:, behind], least)])
+            refined = np.hstack([refined, label_ids[:, behind]])
+        return heads.probabilities(best), refined
+
+    def _add_products(self, rows, shortlist, margins, share) -> None:
+        """Adds the products of rows and their labels' weights, [N S]."""
+        wanted = shortlist.reshape(-1)
+        # Of 16 bits, where that is enough, numbers are sorted by their digits.
+        fewest_bits = wanted.astype(np.min_scalar_type(len(self._bias) - 1))
+        pairs = np.argsort(fewest_bits, kind="stable")
+        labels = wanted[pairs]
+
+        def add(some: slice) -> None:
+            # Not cut within a label.
+            first, last = np.searchsorted(labels, [some.start, some.stop])
+            sums.margins(
+                rows.splits,
+                rows.feature_ids,
+                rows.values,
+                self._splits,
+                self._features,
+                self._kernel,
+                np.zeros(self._num_features + 1, np.float32),
+                pairs[first:last],
+                labels[first:last],
+                shortlist.shape[1],
+                margins,
+            )
+
+        share.over(len(self._bias), add, most=len(shortlist))
+
+
+def logits_of(scores: np.ndarray) -> np.ndarray:
+    """Returns the logits of a head's scores, kept finite."""
+    least = heads.probabilities(np.float32(-refiner.LARGEST_LOGIT))
+    scores = np.clip(scores, least, 1 - least)
+    return np.log(scores) - np.log1p(-scores)
