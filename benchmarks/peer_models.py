@@ -49,11 +49,11 @@ class XRLinear:
             only_topk=K,
             threads=1 if x.shape[0] == 1 else -1,
         ).tocsr()
+        rows = np.repeat(np.arange(x.shape[0]), np.diff(found.indptr))
+        best_first = np.lexsort((-found.data, rows))
+        columns = np.arange(len(rows)) - found.indptr[rows]
         top = np.full((x.shape[0], K), -1)
-        for row in range(x.shape[0]):
-            run = slice(found.indptr[row], found.indptr[row + 1])
-            order = np.argsort(-found.data[run], kind="stable")[:K]
-            top[row, : len(order)] = self._seen[found.indices[run][order]]
+        top[rows, columns] = self._seen[found.indices[best_first]]
         return top
 
 

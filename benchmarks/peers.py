@@ -8,22 +8,26 @@
 
 Text becomes TF-IDF rows by the first recipe, once; all train from these rows,
 each in a process of its own, one after the other: training seconds (from rows
-in memory to a trained model, tracing included), milliseconds a query in batches
-(ours: of 512) and alone (the median and the 99th percentile), peak memory of
-the process, bytes on disk (ours: a SavedModel's), and P@k and PSP@k by
-`tfxml.evaluation.metrics`. Of ours a row also for weights kept in fewer bits,
-as exports keep them. Everyone's default settings. A peer that is not installed
-is named and left out.
+in memory to a trained model, tracing included), milliseconds a query, of all
+rows in one call and of one row in each (the median and the 99th percentile),
+peak memory of the process, bytes on disk (ours: a SavedModel's), and P@k and
+PSP@k by `tfxml.evaluation.metrics`. Ours are found by compiled loops on the
+host. Further rows are of the same model by TensorFlow's ops, as a SavedModel
+runs them, 512 rows a call, and of weights kept in fewer bits, as exports keep
+them. Everyone's default settings. A peer that is not installed is named and
+left out.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import peer_models
@@ -36,10 +40,14 @@ from tfxml import run_data, workdir
 from tfxml.data import pipeline
 from tfxml.evaluation import metrics
 from tfxml.export import narrow, saved_model, source
+from tfxml.host import classifier as host
+from tfxml.models import sparse_rows
 from tfxml.training import checkpoints
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _K, _SINGLE_QUERIES, _NOT_INSTALLED = 5, 500, 3
+_ROWS_OF_BATCH = 512  # of TensorFlow's ops
+_TENSORFLOW = "TensorFlow"
 _COSTS = {  # and their digits
     "train_s": 1,
     "batch_ms": 3,
@@ -110,15 +118,9 @@ def _compare() -> None:
                 print(f"{name} is not installed in {_PYTHON.value}")
                 continue
             print(_line(name, cost, _scores(features, np.load(output))))
-            for weights, narrow_cost in cost.get("narrow", {}).items():
-                top = np.load(_of_weights(output, weights))
-                print(
-                    _line(
-                        f"{name}, {weights}",
-                        narrow_cost,
-                        _scores(features, top),
-                    )
-                )
+            for kind, own in cost.get("variants", {}).items():
+                top = np.load(_of_variant(output, kind))
+                print(_line(f"{name}, {kind}", own, _scores(features, top)))
             sys.stdout.flush()
 
 
@@ -145,9 +147,9 @@ def _line(name: str, cost: dict, scores: list[float]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _of_weights(top_ids: str, weights: str) -> str:
-    """Returns where the labels by weights of fewer bits are written."""
-    return f"{top_ids}.{weights}.npy"
+def _of_variant(top_ids: str, kind: str) -> str:
+    """Returns where the labels are written that a variant finds."""
+    return f"{top_ids}.{kind}.npy"
 
 
 def _scores(features: pathlib.Path, top: np.ndarray) -> list[float]:
@@ -201,21 +203,26 @@ def _train(features: str, top_ids: str) -> dict:
     if run.steps_done < run.num_steps:
         run.learn_rest(lambda: None)
     train_seconds = time.perf_counter() - start
-    top, cost = _predict(run.model, data.evaluation)
+    rows, evaluation = _rows(data.evaluation), data.evaluation
+    cost = {"train_s": train_seconds, "variants": {}}
+    top, times = _on_host(run.model, rows)
     np.save(top_ids, top)
-    cost |= {"train_s": train_seconds, "peak_gib": peer_models.peak_gib()}
-    cost["narrow"] = {}
-    for weights in narrow.WEIGHTS[1:]:
+    cost |= times | {"peak_gib": peer_models.peak_gib()}
+    kinds = {
+        _TENSORFLOW: lambda: _on_tensorflow(run.model, evaluation)
+    } | dict.fromkeys(narrow.WEIGHTS[1:], lambda: _on_host(run.model, rows))
+    for kind, predict in kinds.items():
+        weights = narrow.WEIGHTS[0] if kind == _TENSORFLOW else kind
         with narrow.kernels(run.model, weights):
-            top, cost["narrow"][weights] = _predict(run.model, data.evaluation)
-        np.save(_of_weights(top_ids, weights), top)
+            top, cost["variants"][kind] = predict()
+        np.save(_of_variant(top_ids, kind), top)
     with tempfile.TemporaryDirectory() as place:
         folder = workdir.Workdir(f"{place}/run")
         run.start_folder(folder)
         saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
         saved.save(run.steps_done, {}, is_best=False)
         for weights in narrow.WEIGHTS:
-            own = cost["narrow"].get(weights, cost)
+            own = cost["variants"].get(weights, cost)
             own["disk_mb"] = _exported_bytes(folder, weights) / 1e6
     return cost
 
@@ -230,8 +237,37 @@ class _Silent:
         pass
 
 
-def _predict(model, split) -> tuple[np.ndarray, dict[str, float]]:
-    """Returns the best labels, and ms a query in batches and alone."""
+def _rows(split) -> sparse_rows.RaggedRows:
+    ids, values, _ = split.rows(tf.range(split.num_instances, dtype=tf.int64))
+    return sparse_rows.RaggedRows(
+        ids.flat_values.numpy(),
+        values.flat_values.numpy(),
+        ids.row_splits.numpy(),
+    )
+
+
+def _on_host(model, rows) -> tuple[np.ndarray, dict[str, float]]:
+    """Returns the best labels, and ms a query together and alone."""
+    finder = host.HostClassifier(model)
+    singles = []
+    for row in range(min(_SINGLE_QUERIES, len(rows.splits) - 1)):
+        own = slice(rows.splits[row], rows.splits[row + 1])
+        singles.append(
+            sparse_rows.RaggedRows(
+                rows.feature_ids[own],
+                rows.values[own],
+                np.array([0, own.stop - own.start]),
+            )
+        )
+    return _timed(
+        lambda: finder.top_k(rows, _K)[1],
+        len(rows.splits) - 1,
+        [functools.partial(finder.top_k, one, _K) for one in singles],
+    )
+
+
+def _on_tensorflow(model, split) -> tuple[np.ndarray, dict[str, float]]:
+    """Returns what `_on_host` does, by the model itself."""
 
     @tf.function(
         input_signature=[
@@ -243,20 +279,34 @@ def _predict(model, split) -> tuple[np.ndarray, dict[str, float]]:
         return model.top_k(ids, values, _K)[1]
 
     batches = [
-        batch[:2] for batch in pipeline.evaluation(split, 512)
+        batch[:2] for batch in pipeline.evaluation(split, _ROWS_OF_BATCH)
     ]  # rows in memory, as the peers have them
-    top_k(*batches[0])
-    start = time.perf_counter()
-    top = np.concatenate([top_k(*batch).numpy() for batch in batches])
-    batch_ms = 1e3 * (time.perf_counter() - start) / split.num_instances
+    singles = [
+        split.rows(tf.range(row, row + 1, dtype=tf.int64))[:2]
+        for row in range(min(_SINGLE_QUERIES, split.num_instances))
+    ]
+    top, times = _timed(
+        lambda: np.concatenate([top_k(*one).numpy() for one in batches]),
+        split.num_instances,
+        [lambda one=one: top_k(*one).numpy() for one in singles],
+    )
+    return top[: split.num_instances], times
+
+
+def _timed(
+    together: Callable[[], np.ndarray], size: int, alone: list[Callable]
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Returns what a call returns, and ms a query of it and of others."""
+    alone[0]()
     single = []
-    for row in range(min(_SINGLE_QUERIES, split.num_instances)):
-        ids, values, _ = split.rows(tf.range(row, row + 1, dtype=tf.int64))
+    for one in alone:
         start = time.perf_counter()
-        top_k(ids, values).numpy()
+        one()
         single.append(1e3 * (time.perf_counter() - start))
-    return top[: split.num_instances], {
-        "batch_ms": batch_ms,
+    start = time.perf_counter()
+    found = together()
+    return found, {
+        "batch_ms": 1e3 * (time.perf_counter() - start) / size,
         "p50_ms": float(np.median(single)),
         "p99_ms": float(np.percentile(single, 99)),
     }

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def array(weight: keras.Variable) -> np.ndarray:
-    """Returns a weight as it is now.
+    """Returns a weight as it is now, which training will not change.
 
     Raises:
         ValueError: if it holds what is not a finite number.
     """
-    found = np.ascontiguousarray(weight.value)
+    found = tf.convert_to_tensor(weight.value).numpy()
     if not np.isfinite(found).all():
         raise ValueError(
-            f"`model` must have finite weights. Received: {weight.path}"
+            f"`model` must have finite weights. Received: {weight.name}"
         )
     return found
 
