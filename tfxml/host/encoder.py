@@ -24,7 +24,7 @@ class Encoder:
     def __call__(
         self, rows: sparse_rows.RaggedRows, share: threads.Threads
     ) -> np.ndarray:
-        """Returns [N, H]."""
+        """Returns [N, H + 1]: its output, and a 1."""
         if self._hash is not None:
             hashed = self._hash.buckets(rows.feature_ids).astype(np.uint32)
             rows = rows._replace(feature_ids=hashed)
@@ -35,7 +35,7 @@ class Encoder:
             if self._residual and hidden.shape[1] == output.shape[1]:
                 output += hidden
             hidden = output
-        return hidden
+        return np.hstack([hidden, np.ones((len(hidden), 1), np.float32)])
 
 
 def sparse_product(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from tfxml.host import best as best_lib
 from tfxml.host import centroids as host_centroids
@@ -26,8 +27,11 @@ class Sigmoid:
 
     def __init__(self, own: sigmoid.SigmoidHead):
         self._starts = own.starts
-        self._blocks = [_Block(one) for one in own.blocks]
-        self._dropped = own.dropped
+        self._blocks = []
+        for start, block in zip(own.starts, own.blocks, strict=True):
+            places = own.dropped - start
+            is_here = (places >= 0) & (places < block.num_outputs)
+            self._blocks.append(_Block(block, places[is_here]))
         self.num_answers = own.num_labels - len(own.dropped)
 
     def top_k(
@@ -37,9 +41,6 @@ class Sigmoid:
         best, label_ids = best_lib.nothing(_num_rows(encoded[0]), k)
         for start, block in zip(self._starts, self._blocks, strict=True):
             logits = block.logits(encoded[0], share)
-            dropped = self._dropped - start
-            is_here = (dropped >= 0) & (dropped < logits.shape[1])
-            logits[:, dropped[is_here]] = -np.inf
 
             def keep_best(some: slice, logits=logits, start=start) -> None:
                 _keep_best(logits[some], start, best[some], label_ids[some])
@@ -177,12 +178,18 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 class _Block:
-    """What an `OutputBlock` finds."""
+    """What an `OutputBlock` finds; outputs that are dropped: -infinity."""
 
-    def __init__(self, own: blocks.OutputBlock):
+    def __init__(self, own: blocks.OutputBlock, dropped=()):
         self._kernel = weights.array(own.kernel)
         self._bias = weights.array(own.bias)
+        self._bias[list(dropped)] = -np.inf
         self._is_linear = own.is_linear
+        if not own.is_linear:
+            # Inputs end in a 1, which is quicker than adding the bias.
+            whole = np.vstack([self._kernel.T, self._bias])
+            with tf.device("CPU"):
+                self._kernel = tf.constant(whole)
 
     def logits(self, encoded, share: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
@@ -190,9 +197,10 @@ class _Block:
             return encoder.sparse_product(
                 encoded, self._kernel, self._bias, share
             )
-        logits = encoded @ self._kernel.T
-        logits += self._bias
-        return logits
+        if len(encoded) == 1:  # sooner done than TensorFlow has begun
+            return encoded @ np.asarray(self._kernel)
+        # NumPy's threads would go on waiting busily, in the way of others.
+        return np.asarray(tf.matmul(encoded, self._kernel))
 
 
 def _keep_best(

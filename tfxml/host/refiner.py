@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import queue
+
 import numpy as np
 
 from tfxml.host import best as best_lib
@@ -23,6 +25,7 @@ class Refiner:
         self._features = weights.array(own.features).view(np.uint32)
         self._kernel = weights.array(own.kernel)
         self._bias = weights.array(own.bias)
+        self._zeros = queue.SimpleQueue()  # which are used again
 
     def refine(
         self,
@@ -61,6 +64,10 @@ class Refiner:
         def add(some: slice) -> None:
             # Not cut within a label.
             first, last = np.searchsorted(labels, [some.start, some.stop])
+            try:
+                dense = self._zeros.get_nowait()
+            except queue.Empty:
+                dense = np.zeros(self._num_features + 1, np.float32)
             sums.margins(
                 rows.splits,
                 rows.feature_ids,
@@ -68,12 +75,13 @@ class Refiner:
                 self._splits,
                 self._features,
                 self._kernel,
-                np.zeros(self._num_features + 1, np.float32),
+                dense,
                 pairs[first:last],
                 labels[first:last],
                 shortlist.shape[1],
                 margins,
             )
+            self._zeros.put(dense)
 
         share.over(len(self._bias), add, most=len(shortlist))
 

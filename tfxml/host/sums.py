@@ -54,21 +54,21 @@ def margins(
     label_splits,
     features,
     kernel,
-    weights,
+    dense,
     pairs,
     labels,
     size,
     sums,
 ):
-    """Adds what the labels' own classifiers say of pairs to sums [N, S].
+    """Adds what the labels' own classifiers say of pairs to sums [N S].
 
     A label's weights are put where their features say, once for all of its
-    rows.
+    rows; of a label with one row alone it is the row's values.
 
     Args:
         splits, feature_ids, values: of the rows; see `add_products`.
         label_splits, features, kernel: of `refiner.Table`.
-        weights: [D + 1], zeros, which are left behind.
+        dense: [D + 1], zeros, which are left behind.
         pairs: which of the N S pairs of a row and a label, by label.
         labels: the pairs' labels.
         size: S.
@@ -76,33 +76,50 @@ def margins(
     """
     end = 0
     while end < len(pairs):
-        label = labels[end]
-        start, stop = label_splits[label], label_splits[label + 1]
-        for place in range(start, stop):
-            weights[features[place]] = kernel[place]
+        begin, label = end, labels[end]
         while end < len(pairs) and labels[end] == label:
-            row = pairs[end] // size
-            first, last = splits[row], splits[row + 1]
-            sums[pairs[end]] += _product(
-                feature_ids[first:last], values[first:last], weights
-            )
             end += 1
-        for place in range(start, stop):
-            weights[features[place]] = 0
+        start, stop = label_splits[label], label_splits[label + 1]
+        own_ids, own_values = features[start:stop], kernel[start:stop]
+        if end > begin + 1:
+            _scatter(own_ids, own_values, dense)
+        for pair in pairs[begin:end]:
+            first, last = splits[pair // size], splits[pair // size + 1]
+            row_ids, row_values = feature_ids[first:last], values[first:last]
+            if end > begin + 1:
+                sums[pair] += _product(row_ids, row_values, dense)
+                continue
+            _scatter(row_ids, row_values, dense)
+            sums[pair] += _product(own_ids, own_values, dense)
+            _clear(row_ids, dense)
+        if end > begin + 1:
+            _clear(own_ids, dense)
 
 
 @compiled.loop
-def _product(feature_ids, values, weights):
-    """Returns a row times weights [D]."""
+def _scatter(feature_ids, values, dense):
+    for place in range(len(feature_ids)):
+        dense[feature_ids[place]] += values[place]
+
+
+@compiled.loop
+def _clear(feature_ids, dense):
+    for feature in feature_ids:
+        dense[feature] = 0
+
+
+@compiled.loop
+def _product(feature_ids, values, dense):
+    """Returns what is sparse times what is dense."""
     one = two = three = four = np.float32(0)  # four sums that do not wait
     place, end = 0, len(feature_ids)
     while place + 3 < end:
-        one += weights[feature_ids[place]] * values[place]
-        two += weights[feature_ids[place + 1]] * values[place + 1]
-        three += weights[feature_ids[place + 2]] * values[place + 2]
-        four += weights[feature_ids[place + 3]] * values[place + 3]
+        one += dense[feature_ids[place]] * values[place]
+        two += dense[feature_ids[place + 1]] * values[place + 1]
+        three += dense[feature_ids[place + 2]] * values[place + 2]
+        four += dense[feature_ids[place + 3]] * values[place + 3]
         place += 4
     while place < end:
-        one += weights[feature_ids[place]] * values[place]
+        one += dense[feature_ids[place]] * values[place]
         place += 1
     return one + two + (three + four)
