@@ -1,7 +1,9 @@
 """Loops over NumPy arrays, compiled for this processor when first called.
 
 For what arrays at a time do badly: many short reads and writes of a few
-elements each, one after the other.
+elements each, one after the other. Of NumPy's functions the simple ones alone
+are used there: `diff` or `partition`, or an array written into a part of
+another, take seconds to compile, which a loop of three lines does not.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ def loop(function: Function) -> Function:
     """Returns the function, compiled; it holds no lock while it runs.
 
     It takes and returns arrays and numbers; Numba's page on supported features
-    says what it may do. It may call other loops of its module. The machine code
-    is kept beside the module, or in the user's cache, for the next process.
+    says what it may do. It may call other loops that its module has names for.
+    The machine code is kept beside the module, or in the user's cache, for the
+    next process.
     """
 
     @functools.cache
@@ -55,3 +58,31 @@ def _with_parts(function: Function) -> Function:
         function.__code__, {**own, **parts}, function.__name__
     )
     return functools.update_wrapper(whole, function)
+
+
+@loop
+def at_rank(scores, k):
+    """Returns the k-th largest of scores, whose order it changes.
+
+    By Hoare's selection ("Algorithm 65: Find", CACM 1961).
+    """
+    first, last = 0, len(scores) - 1
+    while first < last:
+        pivot = scores[(first + last) // 2]
+        one, other = first, last
+        while one <= other:
+            while scores[one] > pivot:
+                one += 1
+            while scores[other] < pivot:
+                other -= 1
+            if one <= other:
+                scores[one], scores[other] = scores[other], scores[one]
+                one += 1
+                other -= 1
+        if k - 1 <= other:
+            last = other
+        elif k - 1 >= one:
+            first = one
+        else:
+            break
+    return scores[k - 1]

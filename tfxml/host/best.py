@@ -16,6 +16,7 @@ import numpy as np
 from tfxml import compiled
 
 NO_LABEL = np.iinfo(np.int32).max
+_at_rank = compiled.at_rank
 
 
 def nothing(num_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +48,10 @@ def keep_best(scores, label_ids, best, best_ids):
         _maxima(own, maxima)
         # K columns' maxima are at least this.
         _maxima(maxima, several)
-        bound = max(several.min(), kept[-1])
+        bound = several[0]
+        for one in several:
+            bound = min(bound, one)
+        bound = max(bound, kept[-1])
         left = 0
         for column in range(width):
             largest[left] = maxima[column]
@@ -66,40 +70,13 @@ def keep_best(scores, label_ids, best, best_ids):
 def _maxima(scores, maxima):
     """Writes the maxima of the columns of scores [C]."""
     width = len(maxima)
-    maxima[:] = scores[:width]
+    for column in range(width):
+        maxima[column] = scores[column]
     for start in range(width, len(scores), width):
         run = scores[start : start + width]
         for column in range(len(run)):
             old, new = maxima[column], run[column]
             maxima[column] = new if new > old else old
-
-
-@compiled.loop
-def _at_rank(scores, k):
-    """Returns the k-th largest of scores, whose order it changes.
-
-    By Hoare's selection ("Algorithm 65: Find", CACM 1961).
-    """
-    first, last = 0, len(scores) - 1
-    while first < last:
-        pivot = scores[(first + last) // 2]
-        one, other = first, last
-        while one <= other:
-            while scores[one] > pivot:
-                one += 1
-            while scores[other] < pivot:
-                other -= 1
-            if one <= other:
-                scores[one], scores[other] = scores[other], scores[one]
-                one += 1
-                other -= 1
-        if k - 1 <= other:
-            last = other
-        elif k - 1 >= one:
-            first = one
-        else:
-            break
-    return scores[k - 1]
 
 
 @compiled.loop

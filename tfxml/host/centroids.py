@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml import compiled
+from tfxml.host import best as best_lib
 
-# By its own name, which a compiled loop must know it by.
-from tfxml.host.best import keep_best
+_keep_best = best_lib.keep_best
 
 
 @compiled.loop
@@ -88,7 +88,7 @@ def keep_positive(
         if left < k:
             has_few[row] = True
             continue
-        keep_best(
+        _keep_best(
             found[:left].reshape(1, -1),
             found_ids[:left],
             best[row : row + 1],

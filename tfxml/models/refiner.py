@@ -155,7 +155,10 @@ def _fill(
     empty = places[-1]
     last = (1 << _BITS) - 1
     unit = np.float32(2.0**-_BITS)
-    found = np.empty(np.diff(starts).max(), np.int64)
+    most = 0
+    for group in range(len(groups)):
+        most = max(most, starts[group + 1] - starts[group])
+    found = np.empty(most, np.int64)
     for turn in range(len(groups)):
         group, label = groups[turn], labels[turn]
         some = order[starts[group] : starts[group + 1]]
@@ -179,7 +182,10 @@ def _fill(
             if trial == _SHIFTS:
                 trial = 0
                 left -= 1
-                least = np.argmin(np.abs(kernel[some[: left + 1]]))
+                least = left
+                for other in range(left):
+                    if abs(kernel[some[other]]) < abs(kernel[some[least]]):
+                        least = other
                 some[least] = some[left]
         for number in range(left):
             places[found[number]] = features[some[number]]

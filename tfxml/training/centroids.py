@@ -14,6 +14,8 @@ from tfxml.data import pipeline
 from tfxml.models import centroids
 from tfxml.training import label_pairs, refining
 
+_at_rank = compiled.at_rank
+
 
 def learn(
     source: pipeline.Source,
@@ -61,28 +63,32 @@ def _by_feature(
     label_ids, feature_ids, weights, most_labels, splits, labels, kernel
 ):
     """Fills the pages of each feature with its largest weights' labels."""
-    counts = np.zeros(len(splits), np.int64)
+    num_features, page_size = len(splits) - 1, labels.shape[1]
+    starts = np.zeros(num_features + 1, np.int64)
     for feature in feature_ids:
-        counts[feature + 1] += 1
-    starts = np.cumsum(counts)
+        starts[feature + 1] += 1
+    for feature in range(num_features):
+        starts[feature + 1] += starts[feature]
     order = np.empty(len(weights), np.int64)
     ends = starts.copy()
     for entry in range(len(weights)):
         feature = feature_ids[entry]
         order[ends[feature]] = entry
         ends[feature] += 1
-    size = labels.shape[1]
-    for feature in range(len(splits) - 1):
-        own = order[starts[feature] : ends[feature]]
+    sizes = np.empty(len(weights), np.float32)
+    for feature in range(num_features):
+        own = order[starts[feature] : starts[feature + 1]]
         page = splits[feature]
         used = 0
         least = np.float32(0)
-        equals = 0
+        equals = len(own)  # how many of the least size there is room for
         if len(own) > most_labels:
-            sizes = np.abs(weights[own])
-            last = len(own) - most_labels
-            least = np.partition(sizes, last)[last]
-            equals = most_labels - np.count_nonzero(sizes > least)
+            for place in range(len(own)):
+                sizes[place] = abs(weights[own[place]])
+            least = _at_rank(sizes[: len(own)], most_labels)
+            equals = most_labels
+            for entry in own:
+                equals -= abs(weights[entry]) > least
         for entry in own:
             weight = weights[entry]
             if abs(weight) < least:
@@ -91,7 +97,9 @@ def _by_feature(
                 if equals == 0:
                     continue
                 equals -= 1
-            labels[page + used // size, used % size] = label_ids[entry]
-            kernel[page + used // size, used % size] = weight
+            labels[page + used // page_size, used % page_size] = label_ids[
+                entry
+            ]
+            kernel[page + used // page_size, used % page_size] = weight
             used += 1
-        splits[feature + 1] = page + (used + size - 1) // size
+        splits[feature + 1] = page + (used + page_size - 1) // page_size

@@ -214,8 +214,11 @@ def _solve_labels(
                 if abs(weight) < least:
                     continue
                 if end_of_found == len(found):
-                    found_ids = np.append(found_ids, np.empty_like(found_ids))
-                    found = np.append(found, np.empty_like(found))
+                    old_ids, old = found_ids, found
+                    found_ids = np.empty(2 * len(old), np.uint32)
+                    found = np.empty(2 * len(old), np.float32)
+                    for one in range(len(old)):
+                        found_ids[one], found[one] = old_ids[one], old[one]
                 found_ids[end_of_found] = feature
                 found[end_of_found] = weight
                 end_of_found += 1
