@@ -158,3 +158,39 @@ def test_a_share_of_the_centroid_is_added():
             run = slice(solved.splits[label], solved.splits[label + 1])
             found[solved.feature_ids[run]] += sign * solved.weights[run]
         np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_more_weights_than_there_was_room_for_at_first():
+    rng = np.random.default_rng(0)
+    number, size, num_features = 160, 2, 1000
+    # A label's positive has half of the features and its negative the rest, so
+    # that no feature is shared: each weight is its row's dual times its value.
+    ids = np.tile(rng.permutation(num_features), number)
+    values = rng.random(len(ids)).astype(np.float32) + 0.5
+    rows = linear_svm.Rows(
+        np.arange(0, len(ids) + 1, num_features // size), ids, values, 1000
+    )
+    pairs = linear_svm.Pairs(
+        np.arange(0, size * number + 1, size),
+        np.arange(size * number),
+        np.tile([True, False], number),
+    )
+    assert len(ids) > 2 * linear_svm._FIRST_ROOM
+    weights = np.zeros((number, num_features))
+    found = linear_svm.solve(
+        rows, pairs, 1.0, 300, np.arange(number).astype(np.uint64)
+    )
+    np.testing.assert_array_equal(np.diff(found.splits), num_features)
+    owners = np.repeat(np.arange(number), num_features)
+    weights[owners, found.feature_ids] = found.weights
+    wanted = np.zeros((number, num_features))
+    for label in range(number):
+        x = values[label * 1000 : label * 1000 + 1000].astype(np.float64)
+        x = x.reshape(2, -1)
+        # The optimum of two duals a, b: margins a |x|^2 + (a - b) and so on.
+        norms = (x**2).sum(axis=1) + 0.5 + 1
+        duals = np.linalg.solve([[norms[0], -1], [-1, norms[1]]], [1, 1])
+        own = ids[label * 1000 : label * 1000 + 1000].reshape(2, -1)
+        wanted[label, own[0]] = duals[0] * x[0]
+        wanted[label, own[1]] = -duals[1] * x[1]
+    np.testing.assert_allclose(weights, wanted, atol=1e-5)

@@ -214,11 +214,12 @@ def _solve_labels(
                 if abs(weight) < least:
                     continue
                 if end_of_found == len(found):
-                    old_ids, old = found_ids, found
-                    found_ids = np.empty(2 * len(old), np.uint32)
-                    found = np.empty(2 * len(old), np.float32)
-                    for one in range(len(old)):
-                        found_ids[one], found[one] = old_ids[one], old[one]
+                    fewer_ids, fewer = found_ids, found
+                    found_ids = np.empty(2 * len(fewer), np.uint32)
+                    found = np.empty(2 * len(fewer), np.float32)
+                    for entry in range(len(fewer)):
+                        found_ids[entry] = fewer_ids[entry]
+                        found[entry] = fewer[entry]
                 found_ids[end_of_found] = feature
                 found[end_of_found] = weight
                 end_of_found += 1
