@@ -71,14 +71,28 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
     again = evaluate.evaluate(str(tmp_path)).result()
     assert again == metrics
     run = restore.restore(str(tmp_path), tf.distribute.get_strategy())
-    predictor = predict.Predictor(run, k=3)
     request = requests.Request(
         None, np.array([3, 7], np.int32), np.array([1, 1], np.float32), "a"
     )
-    answer = predictor.predict([request])[0]
+    answer, *others = (
+        predict.Predictor(run, 3, runtime).predict([request])[0]
+        for runtime in predict.RUNTIMES
+    )
+    for other in others:
+        assert other["label_ids"] == answer["label_ids"]
+        np.testing.assert_allclose(other["scores"], answer["scores"], atol=2e-6)
     assert answer["uid"] == "a"
     assert len(answer["label_names"]) == len(answer["label_ids"]) == 3
     assert answer["scores"] == sorted(answer["scores"], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [({"k": 0}, "`k` must"), ({"runtime": "cpu"}, "`runtime` must be one of")],
+)
+def test_a_predictor_that_cannot_be_is_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        predict.Predictor(None, **words)
 
 
 def test_training_learns(tmp_path):
