@@ -200,6 +200,7 @@ def test_the_shortlist_is_the_heads_own(head):
     [
         ({"feature_ids": np.array([0, D])}, r"in \[0, 50\)"),
         ({"feature_ids": np.array([-1, 3])}, r"in \[0, 50\)"),
+        ({"feature_ids": np.array([0.0, 3.0])}, "float64 from"),
         ({"splits": np.array([0, 1])}, "ascend"),
         ({"splits": np.array([0, 3, 2])}, "ascend"),
         ({"splits": np.array([1, 2])}, "ascend"),
@@ -216,6 +217,13 @@ def test_rows_that_do_not_fit_are_refused(changes, message):
     model = host.HostClassifier(_model("sigmoid", "one"))
     with pytest.raises(ValueError, match=message):
         model.top_k(rows._replace(**changes), 5)
+
+
+@pytest.mark.parametrize("find", ["top_k", "shortlist"])
+def test_fewer_than_one_label_is_refused(find):
+    model = host.HostClassifier(_model("sigmoid", "one"))
+    with pytest.raises(ValueError, match="`k` must be at least 1"):
+        getattr(model, find)(_rows(), 0)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of overflows

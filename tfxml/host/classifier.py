@@ -1,10 +1,11 @@
-"""A trained classifier without TensorFlow's runtime.
+"""A trained classifier by loops on the host's processors.
 
 # N instances, D features, E features of all rows, K top labels
 
-TensorFlow's ops take a millisecond to begin and pass over memory once each.
-Loops made for what a query needs, which is little of a model, are several times
-as fast on processors: some features, some labels of a shortlist, their weights.
+TensorFlow's ops take a millisecond to begin, and each goes over all that the
+one before it wrote. A query needs little of a model: the weights of some
+features, and those of a shortlist's labels for these. Loops made for that touch
+little else. Products of many rows with a kernel stay TensorFlow's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from tfxml.models import classifier, mach, sparse_rows
 
 _ROWS_OF_HEAD = 512  # whose scores are held at once
 _ROWS_AT_ONCE = 8192  # which share what is read of the labels' own weights
-
-
 _ELSEWHERE = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
@@ -81,8 +80,9 @@ class HostClassifier:
             k: how many labels; with fewer, K is their number.
 
         Raises:
-            ValueError: if a feature id is not in [0, D), a value is not
-                finite, or the splits do not fit.
+            ValueError: if a feature id is not a whole number in [0, D), a
+                value is not finite, the splits do not fit, or `k` is not
+                positive.
             FloatingPointError: if a score is not a number.
         """
         return self._by_batch(rows, k, self._refined)
@@ -92,6 +92,8 @@ class HostClassifier:
         return self._by_batch(rows, k, self._of_head)[1]
 
     def _by_batch(self, rows: sparse_rows.RaggedRows, k: int, find):
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: {k=}")
         return _by_runs(
             lambda some: find(some, k), self._checked(rows), _ROWS_AT_ONCE
         )
@@ -120,10 +122,14 @@ class HostClassifier:
     def _checked(self, rows: sparse_rows.RaggedRows) -> sparse_rows.RaggedRows:
         """Returns the rows in the types that the loops read."""
         ids = np.asarray(rows.feature_ids)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.num_features:
+        if len(ids) and not (
+            ids.dtype.kind in "iu"
+            and 0 <= ids.min() <= ids.max() < self.num_features
+        ):
             raise ValueError(
-                f"`rows.feature_ids` must be in [0, {self.num_features}). "
-                f"Received: {ids.min()} to {ids.max()}"
+                "`rows.feature_ids` must be whole numbers in "
+                f"[0, {self.num_features}). "
+                f"Received: {ids.dtype} from {ids.min()} to {ids.max()}"
             )
         values = np.asarray(rows.values, np.float32)
         if not np.isfinite(values).all():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfxml import compiled
 from tfxml.data import pipeline
 from tfxml.training import linear_svm
 
@@ -24,24 +25,62 @@ _ROWS = 4096  # read at once
 def pairs(source: pipeline.Source, shortlists: np.ndarray) -> linear_svm.Pairs:
     """Returns the positives and the shortlisted of each label, rows ascending.
 
-    One number a pair, so that a sort brings all in order: label, row, and 0
-    for a positive, which so comes first.
+    Args:
+        source: the training split.
+        shortlists: [N, S] label ids, an instance's all different.
     """
-    number = source.num_instances
-    positives = []
-    for rows in _chunks(number):
+    lengths, positives = [], []
+    for rows in _chunks(source.num_instances):
         labels = source.rows(rows)[2]
-        row_ids = tf.gather(rows, labels.value_rowids()).numpy()
-        positives.append(labels.flat_values.numpy() * np.int64(number))
-        positives[-1] = (positives[-1] + row_ids) * 2
-    rows = np.arange(number, dtype=np.int64)[:, None]
-    listed = (shortlists * np.int64(number) + rows) * 2 + 1
-    keys = np.concatenate([*positives, listed.ravel()])
-    keys.sort()
-    keys = keys[np.diff(keys // 2, prepend=-1) > 0]
-    labels, row_ids = np.divmod(keys // 2, number)
-    splits = np.searchsorted(labels, np.arange(source.num_labels + 1))
-    return linear_svm.Pairs(splits, row_ids, keys % 2 == 0)
+        lengths.append(labels.row_lengths().numpy())
+        positives.append(labels.flat_values.numpy())
+    splits, row_ids, is_positive = _by_label(
+        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+        np.concatenate(positives).astype(np.uint32, copy=False),
+        shortlists.astype(np.uint32, copy=False),
+        source.num_labels,
+    )
+    return linear_svm.Pairs(splits, row_ids, is_positive)
+
+
+@compiled.loop
+def _by_label(row_splits, positives, shortlists, num_labels):
+    """Returns the members of `linear_svm.Pairs`.
+
+    Rows are gone through twice: to count labels, and to put each pair where
+    its label's begin.
+    """
+    ends = np.zeros(num_labels + 2, np.int64)
+    row_ids = np.empty(0, np.int32)
+    is_positive = np.empty(0, np.bool_)
+    for is_counting in (True, False):
+        if not is_counting:
+            for label in range(num_labels + 1):
+                ends[label + 1] += ends[label]
+            row_ids = np.empty(ends[-1], np.int32)
+            is_positive = np.empty(ends[-1], np.bool_)
+        for row in range(len(row_splits) - 1):
+            own = positives[row_splits[row] : row_splits[row + 1]]
+            for label in own:
+                if is_counting:
+                    ends[label + 2] += 1
+                else:
+                    row_ids[ends[label + 1]] = row
+                    is_positive[ends[label + 1]] = True
+                    ends[label + 1] += 1
+            for label in shortlists[row]:
+                is_own = False
+                for one in own:
+                    is_own |= one == label
+                if is_own:
+                    continue
+                if is_counting:
+                    ends[label + 2] += 1
+                else:
+                    row_ids[ends[label + 1]] = row
+                    is_positive[ends[label + 1]] = False
+                    ends[label + 1] += 1
+    return ends[:-1], row_ids, is_positive
 
 
 def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:

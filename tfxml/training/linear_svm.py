@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
     """Which instances each label learns from, and how; each once a label."""
 
     splits: np.ndarray  # [L + 1] int64: where a label's pairs begin
-    row_ids: np.ndarray  # [P] int64
+    row_ids: np.ndarray  # [P] integers
     is_positive: np.ndarray  # [P] bool
 
 

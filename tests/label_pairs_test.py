@@ -1,0 +1,53 @@
+"""Which instances a label learns from, by definition."""
+
+import numpy as np
+import pytest
+
+from tfxml.data import in_memory, instances
+from tfxml.training import label_pairs
+
+
+def _problem(num_rows, num_labels, size):
+    """Returns true labels as dense rows, their source, and shortlists."""
+    rng = np.random.default_rng(num_rows)
+    truth = rng.random((num_rows, num_labels)) < 0.1
+    truth[1] = False
+    whole = instances.Instances(
+        np.zeros(num_rows + 1, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.float32),
+        np.cumsum([0, *truth.sum(axis=1)]),
+        np.nonzero(truth)[1].astype(np.int32),
+    )
+    order = rng.random(truth.shape).argsort(axis=1)
+    return (
+        truth,
+        in_memory.InMemorySource(whole, 5, num_labels),
+        order[:, :size].astype(np.int32),
+    )
+
+
+@pytest.mark.parametrize(
+    "sizes", [(50, 30, 7), (5000, 300, 40), (3, 4, 0), (9, 6, 6)]
+)
+def test_a_label_has_its_positives_and_the_shortlisted_once(sizes):
+    truth, source, shortlists = _problem(*sizes)
+    found = label_pairs.pairs(source, shortlists)
+    is_pair = truth.copy()
+    np.put_along_axis(is_pair, shortlists, True, axis=1)
+    labels, row_ids = np.nonzero(is_pair.T)
+    np.testing.assert_array_equal(found.row_ids, row_ids)
+    np.testing.assert_array_equal(found.is_positive, truth[row_ids, labels])
+    np.testing.assert_array_equal(
+        found.splits, np.searchsorted(labels, np.arange(sizes[1] + 1))
+    )
+
+
+def test_groups_hold_each_label_with_a_positive_once():
+    truth, source, shortlists = _problem(200, 40, 5)
+    truth_counts = truth.sum(axis=0)
+    pairs = label_pairs.pairs(source, shortlists)
+    together = np.concatenate(label_pairs.groups(pairs))
+    np.testing.assert_array_equal(
+        np.sort(together), np.flatnonzero(truth_counts)
+    )
