@@ -111,7 +111,7 @@ def of_labels(
         pairs.splits[labels] - splits[:-1], sizes
     )
     row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
-    ids, values, _ = source.rows(tf.constant(row_ids))
+    ids, values, _ = source.rows(tf.constant(row_ids, tf.int64))
     rows = linear_svm.Rows(
         ids.row_splits.numpy(),
         ids.flat_values.numpy(),
