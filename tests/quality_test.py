@@ -21,7 +21,7 @@ BARS = {
     "tibkat-gnd_mach_refined": {"P@1": 48.73, "P@3": 31.69},
     "tibkat-gnd_centroid_refined": {"P@1": 47.54, "PSP@1": 19.5},
     "tibkat-gnd_mach": {"P@1": 44.0},
-    "yso-en_centroid_refined": {"P@1": 35.2, "PSP@1": 30.5},
+    "yso-en_centroid_refined": {"P@1": 35.68, "P@3": 21.7, "P@5": 15.83},
 }
 
 
