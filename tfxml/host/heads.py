@@ -200,7 +200,8 @@ class _Block:
         if len(encoded) == 1:  # sooner done than TensorFlow has begun
             return encoded @ np.asarray(self._kernel)
         # NumPy's threads would go on waiting busily, in the way of others.
-        return np.asarray(tf.matmul(encoded, self._kernel))
+        with tf.device("CPU"):
+            return np.asarray(tf.matmul(encoded, self._kernel))
 
 
 def _keep_best(
