@@ -249,29 +249,25 @@ def _rows(split) -> sparse_rows.RaggedRows:
 def _on_host(model, rows) -> tuple[np.ndarray, dict[str, float]]:
     """Returns the best labels, and ms a query together and alone."""
     finder = host.HostClassifier(model)
-    singles = []
-    for row in range(min(_SINGLE_QUERIES, len(rows.splits) - 1)):
-        own = slice(rows.splits[row], rows.splits[row + 1])
-        singles.append(
-            sparse_rows.RaggedRows(
-                rows.feature_ids[own],
-                rows.values[own],
-                np.array([0, own.stop - own.start]),
-            )
-        )
     # As the peers', its first call is of two rows.
-    finder.top_k(
-        sparse_rows.RaggedRows(
-            rows.feature_ids[: rows.splits[2]],
-            rows.values[: rows.splits[2]],
-            rows.splits[:3],
-        ),
-        _K,
-    )
+    finder.top_k(_some(rows, 0, 2), _K)
+    singles = [
+        _some(rows, row, row + 1)
+        for row in range(min(_SINGLE_QUERIES, len(rows.splits) - 1))
+    ]
     return _timed(
         lambda: finder.top_k(rows, _K)[1],
         len(rows.splits) - 1,
         [functools.partial(finder.top_k, one, _K) for one in singles],
+    )
+
+
+def _some(rows, first: int, last: int) -> sparse_rows.RaggedRows:
+    """Returns the rows [first, last)."""
+    splits = rows.splits[first : last + 1]
+    own = slice(splits[0], splits[-1])
+    return sparse_rows.RaggedRows(
+        rows.feature_ids[own], rows.values[own], splits - splits[0]
     )
 
 

@@ -1,8 +1,11 @@
 """Compiled loops give what Python does, kept on a disk or not."""
 
 import numpy as np
+import pytest
 
 from tfxml import compiled
+
+_at_rank = compiled.at_rank
 
 
 def _sums(values):
@@ -25,3 +28,28 @@ def test_where_machine_code_cannot_be_kept_it_is_made_anyway():
     made = {}
     exec("def add(one, other):\n    return one + other", made)  # no file
     assert compiled.loop(made["add"])(2, 3) == 5
+
+
+def _sum_of_largest(values, number):
+    total = 0.0
+    for rank in range(number):
+        total += _at_rank(values, rank + 1)
+    return total
+
+
+def test_a_loop_may_call_another():
+    values = np.random.default_rng(0).normal(size=50)
+    np.testing.assert_allclose(
+        compiled.loop(_sum_of_largest)(values.copy(), 7),
+        np.sort(values)[-7:].sum(),
+    )
+
+
+@pytest.mark.parametrize("has_equals", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 40, 1000])
+def test_the_score_at_a_rank_is_the_one_of_a_sort(size, has_equals):
+    scores = np.random.default_rng(size).normal(size=size)
+    scores = np.round(scores) if has_equals else scores
+    wanted = np.sort(scores)[::-1]
+    for rank in {1, max(size // 2, 1), size}:
+        assert compiled.at_rank(scores.copy(), rank) == wanted[rank - 1]

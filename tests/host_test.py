@@ -163,7 +163,7 @@ def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
     model = host.HostClassifier(_model("mach logit", "one", True))
     rows = _rows()
     together = model.top_k(rows, 5)
-    monkeypatch.setattr(host, "_ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(host, "ROWS_AT_ONCE", 16)
     monkeypatch.setattr(host, "_ROWS_OF_HEAD", 7)
     for one, other in zip(model.top_k(rows, 5), together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

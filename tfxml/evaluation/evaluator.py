@@ -14,8 +14,6 @@ from tfxml.host import classifier as host
 from tfxml.models import classifier as classifier_lib
 from tfxml.models import sparse_rows
 
-_ROWS_AT_ONCE = 8192
-
 # n rows of a replica's batch, K candidates
 
 
@@ -115,8 +113,8 @@ def host_shortlists(
 ) -> np.ndarray:
     """Returns the labels of every instance of a split, [N, K] int32."""
     found = np.zeros((source.num_instances, k), np.int32)
-    for first in range(0, source.num_instances, _ROWS_AT_ONCE):
-        last = min(first + _ROWS_AT_ONCE, source.num_instances)
+    for first in range(0, source.num_instances, host.ROWS_AT_ONCE):
+        last = min(first + host.ROWS_AT_ONCE, source.num_instances)
         ids, values, _ = source.rows(tf.range(first, last, dtype=tf.int64))
         rows = sparse_rows.RaggedRows(
             ids.flat_values, values.flat_values, ids.row_splits

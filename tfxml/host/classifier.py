@@ -19,7 +19,7 @@ from tfxml.host import best, encoder, heads, refiner, threads
 from tfxml.models import classifier, mach, sparse_rows
 
 _ROWS_OF_HEAD = 512  # whose scores are held at once
-_ROWS_AT_ONCE = 8192  # which share what is read of the labels' own weights
+ROWS_AT_ONCE = 8192  # which share what is read of the labels' own weights
 _ELSEWHERE = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
@@ -95,7 +95,7 @@ class HostClassifier:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
         return _by_runs(
-            lambda some: find(some, k), self._checked(rows), _ROWS_AT_ONCE
+            lambda some: find(some, k), self._checked(rows), ROWS_AT_ONCE
         )
 
     def _refined(self, rows: sparse_rows.RaggedRows, k: int):

@@ -97,9 +97,8 @@ def _by_feature(
                 if equals == 0:
                     continue
                 equals -= 1
-            labels[page + used // page_size, used % page_size] = label_ids[
-                entry
-            ]
-            kernel[page + used // page_size, used % page_size] = weight
+            at, slot = page + used // page_size, used % page_size
+            labels[at, slot] = label_ids[entry]
+            kernel[at, slot] = weight
             used += 1
         splits[feature + 1] = page + (used + page_size - 1) // page_size

@@ -50,37 +50,37 @@ def _by_label(row_splits, positives, shortlists, num_labels):
     Rows are gone through twice: to count labels, and to put each pair where
     its label's begin.
     """
-    ends = np.zeros(num_labels + 2, np.int64)
+    splits = np.zeros(num_labels + 1, np.int64)
+    ends = np.zeros(num_labels, np.int64)
     row_ids = np.empty(0, np.int32)
     is_positive = np.empty(0, np.bool_)
     for is_counting in (True, False):
-        if not is_counting:
-            for label in range(num_labels + 1):
-                ends[label + 1] += ends[label]
-            row_ids = np.empty(ends[-1], np.int32)
-            is_positive = np.empty(ends[-1], np.bool_)
         for row in range(len(row_splits) - 1):
             own = positives[row_splits[row] : row_splits[row + 1]]
             for label in own:
-                if is_counting:
-                    ends[label + 2] += 1
-                else:
-                    row_ids[ends[label + 1]] = row
-                    is_positive[ends[label + 1]] = True
-                    ends[label + 1] += 1
+                _put(row, label, True, ends, row_ids, is_positive)
             for label in shortlists[row]:
                 is_own = False
                 for one in own:
                     is_own |= one == label
-                if is_own:
-                    continue
-                if is_counting:
-                    ends[label + 2] += 1
-                else:
-                    row_ids[ends[label + 1]] = row
-                    is_positive[ends[label + 1]] = False
-                    ends[label + 1] += 1
-    return ends[:-1], row_ids, is_positive
+                if not is_own:
+                    _put(row, label, False, ends, row_ids, is_positive)
+        if is_counting:
+            for label in range(num_labels):
+                splits[label + 1] = splits[label] + ends[label]
+                ends[label] = splits[label]
+            row_ids = np.empty(splits[-1], np.int32)
+            is_positive = np.empty(splits[-1], np.bool_)
+    return splits, row_ids, is_positive
+
+
+@compiled.loop
+def _put(row, label, is_own, ends, row_ids, is_positive):
+    """Puts a pair at its label's end, if there is room yet."""
+    if len(row_ids):
+        row_ids[ends[label]] = row
+        is_positive[ends[label]] = is_own
+    ends[label] += 1
 
 
 def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
