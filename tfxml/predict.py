@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import flags, restore
-from tfxml.data import errors, requests
+from tfxml.data import errors, instances, requests
 from tfxml.host import classifier as host
 from tfxml.models import sparse_rows
 
@@ -94,7 +94,7 @@ class Predictor:
         ids = np.concatenate([one.feature_ids for one in batch])
         values = np.concatenate([one.feature_values for one in batch])
         if self._run.config.normalize_rows:
-            values = _normalized(values, splits)
+            values = instances.normalized(values, splits)
         return self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
 
     def _answers(self, top) -> Iterator[dict]:
@@ -126,15 +126,6 @@ class Predictor:
             return model.top_k(ids, values, self._k)
 
         return lambda rows, k: top_k(*rows)
-
-
-def _normalized(values: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """Returns the values of rows scaled to length 1; empty rows stay empty."""
-    lengths = np.diff(splits)
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    squares = np.bincount(owners, values.astype(np.float64) ** 2, len(lengths))
-    norms = np.sqrt(np.where(squares > 0, squares, 1))
-    return (values / norms[owners]).astype(np.float32)
 
 
 def predict_lines(

@@ -71,6 +71,22 @@ def select(instances: Instances, rows: np.ndarray) -> Instances:
     )
 
 
+def normalized(values: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """Returns the values [E] of rows scaled to length 1.
+
+    Rows without features stay empty. `splits` are the rows', [N + 1].
+    """
+    lengths = np.diff(splits)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    squares = np.bincount(
+        rows,
+        weights=values.astype(np.float64) ** 2,
+        minlength=len(lengths),
+    )
+    norms = np.sqrt(np.where(squares > 0, squares, 1.0))
+    return (values / norms[rows]).astype(np.float32)
+
+
 def splits_from_lengths(lengths: np.ndarray) -> np.ndarray:
     """Returns row splits, [N + 1] int64, of rows of the given lengths, [N]."""
     splits = np.zeros(len(lengths) + 1, np.int64)

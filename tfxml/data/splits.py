@@ -104,15 +104,9 @@ def _batches(runs):
 
 def _normalized(found: instances_lib.Instances) -> instances_lib.Instances:
     """Returns the rows at length 1; rows without features stay empty."""
-    lengths = np.diff(found.feature_splits)
-    rows = np.repeat(np.arange(found.num_instances), lengths)
-    squares = np.bincount(
-        rows,
-        weights=found.feature_values.astype(np.float64) ** 2,
-        minlength=found.num_instances,
+    values = instances_lib.normalized(
+        found.feature_values, found.feature_splits
     )
-    norms = np.sqrt(np.where(squares > 0, squares, 1.0))
-    values = (found.feature_values / norms[rows]).astype(np.float32)
     return instances_lib.Instances(
         found.feature_splits,
         found.feature_ids,
