@@ -24,9 +24,10 @@ import tensorflow as tf
 from absl import app, flags
 
 from tfxml import config as config_lib
-from tfxml import report, run_data, workdir
-from tfxml import run as run_lib
-from tfxml.data import in_memory, instances
+from tfxml.data import instances
+from tfxml.data.feeding import in_memory
+from tfxml.run import console, datasets, workdir
+from tfxml.run import run as run_lib
 
 _HEADS = ("sigmoid", "mach")
 _STEPS, _FEATURES_EACH, _LABELS_EACH = 12, 100, 4
@@ -100,18 +101,18 @@ def _measure(head: str, size: Size) -> dict:
         steps_per_loop=1,
     )
     run = run_lib.Run(config, tf.distribute.get_strategy(), _data(size))
-    run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
+    run.train_epoch(console.Progress(1, run.steps_per_epoch), lambda: None)
     step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
     weights = run.model.trainable_variables
     return {
         "parameters": sum(int(np.prod(one.shape)) for one in weights),
         "step_ms": step_ms,
         "examples_a_second": 1e3 * size.batch / step_ms,
-        "peak_gib": report.peak_memory_gib(),
+        "peak_gib": console.peak_memory_gib(),
     }
 
 
-def _data(size: Size) -> run_data.TrainingData:
+def _data(size: Size) -> datasets.TrainingData:
     """Returns generated instances, enough for the steps."""
     number = size.batch * _STEPS
     rng = np.random.default_rng(0)
@@ -123,7 +124,7 @@ def _data(size: Size) -> run_data.TrainingData:
         _ids(rng, number, _LABELS_EACH, size.labels),
     )
     source = in_memory.InMemorySource(whole, size.features, size.labels)
-    return run_data.TrainingData(
+    return datasets.TrainingData(
         source,
         source,
         workdir.Facts(size.features, size.labels, number, "compact", False, ""),

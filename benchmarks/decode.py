@@ -18,8 +18,9 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from tfxml import restore, run_data
-from tfxml.mach import crossings, decode, threshold
+from tfxml.mach import decode
+from tfxml.mach.threshold import crossings, exact_top_k
+from tfxml.run import datasets, restore
 
 _K = 5
 _BUDGET = 8_000_000
@@ -56,13 +57,15 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
     """Returns a line of the table."""
 
     @tf.function(reduce_retracing=True)
-    def by_threshold(*worlds):
-        return threshold.top_k(list(worlds), tables, _K, estimator, _BUDGET)
+    def by_threshold(*repetitions):
+        return exact_top_k.top_k(
+            list(repetitions), tables, _K, estimator, _BUDGET
+        )
 
     @tf.function(reduce_retracing=True)
-    def by_all(*worlds):
+    def by_all(*repetitions):
         return decode.top_k(
-            list(worlds), head.hashes, head.num_labels, _K, estimator
+            list(repetitions), head.hashes, head.num_labels, _K, estimator
         )
 
     by_threshold(*batches[0])  # traced
@@ -106,7 +109,7 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
 
 def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
     """Returns the test instances' bucket logits, R tensors a batch."""
-    source, _ = run_data.evaluation_data(
+    source, _ = datasets.evaluation_data(
         run.config, run.facts, "test", run.text_features
     )
 

@@ -3,8 +3,9 @@
     python benchmarks/decode_choice.py
 
 Bucket scores are made up: logits around -8, and in each instance six labels
-whose buckets stand out in all worlds, as a trained model's do. 16 repetitions
-of min(10,000, 4 sqrt(L)) buckets, top 5; the median of `--repeats` calls.
+whose buckets stand out in all repetitions, as a trained model's do. 16
+repetitions of min(10,000, 4 sqrt(L)) buckets, top 5; the median of `--repeats`
+calls.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from tfxml.mach import crossings, decode, hashing, threshold
+from tfxml.mach import decode, hashing
+from tfxml.mach.threshold import crossings, exact_top_k
 
 _K, _NUM_WORLDS, _ESTIMATOR = 5, 16, "logit"
 
@@ -37,19 +39,21 @@ def _row(num_labels: int, num_rows: int, repeats: int) -> str:
     """Returns a line of the table, in milliseconds an instance."""
     num_buckets = min(10_000, round(4 * num_labels**0.5))
     hashes = [
-        hashing.from_seed(0, world, num_buckets, num_labels * 5 // 4)
-        for world in range(_NUM_WORLDS)
+        hashing.from_seed(0, repetition, num_buckets, num_labels * 5 // 4)
+        for repetition in range(_NUM_WORLDS)
     ]
-    worlds = _made_up(hashes, num_labels, num_rows)
+    repetitions = _made_up(hashes, num_labels, num_rows)
     tables = crossings.make(hashes, num_labels)
 
     @tf.function
     def by_all():
-        return decode.top_k(worlds, hashes, num_labels, _K, _ESTIMATOR)
+        return decode.top_k(repetitions, hashes, num_labels, _K, _ESTIMATOR)
 
     @tf.function
     def by_threshold():
-        return threshold.exact_top_k(worlds, hashes, tables, _K, _ESTIMATOR)
+        return exact_top_k.exact_top_k(
+            repetitions, hashes, tables, _K, _ESTIMATOR
+        )
 
     times = []
     for call in (by_all, by_threshold):
@@ -73,9 +77,11 @@ def _made_up(hashes, num_labels: int, num_rows: int) -> list[tf.Tensor]:
     logits = rng.normal(-8, 1, shape).astype(np.float32)
     for row in logits:
         for label in rng.integers(0, num_labels, 6):
-            for world, one in enumerate(hashes):
-                row[world, one.buckets(label)] = rng.normal(0, 1.5)
-    return [tf.constant(logits[:, world]) for world in range(len(hashes))]
+            for repetition, one in enumerate(hashes):
+                row[repetition, one.buckets(label)] = rng.normal(0, 1.5)
+    return [
+        tf.constant(logits[:, repetition]) for repetition in range(len(hashes))
+    ]
 
 
 def _define_flags() -> None:

@@ -25,17 +25,15 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml.data import folder, json_lines
-from tfxml.export import (
+from tfxml.data.formats import folder, json_lines
+from tfxml.export.js import js_model, offline_page
+from tfxml.export.lite import lite_model, lite_report
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import (
     accuracy,
-    js,
+    checked_run,
     keras_file,
-    lite,
-    lite_report,
-    narrow,
-    offline_page,
-    saved_model,
-    source,
+    narrow_weights,
 )
 from tfxml.mach import decode
 
@@ -70,7 +68,7 @@ def main(_) -> None:
         "   p50 ms   p99 ms  64: p50   64: p99        MB"
     )
     for workdir in _WORKDIRS.value:
-        run = source.read(workdir)
+        run = checked_run.read(workdir)
         if run.config.head != "mach":
             report(f"{pathlib.Path(workdir).name}", run)
             continue
@@ -116,8 +114,8 @@ def trained(case: Case, _) -> Iterator[Result]:
 
 
 def saved_models(case: Case, made: pathlib.Path) -> Iterator[Result]:
-    for weights in narrow.WEIGHTS:
-        path = saved_model.write(case.run, made, weights=weights)
+    for weights in narrow_weights.WEIGHTS:
+        path = serving_model.write(case.run, made, weights=weights)
         model = tf.saved_model.load(str(path))
         features = model.signatures["features"]
         k = tf.constant(accuracy.K)
@@ -161,7 +159,7 @@ def keras_files(case: Case, made: pathlib.Path) -> Iterator[Result]:
 
 
 def lites(case: Case, made: pathlib.Path) -> Iterator[Result]:
-    for precision, path in lite.write(case.run, made).items():
+    for precision, path in lite_model.write(case.run, made).items():
         runner = lite_report.Runner(path)
 
         def best(ids, values, runner=runner):
@@ -173,8 +171,8 @@ def lites(case: Case, made: pathlib.Path) -> Iterator[Result]:
 def pages(case: Case, made: pathlib.Path) -> Iterator[Result]:
     if not _TFJS_ENV.value:
         return
-    environment = js.check_environment(_TFJS_ENV.value)
-    model = js.write(case.run, made, environment)
+    environment = js_model.check_environment(_TFJS_ENV.value)
+    model = js_model.write(case.run, made, environment)
     page_path = offline_page.write(case.run, made, environment, "parity")
     for backend in ("wasm", "webgl"):
         with browser_page(page_path, backend) as page:

@@ -66,13 +66,13 @@ def _line(folder: pathlib.Path) -> str:
     with tempfile.TemporaryDirectory() as few:
         _write_few(pathlib.Path(few), manifest)
         _, base = _train([f"--data_dir={few}"])
-    a_epoch = -(-number // _BATCH.value)
+    steps_per_epoch = -(-number // _BATCH.value)
     cells = (
         folder.name,
         f"{number:,}",
         f"{manifest['num_labels']:,}",
         f"{steps:,}",
-        f"{a_epoch:,}",
+        f"{steps_per_epoch:,}",
         *(f"{peaks[kind]:,.0f}" for kind in _KINDS),
         f"{base['VmHWM']:,.0f}",
         f"{peaks['VmHWM'] - base['VmHWM']:,.0f}",

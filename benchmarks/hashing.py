@@ -7,8 +7,8 @@ Version 1 takes the prime 2^31 - 1 for every number of labels; its buckets'
 members need a table and a counting sort. Columns: the smallest and the largest
 bucket against L / B, the share of label pairs that collide times B (1 for
 labels thrown at random), seconds to hash all labels, seconds to find the
-members of all buckets of a world, and the bytes that they take. Means over
-`--num_worlds` worlds.
+members of all buckets of a repetition, and the bytes that they take. Means over
+`--num_repetitions` repetitions.
 
 With `--data_dir` MACH is trained with each of them, and P@k is of a fifth of
 the training split that is held out: means and standard deviations over seeds
@@ -26,10 +26,10 @@ import permutations
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import assembly, report, run_data
 from tfxml import config as config_lib
-from tfxml import run as run_lib
 from tfxml.mach import hashing
+from tfxml.run import build, console, datasets
+from tfxml.run import run as run_lib
 
 
 def main(_) -> None:
@@ -41,7 +41,7 @@ def main(_) -> None:
 
 
 def _makers(num_labels: int) -> dict:
-    """Returns functions of seed, world and B, by name."""
+    """Returns functions of seed, repetition and B, by name."""
 
     def universal(capacity):
         return lambda *which: hashing.from_seed(*which, capacity)
@@ -67,11 +67,11 @@ def _compare_costs(values) -> None:
         "members, s | bytes |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
     for name, make in _makers(num_labels).items():
-        worlds = [
-            _measure(make(0, world, num_buckets), num_labels)
-            for world in range(values.num_worlds)
+        repetitions = [
+            _measure(make(0, repetition, num_buckets), num_labels)
+            for repetition in range(values.num_repetitions)
         ]
-        cells = np.mean(worlds, axis=0)
+        cells = np.mean(repetitions, axis=0)
         print(
             f"| {name} | {cells[0]:.3f} | {cells[1]:.3f} | {cells[2]:.4f} | "
             f"{cells[3]:.2f} | {cells[4]:.2f} | {cells[5]:,.0f} |"
@@ -82,7 +82,7 @@ def _compare_accuracy(values) -> None:
     config = config_lib.Config(
         head="mach",
         validation_fraction=0.2,
-        num_repetitions=values.num_worlds,
+        num_repetitions=values.num_repetitions,
         num_buckets=values.num_buckets,
         hidden_units=(256,),
         batch_size=128,
@@ -91,11 +91,11 @@ def _compare_accuracy(values) -> None:
         eval_epochs=values.num_epochs,
         decode="exhaustive",
     )
-    data = run_data.training_data(config, values.data_dir)
+    data = datasets.training_data(config, values.data_dir)
     num_labels = data.facts.num_labels
     print(
         f"{values.data_dir.split('/')[-1]}: L = {num_labels:,}, "
-        f"R = {values.num_worlds}, B = {values.num_buckets}, "
+        f"R = {values.num_repetitions}, B = {values.num_buckets}, "
         f"{values.num_epochs} epochs\n\n| hash | P@1 | P@3 | P@5 |\n"
         "| --- | --- | --- | --- |"
     )
@@ -116,14 +116,16 @@ def _trained(config, data, make, seed: int) -> list[float]:
 
     def hashes(config, num_labels):
         return [
-            make(seed, world, config.num_buckets)
-            for world in range(config.num_repetitions)
+            make(seed, repetition, config.num_buckets)
+            for repetition in range(config.num_repetitions)
         ]
 
-    with mock.patch.object(assembly, "label_hashes", hashes):
+    with mock.patch.object(build, "label_hashes", hashes):
         run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     for epoch in range(config.num_epochs):
-        run.train_epoch(report.Progress(epoch + 1, run.a_epoch), lambda: None)
+        run.train_epoch(
+            console.Progress(epoch + 1, run.steps_per_epoch), lambda: None
+        )
     metrics = run.evaluate()
     return [metrics[f"P@{k}"] for k in (1, 3, 5)]
 
@@ -164,7 +166,9 @@ def _timed(call):
 def _define_flags() -> None:
     flags.DEFINE_integer("num_labels", 49_000_000, "L.")
     flags.DEFINE_integer("num_buckets", 10_000, "B.")
-    flags.DEFINE_integer("num_worlds", 4, "Worlds averaged, or trained.")
+    flags.DEFINE_integer(
+        "num_repetitions", 4, "Repetitions averaged, or trained."
+    )
     flags.DEFINE_string("data_dir", "", "A data set to train on.")
     flags.DEFINE_integer("num_epochs", 8, "Of training.")
     flags.DEFINE_integer("seeds", 3, "Of hash and weights.")

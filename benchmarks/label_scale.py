@@ -25,10 +25,10 @@ from absl import app, flags
 
 from tfxml import config as config_lib
 from tfxml import plan as plan_command
-from tfxml import report, run_data
-from tfxml import run as run_lib
-from tfxml.data import pipeline
+from tfxml.data.feeding import pipeline
 from tfxml.mach import planner
+from tfxml.run import console, datasets
+from tfxml.run import run as run_lib
 
 _LABELS = (4_000, 41_000, 130_000, 670_000, 2_800_000, 49_000_000)
 _HEADS = ("sigmoid", "mach")
@@ -108,9 +108,9 @@ def _row(head: str, num_labels: int, memory: int) -> dict:
 
 def _measure(head: str, num_labels: int) -> dict:
     config = _config(head, num_labels)
-    data = run_data.training_data(config, "")
+    data = datasets.training_data(config, "")
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
-    run.train_epoch(report.Progress(1, run.a_epoch), lambda: None)
+    run.train_epoch(console.Progress(1, run.steps_per_epoch), lambda: None)
     batch = next(iter(pipeline.evaluation(data.evaluation, _BATCH)))
     top_k = tf.function(run.model.head.top_k)
     encoded = run.model.encode(batch.feature_ids, batch.feature_values)
@@ -124,7 +124,7 @@ def _measure(head: str, num_labels: int) -> dict:
     return {
         "step_ms": statistics.median(run.step_ms[1:]),  # the first traces
         "decode_ms": statistics.median(decode),
-        "peak_gib": report.peak_memory_gib(),
+        "peak_gib": console.peak_memory_gib(),
         "weight_bytes": 4 * sum(int(np.prod(one.shape)) for one in weights),
     }
 

@@ -34,14 +34,15 @@ import peer_models
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import flags as flags_lib
-from tfxml import run as run_lib
-from tfxml import run_data, workdir
-from tfxml.data import pipeline
+from tfxml.cpu import predictor as host
+from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics
-from tfxml.export import narrow, saved_model, source
-from tfxml.host import classifier as host
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import checked_run, narrow_weights
 from tfxml.models import sparse_rows
+from tfxml.run import datasets, workdir
+from tfxml.run import flags as flags_lib
+from tfxml.run import run as run_lib
 from tfxml.training import checkpoints
 
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -171,7 +172,7 @@ def _write_features(folder: pathlib.Path) -> None:
     """Writes the rows of both splits as CSR arrays."""
     folder.mkdir(parents=True)
     config = flags_lib.read_config()
-    data = run_data.training_data(config, _DATA_DIR.value)
+    data = datasets.training_data(config, _DATA_DIR.value)
     for part, split in (("trn", data.train), ("tst", data.evaluation)):
         ids, values, labels = split.rows(
             tf.range(split.num_instances, dtype=tf.int64)
@@ -195,7 +196,7 @@ def _write_csr(path, ids, values, width: int) -> None:
 def _train(features: str, top_ids: str) -> dict:
     """Trains the recipe of the flags; returns what it cost."""
     config = flags_lib.read_config()
-    data = run_data.training_data(config, features)
+    data = datasets.training_data(config, features)
     start = time.perf_counter()
     run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     while not run.is_head_trained:
@@ -210,10 +211,12 @@ def _train(features: str, top_ids: str) -> dict:
     cost |= times | {"peak_gib": peer_models.peak_gib()}
     kinds = {
         _TENSORFLOW: lambda: _on_tensorflow(run.model, evaluation)
-    } | dict.fromkeys(narrow.WEIGHTS[1:], lambda: _on_host(run.model, rows))
+    } | dict.fromkeys(
+        narrow_weights.WEIGHTS[1:], lambda: _on_host(run.model, rows)
+    )
     for kind, predict in kinds.items():
-        weights = narrow.WEIGHTS[0] if kind == _TENSORFLOW else kind
-        with narrow.kernels(run.model, weights):
+        weights = narrow_weights.WEIGHTS[0] if kind == _TENSORFLOW else kind
+        with narrow_weights.kernels(run.model, weights):
             top, cost["variants"][kind] = predict()
         np.save(_of_variant(top_ids, kind), top)
     with tempfile.TemporaryDirectory() as place:
@@ -221,7 +224,7 @@ def _train(features: str, top_ids: str) -> dict:
         run.start_folder(folder)
         saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
         saved.save(run.steps_done, {}, is_best=False)
-        for weights in narrow.WEIGHTS:
+        for weights in narrow_weights.WEIGHTS:
             own = cost["variants"].get(weights, cost)
             own["disk_mb"] = _exported_bytes(folder, weights) / 1e6
     return cost
@@ -248,7 +251,7 @@ def _rows(split) -> sparse_rows.RaggedRows:
 
 def _on_host(model, rows) -> tuple[np.ndarray, dict[str, float]]:
     """Returns the best labels, and ms a query together and alone."""
-    finder = host.HostClassifier(model)
+    finder = host.CpuPredictor(model)
     # As the peers', its first call is of two rows.
     finder.top_k(_some(rows, 0, 2), _K)
     singles = [
@@ -319,8 +322,8 @@ def _timed(
 
 def _exported_bytes(folder: workdir.Workdir, weights: str) -> int:
     with tempfile.TemporaryDirectory() as place:
-        written = saved_model.write(
-            source.read(str(folder.path)), place, weights=weights
+        written = serving_model.write(
+            checked_run.read(str(folder.path)), place, weights=weights
         )
         return sum(p.stat().st_size for p in written.rglob("*") if p.is_file())
 

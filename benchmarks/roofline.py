@@ -22,16 +22,11 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml import assembly, workdir
-from tfxml import flags as flags_lib
-from tfxml.data import (
-    batching,
-    in_memory,
-    instances,
-    on_device,
-    pipeline,
-)
-from tfxml.models import losses
+from tfxml.data import instances
+from tfxml.data.feeding import batching, in_memory, on_device, pipeline
+from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.run import build, workdir
+from tfxml.run import flags as flags_lib
 from tfxml.training import loop
 
 _SHAPES = flags.DEFINE_list("shapes", ["eurlex57k", "tibkat-gnd"], "Which.")
@@ -148,8 +143,8 @@ class _Step:
             is_text=False,
             data_dir="",
         )
-        self._model = assembly.model(config, facts, source.label_counts())
-        self._optimizer = assembly.optimizer(config, 1000, self._model)
+        self._model = build.model(config, facts, source.label_counts())
+        self._optimizer = build.optimizer(config, 1000, self._model)
         self._counter = loop.new_step_counter()
         batches = batching.ByInstances(source.num_instances, shape.batch_size)
         strategy = tf.distribute.get_strategy()
@@ -181,7 +176,7 @@ class _Step:
             return model.encode(batch.feature_ids, batch.feature_values, seed)
 
         encoded = encode()[0]
-        trunk = model.encoders[0].trainable_weights
+        encoder = model.encoders[0].trainable_weights
         of_head = [w for b in model.head.blocks for w in b.trainable_weights]
 
         @tf.function
@@ -191,7 +186,7 @@ class _Step:
                     batch.feature_ids, batch.feature_values, seed
                 )[0]
                 total = tf.reduce_sum(hidden * encoded)
-            return tape.gradient(total, trunk)
+            return tape.gradient(total, encoder)
 
         @tf.function
         def loss():
@@ -252,7 +247,9 @@ def _spec(gradient):
 def _positives(batch):
     rows = tf.cast(batch.label_ids.value_rowids(), tf.int32)
     weights = tf.gather(batch.weights, rows)
-    return losses.Positives(rows, batch.label_ids.flat_values, weights)
+    return sigmoid_cross_entropy.Positives(
+        rows, batch.label_ids.flat_values, weights
+    )
 
 
 def _source(shape: Shape, number: int) -> in_memory.InMemorySource:

@@ -4,9 +4,9 @@
 
 Every worker computes on one core of its own, so that two workers on two cores
 can be twice as fast as one. The first table has a batch at which compute
-dominates, 8,192 instances a worker; groups of worlds, which send nothing but
-each read all rows, take 2,048 instances through wider layers. The second has a
-small batch and a large table of features, so that few of its rows have a
+dominates, 8,192 instances a worker; groups of repetitions, which send nothing
+but each read all rows, take 2,048 instances through wider layers. The second
+has a small batch and a large table of features, so that few of its rows have a
 gradient. Bytes are what the loopback device carried, for each step of two
 workers; beside them what it would carry at the least if gradients were sent
 dense: all-reduced once in each direction, or pulled and pushed by each worker.
@@ -32,15 +32,15 @@ _ROUNDS = flags.DEFINE_integer(
 )
 _STRATEGIES = flags.DEFINE_multi_enum(
     "strategy",
-    ["multi_worker", "parameter_server", "world_group"],
-    ["multi_worker", "parameter_server", "world_group"],
+    ["multi_worker", "parameter_server", "repetition_group"],
+    ["multi_worker", "parameter_server", "repetition_group"],
     "Which to measure.",
 )
 
 _MACH = [
     "--head=mach",
     "--num_repetitions=4",
-    "--num_trunks=4",
+    "--num_encoders=4",
     "--synthetic_test=64",
     "--dropout=0",
     "--form=compact",
@@ -153,7 +153,7 @@ def measure(strategy: str, workers: int, setting: Setting) -> Measured:
         if any(codes):
             raise RuntimeError(f"{strategy} x{workers} ended with {codes}")
         folders = [pathlib.Path(path)]
-        if strategy == "world_group" and workers > 1:
+        if strategy == "repetition_group" and workers > 1:
             folders = sorted(pathlib.Path(path).iterdir())
         entries = [_last_entry(folder) for folder in folders]
         weights = sum(_weight_bytes(folder) for folder in folders)
@@ -165,7 +165,7 @@ def measure(strategy: str, workers: int, setting: Setting) -> Measured:
     return Measured(
         examples / step_seconds,
         sent / steps,
-        0.0 if strategy == "world_group" else 2.0 * weights,
+        0.0 if strategy == "repetition_group" else 2.0 * weights,
     )
 
 
@@ -180,15 +180,18 @@ def _commands(
         f"--workdir={path}",
     ]
     python = [sys.executable, "-c", _PINNED]
-    if strategy == "world_group" or (strategy, workers) == ("multi_worker", 1):
-        # Each group takes every batch, for its own worlds.
+    if strategy == "repetition_group" or (strategy, workers) == (
+        "multi_worker",
+        1,
+    ):
+        # Each group takes every batch, for its own repetitions.
         return [
             [
                 *python,
                 str(group),
                 *train,
                 f"--batch_size={setting.batch}",
-                f"--world_group={group}/{workers}",
+                f"--repetition_group={group}/{workers}",
             ]
             for group in range(workers)
         ]
@@ -256,7 +259,7 @@ def _print_scaling() -> None:
         f"{'ratio':>8}{'MB a step':>11}{'dense MB':>10}"
     )
     for strategy in _STRATEGIES.value:
-        setting = _WORLDS if strategy == "world_group" else _COMPUTE
+        setting = _WORLDS if strategy == "repetition_group" else _COMPUTE
         ones, twos = [], []
         for _ in range(_ROUNDS.value):
             ones.append(measure(strategy, 1, setting))
@@ -285,7 +288,7 @@ def main(argv) -> None:
         _print_scaling()
     print(f"\n{'small batch':18}{'MB a step':>11}{'dense MB':>10}")
     for strategy in _STRATEGIES.value:
-        if strategy == "world_group":  # nothing is sent
+        if strategy == "repetition_group":  # nothing is sent
             continue
         run = measure(strategy, 2, _SPARSE)
         print(f"{strategy:18}{run.sent / 1e6:11.2f}{run.dense / 1e6:10.2f}")

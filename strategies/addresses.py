@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from strategies import errors
+from strategies import strategy_errors
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
@@ -28,12 +28,12 @@ def split(address: str, field: str = "address") -> tuple[str, int]:
     """
     needed = "host:port with a port from 1 to 65535"
     if not isinstance(address, str):
-        raise errors.StrategyError(field, needed, address)
+        raise strategy_errors.StrategyError(field, needed, address)
     host, _, port = address.rpartition(":")
     if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
-        raise errors.StrategyError(field, needed, address)
+        raise strategy_errors.StrategyError(field, needed, address)
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise errors.StrategyError(field, needed, address)
+        raise strategy_errors.StrategyError(field, needed, address)
     return host.strip("[]"), int(port)
 
 

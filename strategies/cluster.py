@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
-from strategies import addresses, errors
+from strategies import addresses, strategy_errors
 
 VARIABLE = "TF_CONFIG"
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
@@ -129,11 +129,11 @@ def from_json(text: str) -> Cluster | None:
     try:
         config = json.loads(text)
     except json.JSONDecodeError as error:
-        raise errors.StrategyError(
+        raise strategy_errors.StrategyError(
             VARIABLE, f"{needed} ({error})", text
         ) from error
     if not isinstance(config, dict):
-        raise errors.StrategyError(VARIABLE, needed, config)
+        raise strategy_errors.StrategyError(VARIABLE, needed, config)
     if not config:
         return None
     task = _object(config, "task")
@@ -171,37 +171,39 @@ def check_strategy(name: str, task: Cluster | None) -> None:
     if task is None:
         if name in JOINED:
             needed = f"set for {name}, with a cluster and a task"
-            raise errors.StrategyError(VARIABLE, needed, None)
+            raise strategy_errors.StrategyError(VARIABLE, needed, None)
     elif task.is_evaluator:
         return
     elif name == "parameter_server":
         if not task.count("ps"):
             needed = f"one with chief, worker and ps for {name}"
-            raise errors.StrategyError(field, needed, list(task.tasks))
+            raise strategy_errors.StrategyError(field, needed, list(task.tasks))
         if task.is_server:
             needed = "chief; parameter_server.serve runs the others"
-            raise errors.StrategyError(
+            raise strategy_errors.StrategyError(
                 f"{VARIABLE}.task.type", needed, task.task_type
             )
     elif task.count("ps"):
         needed = f"one without ps for {name}"
-        raise errors.StrategyError(field, needed, list(task.tasks))
+        raise strategy_errors.StrategyError(field, needed, list(task.tasks))
     elif task.num_workers > 1 and name != "multi_worker":
         # Each would train alone, and what all but the chief learn be lost.
         needed = f"multi_worker or auto for {task.num_workers} workers"
-        raise errors.StrategyError("name", needed, name)
+        raise strategy_errors.StrategyError("name", needed, name)
 
 
 def _object(config: Mapping, key: str, default: object = None) -> Mapping:
     found = config.get(key, default)
     if not isinstance(found, dict):
-        raise errors.StrategyError(f"{VARIABLE}.{key}", "an object", found)
+        raise strategy_errors.StrategyError(
+            f"{VARIABLE}.{key}", "an object", found
+        )
     return found
 
 
 def _list(field: str, found: object) -> tuple[str, ...]:
     if not isinstance(found, list):
-        raise errors.StrategyError(field, "a list of host:port", found)
+        raise strategy_errors.StrategyError(field, "a list of host:port", found)
     return tuple(found)
 
 
@@ -209,7 +211,7 @@ def _index(found: object) -> int:
     # TensorFlow reads "0" as 0, and shell scripts write it so.
     if isinstance(found, str) and found.isascii() and found.isdigit():
         return int(found)
-    errors.check_at_least(f"{VARIABLE}.task.index", found, 0)
+    strategy_errors.check_at_least(f"{VARIABLE}.task.index", found, 0)
     return found
 
 
@@ -219,7 +221,7 @@ def _check_addresses(tasks: Mapping[str, tuple[str, ...]]) -> None:
     for task_type, found in tasks.items():
         if task_type not in TASK_TYPES:
             needed = f"an object with keys among {', '.join(TASK_TYPES)}"
-            raise errors.StrategyError(
+            raise strategy_errors.StrategyError(
                 f"{VARIABLE}.cluster", needed, list(tasks)
             )
         for index, address in enumerate(found):
@@ -228,7 +230,7 @@ def _check_addresses(tasks: Mapping[str, tuple[str, ...]]) -> None:
             key = (host.lower().replace("localhost", "127.0.0.1"), port)
             if key in owners:
                 needed = f"an address that {owners[key]} does not have"
-                raise errors.StrategyError(field, needed, address)
+                raise strategy_errors.StrategyError(field, needed, address)
             owners[key] = f"{task_type}[{index}]"
 
 
@@ -236,16 +238,20 @@ def _check_task(
     tasks: Mapping[str, tuple[str, ...]], task_type: str, task_index: int
 ) -> None:
     """Checks that the task is one of the cluster's."""
-    errors.check_choice(f"{VARIABLE}.task.type", task_type, TASK_TYPES)
+    strategy_errors.check_choice(f"{VARIABLE}.task.type", task_type, TASK_TYPES)
     count = len(tasks.get(task_type, ()))
     if task_type == "evaluator":
         count = max(count, 1)
     if count == 0:
         needed = f"a task of the cluster, which has {', '.join(tasks) or '-'}"
-        raise errors.StrategyError(f"{VARIABLE}.task.type", needed, task_type)
+        raise strategy_errors.StrategyError(
+            f"{VARIABLE}.task.type", needed, task_type
+        )
     if not 0 <= task_index < count:
         needed = f"from 0 to {count - 1}, for cluster.{task_type} has {count}"
-        raise errors.StrategyError(f"{VARIABLE}.task.index", needed, task_index)
+        raise strategy_errors.StrategyError(
+            f"{VARIABLE}.task.index", needed, task_index
+        )
 
 
 def _check_roles(tasks: Mapping[str, tuple[str, ...]]) -> None:
@@ -254,12 +260,14 @@ def _check_roles(tasks: Mapping[str, tuple[str, ...]]) -> None:
         found = tasks.get(task_type, ())
         if len(found) > 1:
             field = f"{VARIABLE}.cluster.{task_type}"
-            raise errors.StrategyError(field, "one address", list(found))
+            raise strategy_errors.StrategyError(
+                field, "one address", list(found)
+            )
     if not tasks.get("ps"):
         return
     for task_type in ("chief", "worker"):
         if not tasks.get(task_type):
             needed = f"a cluster with a {task_type}, for it has a ps"
-            raise errors.StrategyError(
+            raise strategy_errors.StrategyError(
                 f"{VARIABLE}.cluster", needed, list(tasks)
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from strategies import errors
+from strategies import strategy_errors
 
 _DEVICE = re.compile(r"(?:/?device:|/)?((?:CPU|GPU):[0-9]+)", re.IGNORECASE)
 
@@ -15,15 +15,19 @@ _DEVICE = re.compile(r"(?:/?device:|/)?((?:CPU|GPU):[0-9]+)", re.IGNORECASE)
 def parse(names: Sequence[str]) -> list[str]:
     """Returns the devices as TensorFlow lists them, all different."""
     if isinstance(names, str) or not names:
-        raise errors.StrategyError("devices", "a list like GPU:0", names)
+        raise strategy_errors.StrategyError(
+            "devices", "a list like GPU:0", names
+        )
     found = []
     for name in names:
         match = _DEVICE.fullmatch(str(name))
         if match is None:
-            raise errors.StrategyError("devices", "like CPU:0 or GPU:1", names)
+            raise strategy_errors.StrategyError(
+                "devices", "like CPU:0 or GPU:1", names
+            )
         found.append(match[1].upper())
     if len(set(found)) < len(found):
-        raise errors.StrategyError("devices", "all different", names)
+        raise strategy_errors.StrategyError("devices", "all different", names)
     return found
 
 
@@ -42,7 +46,7 @@ def check_exist(names: Sequence[str]) -> None:
     there = [shorten(d.name) for d in tf.config.list_logical_devices()]
     if not set(names) <= set(there):
         needed = f"among those here, {', '.join(there)}"
-        raise errors.StrategyError("devices", needed, list(names))
+        raise strategy_errors.StrategyError("devices", needed, list(names))
 
 
 def shorten(name: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from strategies import addresses, cluster, errors, options, tpu
+from strategies import addresses, cluster, options, strategy_errors, tpu
 from strategies import devices as devices_lib
 
 NAMES = (
@@ -61,7 +61,7 @@ def create(
         TimeoutError: names the tasks that did not come.
         OSError: names this task's port, taken by another process.
     """
-    errors.check_choice("name", name, NAMES)
+    strategy_errors.check_choice("name", name, NAMES)
     task = cluster.from_environment()
     found = resolve(name, task)
     cluster.check_strategy(found, task)
@@ -72,7 +72,7 @@ def create(
         _check_unused(name, "tpu_address", tpu_address, ("tpu",))
     _check_unused(found, "devices", devices, _WITH_DEVICES)
     if batch_size is not None:
-        errors.check_at_least("batch_size", batch_size, 1)
+        strategy_errors.check_at_least("batch_size", batch_size, 1)
     if found == "default":
         return tf.distribute.get_strategy()
     if found == "multi_worker":
@@ -137,7 +137,7 @@ def logical_cpus(count: int) -> None:
 
     Call it before TensorFlow's first operation.
     """
-    errors.check_at_least("count", count, 1)
+    strategy_errors.check_at_least("count", count, 1)
     cpu = tf.config.list_physical_devices("CPU")[0]
     each = tf.config.LogicalDeviceConfiguration()
     # Not set yet is None, and means one.
@@ -151,7 +151,7 @@ def _check_unused(
 ) -> None:
     if value is not None and name not in users:
         needed = f"None for {name}: it is an option of {', '.join(users)}"
-        raise errors.StrategyError(field, needed, value)
+        raise strategy_errors.StrategyError(field, needed, value)
 
 
 def _local(
@@ -167,7 +167,9 @@ def _local(
         found = devices_lib.local()
     if name == "one_device":
         if devices is not None and len(found) > 1:
-            raise errors.StrategyError("devices", "one device", devices)
+            raise strategy_errors.StrategyError(
+                "devices", "one device", devices
+            )
         return tf.distribute.OneDeviceStrategy(found[0])
     if name == "central_storage":
         # A single device holds its own variables.
@@ -191,7 +193,7 @@ def _reduction(
         return tf.distribute.HierarchicalCopyAllReduce(communication.num_packs)
     if not all(device.startswith("GPU") for device in found):
         needed = f"other than nccl for the devices {', '.join(found)}"
-        raise errors.StrategyError("reduction", needed, "nccl")
+        raise strategy_errors.StrategyError("reduction", needed, "nccl")
     return tf.distribute.NcclAllReduce(communication.num_packs)
 
 
@@ -252,7 +254,7 @@ def _tpu(
 ) -> tf.distribute.Strategy:
     if address is None:
         needed = "given, for neither TPU_NAME nor TPU_ACCELERATOR_TYPE is set"
-        raise errors.StrategyError("tpu_address", needed, None)
+        raise strategy_errors.StrategyError("tpu_address", needed, None)
     tpu.check_address(address)
     servers = {f"tpu {at}": at for at in tpu.grpc_servers(address)}
     addresses.wait(servers, communication.connect_seconds)
@@ -267,5 +269,5 @@ def _tpu(
     if batch_size is not None and batch_size % num_replicas:
         # Shapes are static, and the same in all replicas.
         needed = f"a multiple of the {num_replicas} replicas"
-        raise errors.StrategyError("batch_size", needed, batch_size)
+        raise strategy_errors.StrategyError("batch_size", needed, batch_size)
     return strategy

@@ -33,7 +33,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from strategies import addresses, cluster, commands, errors, processes
+from strategies import addresses, cluster, commands, processes, strategy_errors
 
 _HOST = "127.0.0.1"
 _COMMAND_NOT_FOUND = 127
@@ -64,13 +64,17 @@ class Plan:
     gpus_per_worker: int | None = None
 
     def __post_init__(self) -> None:
-        errors.check_at_least("workers", self.num_workers, 1)
-        errors.check_at_least("ps", self.num_ps, 0)
-        errors.check_at_least("max_restarts", self.max_restarts, 0)
-        errors.check_seconds("grace_seconds", self.grace_seconds)
-        errors.check_seconds("evaluator_seconds", self.evaluator_seconds)
+        strategy_errors.check_at_least("workers", self.num_workers, 1)
+        strategy_errors.check_at_least("ps", self.num_ps, 0)
+        strategy_errors.check_at_least("max_restarts", self.max_restarts, 0)
+        strategy_errors.check_seconds("grace_seconds", self.grace_seconds)
+        strategy_errors.check_seconds(
+            "evaluator_seconds", self.evaluator_seconds
+        )
         if self.gpus_per_worker is not None:
-            errors.check_at_least("gpus_per_worker", self.gpus_per_worker, 0)
+            strategy_errors.check_at_least(
+                "gpus_per_worker", self.gpus_per_worker, 0
+            )
 
     def clusters(self) -> dict[str, cluster.Cluster]:
         """Returns each task's view of a cluster on new ports, by its name."""
@@ -258,7 +262,7 @@ def main(arguments: Sequence[str]) -> int:
             evaluator_seconds=flags.evaluator_seconds,
             gpus_per_worker=flags.gpus_per_worker,
         )
-    except errors.StrategyError as error:
+    except strategy_errors.StrategyError as error:
         parser.error(str(error))
     return run(plan, command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from strategies import errors
+from strategies import strategy_errors
 
 REDUCTIONS = ("auto", "nccl", "hierarchical_copy", "one_device")
 COLLECTIVES = ("auto", "ring", "nccl")
@@ -43,16 +43,20 @@ class Communication:
     connect_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        errors.check_choice("reduction", self.reduction, REDUCTIONS)
-        errors.check_at_least("num_packs", self.num_packs, 1)
-        errors.check_choice("collective", self.collective, COLLECTIVES)
-        errors.check_at_least("bytes_per_pack", self.bytes_per_pack, 0)
+        strategy_errors.check_choice("reduction", self.reduction, REDUCTIONS)
+        strategy_errors.check_at_least("num_packs", self.num_packs, 1)
+        strategy_errors.check_choice("collective", self.collective, COLLECTIVES)
+        strategy_errors.check_at_least("bytes_per_pack", self.bytes_per_pack, 0)
         if self.timeout_seconds is not None:
-            errors.check_seconds("timeout_seconds", self.timeout_seconds)
-        errors.check_seconds("connect_seconds", self.connect_seconds)
+            strategy_errors.check_seconds(
+                "timeout_seconds", self.timeout_seconds
+            )
+        strategy_errors.check_seconds("connect_seconds", self.connect_seconds)
         if self.num_packs > 1 and self.reduction not in _PACKED:
             needed = f"1 unless reduction is one of {', '.join(_PACKED)}"
-            raise errors.StrategyError("num_packs", needed, self.num_packs)
+            raise strategy_errors.StrategyError(
+                "num_packs", needed, self.num_packs
+            )
 
     def check_used_by(self, name: str) -> None:
         """Raises if something is set that the strategy would not heed."""
@@ -61,7 +65,7 @@ class Communication:
             if value != field.default and name not in _USERS[field.name]:
                 users = ", ".join(_USERS[field.name])
                 needed = f"left alone for {name}: it is an option of {users}"
-                raise errors.StrategyError(field.name, needed, value)
+                raise strategy_errors.StrategyError(field.name, needed, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Partition:
     max_shards: int | None = None
 
     def __post_init__(self) -> None:
-        errors.check_at_least("min_shard_bytes", self.min_shard_bytes, 1)
+        strategy_errors.check_at_least(
+            "min_shard_bytes", self.min_shard_bytes, 1
+        )
         if self.max_shards is not None:
-            errors.check_at_least("max_shards", self.max_shards, 1)
+            strategy_errors.check_at_least("max_shards", self.max_shards, 1)

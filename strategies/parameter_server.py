@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from strategies import addresses, cluster, errors
+from strategies import addresses, cluster, strategy_errors
 
 # How often a server looks for its coordinator.
 _POLL_SECONDS = 1.0
@@ -39,7 +39,7 @@ class Patience:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            errors.check_seconds(field.name, getattr(self, field.name))
+            strategy_errors.check_seconds(field.name, getattr(self, field.name))
 
 
 def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
@@ -54,7 +54,7 @@ def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
     """
     if not task.is_server:
         needed = "worker or ps of a cluster with a ps"
-        raise errors.StrategyError("task.type", needed, task.task_type)
+        raise strategy_errors.StrategyError("task.type", needed, task.task_type)
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda signum, frame: terminated.set())
     # With one thread, as on one core, a server waits for itself for ever.

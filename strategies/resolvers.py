@@ -19,7 +19,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from strategies import cluster, commands, errors
+from strategies import cluster, commands, strategy_errors
 
 # One name of a host list, and the ranges and the plain text that make it up.
 _NAME = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
@@ -49,7 +49,9 @@ def from_slurm(
     counts = expand_counts(_slurm(environ, "TASKS_PER_NODE"))
     if len(hosts) != len(counts):
         needed = f"one count for each of the {len(hosts)} nodes"
-        raise errors.StrategyError("SLURM_TASKS_PER_NODE", needed, counts)
+        raise strategy_errors.StrategyError(
+            "SLURM_TASKS_PER_NODE", needed, counts
+        )
     _check_distribution(environ, counts)
     if port is None:
         job = _number(environ, "SLURM_JOB_ID")
@@ -85,12 +87,12 @@ def from_indexed_job(
         has_evaluator: Whether the last task is an evaluator.
         port: That every pod listens on.
     """
-    errors.check_at_least("num_tasks", num_tasks, 1)
+    strategy_errors.check_at_least("num_tasks", num_tasks, 1)
     index = _number(environ, "JOB_COMPLETION_INDEX")
     job = environ.get("JOB_NAME") or _job_of_host(environ, index)
     if len(f"{job}-{num_tasks - 1}") > _MAX_LABEL_LENGTH:
         needed = f"short enough for a host name of {_MAX_LABEL_LENGTH}"
-        raise errors.StrategyError("JOB_NAME", needed, job)
+        raise strategy_errors.StrategyError("JOB_NAME", needed, job)
     found = [f"{job}-{i}.{service}:{port}" for i in range(num_tasks)]
     return assign_roles(found, index, num_ps, has_evaluator)
 
@@ -99,7 +101,7 @@ def assign_roles(
     found: Sequence[str], rank: int, num_ps: int, has_evaluator: bool
 ) -> cluster.Cluster:
     """Returns the cluster in which rank i is the task at `found[i]`."""
-    errors.check_at_least("num_ps", num_ps, 0)
+    strategy_errors.check_at_least("num_ps", num_ps, 0)
     num_chiefs = 1 if num_ps else 0
     num_workers = len(found) - num_chiefs - num_ps - int(has_evaluator)
     if num_workers < 1:
@@ -107,7 +109,7 @@ def assign_roles(
             f"tasks for {num_chiefs} chief, at least 1 worker, {num_ps} ps "
             f"and {int(has_evaluator)} evaluator"
         )
-        raise errors.StrategyError("tasks", needed, len(found))
+        raise strategy_errors.StrategyError("tasks", needed, len(found))
     sizes = {
         "chief": num_chiefs,
         "worker": num_workers,
@@ -116,7 +118,9 @@ def assign_roles(
     }
     roles = [(name, i) for name, size in sizes.items() for i in range(size)]
     if not 0 <= rank < len(roles):
-        raise errors.StrategyError("rank", f"from 0 to {len(roles) - 1}", rank)
+        raise strategy_errors.StrategyError(
+            "rank", f"from 0 to {len(roles) - 1}", rank
+        )
     left = iter(found)
     tasks = {
         name: tuple(itertools.islice(left, size))
@@ -150,7 +154,7 @@ def expand_counts(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
         if match is None:
-            raise errors.StrategyError(
+            raise strategy_errors.StrategyError(
                 "SLURM_TASKS_PER_NODE", "like 2(x3),1", text
             )
         counts += [int(match[1])] * int(match[2] or 1)
@@ -171,8 +175,10 @@ def _expand_ranges(ranges: str, text: str) -> list[str]:
     return found
 
 
-def _bad_hosts(text: str) -> errors.StrategyError:
-    return errors.StrategyError("SLURM_NODELIST", "like n[1-3,7],m2", text)
+def _bad_hosts(text: str) -> strategy_errors.StrategyError:
+    return strategy_errors.StrategyError(
+        "SLURM_NODELIST", "like n[1-3,7],m2", text
+    )
 
 
 def _check_distribution(
@@ -182,7 +188,7 @@ def _check_distribution(
     found = environ.get("SLURM_DISTRIBUTION", "block")
     is_one_each = max(counts) == 1 and not found.startswith("arbitrary")
     if not found.startswith("block") and not is_one_each:
-        raise errors.StrategyError(
+        raise strategy_errors.StrategyError(
             "SLURM_DISTRIBUTION", "block (srun --distribution=block)", found
         )
 
@@ -191,7 +197,7 @@ def _slurm(environ: Mapping[str, str], name: str) -> str:
     for prefix in ("SLURM_STEP_", "SLURM_JOB_", "SLURM_"):
         if environ.get(prefix + name):
             return environ[prefix + name]
-    raise errors.StrategyError(
+    raise strategy_errors.StrategyError(
         f"SLURM_STEP_{name}", "set, as srun sets it for each task", None
     )
 
@@ -199,7 +205,9 @@ def _slurm(environ: Mapping[str, str], name: str) -> str:
 def _number(environ: Mapping[str, str], name: str) -> int:
     found = environ.get(name)
     if found is None or not re.fullmatch(r"[0-9]+", found):
-        raise errors.StrategyError(name, "set to an integer >= 0", found)
+        raise strategy_errors.StrategyError(
+            name, "set to an integer >= 0", found
+        )
     return int(found)
 
 
@@ -208,7 +216,7 @@ def _job_of_host(environ: Mapping[str, str], index: int) -> str:
     job = host.removesuffix(f"-{index}")
     if not job or job == host:
         needed = f"<job>-{index}; or set JOB_NAME"
-        raise errors.StrategyError("HOSTNAME", needed, host)
+        raise strategy_errors.StrategyError("HOSTNAME", needed, host)
     return job
 
 

@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 
-from strategies import addresses, commands, errors
+from strategies import addresses, commands, strategy_errors
 
 LOCAL = "local"
 _GRPC = "grpc://"
@@ -50,7 +50,7 @@ def check_address(address: str) -> None:
             addresses.split(server, field)
     elif not isinstance(address, str) or not _NAME.fullmatch(address):
         needed = f"{LOCAL}, the name of a TPU, or {_GRPC}host:port"
-        raise errors.StrategyError(field, needed, address)
+        raise strategy_errors.StrategyError(field, needed, address)
 
 
 def grpc_servers(address: str) -> list[str]:
@@ -98,7 +98,7 @@ def check_local(environ: Mapping[str, str] = os.environ) -> None:
             "TPU kernels: pip uninstall tensorflow; pip install "
             "tensorflow-tpu==2.19.1"
         )
-        raise errors.StrategyError("tensorflow-tpu", needed, None)
+        raise strategy_errors.StrategyError("tensorflow-tpu", needed, None)
     _check_complete(settings(environ), environ)
 
 
@@ -112,7 +112,7 @@ def _library() -> str:
     found = importlib.util.find_spec("libtpu")
     if found is None or not found.submodule_search_locations:
         needed = "the path of libtpu.so, or the package libtpu be installed"
-        raise errors.StrategyError(_LIBRARY, needed, None)
+        raise strategy_errors.StrategyError(_LIBRARY, needed, None)
     return str(pathlib.Path(found.submodule_search_locations[0], "libtpu.so"))
 
 
@@ -134,7 +134,7 @@ def _check_complete(
             "Start with `python -m strategies.tpu -- COMMAND`, or call "
             "`strategies.tpu.prepare()` before the first import of TensorFlow"
         )
-        raise errors.StrategyError(field, needed, environ.get(field))
+        raise strategy_errors.StrategyError(field, needed, environ.get(field))
 
 
 def main(arguments: Sequence[str]) -> None:

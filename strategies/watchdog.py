@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from strategies import errors
+from strategies import strategy_errors
 
 
 class Watchdog:
@@ -22,7 +22,7 @@ class Watchdog:
     """
 
     def __init__(self, seconds: float, on_stall: Callable[[str], None]):
-        errors.check_seconds("stall_seconds", seconds)
+        strategy_errors.check_seconds("stall_seconds", seconds)
         self._seconds = seconds
         self._on_stall = on_stall
         self._last = None

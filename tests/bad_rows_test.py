@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tfxml.data import (
-    bad_rows,
-    csr_npz,
-    errors,
-    files,
-    instances,
-    json_lines,
-    xc_text,
-    xy_sparse,
-)
+from tfxml.data import bad_rows, data_errors, files, instances
+from tfxml.data.formats import csr_npz, json_lines, xc_text, xy_sparse
 
 D, L = 9, 4
 
@@ -117,7 +109,7 @@ def case(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_error_names_the_first_bad_line(tmp_path, name):
     reader, paths, words, lines, _ = case(tmp_path, name)
-    with pytest.raises(errors.RowError) as caught:
+    with pytest.raises(data_errors.RowError) as caught:
         read_all(reader, paths, bad_rows.BadRows(), **words)
     # Within a run grammar is looked at before limits.
     assert caught.value.line in lines
@@ -178,7 +170,7 @@ def test_csr_rows_are_skipped_in_both_files(tmp_path):
             indices=matrix.indices,
             data=matrix.data,
         )
-    with pytest.raises(errors.RowError, match="row 0 "):
+    with pytest.raises(data_errors.RowError, match="row 0 "):
         read_all(csr_npz.read, paths, bad_rows.BadRows())
     bad = bad_rows.BadRows("skip")
     (run,) = read_all(csr_npz.read, paths, bad)
@@ -208,7 +200,7 @@ FILE_FAULTS = {
 @pytest.mark.parametrize("fault", FILE_FAULTS)
 def test_a_file_that_is_not_whole_is_never_skipped(tmp_path, policy, fault):
     path = write(tmp_path / "train.txt", FILE_FAULTS[fault])
-    with pytest.raises(errors.DataError):
+    with pytest.raises(data_errors.DataError):
         read_all(xc_text.read, [path], bad_rows.BadRows(policy))
 
 
@@ -217,7 +209,7 @@ def test_a_file_that_is_not_whole_is_never_skipped(tmp_path, policy, fault):
 def test_gzip_that_was_cut_is_never_skipped(tmp_path, policy, size):
     content = gzip.compress(xc([f"{i % L} {i % D}:{i}" for i in range(999)]))
     path = write(tmp_path / "train.txt.gz", content[:-size])
-    with pytest.raises(errors.DataError, match="gzip"):
+    with pytest.raises(data_errors.DataError, match="gzip"):
         read_all(xc_text.read, [path], bad_rows.BadRows(policy))
 
 
@@ -254,7 +246,7 @@ def line_of_2_gib(monkeypatch):
 
 
 def test_a_line_of_2_gib_is_refused_without_reading_it(line_of_2_gib):
-    with pytest.raises(errors.DataError, match="x.txt:3: found more than"):
+    with pytest.raises(data_errors.DataError, match="x.txt:3: found more than"):
         read_all(xc_text.read, ["x.txt"], bad_rows.BadRows())
 
 

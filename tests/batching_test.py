@@ -11,8 +11,10 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import prepare, run_data, train
-from tfxml.data import batching, in_memory, instances, pipeline, subset
+from tfxml import prepare, train
+from tfxml.data import instances
+from tfxml.data.feeding import batching, in_memory, pipeline, subset
+from tfxml.run import datasets
 
 D, L = 200, 5
 
@@ -40,19 +42,19 @@ def _lengths(num_instances, most=40, seed=0):
 
 def _epochs(source, cut, num_epochs=2, seed=3, num_replicas=1):
     """Returns the instances of each epoch's steps, of each replica."""
-    a_epoch = cut.steps_per_epoch
-    found = [[[] for _ in range(a_epoch)] for _ in range(num_epochs)]
+    steps_per_epoch = cut.steps_per_epoch
+    found = [[[] for _ in range(steps_per_epoch)] for _ in range(num_epochs)]
     for replica in range(num_replicas):
         shares = pipeline.training(
             source,
             cut,
             seed,
             0,
-            num_epochs * a_epoch,
+            num_epochs * steps_per_epoch,
             pipeline.Shard(num_replicas, replica, 1),
         )
         for step, share in enumerate(shares):
-            epoch, step = divmod(step, a_epoch)
+            epoch, step = divmod(step, steps_per_epoch)
             found[epoch][step].append(share.instances.numpy().tolist())
     return found
 
@@ -203,8 +205,8 @@ def test_records_tell_their_row_lengths(values, tmp_path):
         (data / f"{name}.txt").write_text("\n".join(lines) + "\n")
     config = config_lib.Config()
     prepare.prepare(config, str(data), str(tmp_path / "out"), num_shards=3)
-    in_memory_data = run_data.training_data(config, str(data))
-    on_disk = run_data.training_data(config, str(tmp_path / "out"))
+    in_memory_data = datasets.training_data(config, str(data))
+    on_disk = datasets.training_data(config, str(tmp_path / "out"))
     np.testing.assert_array_equal(
         in_memory_data.train.row_lengths(), on_disk.train.row_lengths()
     )
@@ -212,7 +214,7 @@ def test_records_tell_their_row_lengths(values, tmp_path):
 
 def test_generated_and_chosen_rows_tell_their_lengths():
     config = config_lib.Config(synthetic_train=300, synthetic_labels=40)
-    source = run_data.training_data(config, "").train
+    source = datasets.training_data(config, "").train
     feature_ids, _, _ = source.rows(tf.range(300, dtype=tf.int64))
     lengths = feature_ids.row_lengths().numpy()
     np.testing.assert_array_equal(source.row_lengths(), lengths)

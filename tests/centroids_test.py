@@ -1,4 +1,4 @@
-"""Labels' centroids, their head and its shortlists, by definition."""
+"""Labels' centroids, their head and its candidates, by definition."""
 
 import dataclasses
 
@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, train, workdir
 from tfxml import config as config_lib
-from tfxml.data import in_memory, instances
-from tfxml.export import lite, saved_model, source
-from tfxml.models import centroids as centroids_lib
-from tfxml.models import classifier
-from tfxml.training import centroids
+from tfxml import train
+from tfxml.data import instances
+from tfxml.data.feeding import in_memory
+from tfxml.export.lite import lite_model
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import checked_run
+from tfxml.models import extreme_classifier
+from tfxml.models.heads import centroid as centroids_lib
+from tfxml.run import build, workdir
+from tfxml.training.solvers import centroids
 
 N, D, L = 70, 40, 30
 
@@ -72,7 +76,7 @@ def _ragged(x):
 def _model(table, mean_features, dropped=()):
     head = centroids_lib.CentroidHead(L, D, mean_features, dropped)
     head.assign(table)
-    return classifier.ExtremeClassifier([], head, D, "ragged")
+    return extreme_classifier.ExtremeClassifier([], head, D, "ragged")
 
 
 def test_centroids_are_those_of_the_definition():
@@ -159,10 +163,10 @@ _CONFIG = config_lib.Config(
     synthetic_labels=40,
     synthetic_train=300,
     synthetic_test=80,
-    refine_passes=3,
-    refine_negatives=15,
-    refine_labels=15,
-    refine_centroid=1.0,
+    reranker_passes=3,
+    num_hard_negatives=15,
+    num_candidates=15,
+    reranker_centroid=1.0,
 )
 
 
@@ -172,8 +176,8 @@ def trained(tmp_path_factory):
     return str(path), train.train(_CONFIG, str(path))
 
 
-def test_a_run_beats_its_shortlists(trained, tmp_path):
-    alone = dataclasses.replace(_CONFIG, refine_passes=0)
+def test_a_run_beats_its_candidates(trained, tmp_path):
+    alone = dataclasses.replace(_CONFIG, reranker_passes=0)
     metrics = train.train(alone, str(tmp_path / "alone"))
     assert metrics["P@1"] > 20  # 40 labels
     assert trained[1]["P@1"] > metrics["P@1"]
@@ -188,8 +192,8 @@ def test_the_same_command_changes_nothing(trained):
     ("weights", "atol"), [("float32", 1e-5), ("int8", 0.05)]
 )
 def test_a_saved_model_answers_alike(weights, atol, trained, tmp_path):
-    run = source.read(trained[0])
-    written = saved_model.write(run, tmp_path / "served", weights=weights)
+    run = checked_run.read(trained[0])
+    written = serving_model.write(run, tmp_path / "served", weights=weights)
     served = tf.saved_model.load(str(written))
     ids, values = exporting.rows(run)
     found = served.signatures["features"](
@@ -207,7 +211,7 @@ def test_a_saved_model_answers_alike(weights, atol, trained, tmp_path):
 
 def test_phones_have_no_such_head(trained, tmp_path):
     with pytest.raises(ValueError, match="head=centroid"):
-        lite.write(source.read(trained[0]), tmp_path)
+        lite_model.write(checked_run.read(trained[0]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_what_it_cannot_be_used_with(words):
 
 def test_weights_are_restored_from_a_table_of_the_same_shape():
     facts = workdir.Facts(D, L, N, "compact", False, "")
-    one, other = (assembly.model(_CONFIG, facts, None) for _ in range(2))
+    one, other = (build.model(_CONFIG, facts, None) for _ in range(2))
     shapes = [
         {name: tuple(w.shape) for name, w in model.named_variables().items()}
         for model in (one, other)

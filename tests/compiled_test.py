@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfxml import compiled
+from tfxml.cpu import compiled
 
 _at_rank = compiled.at_rank
 

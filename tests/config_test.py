@@ -9,7 +9,7 @@ import pytest
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml import flags
+from tfxml.run import flags
 
 
 def _parse(*words):
@@ -61,14 +61,14 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"hidden_units": (0,)}, "positive widths"),
         ({"metric_ks": (101,)}, r"\[1, 100\]"),
         ({"metric_ks": (5, 1)}, "ascending"),
-        ({"num_trunks": 3}, "divisor of num_repetitions=16"),
+        ({"num_encoders": 3}, "divisor of num_repetitions=16"),
         ({"best_metric": "P@2"}, "P@1"),
         ({"early_stopping": 2}, "validation_fraction"),
         ({"eval_split": "validation"}, "validation_fraction"),
         ({"synthetic_dependence": 1.5}, r"\[0, 1\]"),
-        ({"refine_cost": 0.0}, "above 0"),
-        ({"refine_share": 1.1}, r"\[0, 1\]"),
-        ({"refine_centroid": -1.0}, "at least 0"),
+        ({"reranker_cost": 0.0}, "above 0"),
+        ({"reranker_weight": 1.1}, r"\[0, 1\]"),
+        ({"reranker_centroid": -1.0}, "at least 0"),
         ({"centroid_labels": 0}, "at least 1"),
         ({"centroid_power": -0.1}, "at least 0"),
     ],

@@ -10,7 +10,7 @@ _LONGEST = (
     "train_test",
     "export_saved_model_test",
     "export_serving_test",
-    "world_groups_test",
+    "repetition_groups_test",
     "multi_worker_test",
     "export_command_test",
     "drop_test",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import counter_random
+from tfxml.data.synthetic import counter_random
 
 GOLDEN = 0x9E3779B97F4A7C15
 

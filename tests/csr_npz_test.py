@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tfxml.data import csr_npz, errors, instances
+from tfxml.data import data_errors, instances
+from tfxml.data.formats import csr_npz
 
 
 def matrices():
@@ -119,7 +120,7 @@ def test_dtypes_of_values(pair, dtype):
 @pytest.mark.parametrize("bad", ["x", "y"])
 def test_names_what_is_wrong(pair, change, found, bad):
     paths = pair(**{bad: change})
-    with pytest.raises(errors.DataError) as caught:
+    with pytest.raises(data_errors.DataError) as caught:
         list(csr_npz.read(*paths))
     assert found in caught.value.found
     assert caught.value.path == paths[bad == "y"]
@@ -127,23 +128,25 @@ def test_names_what_is_wrong(pair, change, found, bad):
 
 def test_values_that_float32_cannot_hold(pair):
     paths = pair({"data": np.array([1, 1, 1e39])})
-    with pytest.raises(errors.DataError, match="1e\\+39 of feature 1 in row 2"):
+    with pytest.raises(
+        data_errors.DataError, match="1e\\+39 of feature 1 in row 2"
+    ):
         list(csr_npz.read(*paths))
 
 
 def test_missing_array_and_other_row_count(pair, tmp_path):
     x, y = pair()
     np.savez(y, **{k: v for k, v in arrays().items() if k != "indptr"})
-    with pytest.raises(errors.DataError, match="no `indptr`"):
+    with pytest.raises(data_errors.DataError, match="no `indptr`"):
         csr_npz.read_header(x, y)
     np.savez(
         y,
         **arrays() | {"shape": np.array([2, 2]), "indptr": np.array([0, 1, 3])},
     )
-    with pytest.raises(errors.DataError, match="2 rows; needed 3"):
+    with pytest.raises(data_errors.DataError, match="2 rows; needed 3"):
         csr_npz.read_header(x, y)
     (tmp_path / "Y.trn.npz").write_bytes(b"PK\3\4 no archive")
-    with pytest.raises(errors.DataError, match="no readable npz"):
+    with pytest.raises(data_errors.DataError, match="no readable npz"):
         csr_npz.read_header(x, y)
     with pytest.raises(FileNotFoundError):
         csr_npz.read_header(x, str(tmp_path / "none.npz"))
@@ -157,7 +160,7 @@ def test_flipped_byte_fails_the_checksum(pair):
     assert content.count(value) == 1
     with open(x, "wb") as file:
         file.write(content.replace(value, np.float64(2.5).tobytes()))
-    with pytest.raises(errors.DataError, match="CRC"):
+    with pytest.raises(data_errors.DataError, match="CRC"):
         list(csr_npz.read(x, y))
 
 
@@ -184,7 +187,7 @@ def test_lying_header_does_not_take_memory(pair, tmp_path):
                     np.lib.format.write_array(file, value)
     assert csr_npz.read_header(x, y) == (huge, 2, 2)
     tracemalloc.start()
-    with pytest.raises(errors.DataError, match="an early end"):
+    with pytest.raises(data_errors.DataError, match="an early end"):
         list(csr_npz.read(x, y))
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()

@@ -11,8 +11,10 @@ import zipfile
 
 import pytest
 
-from tfxml import assembly, config, run_data
-from tfxml.data import archives, catalogue, download, errors, named_sets
+from tfxml import config
+from tfxml.data import data_errors
+from tfxml.data.catalogue import archives, http_fetch, known_sets, named_sets
+from tfxml.run import build, datasets
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -84,7 +86,7 @@ def serve():
 
 
 def fetch(server, path, sha256=""):
-    return download.fetch(server.url, path, sha256, timeout=0.5, pause=0.01)
+    return http_fetch.fetch(server.url, path, sha256, timeout=0.5, pause=0.01)
 
 
 @pytest.mark.parametrize("tag", ['"one"', "", 'W/"weak"'])
@@ -109,7 +111,7 @@ def test_what_came_is_not_asked_for_again(serve, tmp_path):
 
 def test_a_later_call_goes_on(serve, tmp_path):
     server = serve(faults=["cut", 503, 503, 503, 503, 503])
-    with pytest.raises(download.DownloadError, match="100000 bytes are in"):
+    with pytest.raises(http_fetch.DownloadError, match="100000 bytes are in"):
         fetch(server, tmp_path / "file")
     fetch(server, tmp_path / "file")
     assert server.requests[-1] == "bytes=100000-"
@@ -118,7 +120,7 @@ def test_a_later_call_goes_on(serve, tmp_path):
 
 def test_a_file_that_changed_is_fetched_from_its_start(serve, tmp_path):
     server = serve(faults=["cut", 503, 503, 503, 503, 503])
-    with pytest.raises(download.DownloadError):
+    with pytest.raises(http_fetch.DownloadError):
         fetch(server, tmp_path / "file")
     server.content, server.tag = CONTENT[::-1], '"two"'
     fetch(server, tmp_path / "file")
@@ -138,7 +140,7 @@ def test_a_file_that_changed_is_fetched_from_its_start(serve, tmp_path):
 )
 def test_a_refusal_is_told_in_words(serve, tmp_path, fault, words):
     server = serve(faults=[fault])
-    with pytest.raises(download.DownloadError, match=words):
+    with pytest.raises(http_fetch.DownloadError, match=words):
         fetch(server, tmp_path / "file")
     assert not (tmp_path / "file").exists()
     assert len(server.requests) == 1
@@ -146,27 +148,27 @@ def test_a_refusal_is_told_in_words(serve, tmp_path, fault, words):
 
 def test_a_login_page_that_says_it_is_a_file_is_seen(serve, tmp_path):
     server = serve(b"\n<!DOCTYPE html><html>Sign in</html>")
-    with pytest.raises(download.DownloadError, match="web page"):
+    with pytest.raises(http_fetch.DownloadError, match="web page"):
         fetch(server, tmp_path / "file")
 
 
 def test_a_wrong_checksum_leaves_nothing(serve, tmp_path):
     server = serve()
-    with pytest.raises(download.DownloadError, match="was to come"):
+    with pytest.raises(http_fetch.DownloadError, match="was to come"):
         fetch(server, tmp_path / "file", "0" * 64)
     assert not list(tmp_path.glob("file*[!n]"))
 
 
 def test_a_server_that_is_not_there(tmp_path):
-    with pytest.raises(download.DownloadError, match="5 tries, 0 bytes"):
-        download.fetch(
+    with pytest.raises(http_fetch.DownloadError, match="5 tries, 0 bytes"):
+        http_fetch.fetch(
             "http://127.0.0.1:9/file", tmp_path / "file", pause=0.001
         )
 
 
 def test_other_schemes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="http://"):
-        download.fetch("file:///etc/passwd", tmp_path / "file")
+        http_fetch.fetch("file:///etc/passwd", tmp_path / "file")
 
 
 def zipped(members, **words):
@@ -213,7 +215,7 @@ def test_archives_come_out(tmp_path, pack):
 )
 def test_names_outside_are_refused(tmp_path, pack, name):
     (tmp_path / "a").write_bytes(pack({"good": b"x", name: b"evil"}))
-    with pytest.raises(errors.DataError, match="names below the folder"):
+    with pytest.raises(data_errors.DataError, match="names below the folder"):
         archives.unpack(tmp_path / "a", tmp_path / "below" / "out")
     assert sorted(os.listdir(tmp_path)) == ["a", "below"]
     assert not os.listdir(tmp_path / "below")
@@ -224,7 +226,7 @@ def test_names_outside_are_refused(tmp_path, pack, name):
 )
 def test_links_and_devices_are_refused(tmp_path, kind):
     (tmp_path / "a").write_bytes(tarred({"x": link("x", kind)}))
-    with pytest.raises(errors.DataError, match="plain files"):
+    with pytest.raises(data_errors.DataError, match="plain files"):
         archives.unpack(tmp_path / "a", tmp_path / "out")
 
 
@@ -235,7 +237,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         info.external_attr = 0o120777 << 16
         file.writestr(info, "/etc/passwd")
     (tmp_path / "a").write_bytes(buffer.getvalue())
-    with pytest.raises(errors.DataError, match="plain files"):
+    with pytest.raises(data_errors.DataError, match="plain files"):
         archives.unpack(tmp_path / "a", tmp_path / "out")
 
 
@@ -245,7 +247,7 @@ def test_bombs_are_refused_before_they_fill_the_disk(
 ):
     monkeypatch.setattr(archives, "_SMALL", 1 << 16)
     (tmp_path / "a").write_bytes(pack({"zeros": bytes(1 << 24)}))
-    with pytest.raises(errors.DataError, match="at most 200 times"):
+    with pytest.raises(data_errors.DataError, match="at most 200 times"):
         archives.unpack(tmp_path / "a", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -253,7 +255,7 @@ def test_bombs_are_refused_before_they_fill_the_disk(
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
     (tmp_path / "a").write_bytes(zipped({str(i): b"" for i in range(4)}))
-    with pytest.raises(errors.DataError, match="more than 3 files"):
+    with pytest.raises(data_errors.DataError, match="more than 3 files"):
         archives.unpack(tmp_path / "a", tmp_path / "out")
 
 
@@ -262,16 +264,16 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
 def test_damaged_archives_are_refused(tmp_path, pack, size):
     content = pack({"a": os.urandom(50_000)})
     (tmp_path / "a").write_bytes(content[: int(size * len(content))])
-    with pytest.raises(errors.DataError):
+    with pytest.raises(data_errors.DataError):
         archives.unpack(tmp_path / "a", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def entry(*urls):
     mirrors = tuple(
-        catalogue.Mirror(f"m{i}", url, "") for i, url in enumerate(urls)
+        known_sets.Mirror(f"m{i}", url, "") for i, url in enumerate(urls)
     )
-    return catalogue.Entry(
+    return known_sets.Entry(
         "tiny", "Tiny", 2, 3, 1, 1, 1.0, 1.0, 0.55, 1.5, mirrors
     )
 
@@ -292,7 +294,7 @@ def test_the_next_mirror_is_asked_where_one_is_gone(serve, tmp_path):
 def test_all_mirrors_gone_is_told_with_what_to_do(serve, tmp_path):
     servers = [serve(faults=[404]), serve(b"<html>Sign in</html>")]
     tiny = entry(*(server.url for server in servers))
-    with pytest.raises(download.DownloadError) as caught:
+    with pytest.raises(http_fetch.DownloadError) as caught:
         named_sets.ensure(tiny, tmp_path)
     for words in ("m0: ", "is gone", "m1: ", "web page", "by hand"):
         assert words in str(caught.value)
@@ -324,15 +326,15 @@ def test_training_takes_a_data_set_by_its_name(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     recipe = config.Config(dataset="wikititles-500k")
-    data = run_data.training_data(recipe, str(tmp_path))
+    data = datasets.training_data(recipe, str(tmp_path))
     assert data.train.num_instances == 1
     assert "labels 2, not 501,070" in capsys.readouterr().out
-    assert assembly.propensities(recipe) == (0.5, 0.4)
+    assert build.propensities(recipe) == (0.5, 0.4)
 
 
 def test_the_catalogue_agrees_with_itself():
     """Labels an instance times N is instances a label times L."""
-    for entry in catalogue.entries().values():
+    for entry in known_sets.entries().values():
         assert entry.mirrors[0].url.startswith("https://")
         by_rows = entry.labels_per_instance * entry.num_train
         by_labels = entry.instances_per_label * entry.num_labels
@@ -342,4 +344,4 @@ def test_the_catalogue_agrees_with_itself():
             assert entry.labels_per_instance * both == pytest.approx(
                 by_labels, rel=0.05
             ), entry.name
-    assert len(catalogue.names()) == len(set(catalogue.names()))
+    assert len(known_sets.names()) == len(set(known_sets.names()))

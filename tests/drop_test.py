@@ -9,26 +9,20 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import (
-    drop,
-    evaluate,
-    grow,
-    predict,
-    restore,
-    run_data,
-    train,
-)
-from tfxml.data import errors, requests
-from tfxml.export import portable, saved_model, source
+from tfxml import drop, evaluate, grow, predict, train
+from tfxml.data import data_errors, requests
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import checked_run, portable
 from tfxml.mach import decode, hashing
-from tfxml.models import mach, sigmoid
+from tfxml.models.heads import mach_head, sigmoid
+from tfxml.run import datasets, restore
 
 L, H, N = 900, 6, 11
 
 
 def _mach_head(estimator, decode_by, dropped):
     hashes = [hashing.from_seed(3, r, 40, L * 5 // 4) for r in range(5)]
-    return mach.MachHead(
+    return mach_head.MachHead(
         L,
         hashes,
         H,
@@ -156,7 +150,9 @@ def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
     answers = predict.Predictor(run, 5).predict(list(read))
     assert [one["label_ids"] for one in answers] == label_ids.tolist()
 
-    folder = saved_model.write(source.read(str(less)), tmp_path / "served")
+    folder = serving_model.write(
+        checked_run.read(str(less)), tmp_path / "served"
+    )
     served = tf.saved_model.load(str(folder)).signatures
     found = served["features"](
         feature_ids=tf.constant(ids),
@@ -173,7 +169,7 @@ def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
             k=tf.constant(1),
         )
 
-    portable.save(source.read(str(less)), tmp_path / "plain", max_k=5)
+    portable.save(checked_run.read(str(less)), tmp_path / "plain", max_k=5)
     plain = tf.saved_model.load(str(tmp_path / "plain")).signatures
     found = plain[portable.SIGNATURE](
         feature_ids=tf.constant(ids),
@@ -185,7 +181,7 @@ def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
 
 def test_metrics_are_of_the_rest(trained):
     whole, less = (_restored(path) for path in trained)
-    read, _ = run_data.evaluation_data(whole.config, whole.facts, "", None)
+    read, _ = datasets.evaluation_data(whole.config, whole.facts, "", None)
     rows = tf.range(read.num_instances, dtype=tf.int64)
     ids, values, true = read.rows(rows)
     ranked = [one.numpy() for one in whole.model.top_k(ids, values, 60)]
@@ -219,7 +215,7 @@ def test_drops_add_up_and_a_run_with_drops_does_not_grow(trained, tmp_path):
 def test_a_bad_line_is_named(read, text, found, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text(text)
-    with pytest.raises(errors.DataError, match=found) as raised:
+    with pytest.raises(data_errors.DataError, match=found) as raised:
         read(str(path))
     assert raised.value.line == 2
 

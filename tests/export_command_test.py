@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tfxml import train
-from tfxml.export import js, model_card
+from tfxml.export.js import js_model
+from tfxml.export.shared import model_card
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +118,8 @@ def test_model_card(kind, tmp_path):
 
 
 def test_weights_that_a_browser_cannot_count_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(js, "_MOST_PLACES", 100)
-    run = exporting.features_run("refined")
+    monkeypatch.setattr(js_model, "_MOST_PLACES", 100)
+    run = exporting.features_run("reranked")
     with pytest.raises(ValueError, match="at most 100 places"):
-        js.write(run, tmp_path, None)
+        js_model.write(run, tmp_path, None)
     assert not list(tmp_path.iterdir())

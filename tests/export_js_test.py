@@ -1,6 +1,6 @@
 """The offline page in headless Chromium, against the trained model.
 
-Needs the folder that `tfxml.export.js` describes, named by TFJS_ENV, and
+Needs the folder that `js_model` describes, named by TFJS_ENV, and
 Chromium with playwright; takes minutes.
 """
 
@@ -16,7 +16,8 @@ import pytest
 
 from tfxml import config as config_lib
 from tfxml import train
-from tfxml.export import js, offline_page, source, text_files
+from tfxml.export.js import js_model, offline_page
+from tfxml.export.shared import checked_run, text_files
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ BACKENDS = ("wasm", "webgl")
 @pytest.fixture(scope="module")
 def environment():
     try:
-        return js.check_environment(os.environ.get("TFJS_ENV", ""))
+        return js_model.check_environment(os.environ.get("TFJS_ENV", ""))
     except ValueError as error:
         pytest.skip(f"set TFJS_ENV: {error}")
 
@@ -62,7 +63,7 @@ def opened(browser, environment, tmp_path):
         folder = tmp_path / weights
         if not folder.is_dir():
             folder.mkdir()
-            js.write(run, folder, environment, weights=weights)
+            js_model.write(run, folder, environment, weights=weights)
             offline_page.write(run, folder, environment, "a <name> & more")
         context = browser.new_context()
         context.set_offline(True)
@@ -118,7 +119,7 @@ def real_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "real"
     metrics = train.train(config, str(path), str(folder))
     assert metrics["P@1"] > 50  # so that what is compared means something
-    return source.read(str(path))
+    return checked_run.read(str(path))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def documents():
     return [f"{row['title']} {row['content']}" for row in rows]
 
 
-@pytest.mark.parametrize("weights", js.WEIGHTS)
+@pytest.mark.parametrize("weights", js_model.WEIGHTS)
 def test_100_real_documents(weights, opened, real_run, documents):
     wanted = exporting.text_answers(real_run, documents, 5)
     answers = {}
@@ -152,7 +153,14 @@ def test_100_real_documents(weights, opened, real_run, documents):
 
 @pytest.mark.parametrize(
     "name",
-    ["sigmoid_blocks", "linear", "deep", "mach_mean", "mach_median", "refined"],
+    [
+        "sigmoid_blocks",
+        "linear",
+        "deep",
+        "mach_mean",
+        "mach_median",
+        "reranked",
+    ],
 )
 def test_heads_and_estimators(name, opened):
     run = exporting.features_run(name)
@@ -172,7 +180,7 @@ def test_heads_and_estimators(name, opened):
 
 
 def test_int8_leaves_what_is_looked_up_alone(opened):
-    run = exporting.features_run("refined")
+    run = exporting.features_run("reranked")
     ids, values = exporting.rows(run)
     lines = [
         " ".join(f"{one}:{value}" for one, value in zip(*row, strict=True))
@@ -238,9 +246,11 @@ def test_a_converter_that_fails_says_why(environment, tmp_path):
     broken = tmp_path / "converter"
     broken.write_text("#!/bin/sh\necho no such op >&2\nexit 3\n")
     broken.chmod(0o755)
-    unfit = js.Environment(broken, *(environment.__dict__[f] for f in _FILES))
+    unfit = js_model.Environment(
+        broken, *(environment.__dict__[f] for f in _FILES)
+    )
     with pytest.raises(ValueError, match="no such op"):
-        js.write(run, tmp_path, unfit)
+        js_model.write(run, tmp_path, unfit)
 
 
 _FILES = ("tensorflow_js", "wasm_js", "wasm", "wasm_simd")

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from tfxml.export import keras_file
+from tfxml.export.shared import keras_file
 
 
 @pytest.mark.parametrize(
     "name",
     exporting.names(
-        "deep", "sigmoid_blocks", "mach_trunks", "linear", "refined"
+        "deep", "sigmoid_blocks", "mach_encoders", "linear", "reranked"
     ),
 )
 def test_loaded_model_answers_the_same(name, tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.export import lite, lite_report, plain
+from tfxml.export.lite import lite_model, lite_report
+from tfxml.export.shared import plain_model
 
 pytest.importorskip("ai_edge_litert")
 
@@ -16,11 +17,11 @@ NUM_LABELS = exporting.NUM_LABELS
 
 @pytest.mark.parametrize(
     "name",
-    exporting.names("linear", "mach_median", "mach_mean", "refined"),
+    exporting.names("linear", "mach_median", "mach_mean", "reranked"),
 )
 def test_answers_are_those_of_the_trained_model(name, tmp_path):
     run = exporting.features_run(name)
-    files = lite.write(run, tmp_path, max_k=60)
+    files = lite_model.write(run, tmp_path, max_k=60)
     ids, values = _distinct(*exporting.rows(run))
     wanted = exporting.answers(run, ids, values, NUM_LABELS)
     sizes = {}
@@ -49,7 +50,7 @@ def test_answers_are_those_of_the_trained_model(name, tmp_path):
 @pytest.mark.parametrize("name", ["sigmoid_blocks", "mach", "mach_min"])
 def test_label_blocks_change_nothing(name):
     run = exporting.features_run(name)
-    model = plain.PlainModel(run.model)
+    model = plain_model.PlainModel(run.model)
     ids, values = map(tf.constant, _distinct(*exporting.rows(run)))
     whole = model.top_k(ids, values, 9)
     parts = model.top_k(ids, values, 9, label_block_size=7)
@@ -59,7 +60,7 @@ def test_label_blocks_change_nothing(name):
 
 def test_text_comes_with_what_makes_rows_of_it(tmp_path):
     run = exporting.text_run("mach")
-    lite.write(run, tmp_path)
+    lite_model.write(run, tmp_path)
     vectors = json.loads((tmp_path / "text" / "test_vectors.json").read_text())
     runner = lite_report.Runner(tmp_path / "model_float32.tflite")
     texts = [vector["text"] for vector in vectors]
@@ -74,7 +75,7 @@ def test_text_comes_with_what_makes_rows_of_it(tmp_path):
 
 def test_the_report_is_measured_on_the_evaluation_split(tmp_path):
     run = exporting.features_run("sigmoid")
-    report = lite_report.table(run, lite.write(run, tmp_path), limit=50)
+    report = lite_report.table(run, lite_model.write(run, tmp_path), limit=50)
     header, *lines = report.splitlines()
     assert header.startswith("on 50 instances")
     assert [line.split()[0] for line in lines] == [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.export import saved_model
+from tfxml.export.saved_model import serving_model
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def text_run():
 @pytest.fixture(scope="module")
 def text_model(text_run, tmp_path_factory):
     output = tmp_path_factory.mktemp("exported")
-    return tf.saved_model.load(str(saved_model.write(text_run, output)))
+    return tf.saved_model.load(str(serving_model.write(text_run, output)))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def features_run():
 @pytest.fixture(scope="module")
 def features_model(features_run, tmp_path_factory):
     output = tmp_path_factory.mktemp("exported")
-    folder = saved_model.write(features_run, output, max_k=200)
+    folder = serving_model.write(features_run, output, max_k=200)
     return tf.saved_model.load(str(folder))
 
 
@@ -39,11 +39,11 @@ def _call(model, signature, **inputs):
 
 
 @pytest.mark.parametrize(
-    "name", exporting.names("padded", "mach_trunks", "refined")
+    "name", exporting.names("padded", "mach_encoders", "reranked")
 )
 def test_answers_are_those_of_the_trained_model(name, tmp_path):
     run = exporting.features_run(name)
-    model = tf.saved_model.load(str(saved_model.write(run, tmp_path / "out")))
+    model = tf.saved_model.load(str(serving_model.write(run, tmp_path / "out")))
     ids, values = exporting.rows(run)
     found = _call(
         model, "features", feature_ids=ids, feature_values=values, k=10
@@ -67,7 +67,7 @@ def test_answers_are_those_of_the_trained_model(name, tmp_path):
 )
 def test_raw_text(name, words, tmp_path):
     run = exporting.text_run(name, **words)
-    model = tf.saved_model.load(str(saved_model.write(run, tmp_path / "out")))
+    model = tf.saved_model.load(str(serving_model.write(run, tmp_path / "out")))
     texts = exporting.texts()
     found = _call(model, "serving_default", text=texts, k=3)
     wanted = exporting.text_answers(run, texts, 3)
@@ -134,11 +134,11 @@ def test_bad_features_are_refused(
 
 
 @pytest.mark.parametrize(
-    "name", exporting.names("linear", "mach_mean", "refined")
+    "name", exporting.names("linear", "mach_mean", "reranked")
 )
 def test_candidates_are_the_ranking_of_all_without_the_others(name, tmp_path):
     run = exporting.features_run(name)
-    model = tf.saved_model.load(str(saved_model.write(run, tmp_path / "out")))
+    model = tf.saved_model.load(str(serving_model.write(run, tmp_path / "out")))
     ids, values = exporting.rows(run)
     scores, labels = exporting.answers(run, ids, values, 60)
     candidates = [41, 7, 7, 30, 2, 59, 8]
@@ -229,8 +229,8 @@ def test_examples_of_text(text_run, text_model):
 @pytest.mark.parametrize(
     "name",
     [
-        "mach_trunks",
-        "refined",
+        "mach_encoders",
+        "reranked",
         pytest.param("linear", marks=pytest.mark.slow),
         pytest.param("sigmoid", marks=pytest.mark.slow),
     ],
@@ -242,7 +242,7 @@ def test_weights_in_fewer_bits(name, weights, atol, share, tmp_path):
     wanted = exporting.answers(run, ids, values, 60)
     sizes = {}
     for kind in ("float32", weights):
-        folder = saved_model.write(run, tmp_path / kind, weights=kind)
+        folder = serving_model.write(run, tmp_path / kind, weights=kind)
         data = folder / "variables" / "variables.data-00000-of-00001"
         sizes[kind] = data.stat().st_size
     # The ids of features that labels read stay as they are.
@@ -271,10 +271,10 @@ def test_weights_in_fewer_bits(name, weights, atol, share, tmp_path):
 
 
 def test_versions(features_run, tmp_path):
-    saved_model.write(features_run, tmp_path, version=7)
-    assert saved_model.write(features_run, tmp_path).name == "8"
+    serving_model.write(features_run, tmp_path, version=7)
+    assert serving_model.write(features_run, tmp_path).name == "8"
     with pytest.raises(ValueError, match="`version` must be a new one"):
-        saved_model.write(features_run, tmp_path, version=7)
+        serving_model.write(features_run, tmp_path, version=7)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"7", "8", "requests", "models.config", "SERVING.md"}
 
@@ -289,4 +289,4 @@ def test_versions(features_run, tmp_path):
 )
 def test_bad_arguments(words, message, features_run, tmp_path):
     with pytest.raises(ValueError, match=message):
-        saved_model.write(features_run, tmp_path, **words)
+        serving_model.write(features_run, tmp_path, **words)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.export import saved_model
+from tfxml.export.saved_model import serving_model
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def text_run():
 @pytest.fixture(scope="module")
 def text_output(text_run, tmp_path_factory):
     output = tmp_path_factory.mktemp("exported")
-    saved_model.write(text_run, output, name="subjects")
+    serving_model.write(text_run, output, name="subjects")
     return output
 
 
@@ -30,7 +30,7 @@ def text_output(text_run, tmp_path_factory):
 def features_output(tmp_path_factory):
     output = tmp_path_factory.mktemp("exported")
     run = exporting.features_run("mach")
-    saved_model.write(run, output, name="subjects")
+    serving_model.write(run, output, name="subjects")
     return output
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfxml import train
-from tfxml.export import source
+from tfxml.export.shared import checked_run
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     data = exporting.write_texts(root / "data")
     train.train(exporting.features_config("mach"), str(root / "features"))
-    train.train(exporting.features_config("refined"), str(root / "refined"))
+    train.train(exporting.features_config("reranked"), str(root / "reranked"))
     config = exporting.text_config("sigmoid")
     train.train(config, str(root / "text"), str(data))
     return root
@@ -35,13 +35,13 @@ def folder(trained, tmp_path):
     return copy
 
 
-@pytest.mark.parametrize("name", ["features", "refined", "text"])
+@pytest.mark.parametrize("name", ["features", "reranked", "text"])
 def test_a_whole_run_is_read(trained, name):
-    run = source.read(str(trained / name))
+    run = checked_run.read(str(trained / name))
     assert run.facts.is_text == (name == "text")
     path = str(trained / name)
-    assert source.metrics(path, run.step)["step"] == run.step
-    assert source.metrics(path, 1) == {}
+    assert checked_run.metrics(path, run.step)["step"] == run.step
+    assert checked_run.metrics(path, 1) == {}
 
 
 def _json(path, change):
@@ -110,7 +110,7 @@ def test_a_damaged_run_is_refused(damage, folder):
     path = folder("features")
     DAMAGES[damage](path)
     with pytest.raises(ValueError, match="features") as caught:
-        source.read(str(path))
+        checked_run.read(str(path))
     assert _raised_by_us(caught)
 
 
@@ -127,7 +127,7 @@ def test_damaged_text_features_are_refused(damage, folder):
     path = folder("text")
     TEXT_DAMAGES[damage](path)
     with pytest.raises(ValueError, match="text_features") as caught:
-        source.read(str(path))
+        checked_run.read(str(path))
     assert _raised_by_us(caught)
 
 
@@ -137,7 +137,7 @@ def test_text_features_of_another_run_are_refused(trained, folder):
     shutil.rmtree(path / "text_features")
     lone.save(path / "text_features")
     with pytest.raises(ValueError, match="64 features; needed"):
-        source.read(str(path))
+        checked_run.read(str(path))
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "saved model"])
@@ -151,15 +151,15 @@ def test_a_foreign_folder_is_refused(kind, tmp_path):
         (path / "saved_model.pb").write_bytes(b"\x08\x01")
         (path / "config.json").write_text('{"architectures": ["Bert"]}')
     with pytest.raises(ValueError, match="other"):
-        source.read(str(path))
+        checked_run.read(str(path))
 
 
 def test_an_output_that_holds_something_is_refused(tmp_path):
     (tmp_path / "a").write_text("x")
     for path in (tmp_path, tmp_path / "a"):
         with pytest.raises(ValueError, match="`output` must be a new or an"):
-            source.check_output(path)
-    assert source.check_output(tmp_path / "new" / "one").is_dir()
+            checked_run.check_output(path)
+    assert checked_run.check_output(tmp_path / "new" / "one").is_dir()
 
 
 def _raised_by_us(caught) -> bool:

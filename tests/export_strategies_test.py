@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import flags, train
-from tfxml.export import saved_model, source
+from tfxml import train
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import checked_run
+from tfxml.run import flags
 
 CONFIG = dataclasses.replace(
     exporting.features_config("mach"), dropout=0.0, batch_size=63
@@ -29,8 +31,8 @@ def _answers(folder, strategy):
 
 
 def _exported(folder):
-    run = source.read(str(folder / "run"))
-    path = saved_model.write(run, folder / "out")
+    run = checked_run.read(str(folder / "run"))
+    path = serving_model.write(run, folder / "out")
     ids, values = exporting.rows(run)
     model = tf.saved_model.load(str(path))
     found = model.signatures["features"](

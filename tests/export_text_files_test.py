@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data import text_features, tokenizer, unicode_forms
-from tfxml.export import text_files
+from tfxml.data.text import text_features, tokenizer, unicode_forms
+from tfxml.export.shared import text_files
 
 PAGE = pathlib.Path(text_files.__file__).parent / "page"
 UNSURE = "\u1734:\u0295"

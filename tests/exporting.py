@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, restore, workdir
 from tfxml import config as config_lib
-from tfxml.data import text_features
-from tfxml.models import refiner
+from tfxml.data.text import text_features
+from tfxml.models import reranker
+from tfxml.run import build, restore, workdir
 
 FEATURES = config_lib.Config(
     synthetic_labels=60,
@@ -43,13 +43,13 @@ MODELS = {
     "mach_mean": {"head": "mach", "estimator": "mean"},
     "mach_min": {"head": "mach", "estimator": "min"},
     "mach_median": {"head": "mach", "estimator": "median"},
-    "mach_trunks": {"head": "mach", "num_trunks": 3},
+    "mach_encoders": {"head": "mach", "num_encoders": 3},
     "mach_linear": {"head": "mach", "hidden_units": ()},
-    "refined": {
+    "reranked": {
         "form": "compact",
-        "refine_passes": 1,
-        "refine_features": 7,
-        "refine_labels": 60,
+        "reranker_passes": 1,
+        "reranker_features": 7,
+        "num_candidates": 60,
     },
 }
 # A name that ends a script tag, one with a line break, one beyond ASCII.
@@ -107,14 +107,14 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
     )
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 30, len(names))
-    model = assembly.model(config, facts, counts)
+    model = build.model(config, facts, counts)
     for variable in model.trainable_variables:
         # As wide as a trained model's scores: neither all 0 nor all 1.
         shape = variable.shape
         spread = 2 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.5
         variable.assign(rng.normal(scale=spread, size=shape))
-    if model.refiner is not None:
-        _fill(model.refiner)
+    if model.reranker is not None:
+        _fill(model.reranker)
     return restore.TrainedRun(
         config=config,
         facts=facts,
@@ -127,13 +127,13 @@ def _run(config, num_features, names, features) -> restore.TrainedRun:
     )
 
 
-def _fill(own: refiner.Refiner) -> None:
+def _fill(own: reranker.Reranker) -> None:
     """Gives labels weights of their own: some none, some many."""
     rng = np.random.default_rng(1)
     number = own.num_labels * own.mean_features
     pairs = rng.choice(own.num_labels * own.num_features, number, False)
     own.assign(
-        refiner.table(
+        reranker.table(
             *np.divmod(np.sort(pairs), own.num_features),
             rng.normal(scale=0.3, size=number),
             rng.normal(scale=0.3, size=own.num_labels),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, workdir
 from tfxml import config as config_lib
 from tfxml.mach import hashing
-from tfxml.models import encoders, sparse_rows
+from tfxml.models import sparse_rows
+from tfxml.models.encoders import bag_encoder
+from tfxml.run import build, workdir
 
 D, F, H = 40, 7, 5  # features, their buckets, units
 
@@ -28,7 +29,7 @@ def _rows(rng, num_rows=6):
 def test_features_of_one_bucket_add_up(form):
     rng = np.random.default_rng(0)
     label_hash = hashing.from_seed(3, 0, F, D)
-    encoder = encoders.Encoder(F, [H], feature_hash=label_hash)
+    encoder = bag_encoder.Encoder(F, [H], feature_hash=label_hash)
     sets, ids, values = _rows(rng)
     dense = np.zeros((len(sets), F))
     flat = iter(values.flat_values.numpy())
@@ -49,23 +50,23 @@ CONFIG = config_lib.Config(
     head="mach",
     num_repetitions=4,
     num_buckets=9,
-    num_trunks=2,
+    num_encoders=2,
     feature_buckets=16,
     hidden_units=(3,),
 )
 FACTS = workdir.Facts(100, 50, 10, "compact", False, "")
 
 
-def test_each_trunk_has_a_hash_of_its_own():
-    one, two = assembly.model(CONFIG, FACTS, np.ones(50)).encoders
+def test_each_encoder_has_a_hash_of_its_own():
+    one, two = build.model(CONFIG, FACTS, np.ones(50)).encoders
     assert one.feature_hash != two.feature_hash
     assert one.feature_hash.num_buckets == one.num_features == 16
     again = type(one).from_config(one.get_config())
     assert again.feature_hash == one.feature_hash
 
 
-def test_trunks_of_a_model_read_their_own_rows():
-    model = assembly.model(CONFIG, FACTS, np.ones(50))
+def test_encoders_of_a_model_read_their_own_rows():
+    model = build.model(CONFIG, FACTS, np.ones(50))
     _, ids, values = _rows(np.random.default_rng(1))
     together = model.encode(ids, values)
     for encoder, found in zip(model.encoders, together, strict=True):
@@ -81,24 +82,24 @@ def test_a_linear_model_of_hashed_features_is_refused():
 def test_too_little_room_for_labels_is_refused():
     config = dataclasses.replace(CONFIG, label_capacity=49)
     with pytest.raises(ValueError, match="label_capacity"):
-        assembly.model(config, FACTS, np.ones(50))
+        build.model(config, FACTS, np.ones(50))
 
 
 def test_a_threshold_decode_of_padded_rows_is_refused():
     config = dataclasses.replace(CONFIG, decode="threshold")
     facts = dataclasses.replace(FACTS, form="padded")
     with pytest.raises(ValueError, match="`decode`"):
-        assembly.model(config, facts, np.ones(50))
+        build.model(config, facts, np.ones(50))
 
 
 def test_labels_never_seen_do_not_outweigh_the_others():
     counts = np.zeros(100_000, np.int64)
     counts[:1000] = 1
-    priors = assembly._priors(counts, 500)
+    priors = build._priors(counts, 500)
     assert priors[1000:].sum() <= 1000 / 500
     assert 0 < priors[-1] < priors[0]
 
 
 def test_a_few_labels_never_seen_count_half():
-    priors = assembly._priors(np.array([0, 1, 1, 4]), 9)
+    priors = build._priors(np.array([0, 1, 1, 4]), 9)
     np.testing.assert_allclose(priors, [0.05, 0.15, 0.15, 0.45])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tfxml.data import errors, folder, instances
+from tfxml.data import data_errors, instances
+from tfxml.data.formats import folder
 
 X = scipy.sparse.csr_matrix(np.float32([[0, 2, 0], [0, 0, 0.5]]))
 Y = scipy.sparse.csr_matrix(np.float32([[1, 0, 0, 1], [0, 1, 0, 0]]))
@@ -122,7 +123,7 @@ def test_splits_are_not_mixed_up(tmp_path):
     ],
 )
 def test_says_what_it_found(tmp_path, files, found):
-    with pytest.raises(errors.DataError) as caught:
+    with pytest.raises(data_errors.DataError) as caught:
         folder.detect(fill(tmp_path, files))
     assert found in caught.value.found
     assert caught.value.path.startswith(str(tmp_path))
@@ -135,7 +136,9 @@ def test_format_chooses(tmp_path):
     path = fill(tmp_path, files)
     assert folder.detect(path, format="xc_text").num_features == 3
     assert folder.detect(path, format="json_lines").num_features is None
-    with pytest.raises(errors.DataError, match="found train.txt, trn.json, tr"):
+    with pytest.raises(
+        data_errors.DataError, match="found train.txt, trn.json, tr"
+    ):
         folder.detect(path, format="csr_npz")
     with pytest.raises(ValueError, match="Received: format='libsvm'"):
         folder.detect(path, format="libsvm")
@@ -169,7 +172,7 @@ def test_label_names(tmp_path, data, name, content):
 
 def test_label_names_must_be_one_for_each_label(tmp_path):
     found = folder.detect(fill(tmp_path, {"a_test.txt": XC, "Yf.txt": "a\n"}))
-    with pytest.raises(errors.DataError, match="1 names; needed 4"):
+    with pytest.raises(data_errors.DataError, match="1 names; needed 4"):
         found.label_names()
 
 
@@ -179,7 +182,7 @@ def test_number_of_labels_of_text(tmp_path):
     fill(tmp_path, {"lbl.json": NAMES})
     found = folder.detect(path)
     assert found.num_labels == 4
-    with pytest.raises(errors.DataError, match="tst.json:1: .*label id 6"):
+    with pytest.raises(data_errors.DataError, match="tst.json:1: .*label id 6"):
         list(found.read("test"))
 
 
@@ -200,7 +203,7 @@ def test_filter_pairs(tmp_path):
 )
 def test_filter_pairs_out_of_range(tmp_path, pair, found):
     files = {"train.txt": XC, "filter_labels_train.txt": f"0 0\n{pair}\n"}
-    with pytest.raises(errors.DataError, match=found):
+    with pytest.raises(data_errors.DataError, match=found):
         folder.detect(fill(tmp_path, files)).filter_pairs("train")
 
 
@@ -243,7 +246,7 @@ def test_real_training_text(real_data, name, size):
 
 
 def test_error_lists_every_format(tmp_path):
-    with pytest.raises(errors.DataError) as caught:
+    with pytest.raises(data_errors.DataError) as caught:
         folder.detect(str(tmp_path))
     named = re.findall(r"\w+_\w+(?=:)", caught.value.needed)
     assert named == [

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import grow, restore, train, workdir
+from tfxml import grow, train
+from tfxml.run import restore, workdir
 
 NUM_FEATURES = 12
 CONFIG = config_lib.Config(

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import restore, train, workdir
+from tfxml import train
 from tfxml.mach import hashing
+from tfxml.run import restore, workdir
 
 TINY = config_lib.Config(
     head="mach",

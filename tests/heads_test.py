@@ -7,15 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tfxml.mach import decode, hashing
-from tfxml.models import (
-    blocks,
-    classifier,
-    encoders,
-    losses,
-    mach,
-    sigmoid,
-    sparse_rows,
-)
+from tfxml.models import blocks, extreme_classifier, sparse_rows
+from tfxml.models.encoders import bag_encoder
+from tfxml.models.heads import mach_head, sigmoid
+from tfxml.models.losses import sigmoid_cross_entropy
 
 N, H, L, R, B = 9, 6, 23, 3, 8
 
@@ -26,16 +21,16 @@ def _sigmoid_head(**kwargs):
 
 def _mach_head(estimator="logit", **kwargs):
     hashes = [hashing.from_seed(5, r, B, L) for r in range(R)]
-    return mach.MachHead(L, hashes, H, estimator=estimator, **kwargs)
+    return mach_head.MachHead(L, hashes, H, estimator=estimator, **kwargs)
 
 
-HEADS = {sigmoid.SigmoidHead: _sigmoid_head, mach.MachHead: _mach_head}
+HEADS = {sigmoid.SigmoidHead: _sigmoid_head, mach_head.MachHead: _mach_head}
 
 
 def test_every_head_that_is_trained_is_in_the_table():
     found = {
         member
-        for module in (sigmoid, mach)
+        for module in (sigmoid, mach_head)
         for _, member in inspect.getmembers(module, inspect.isclass)
         if member.__module__ == module.__name__
     }
@@ -56,11 +51,11 @@ def _dense_kernel(block):
     return block.kernel.numpy().astype(np.float64), block.bias.numpy()
 
 
-def _world_probabilities(head, encoded):
+def _repetition_probabilities(head, encoded):
     """Returns [R, N, B] by definition."""
     stack = []
-    for world in head.blocks:
-        kernel, bias = _dense_kernel(world)
+    for repetition in head.blocks:
+        kernel, bias = _dense_kernel(repetition)
         stack.append(1 / (1 + np.exp(-(encoded @ kernel.T + bias))))
     return np.stack(stack)
 
@@ -78,7 +73,9 @@ def _cross_entropy(p, y, weights):
 def _loss(head, encoded, label_ids, weights):
     return head.loss(
         [tf.constant(encoded, tf.float32)],
-        classifier._positives(label_ids, tf.constant(weights, tf.float32)),
+        extreme_classifier._positives(
+            label_ids, tf.constant(weights, tf.float32)
+        ),
         tf.constant(weights, tf.float32),
     )
 
@@ -109,7 +106,7 @@ def test_mach_loss_combines_labels_of_one_bucket_by_or(seed, is_padded):
     _randomize(head, rng)
     encoded, weights = rng.normal(size=(N, H)), rng.random(N)
     ragged, sets = _labels(rng)
-    probabilities = _world_probabilities(head, encoded)
+    probabilities = _repetition_probabilities(head, encoded)
     expected = 0.0
     for one, p in zip(head.hashes, probabilities, strict=True):
         y = np.zeros((N, B))
@@ -141,7 +138,7 @@ def test_sigmoid_top_k(k):
 def _mach_scores(head, encoded, estimator):
     """Returns [N, L] label scores by definition."""
     tables = np.stack([one.table(L) for one in head.hashes])
-    p = _world_probabilities(head, encoded)
+    p = _repetition_probabilities(head, encoded)
     of_labels = np.stack(
         [p[r][:, tables[r]] for r in range(len(tables))]
     )  # [R, N, L]
@@ -195,10 +192,10 @@ def test_equal_scores_come_in_the_order_of_label_ids():
 
 
 @pytest.mark.parametrize("estimator", decode.ESTIMATORS)
-def test_mach_with_one_world_and_identity_equals_sigmoid(estimator):
+def test_mach_with_one_repetition_and_identity_equals_sigmoid(estimator):
     rng = np.random.default_rng(0)
     one = _sigmoid_head()
-    other = mach.MachHead(L, [hashing.identity(L)], H, estimator=estimator)
+    other = mach_head.MachHead(L, [hashing.identity(L)], H, estimator=estimator)
     _randomize(one, rng)
     other.blocks[0].kernel.assign(
         np.concatenate([block.kernel.numpy() for block in one.blocks])
@@ -232,7 +229,7 @@ def test_bucket_prior_is_the_chance_of_any_of_its_labels():
     table = one.table(L)
     expected = [1 - np.prod(1 - priors[table == b]) for b in range(B)]
     np.testing.assert_allclose(
-        mach.bucket_priors(one, np.log1p(-priors)), expected
+        mach_head.bucket_priors(one, np.log1p(-priors)), expected
     )
 
 
@@ -273,37 +270,43 @@ def test_forms_of_rows_agree(head_class, kind):
 
 def _model(head_class, kind, num_features, form):
     is_linear = kind == "linear"
-    encoder = [] if is_linear else [encoders.Encoder(num_features, (5, H))]
+    encoder = [] if is_linear else [bag_encoder.Encoder(num_features, (5, H))]
     dim = num_features if is_linear else H
-    if head_class is mach.MachHead:
+    if head_class is mach_head.MachHead:
         hashes = [hashing.from_seed(5, r, B, L) for r in range(R)]
-        head = mach.MachHead(L, hashes, dim, is_linear=is_linear)
+        head = mach_head.MachHead(L, hashes, dim, is_linear=is_linear)
     else:
         head = sigmoid.SigmoidHead(L, dim, block_size=9, is_linear=is_linear)
     rng = np.random.default_rng(4)
-    model = classifier.ExtremeClassifier(encoder, head, num_features, form)
+    model = extreme_classifier.ExtremeClassifier(
+        encoder, head, num_features, form
+    )
     for variable in model.trainable_variables:
         variable.assign(rng.normal(size=variable.shape))
     return model
 
 
-@pytest.mark.parametrize("num_trunks", [1, 2, 4])
-def test_trunks_feed_equal_runs_of_worlds(num_trunks):
+@pytest.mark.parametrize("num_encoders", [1, 2, 4])
+def test_encoders_feed_equal_runs_of_repetitions(num_encoders):
     rng = np.random.default_rng(0)
     hashes = [hashing.from_seed(5, r, B, L) for r in range(4)]
-    head = mach.MachHead(L, hashes, H)
+    head = mach_head.MachHead(L, hashes, H)
     _randomize(head, rng)
-    trunks = [rng.normal(size=(N, H)) for _ in range(num_trunks)]
-    logits = head.logits([tf.constant(t, tf.float32) for t in trunks])
-    of_world = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1], 4: [0, 1, 2, 3]}[num_trunks]
-    for found, world, trunk in zip(logits, head.blocks, of_world, strict=True):
-        kernel, bias = _dense_kernel(world)
+    encoders = [rng.normal(size=(N, H)) for _ in range(num_encoders)]
+    logits = head.logits([tf.constant(t, tf.float32) for t in encoders])
+    of_repetition = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1], 4: [0, 1, 2, 3]}[
+        num_encoders
+    ]
+    for found, repetition, encoder in zip(
+        logits, head.blocks, of_repetition, strict=True
+    ):
+        kernel, bias = _dense_kernel(repetition)
         np.testing.assert_allclose(
-            found, trunks[trunk] @ kernel.T + bias, atol=1e-5
+            found, encoders[encoder] @ kernel.T + bias, atol=1e-5
         )
 
 
-def test_trunks_that_do_not_divide_the_worlds_are_refused():
+def test_encoders_that_do_not_divide_the_repetitions_are_refused():
     with pytest.raises(ValueError, match="divides the 3 repetitions"):
         _mach_head().logits([tf.zeros([1, H])] * 2)
 
@@ -311,7 +314,7 @@ def test_trunks_that_do_not_divide_the_worlds_are_refused():
 def test_block_rejects_nothing_it_should_take():
     block = blocks.OutputBlock(4, 3)
     assert block.logits(tf.zeros([0, 3])).shape == (0, 4)
-    empty = losses.Positives(
+    empty = sigmoid_cross_entropy.Positives(
         tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0])
     )
     assert float(block.loss(tf.zeros([0, 3]), empty, tf.zeros([0]))) == 0.0
@@ -321,9 +324,9 @@ def test_block_rejects_nothing_it_should_take():
     ("call", "word"),
     [
         (lambda: _mach_head("max"), "estimator"),
-        (lambda: mach.MachHead(L, [], H), "hashes"),
-        (lambda: encoders.Encoder(5, ()), "hidden_units"),
-        (lambda: encoders.Encoder(5, (3,), dropout=1.0), "dropout"),
+        (lambda: mach_head.MachHead(L, [], H), "hashes"),
+        (lambda: bag_encoder.Encoder(5, ()), "hidden_units"),
+        (lambda: bag_encoder.Encoder(5, (3,), dropout=1.0), "dropout"),
         (lambda: hashing.UniversalHash(0, 1, 0), "num_buckets"),
         (lambda: hashing.UniversalHash(3, 0, 0), "`a`"),
     ],

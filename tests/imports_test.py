@@ -16,7 +16,7 @@ COMMANDS = {
     "tfxml.download",
     "tfxml.serve_data",
 }
-FOR_ALL = {"tfxml", "tfxml.compiled"}
+FOR_ALL = {"tfxml", "tfxml.cpu.compiled"}
 # What each room may import, besides itself and these.
 ALLOWED = {
     "strategies": set(),

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from tfxml.data import errors, filter_labels, json_lines, names
+from tfxml.data import data_errors
+from tfxml.data.formats import filter_labels, json_lines, label_names
 
 LINES = [
     {"uid": "a", "title": "Café", "content": "in Köln", "target_ind": [3, 1]},
@@ -83,7 +84,7 @@ def test_names_the_bad_line(tmp_path, line, found):
     good = b'{"target_ind": [4]}\n'
     path.write_bytes(good * 2 + line + b"\n" + good)
     for chunk_bytes in (20, 1 << 20):
-        with pytest.raises(errors.DataError) as caught:
+        with pytest.raises(data_errors.DataError) as caught:
             list(json_lines.read(str(path), 5, chunk_bytes))
         assert (caught.value.path, caught.value.line) == (str(path), 3)
         assert found in caught.value.found
@@ -95,7 +96,7 @@ def test_labels_without_a_known_number(tmp_path):
     (run,) = json_lines.read(str(path))
     assert run.label_ids.tolist() == [2**31 - 2]
     path.write_text('{"target_ind": [2147483647]}')
-    with pytest.raises(errors.DataError, match="label id 2147483647"):
+    with pytest.raises(data_errors.DataError, match="label id 2147483647"):
         list(json_lines.read(str(path)))
 
 
@@ -111,7 +112,9 @@ def test_read_names(tmp_path):
     path.write_bytes(gzip.compress(encode([*lines, {"uid": "9"}])))
     assert json_lines.read_names(str(path)) == ["Köln", "8", "9"]
     path.write_bytes(gzip.compress(encode([*lines, {"title": ""}])))
-    with pytest.raises(errors.DataError, match=":3: found a label without"):
+    with pytest.raises(
+        data_errors.DataError, match=":3: found a label without"
+    ):
         json_lines.read_names(str(path))
 
 
@@ -131,14 +134,18 @@ def test_filter_labels(tmp_path):
 def test_filter_labels_names_the_bad_line(tmp_path, line):
     path = tmp_path / "filter_labels_test.txt"
     path.write_text(f"1 2\n\n{line}\n3 4\n")
-    with pytest.raises(errors.DataError, match=f"{path}:3: found '{line[:9]}"):
+    with pytest.raises(
+        data_errors.DataError, match=f"{path}:3: found '{line[:9]}"
+    ):
         filter_labels.read(str(path))
 
 
 def test_names(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes("a b\r\n\nKöln\n".encode())
-    assert names.read(str(path)) == ["a b", "", "Köln"]
+    assert label_names.read(str(path)) == ["a b", "", "Köln"]
     path.write_bytes("a\nKöln\n".encode("latin-1"))
-    with pytest.raises(errors.DataError, match=r"labels.txt:2: found the byt"):
-        names.read(str(path))
+    with pytest.raises(
+        data_errors.DataError, match=r"labels.txt:2: found the byt"
+    ):
+        label_names.read(str(path))

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from tfxml.data import in_memory, instances
-from tfxml.training import label_pairs
+from tfxml.data import instances
+from tfxml.data.feeding import in_memory
+from tfxml.training.solvers import label_pairs
 
 
 def _problem(num_rows, num_labels, size):
-    """Returns true labels as dense rows, their source, and shortlists."""
+    """Returns true labels as dense rows, their source, and candidates."""
     rng = np.random.default_rng(num_rows)
     truth = rng.random((num_rows, num_labels)) < 0.1
     truth[1] = False
@@ -30,11 +31,11 @@ def _problem(num_rows, num_labels, size):
 @pytest.mark.parametrize(
     "sizes", [(50, 30, 7), (5000, 300, 40), (3, 4, 0), (9, 6, 6)]
 )
-def test_a_label_has_its_positives_and_the_shortlisted_once(sizes):
-    truth, source, shortlists = _problem(*sizes)
-    found = label_pairs.pairs(source, shortlists)
+def test_a_label_has_its_positives_and_the_candidate_once(sizes):
+    truth, source, candidates = _problem(*sizes)
+    found = label_pairs.pairs(source, candidates)
     is_pair = truth.copy()
-    np.put_along_axis(is_pair, shortlists, True, axis=1)
+    np.put_along_axis(is_pair, candidates, True, axis=1)
     labels, row_ids = np.nonzero(is_pair.T)
     np.testing.assert_array_equal(found.row_ids, row_ids)
     np.testing.assert_array_equal(found.is_positive, truth[row_ids, labels])
@@ -44,9 +45,9 @@ def test_a_label_has_its_positives_and_the_shortlisted_once(sizes):
 
 
 def test_groups_hold_each_label_with_a_positive_once():
-    truth, source, shortlists = _problem(200, 40, 5)
+    truth, source, candidates = _problem(200, 40, 5)
     truth_counts = truth.sum(axis=0)
-    pairs = label_pairs.pairs(source, shortlists)
+    pairs = label_pairs.pairs(source, candidates)
     together = np.concatenate(label_pairs.groups(pairs))
     np.testing.assert_array_equal(
         np.sort(together), np.flatnonzero(truth_counts)

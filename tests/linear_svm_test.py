@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import svm
 
-from tfxml.training import linear_svm
+from tfxml.training.solvers import linear_svm
 
 N, D, L = 40, 25, 6
 

@@ -5,7 +5,7 @@ import padded_cases
 import pytest
 import tensorflow as tf
 
-from tfxml.data import on_device, pipeline
+from tfxml.data.feeding import on_device, pipeline
 from tfxml.training import loop
 
 STEPS = 12  # more than two epochs
@@ -88,7 +88,7 @@ def _trained(where, form):
     strategy = tf.distribute.get_strategy()
     if where == "one_device":
         strategy = tf.distribute.OneDeviceStrategy("CPU:1")
-    recipe = padded_cases.config("mach_trunks", form=form)
+    recipe = padded_cases.config("mach_encoders", form=form)
     with strategy.scope():
         model, optimizer, step = padded_cases.parts(recipe, SPLIT)
     train_steps = loop.make_train_steps(strategy, model, optimizer, step, 0)

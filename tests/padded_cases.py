@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from tfxml import assembly, workdir
 from tfxml import config as config_lib
-from tfxml.data import batching, in_memory, instances
+from tfxml.data import instances
+from tfxml.data.feeding import batching, in_memory
+from tfxml.run import build, workdir
 from tfxml.training import loop
 
 # N instances, D features, L labels
@@ -32,7 +33,7 @@ CASES = {
     },
     "mach": {"head": "mach"},
     "mach_linear": {"head": "mach", "hidden_units": ()},
-    "mach_trunks": {"head": "mach", "num_trunks": 2},
+    "mach_encoders": {"head": "mach", "num_encoders": 2},
 }
 
 
@@ -64,6 +65,6 @@ def source() -> in_memory.InMemorySource:
 def parts(recipe: config_lib.Config, split: in_memory.InMemorySource):
     """Returns the recipe's model, optimizer and step counter."""
     facts = workdir.Facts(D, L, N, recipe.form, is_text=False, data_dir="")
-    model = assembly.model(recipe, facts, split.label_counts())
-    optimizer = assembly.optimizer(recipe, 20, model)
+    model = build.model(recipe, facts, split.label_counts())
+    optimizer = build.optimizer(recipe, 20, model)
     return model, optimizer, loop.new_step_counter()

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tfxml.data import batching, in_memory, instances, pipeline
+from tfxml.data import instances
+from tfxml.data.feeding import batching, in_memory, pipeline
 
 D, L = 50, 20
 BY_FIVE = batching.ByInstances(23, 5)
@@ -68,11 +69,16 @@ def test_every_epoch_holds_every_instance_once(
 ):
     source = _source(num_instances)
     cut = batching.ByInstances(num_instances, batch_size)
-    a_epoch = cut.steps_per_epoch
+    steps_per_epoch = cut.steps_per_epoch
     batches = _ids(
-        pipeline.training(source, cut, 1, 0, 2 * a_epoch, is_padded=is_padded)
+        pipeline.training(
+            source, cut, 1, 0, 2 * steps_per_epoch, is_padded=is_padded
+        )
     )
-    epochs = [sum(batches[:a_epoch], []), sum(batches[a_epoch:], [])]
+    epochs = [
+        sum(batches[:steps_per_epoch], []),
+        sum(batches[steps_per_epoch:], []),
+    ]
     epochs = [[i for i in epoch if i >= 0] for epoch in epochs]
     for epoch in epochs:
         assert sorted(epoch) == list(range(num_instances))

@@ -9,8 +9,8 @@ import pytest
 from tfxml import config, plan
 from tfxml.mach import planner
 
-# Published settings, with a trunk for each repetition.
-WIKI = planner.Plan(30_938, 101_938, 500, 32, 2000, num_trunks=32)
+# Published settings, with a encoder for each repetition.
+WIKI = planner.Plan(30_938, 101_938, 500, 32, 2000, num_encoders=32)
 SMALL = planner.Plan(
     num_labels=1000,
     num_features=100,
@@ -22,7 +22,7 @@ SMALL = planner.Plan(
 
 
 def test_a_small_model_counted_by_hand():
-    assert SMALL.trunk_parameters == 100 * 10 + 10
+    assert SMALL.encoder_parameters == 100 * 10 + 10
     assert SMALL.head_parameters == 4 * 50 * (10 + 1)
     assert SMALL.parameters == 1010 + 2200
     # Weights and two moments; the head's gradient; 8 x 200 logits; 24 a label.
@@ -50,7 +50,7 @@ def test_published_settings_hold_more_than_a_sigmoid_head():
 
 def test_hashed_features_shrink_the_table_alone():
     hashed = dataclasses.replace(SMALL, feature_buckets=16)
-    assert hashed.trunk_parameters == 17 * 10
+    assert hashed.encoder_parameters == 17 * 10
     assert hashed.head_parameters == SMALL.head_parameters
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import synthetic
+from tfxml.data.synthetic import synthetic_source
 
 GOLDEN = 0x9E3779B97F4A7C15
 DRAW_STEP = 0xD1B54A32D192ED03
@@ -98,7 +98,9 @@ MODELS = [
 @pytest.mark.parametrize("dependence", [0.0, 1.0])
 @pytest.mark.parametrize("arguments", MODELS, ids=lambda m: m["num_labels"])
 def test_marginals_are_what_the_features_tell(arguments, dependence):
-    source = synthetic.SyntheticSource(300, dependence=dependence, **arguments)
+    source = synthetic_source.SyntheticSource(
+        300, dependence=dependence, **arguments
+    )
     oracle = Oracle(**arguments)
     assert source.num_features == oracle.num_features
     indices = tf.range(300, dtype=tf.int64)
@@ -118,7 +120,7 @@ def test_marginals_are_what_the_features_tell(arguments, dependence):
 
 
 def test_topics_and_noise_are_as_described():
-    source = synthetic.SyntheticSource(5000, 1000)
+    source = synthetic_source.SyntheticSource(5000, 1000)
     oracle = Oracle(1000)
     feature_ids = source.rows(tf.range(5000, dtype=tf.int64))[0].to_list()
     sizes = [
@@ -133,7 +135,7 @@ def test_topics_and_noise_are_as_described():
 def test_noisy_or_is_needed():
     # Else the test of the marginals could not tell it from a maximum.
     oracle = Oracle(1000)
-    source = synthetic.SyntheticSource(300, 1000)
+    source = synthetic_source.SyntheticSource(300, 1000)
     feature_ids = source.rows(tf.range(300, dtype=tf.int64))[0].to_list()
     repeats = 0
     for x in feature_ids:
@@ -144,7 +146,7 @@ def test_noisy_or_is_needed():
 
 def drawn(dependence, num_instances=20_000):
     """Returns flat (row, label id, p, is on) of all candidates."""
-    source = synthetic.SyntheticSource(
+    source = synthetic_source.SyntheticSource(
         num_instances, 1000, dependence=dependence
     )
     indices = tf.range(num_instances, dtype=tf.int64)
@@ -183,7 +185,7 @@ def test_labels_are_calibrated_with_the_marginals(dependence):
 def test_dependence_leaves_the_marginals_and_features():
     indices = tf.range(100, dtype=tf.int64)
     free, tied = (
-        synthetic.SyntheticSource(100, 1000, dependence=dependence)
+        synthetic_source.SyntheticSource(100, 1000, dependence=dependence)
         for dependence in (0.0, 1.0)
     )
     for a, b in zip(

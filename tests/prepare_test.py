@@ -14,15 +14,12 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import prepare, run_data, sources
-from tfxml.data import (
-    bad_rows,
-    batching,
-    folder,
-    pipeline,
-    preparing,
-    record_source,
-)
+from tfxml import prepare
+from tfxml.data import bad_rows
+from tfxml.data.feeding import batching, pipeline
+from tfxml.data.formats import folder
+from tfxml.data.records import preparing, record_source
+from tfxml.run import datasets, splits
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 N, D, L = 300, 40, 12
@@ -100,8 +97,8 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
 ):
     config = config_lib.Config(validation_fraction=fraction)
     prepare.prepare(config, data_dir, str(tmp_path / "out"), num_shards=5)
-    in_memory = run_data.training_data(config, data_dir)
-    on_disk = run_data.training_data(config, str(tmp_path / "out"))
+    in_memory = datasets.training_data(config, data_dir)
+    on_disk = datasets.training_data(config, str(tmp_path / "out"))
     assert batches(in_memory, 30) == batches(on_disk, 30)
     np.testing.assert_array_equal(in_memory.label_counts, on_disk.label_counts)
     assert in_memory.label_names == on_disk.label_names
@@ -119,7 +116,7 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
 
 def test_the_order_goes_on_at_any_step(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, str(tmp_path / "out"))
-    data = run_data.training_data(config_lib.Config(), str(tmp_path / "out"))
+    data = datasets.training_data(config_lib.Config(), str(tmp_path / "out"))
     whole = batches(data, 25)
     for first in (1, 7, 24):
         rest = pipeline.training(
@@ -134,14 +131,16 @@ def test_any_number_of_workers_and_shards_reads_the_same_epoch(
 ):
     config = config_lib.Config()
     prepare.prepare(config, data_dir, str(tmp_path / "out"), num_shards=3)
-    data = run_data.training_data(config, str(tmp_path / "out"))
-    a_epoch = batches_of(data.train).steps_per_epoch
+    data = datasets.training_data(config, str(tmp_path / "out"))
+    steps_per_epoch = batches_of(data.train).steps_per_epoch
     for num_workers in (1, 2, 3):
         ids = []
         for worker in range(num_workers):
             shard = pipeline.Shard(num_workers, worker, 1)
             ids += [
-                i for batch in batches(data, a_epoch, shard) for i in batch[0]
+                i
+                for batch in batches(data, steps_per_epoch, shard)
+                for i in batch[0]
             ]
         assert sorted(ids) == list(range(N))
 
@@ -181,7 +180,7 @@ def test_other_settings_are_refused(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, out)
     other = config_lib.Config(normalize_rows=False, min_df=7)
     with pytest.raises(ValueError, match="prepared with the settings"):
-        run_data.training_data(other, out)
+        datasets.training_data(other, out)
     with pytest.raises(ValueError, match="the same preparation"):
         prepare.prepare(other, data_dir, out)
 
@@ -196,11 +195,11 @@ def test_a_folder_of_version_1_is_read_as_it_was_made(data_dir, tmp_path):
         del manifest["settings"]["unicode_normalization"]
     (out / "records.json").write_text(json.dumps(manifest))
     assert prepare.prepare(config, data_dir, str(out)) == expected
-    assert run_data.training_data(config, str(out)).train.num_instances == N
+    assert datasets.training_data(config, str(out)).train.num_instances == N
     if is_text:
         other = config_lib.Config(unicode_normalization="NFC")
         with pytest.raises(ValueError, match="with the settings of the run"):
-            run_data.training_data(other, str(out))
+            datasets.training_data(other, str(out))
 
 
 def test_a_source_that_changed_is_refused(data_dir, tmp_path):
@@ -224,7 +223,7 @@ def test_a_folder_that_is_not_complete_is_refused(data_dir, tmp_path):
     prepare.prepare(config_lib.Config(), data_dir, str(out))
     (out / "records.json").rename(out / "plan.json")
     with pytest.raises(ValueError, match="the same command goes on"):
-        run_data.training_data(config_lib.Config(), str(out))
+        datasets.training_data(config_lib.Config(), str(out))
 
 
 class Stop(Exception):
@@ -239,9 +238,7 @@ def test_stopped_after_any_write_it_goes_on_to_the_same_bytes(
 ):
     """Stops between two runs of rows, and in a shard that was cut."""
     source = folder.detect(data_dir)
-    settings = sources.settings(
-        config_lib.Config(), source.num_features is None
-    )
+    settings = splits.settings(config_lib.Config(), source.num_features is None)
 
     def make(name, progress=lambda *_: None):
         return preparing.prepare(
@@ -313,8 +310,8 @@ def test_bad_rows_are_skipped_and_told(tmp_path, capsys):
     facts = manifest["splits"]["train"]
     assert facts["num_instances"] == 3
     assert sorted(facts["bad_rows"].values()) == [1, 1, 1]
-    on_disk = run_data.training_data(config, str(tmp_path / "out"))
-    in_memory = run_data.training_data(config, str(data))
+    on_disk = datasets.training_data(config, str(tmp_path / "out"))
+    in_memory = datasets.training_data(config, str(data))
     assert "skipped   3 bad rows" in capsys.readouterr().out
     assert batches(on_disk, 2) == batches(in_memory, 2)
 
@@ -327,10 +324,10 @@ def test_pairs_by_row_number_and_skipped_rows_do_not_go_together(tmp_path):
     (data / "filter_labels_test.txt").write_text("1 1\n")
     config = config_lib.Config(bad_rows=bad_rows.POLICIES[1])
     with pytest.raises(ValueError, match="1 rows skipped in test"):
-        run_data.training_data(config, str(data))
+        datasets.training_data(config, str(data))
     prepare.prepare(config, str(data), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="1 rows skipped in test"):
-        run_data.training_data(config, str(tmp_path / "out"))
+        datasets.training_data(config, str(tmp_path / "out"))
 
 
 def test_a_mapped_source_runs_without_python(data_dir, tmp_path):

@@ -10,14 +10,12 @@ import pytest
 import scipy.sparse
 from hypothesis import strategies as st
 
-from tfxml.data import (
-    bad_rows,
+from tfxml.data import bad_rows, data_errors, instances
+from tfxml.data.formats import (
     csr_npz,
-    errors,
     filter_labels,
-    instances,
     json_lines,
-    names,
+    label_names,
     row_grammar,
     xc_text,
     xy_sparse,
@@ -50,7 +48,7 @@ READERS = {
     "json_lines": (json_lines.read, [("a.json", JSON)]),
     "read_names": (json_lines.read_names, [("a.json", JSON)]),
     "filter_labels": (filter_labels.read, [("a.txt", b"1 2\n3 4\n")]),
-    "names": (names.read, [("a.txt", b"a\nb\n")]),
+    "names": (label_names.read, [("a.txt", b"a\nb\n")]),
 }
 
 PIECES = st.one_of(
@@ -117,7 +115,7 @@ def test_mutated_files_raise_only_data_errors(tmp_path, name, data):
         for run in read(*paths):
             if read.__name__ == "read" and hasattr(run, "label_ids"):
                 check(run)
-    except errors.DataError as error:
+    except data_errors.DataError as error:
         assert error.path in paths
 
 
@@ -132,7 +130,7 @@ def test_random_bytes_raise_only_data_errors(tmp_path, name, data):
             file.write(data.draw(st.binary(max_size=200)))
     try:
         list(read(*paths))
-    except errors.DataError as error:
+    except data_errors.DataError as error:
         assert error.path in paths
 
 
@@ -154,7 +152,7 @@ def test_both_parsers_agree(tokens):
         strict, _ = row_grammar.parse_lines(
             "path", 1, chunk, bad_rows.BadRows()
         )
-    except errors.DataError:
+    except data_errors.DataError:
         assert fast is None
         return
     if fast is not None:

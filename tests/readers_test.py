@@ -9,14 +9,8 @@ import pytest
 import scipy.sparse
 import sklearn.datasets
 
-from tfxml.data import (
-    errors,
-    files,
-    instances,
-    row_grammar,
-    xc_text,
-    xy_sparse,
-)
+from tfxml.data import data_errors, files, instances
+from tfxml.data.formats import row_grammar, xc_text, xy_sparse
 
 XC = b"4 6 5\n3,1 0:1 2:0.5 5:-2e-1\n 4:1.25\n2\n0,4 1:3 3:.5\n"
 
@@ -28,7 +22,7 @@ def read_xc(tmp_path, content, name="train.txt", **arguments):
 
 
 def error_of(read, *arguments):
-    with pytest.raises(errors.DataError) as caught:
+    with pytest.raises(data_errors.DataError) as caught:
         for _ in read(*map(str, arguments)):
             pass
     return caught.value
@@ -187,7 +181,7 @@ def test_xc_text_names_the_bad_line(tmp_path, content, line, found):
 def test_xc_text_names_the_bad_line_of_any_chunk(tmp_path):
     path = tmp_path / "train.txt"
     path.write_bytes(b"90 6 5\n" + b"1 2:1\n" * 70 + b"1 2:x\n" * 20)
-    with pytest.raises(errors.DataError) as caught:
+    with pytest.raises(data_errors.DataError) as caught:
         list(xc_text.read(str(path), chunk_bytes=16))
     assert caught.value.line == 72
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.data import instances, record_files, record_format, record_source
+from tfxml.data import instances
+from tfxml.data.records import record_files, record_format, record_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LARGEST = 2**31 - 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfxml.data import errors, requests
+from tfxml.data import data_errors, requests
 
 
 def _read(*lines, is_text=True):
@@ -64,13 +64,13 @@ def test_values_default_to_one_and_blank_lines_are_skipped():
     ],
 )
 def test_errors_name_the_line(line, needed):
-    with pytest.raises(errors.DataError, match=needed) as error:
+    with pytest.raises(data_errors.DataError, match=needed) as error:
         _read('{"text": "fine"}', line)
     assert str(error.value).startswith("in:2: found ")
 
 
 def test_a_model_of_features_takes_no_text():
-    with pytest.raises(errors.DataError, match="feature_ids"):
+    with pytest.raises(data_errors.DataError, match="feature_ids"):
         _read('{"text": "a"}', is_text=False)
 
 
@@ -91,5 +91,5 @@ _JSON = st.recursive(
 def test_any_line_is_read_or_refused(line):
     try:
         _read(line)
-    except errors.DataError:
+    except data_errors.DataError:
         pass

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.mach import selection
+from tfxml.topk import selection
 
 
 def _oracle(scores, k):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from strategies import addresses, errors
+from strategies import addresses, strategy_errors
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_split_address(address, expected):
     ],
 )
 def test_bad_address(address):
-    with pytest.raises(errors.StrategyError, match="host:port"):
+    with pytest.raises(strategy_errors.StrategyError, match="host:port"):
         addresses.split(address)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.python.distribute import multi_worker_util
 
-from strategies import cluster, errors
+from strategies import cluster, strategy_errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -116,7 +116,7 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "field", "word"), BAD)
 def test_error_names_field_need_and_value(text, field, word):
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         cluster.from_json(text)
     assert caught.value.field == field
     assert word in caught.value.needed
@@ -144,7 +144,7 @@ def test_whatever_is_read_either_works_or_is_named(found, task):
     for value in (found, {"cluster": found, "task": task}):
         try:
             cluster.from_json(json.dumps(value))
-        except errors.StrategyError as error:
+        except strategy_errors.StrategyError as error:
             assert error.field.startswith("TF_CONFIG")
 
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from strategies import addresses, errors, factory, options
+from strategies import addresses, factory, options, strategy_errors
 
 CPUS = ("CPU:0", "CPU:1")
 TWO_WORKERS = {"worker": ["127.0.0.1:2001", "127.0.0.1:2002"]}
@@ -72,7 +72,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "arguments", "field", "word"), WRONG)
 def test_wrong_arguments(name, arguments, field, word):
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         factory.create(name, **arguments)
     assert caught.value.field == field
     assert word in caught.value.needed
@@ -93,7 +93,7 @@ def test_wrong_arguments(name, arguments, field, word):
     ],
 )
 def test_wrong_options(kind, arguments, field):
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         kind(**arguments)
     assert caught.value.field == field
 
@@ -118,7 +118,7 @@ def test_wrong_options(kind, arguments, field):
 )
 def test_wrong_cluster(monkeypatch, name, tasks, who, field, word):
     _join(monkeypatch, tasks, who)
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         factory.create(name)
     assert caught.value.field == field
     assert word in caught.value.needed

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from strategies import cluster, errors, factory, options
+from strategies import cluster, factory, options, strategy_errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CPUS = ("CPU:0", "CPU:1")
@@ -224,7 +224,7 @@ def test_logical_cpus_again_is_no_error():
 
 @pytest.mark.parametrize("count", [0, -1, 1.0])
 def test_wrong_logical_cpus(count):
-    with pytest.raises(errors.StrategyError, match="count"):
+    with pytest.raises(strategy_errors.StrategyError, match="count"):
         factory.logical_cpus(count)
 
 

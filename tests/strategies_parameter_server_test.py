@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from strategies import addresses, cluster, errors, parameter_server
+from strategies import addresses, cluster, parameter_server, strategy_errors
 
 LONG = 1000.0
 
@@ -104,7 +104,7 @@ def test_a_real_coordinator_is_seen_at_its_address():
 
 @pytest.mark.parametrize("field", ["start_seconds", "gone_seconds"])
 def test_wrong_patience(field):
-    with pytest.raises(errors.StrategyError, match=field):
+    with pytest.raises(strategy_errors.StrategyError, match=field):
         parameter_server.Patience(**{field: 0})
 
 
@@ -117,5 +117,5 @@ def test_wrong_patience(field):
     ],
 )
 def test_only_servers_serve(sizes, who):
-    with pytest.raises(errors.StrategyError, match="worker or ps"):
+    with pytest.raises(strategy_errors.StrategyError, match="worker or ps"):
         parameter_server.serve(cluster.Cluster(sizes, who, 0))

@@ -12,7 +12,7 @@ from tensorflow.python.distribute.cluster_resolver import (
     slurm_cluster_resolver,
 )
 
-from strategies import addresses, cluster, errors, resolvers
+from strategies import addresses, cluster, resolvers, strategy_errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -69,12 +69,14 @@ def test_expand_counts_like_tensorflow(text):
     "text", ["n[1-2", "n1-2]", "n[2-1]", "n[a]", "a,,b", "n[]", ","]
 )
 def test_bad_host_list(text):
-    with pytest.raises(errors.StrategyError, match="SLURM_NODELIST"):
+    with pytest.raises(strategy_errors.StrategyError, match="SLURM_NODELIST"):
         resolvers.expand_hosts(text)
 
 
 def test_bad_counts():
-    with pytest.raises(errors.StrategyError, match="SLURM_TASKS_PER_NODE"):
+    with pytest.raises(
+        strategy_errors.StrategyError, match="SLURM_TASKS_PER_NODE"
+    ):
         resolvers.expand_counts("2(y3)")
 
 
@@ -137,13 +139,13 @@ def test_slurm_ports_stay_below_those_of_clients(job):
     ],
 )
 def test_bad_slurm(change, field):
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         resolvers.from_slurm(_slurm(0, **change))
     assert caught.value.field == field
 
 
 def test_slurm_too_few_tasks():
-    with pytest.raises(errors.StrategyError, match="4 ps") as caught:
+    with pytest.raises(strategy_errors.StrategyError, match="4 ps") as caught:
         resolvers.from_slurm(_slurm(0), num_ps=4)
     assert caught.value.value == 5
 
@@ -186,7 +188,7 @@ def test_indexed_job_with_parameter_servers():
     ],
 )
 def test_bad_indexed_job(environ, field):
-    with pytest.raises(errors.StrategyError) as caught:
+    with pytest.raises(strategy_errors.StrategyError) as caught:
         resolvers.from_indexed_job(environ, 2, "s")
     assert caught.value.field == field
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from strategies import errors, tpu
+from strategies import strategy_errors, tpu
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -58,7 +58,7 @@ def test_tpu_address(address):
     "address", ["", "10.0.0.2:8470", "grpc://10.0.0.2", "grpc://", "My TPU"]
 )
 def test_bad_tpu_address(address):
-    with pytest.raises(errors.StrategyError, match="tpu_address"):
+    with pytest.raises(strategy_errors.StrategyError, match="tpu_address"):
         tpu.check_address(address)
 
 
@@ -97,7 +97,9 @@ def test_tpu_settings_come_too_late_after_tensorflow():
         "TPU_ACCELERATOR_TYPE": "v5e-1",
         "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "/lib/libtpu.so",
     }
-    with pytest.raises(errors.StrategyError, match="before TensorFlow"):
+    with pytest.raises(
+        strategy_errors.StrategyError, match="before TensorFlow"
+    ):
         tpu.prepare(environ)
     script = "import os, strategies.tpu as t; t.prepare(); print(os.environ)"
     assert "'PJRT_DEVICE': 'TPU'" in _python("-c", script, **environ).stdout
@@ -107,5 +109,7 @@ def test_tpu_settings_come_too_late_after_tensorflow():
 
 
 def test_local_tpu_needs_its_own_tensorflow():
-    with pytest.raises(errors.StrategyError, match="tensorflow-tpu==2.19.1"):
+    with pytest.raises(
+        strategy_errors.StrategyError, match="tensorflow-tpu==2.19.1"
+    ):
         tpu.check_local({})

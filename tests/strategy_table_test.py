@@ -26,23 +26,23 @@ RECIPE = [
 ]
 MACH = ["--head=mach", "--num_repetitions=4", "--num_buckets=20"]
 REFINED = [
-    "--refine_passes=3",
-    "--refine_negatives=12",
-    "--refine_features=6",
-    "--refine_labels=8",
+    "--reranker_passes=3",
+    "--num_hard_negatives=12",
+    "--reranker_features=6",
+    "--num_candidates=8",
 ]
 HEADS = {
     "sigmoid": ["--label_block_size=25"],
     "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
     "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
-    "sigmoid, refined": ["--form=compact", *REFINED],
-    "centroid, refined": [
+    "sigmoid, reranked": ["--form=compact", *REFINED],
+    "centroid, reranked": [
         "--head=centroid",
-        "--refine_centroid=2",
+        "--reranker_centroid=2",
         *REFINED,
     ],
     "mach": MACH,
-    "mach, 4 trunks": [*MACH, "--num_trunks=4"],
+    "mach, 4 encoders": [*MACH, "--num_encoders=4"],
 }
 TWO = ["--logical_cpus=2"]
 # Name: launcher's words, trainer's words.
@@ -56,14 +56,14 @@ STRATEGIES = {
         ["--workers=1", "--ps=2"],
         ["--strategy=parameter_server"],
     ),
-    "world groups x2": (None, []),
-    "world devices x2": ([], [*TWO, "--world_devices=CPU:0,CPU:1"]),
+    "repetition groups x2": (None, []),
+    "repetition devices x2": ([], [*TWO, "--repetition_devices=CPU:0,CPU:1"]),
 }
 ROWS = [
     (strategy, head)
     for strategy in STRATEGIES
     for head in HEADS
-    if not strategy.startswith("world") or head == "mach, 4 trunks"
+    if not strategy.startswith("repetition") or head == "mach, 4 encoders"
 ]
 
 
@@ -72,7 +72,7 @@ def _train(head, path, strategy=None):
     launcher, own = STRATEGIES.get(strategy, ([], []))
     if launcher is None:
         for group in ("0/2", "1/2"):
-            runs.run(runs.command(*words, f"--world_group={group}"))
+            runs.run(runs.command(*words, f"--repetition_group={group}"))
         runs.run(runs.command("tfxml.merge", f"--workdir={path}"))
     elif launcher:
         runs.run(runs.launched(launcher, *words, *own))
@@ -83,7 +83,7 @@ def _train(head, path, strategy=None):
 def _weights(path, head):
     # What takes no gradients is learnt in one step more.
     steps = 0 if "--head=centroid" in HEADS[head] else 50
-    last = steps + ("--refine_passes=3" in HEADS[head])
+    last = steps + ("--reranker_passes=3" in HEADS[head])
     assert runs.last_step(path) == f"step_{last:08}"
     return runs.tensors(path, "model/")
 
@@ -126,7 +126,7 @@ def test_weights_are_those_of_a_single_device(
     ours, theirs = _weights(run, head), _weights(single(head), head)
     assert ours.keys() == theirs.keys()
     worst = max(np.abs(ours[key] - theirs[key]).max() for key in ours)
-    if strategy.startswith("world groups"):  # merged, but not evaluated
+    if strategy.startswith("repetition groups"):  # merged, but not evaluated
         one = evaluate.evaluate(str(run)).result()
     else:
         one = _metrics(run)

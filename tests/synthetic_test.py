@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import synthetic
+from tfxml.data.synthetic import synthetic_source
 
 INDICES = tf.range(200, dtype=tf.int64)
 
 
 @pytest.fixture(scope="module")
 def source():
-    return synthetic.SyntheticSource(2000, 1000)
+    return synthetic_source.SyntheticSource(2000, 1000)
 
 
 def lists(ragged):
@@ -63,13 +63,13 @@ def test_an_empty_batch_has_no_rows(source):
 
 
 def test_sources_of_one_model_are_ranges_of_instances(source):
-    test = synthetic.SyntheticSource(50, 1000, first_instance=100)
+    test = synthetic_source.SyntheticSource(50, 1000, first_instance=100)
     indices = tf.range(50, dtype=tf.int64)
     assert lists(test.rows(indices)) == lists(source.rows(indices + 100))
 
 
 def test_another_seed_gives_another_set(source):
-    other = synthetic.SyntheticSource(2000, 1000, seed=1)
+    other = synthetic_source.SyntheticSource(2000, 1000, seed=1)
     for a, b in zip(
         lists(source.rows(INDICES)), lists(other.rows(INDICES)), strict=True
     ):
@@ -104,7 +104,7 @@ def test_realised_precision_is_its_definition(source):
 
 def test_the_optimum_is_reached_on_the_labels():
     # More instances than one chunk of the streaming pass.
-    source = synthetic.SyntheticSource(20_000, 1000)
+    source = synthetic_source.SyntheticSource(20_000, 1000)
     indices = tf.range(20_000, dtype=tf.int64)
     ks = [1, 3, 5]
     expected = source.optimal_precision(indices, ks)
@@ -118,14 +118,14 @@ def test_the_optimum_is_reached_on_the_labels():
 
 
 def test_the_default_set_is_neither_trivial_nor_hopeless():
-    source = synthetic.SyntheticSource(4000, 1000, first_instance=16_000)
+    source = synthetic_source.SyntheticSource(4000, 1000, first_instance=16_000)
     optimum = source.optimal_precision(range(4000), [1, 3, 5])
     assert 0.75 < optimum["P@1"] < 0.9
     assert optimum["P@1"] > optimum["P@3"] > optimum["P@5"] > 0.4
 
 
 def test_label_counts_are_those_of_the_rows():
-    source = synthetic.SyntheticSource(5000, 1000, first_instance=7)
+    source = synthetic_source.SyntheticSource(5000, 1000, first_instance=7)
     labels = source.rows(tf.range(5000, dtype=tf.int64))[2].flat_values
     counts = source.label_counts()
     assert counts.dtype == np.int64
@@ -133,7 +133,9 @@ def test_label_counts_are_those_of_the_rows():
 
 
 def test_label_counts_are_zipf_like():
-    counts = np.sort(synthetic.SyntheticSource(16_000, 1000).label_counts())
+    counts = np.sort(
+        synthetic_source.SyntheticSource(16_000, 1000).label_counts()
+    )
     assert (counts > 0).mean() > 0.99
     counts, ranks = counts[::-1][10:500], np.arange(11, 501)
     slope = np.polyfit(np.log(ranks), np.log(counts), 1)[0]
@@ -154,7 +156,7 @@ def memory(field):
 
 def test_millions_of_labels_need_no_memory():
     clear = pathlib.Path("/proc/self/clear_refs")
-    source = synthetic.SyntheticSource(2**40, 49_000_000)
+    source = synthetic_source.SyntheticSource(2**40, 49_000_000)
     make = tf.function(
         source.rows, input_signature=[tf.TensorSpec([None], tf.int64)]
     )
@@ -200,12 +202,12 @@ def test_millions_of_labels_need_no_memory():
 def test_arguments_are_checked(name, value):
     arguments = {"num_instances": 10, "num_labels": 100, name: value}
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}="):
-        synthetic.SyntheticSource(**arguments)
+        synthetic_source.SyntheticSource(**arguments)
 
 
 def test_features_must_fit_int32():
     with pytest.raises(ValueError, match="features_per_topic=64.*features"):
-        synthetic.SyntheticSource(10, 200_000_000, features_per_topic=64)
+        synthetic_source.SyntheticSource(10, 200_000_000, features_per_topic=64)
 
 
 @pytest.mark.parametrize("indices", [[-1], [0, 2000]])

@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data import errors, text_features, vocabulary
+from tfxml.data import data_errors
+from tfxml.data.text import text_features, vocabulary
 
 TEXTS = [
     "The cat, the CAT sat on a mat; the mat sat. The cat!",
@@ -295,9 +296,9 @@ def test_transform_keeps_the_features_alive():
 def test_an_error_of_the_reader_is_left_as_it_is(hash_buckets):
     def reader():
         yield ["one text"]
-        raise errors.DataError("train.txt", "junk", "text", 7)
+        raise data_errors.DataError("train.txt", "junk", "text", 7)
 
-    with pytest.raises(errors.DataError, match="train.txt:7"):
+    with pytest.raises(data_errors.DataError, match="train.txt:7"):
         text_features.fit(reader(), hash_buckets=hash_buckets)
 
 
@@ -409,7 +410,7 @@ def test_a_damaged_folder_names_the_file(
         path.unlink()
     else:
         path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(errors.DataError, match=f"{name}.*found.*needed"):
+    with pytest.raises(data_errors.DataError, match=f"{name}.*found.*needed"):
         text_features.load(tmp_path)
 
 

@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from tfxml import config, run_data
-from tfxml.data import folder, instances, tfds_folder, xc_text
+from tfxml import config
+from tfxml.data import instances
+from tfxml.data.formats import folder, tfds_folder, xc_text
+from tfxml.run import datasets
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -84,7 +86,7 @@ def test_what_tfds_build_wrote_is_the_data(built):
 
 
 def test_training_reads_it(built):
-    data = run_data.training_data(config.Config(), built)
+    data = datasets.training_data(config.Config(), built)
     assert data.train.num_instances == 3
     assert data.label_counts.sum() == 3
 

@@ -6,17 +6,19 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.mach import crossings, decode, hashing, threshold
-from tfxml.models import mach
+from tfxml.mach import decode, hashing
+from tfxml.mach.threshold import crossings, exact_top_k
+from tfxml.models.heads import mach_head
 
 
 def _oracle(logits, hashes, num_labels, k, estimator):
     """Returns scores and ids of all labels, [N, K], ties by id.
 
-    The sum is taken in the worlds' order, in the decode's own precision.
+    The sum is taken in the repetitions' order, in the decode's own precision.
     """
     scores = [
-        decode.bucket_scores(one, estimator).numpy() for one in _worlds(logits)
+        decode.bucket_scores(one, estimator).numpy()
+        for one in _repetitions(logits)
     ]
     of_labels = np.stack(
         [
@@ -37,53 +39,53 @@ def _oracle(logits, hashes, num_labels, k, estimator):
     return np.take_along_axis(estimates, order, axis=1), order
 
 
-def _hashes(num_worlds, num_buckets, capacity, seed=0):
+def _hashes(num_repetitions, num_buckets, capacity, seed=0):
     return [
         hashing.from_seed(seed, r, num_buckets, capacity)
-        for r in range(num_worlds)
+        for r in range(num_repetitions)
     ]
 
 
 def _planted(rng, hashes, num_labels, num_rows, spread=0.5):
     """Returns logits [N, R, B] in which six labels a row stand out."""
-    worlds = np.arange(len(hashes))
+    repetitions = np.arange(len(hashes))
     shape = (num_rows, len(hashes), hashes[0].num_buckets)
     logits = rng.normal(-8, spread, shape).astype(np.float32)
     for row in logits:
         for label in rng.integers(0, num_labels, 6):
             buckets = [int(h.buckets(np.array(label))) for h in hashes]
-            row[worlds, buckets] = rng.normal(1, 1.5, len(hashes))
+            row[repetitions, buckets] = rng.normal(1, 1.5, len(hashes))
     return logits
 
 
-def _worlds(logits):
+def _repetitions(logits):
     return [tf.constant(logits[:, r]) for r in range(logits.shape[1])]
 
 
 @pytest.mark.parametrize(
-    ("estimator", "num_worlds", "is_graph"),
+    ("estimator", "num_repetitions", "is_graph"),
     [
         *((one, 7, False) for one in decode.ESTIMATORS),
-        *(("logit", num_worlds, False) for num_worlds in (4, 16)),
+        *(("logit", num_repetitions, False) for num_repetitions in (4, 16)),
         ("mean", 7, True),
     ],
 )
 def test_planted_labels_are_found_and_certified(
-    estimator, num_worlds, is_graph
+    estimator, num_repetitions, is_graph
 ):
     num_labels, k = 20_000, 5
-    hashes = _hashes(num_worlds, 500, 25_000)
+    hashes = _hashes(num_repetitions, 500, 25_000)
     logits = _planted(np.random.default_rng(1), hashes, num_labels, 9)
     tables = crossings.make(hashes, num_labels)
 
-    def find(*worlds):
-        return threshold.top_k(list(worlds), tables, k, estimator, 10**6)
+    def find(*repetitions):
+        return exact_top_k.top_k(list(repetitions), tables, k, estimator, 10**6)
 
-    found = (tf.function(find) if is_graph else find)(*_worlds(logits))
+    found = (tf.function(find) if is_graph else find)(*_repetitions(logits))
     scores, ids = _oracle(logits, hashes, num_labels, k, estimator)
     is_certified = found.is_certified.numpy()
-    # With four worlds the labels stand out too little in some rows.
-    assert is_certified.mean() >= (0.5 if num_worlds == 4 else 1.0)
+    # With four repetitions the labels stand out too little in some rows.
+    assert is_certified.mean() >= (0.5 if num_repetitions == 4 else 1.0)
     np.testing.assert_array_equal(
         found.label_ids.numpy()[is_certified], ids[is_certified]
     )
@@ -96,18 +98,18 @@ def test_planted_labels_are_found_and_certified(
 @st.composite
 def _cases(draw):
     num_labels = draw(st.integers(1, 60))
-    num_worlds = draw(st.integers(2, 9))
+    num_repetitions = draw(st.integers(2, 9))
     num_buckets = draw(st.integers(1, 40))
     capacity = draw(st.integers(num_labels, 4 * num_labels))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    shape = (draw(st.integers(1, 4)), num_worlds, num_buckets)
+    shape = (draw(st.integers(1, 4)), num_repetitions, num_buckets)
     logits = rng.normal(0, 3, shape)
     if draw(st.booleans()):  # ties
         logits = np.round(logits)
     if draw(st.booleans()):
         logits[rng.random(shape) < 0.1] = -np.inf
     hashes = _hashes(
-        num_worlds, num_buckets, capacity, draw(st.integers(0, 999))
+        num_repetitions, num_buckets, capacity, draw(st.integers(0, 999))
     )
     return logits.astype(np.float32), hashes, num_labels
 
@@ -126,7 +128,9 @@ def test_a_certified_answer_is_the_brute_force_answer(
     if not crossings.can_serve(hashes, num_labels):
         hypothesis.reject()
     tables = crossings.make(hashes, num_labels)
-    found = threshold.top_k(_worlds(logits), tables, k, estimator, budget)
+    found = exact_top_k.top_k(
+        _repetitions(logits), tables, k, estimator, budget
+    )
     scores, ids = _oracle(logits, hashes, num_labels, k, estimator)
     assert found.scores.shape == scores.shape
     is_certified = found.is_certified.numpy()
@@ -151,12 +155,14 @@ def test_both_exact_decodes_are_the_brute_force_answer(
     case, k, estimator, block
 ):
     logits, hashes, num_labels = case
-    worlds = _worlds(logits)
-    answers = [decode.top_k(worlds, hashes, num_labels, k, estimator, block)]
+    repetitions = _repetitions(logits)
+    answers = [
+        decode.top_k(repetitions, hashes, num_labels, k, estimator, block)
+    ]
     if crossings.can_serve(hashes, num_labels):
         tables = crossings.make(hashes, num_labels)
         answers.append(
-            threshold.exact_top_k(worlds, hashes, tables, k, estimator)
+            exact_top_k.exact_top_k(repetitions, hashes, tables, k, estimator)
         )
     scores, ids = _oracle(logits, hashes, num_labels, k, estimator)
     for found_scores, found_ids in answers:
@@ -165,14 +171,14 @@ def test_both_exact_decodes_are_the_brute_force_answer(
 
 
 def test_what_is_left_is_widened_in_groups(monkeypatch):
-    monkeypatch.setattr(threshold, "_REST_ROWS", 2)
-    monkeypatch.setattr(threshold, "_FIRST_PAIRS", 100)
+    monkeypatch.setattr(exact_top_k, "_REST_ROWS", 2)
+    monkeypatch.setattr(exact_top_k, "_FIRST_PAIRS", 100)
     logits = np.random.default_rng(5).normal(-4, 2, (21, 6, 40))
     logits = logits.astype(np.float32)  # nothing stands out
     hashes = _hashes(6, 40, 5000)
     tables = crossings.make(hashes, 5000)
-    found = threshold.top_k(_worlds(logits), tables, 3, "mean", 100_000)
-    narrow = threshold.top_k(_worlds(logits), tables, 3, "mean", 100)
+    found = exact_top_k.top_k(_repetitions(logits), tables, 3, "mean", 100_000)
+    narrow = exact_top_k.top_k(_repetitions(logits), tables, 3, "mean", 100)
     assert found.is_certified.numpy().all()
     assert (~narrow.is_certified.numpy()).sum() > 2
     scores, ids = _oracle(logits, hashes, 5000, 3, "mean")
@@ -185,17 +191,17 @@ def test_labels_in_two_buckets_are_all_found(num_labels):
     hashes = _hashes(5, 6, 2 * num_labels, seed=3)
     tables = crossings.make(hashes, num_labels)
     opened = [[0, 3], [], [5, 1, 2], [4], [0]]
-    worlds = np.repeat(np.arange(5), [len(one) for one in opened])
+    repetitions = np.repeat(np.arange(5), [len(one) for one in opened])
     ends = np.cumsum([len(one) for one in opened])
     instances, labels = crossings.labels_in_two(
         tables,
         crossings.Items(
-            tf.zeros(len(worlds), tf.int32),
-            tf.constant(worlds, tf.int32),
+            tf.zeros(len(repetitions), tf.int32),
+            tf.constant(repetitions, tf.int32),
             tf.constant(sum(opened, []), tf.int32),
         ),
-        tf.constant(ends[worlds], tf.int32),
-        tf.fill([len(worlds)], tf.constant(ends[-1], tf.int32)),
+        tf.constant(ends[repetitions], tf.int32),
+        tf.fill([len(repetitions)], tf.constant(ends[-1], tf.int32)),
     )
     expected = []
     for label in range(num_labels):
@@ -211,9 +217,11 @@ def test_labels_in_two_buckets_are_all_found(num_labels):
 def test_equal_scores_are_not_certified_but_decoded():
     hashes = _hashes(4, 10, 300)
     tables = crossings.make(hashes, 300)
-    worlds = [tf.zeros([2, 10])] * 4
-    assert not threshold.top_k(worlds, tables, 3, "mean", 1000).is_certified[0]
-    _, ids = threshold.exact_top_k(worlds, hashes, tables, 3, "mean")
+    repetitions = [tf.zeros([2, 10])] * 4
+    assert not exact_top_k.top_k(
+        repetitions, tables, 3, "mean", 1000
+    ).is_certified[0]
+    _, ids = exact_top_k.exact_top_k(repetitions, hashes, tables, 3, "mean")
     assert ids.numpy().tolist() == [[0, 1, 2]] * 2
 
 
@@ -221,10 +229,10 @@ def test_equal_scores_are_not_certified_but_decoded():
 def test_what_is_no_number_is_refused(estimator):
     hashes = _hashes(4, 10, 300)
     tables = crossings.make(hashes, 300)
-    worlds = [tf.zeros([2, 10])] * 3 + [tf.fill([2, 10], float("nan"))]
+    repetitions = [tf.zeros([2, 10])] * 3 + [tf.fill([2, 10], float("nan"))]
     for find in (
-        lambda: threshold.top_k(worlds, tables, 3, estimator, 1000),
-        lambda: decode.top_k(worlds, hashes, 300, 3, estimator),
+        lambda: exact_top_k.top_k(repetitions, tables, 3, estimator, 1000),
+        lambda: decode.top_k(repetitions, hashes, 300, 3, estimator),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match="NaN"):
             find()
@@ -245,7 +253,7 @@ def _heads(num_labels, estimator):
     kernels = rng.normal(0, 2, (6, 60, 8))
     found = []
     for decode_by in ("exhaustive", "threshold"):
-        head = mach.MachHead(
+        head = mach_head.MachHead(
             num_labels, hashes, 8, estimator=estimator, decode_by=decode_by
         )
         for block, kernel in zip(head.blocks, kernels, strict=True):
@@ -288,14 +296,14 @@ def test_a_saved_model_holds_the_threshold_decode(tmp_path):
 def test_auto_chooses_by_the_number_of_labels():
     hashes = {n: _hashes(3, 30, n) for n in (1000, 1_000_000)}
     chosen = {
-        n: mach.MachHead(n, ones, 4).decodes_by_threshold()
+        n: mach_head.MachHead(n, ones, 4).decodes_by_threshold()
         for n, ones in hashes.items()
     }
     assert chosen == {1000: False, 1_000_000: True}
 
 
 def test_a_threshold_decode_without_fitting_hashes_is_refused():
-    head = mach.MachHead(
+    head = mach_head.MachHead(
         300, _hashes(4, 10, 2**31 - 1), 4, decode_by="threshold"
     )
     with pytest.raises(ValueError, match="decode_by"):

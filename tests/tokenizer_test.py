@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data import tokenizer
+from tfxml.data.text import tokenizer
 
 TEXTS = [
     "The cat, the CAT sat on a mat; the mat sat.",

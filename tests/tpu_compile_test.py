@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import assembly, workdir
 from tfxml import config as config_lib
-from tfxml.data import pipeline
+from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import decode
-from tfxml.models import mach
+from tfxml.models.heads import mach_head
+from tfxml.run import build, workdir
 from tfxml.training import loop
 
 pytestmark = pytest.mark.tpu_compile
@@ -29,11 +29,11 @@ MOST_FEATURES, MOST_LABELS = 256, 32  # of an instance
 RECIPES = {
     "sigmoid": {},
     "mach": {"head": "mach", "num_repetitions": 4, "num_buckets": 10_000},
-    "mach_trunks": {
+    "mach_encoders": {
         "head": "mach",
         "num_repetitions": 4,
         "num_buckets": 10_000,
-        "num_trunks": 2,
+        "num_encoders": 2,
     },
 }
 
@@ -111,8 +111,8 @@ class _Parts:
         facts = workdir.Facts(
             D, L, 10 * L, recipe.form, is_text=False, data_dir=""
         )
-        self.model = assembly.model(recipe, facts, np.ones(L, np.int64))
-        self.optimizer = assembly.optimizer(recipe, 1000, self.model)
+        self.model = build.model(recipe, facts, np.ones(L, np.int64))
+        self.optimizer = build.optimizer(recipe, 1000, self.model)
 
     def state_bytes(self) -> int:
         """Returns the size of the weights and the optimizer's moments."""
@@ -164,7 +164,7 @@ def test_evaluate_step_fits(parts, batch, compile_for_v5e):
 def test_predict_step_fits(parts, batch, compile_for_v5e):
     name, parts = parts
     head, estimators = parts.model.head, ["logit"]
-    if isinstance(head, mach.MachHead):
+    if isinstance(head, mach_head.MachHead):
         estimators = decode.ESTIMATORS
     for estimator in estimators:
         head.estimator = estimator

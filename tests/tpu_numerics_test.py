@@ -7,7 +7,7 @@ import padded_cases
 import pytest
 import tensorflow as tf
 
-from tfxml.data import pipeline
+from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import decode
 from tfxml.training import loop, optimizers

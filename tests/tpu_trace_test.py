@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.python.framework import kernels
 from tensorflow.python.tpu import tpu_system_metadata
 
-from tfxml.data import pipeline
+from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import decode
 from tfxml.training import loop, optimizers
@@ -251,7 +251,7 @@ def _predict(strategy, model):
 
 @pytest.mark.parametrize("estimator", decode.ESTIMATORS)
 def test_predict_step_of_every_estimator(estimator, xla_device):
-    recipe = padded_cases.config("mach_trunks", estimator=estimator)
+    recipe = padded_cases.config("mach_encoders", estimator=estimator)
     assert not _faults(_traced_top_k(recipe, _predict), xla_device)
 
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from tfxml import config as config_lib
-from tfxml import evaluate, predict, restore, train, workdir
+from tfxml import evaluate, predict, train
 from tfxml.data import requests
+from tfxml.run import restore, workdir
 
 TINY = config_lib.Config(
     synthetic_labels=60,
@@ -37,13 +38,13 @@ HEADS = {
     "sigmoid": {},
     "linear": {"hidden_units": ()},
     "mach": {"head": "mach"},
-    "mach_trunks": {"head": "mach", "num_trunks": 3},
+    "mach_encoders": {"head": "mach", "num_encoders": 3},
     "deep": {"hidden_units": (16, 16), "residual": True},
-    "refined": {
-        "refine_passes": 3,
-        "refine_negatives": 20,
-        "refine_features": 8,
-        "refine_labels": 6,
+    "reranked": {
+        "reranker_passes": 3,
+        "num_hard_negatives": 20,
+        "reranker_features": 8,
+        "num_candidates": 6,
     },
 }
 
@@ -52,10 +53,10 @@ HEADS = {
     "name",
     [
         "sigmoid",
-        "refined",
+        "reranked",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("linear", "mach", "mach_trunks", "deep")
+            for name in ("linear", "mach", "mach_encoders", "deep")
         ),
     ],
 )
@@ -66,7 +67,7 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
     assert "PSP@5" in output and "Bayes optimum" in output
     assert "peak memory" in output and str(tmp_path) in output
     last = runs.entries(tmp_path)[-1]
-    assert (last["epoch"], last["step"]) == (2, 12 + (name == "refined"))
+    assert (last["epoch"], last["step"]) == (2, 12 + (name == "reranked"))
     assert last["P@1"] == metrics["P@1"]
     again = evaluate.evaluate(str(tmp_path)).result()
     assert again == metrics
@@ -110,7 +111,7 @@ def test_training_learns(tmp_path):
     [
         "sigmoid",
         pytest.param("mach", marks=pytest.mark.slow),
-        pytest.param("refined", marks=pytest.mark.slow),
+        pytest.param("reranked", marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
@@ -143,7 +144,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
 
 
 def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
-    config = dataclasses.replace(TINY, **HEADS["refined"], keep_checkpoints=2)
+    config = dataclasses.replace(TINY, **HEADS["reranked"], keep_checkpoints=2)
     metrics = _train(tmp_path, config)
     whole = runs.tensors(tmp_path)
     (last,) = (tmp_path / "checkpoints").glob("step_*13")
@@ -158,11 +159,11 @@ def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
     [
         ("sigmoid", "dense"),
         pytest.param("mach", "dense", marks=pytest.mark.slow),
-        pytest.param("mach_trunks", "dense", marks=pytest.mark.slow),
+        pytest.param("mach_encoders", "dense", marks=pytest.mark.slow),
         pytest.param("sigmoid", "compact", marks=pytest.mark.slow),
-        pytest.param("refined", "dense", marks=pytest.mark.slow),
+        pytest.param("reranked", "dense", marks=pytest.mark.slow),
         pytest.param("mach", "compact", marks=pytest.mark.slow),
-        pytest.param("mach_trunks", "compact", marks=pytest.mark.slow),
+        pytest.param("mach_encoders", "compact", marks=pytest.mark.slow),
     ],
 )
 def test_two_replicas_equal_one_device(name, form, tmp_path, mirrored):

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.data import tokenizer, unicode_forms
+from tfxml.data.text import tokenizer, unicode_forms
 
 FORMS = ("NFC", "NFKC")
 CHARACTERS = [

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from tfxml.data import vocabulary
+from tfxml.data.text import vocabulary
 
 
 def documents(seed):

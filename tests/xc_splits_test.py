@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from tfxml import config as config_lib
-from tfxml import prepare, run_data
-from tfxml.data import bad_rows, catalogue, errors, folder, named_sets
+from tfxml import prepare
+from tfxml.data import bad_rows, data_errors
 from tfxml.data import instances as instances_lib
+from tfxml.data.catalogue import known_sets, named_sets
+from tfxml.data.formats import folder
+from tfxml.run import datasets
 
 N, D, L = 200, 30, 8
 
@@ -62,7 +65,9 @@ def _read(data, split, **words):
 def test_splits_are_those_of_the_first_column(
     tmp_path, chunk_bytes, monkeypatch
 ):
-    monkeypatch.setattr("tfxml.data.sparse_text.CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(
+        "tfxml.data.formats.sparse_text.CHUNK_BYTES", chunk_bytes
+    )
     columns = _write(tmp_path)
     found = folder.detect(str(tmp_path))
     assert (found.format, found.num_features) == ("xc_splits", D)
@@ -81,7 +86,7 @@ def test_prepared_rows_are_those_of_the_split(tmp_path):
     out = str(tmp_path / "out")
     prepare.prepare(config, str(tmp_path / "data"), out, num_shards=3)
     one, other = (
-        run_data.training_data(config, path)
+        datasets.training_data(config, path)
         for path in (str(tmp_path / "data"), out)
     )
     for split in ("train", "evaluation"):
@@ -118,7 +123,7 @@ def test_bad_index_files_are_told_with_their_line(tmp_path, text, line, words):
     _write(tmp_path)
     path = tmp_path / "bibtex_trSplit.txt"
     path.write_text(text)
-    with pytest.raises(errors.DataError, match=words) as caught:
+    with pytest.raises(data_errors.DataError, match=words) as caught:
         folder.detect(str(tmp_path))
     assert (caught.value.path, caught.value.line) == (str(path), line)
 
@@ -130,7 +135,7 @@ def test_bad_rows_are_told_with_their_line_in_the_data_file(tmp_path, bad_line):
     row = int(columns[7, 0]) - 1  # of the training split
     lines[row] = bad_line
     _write(tmp_path, lines)
-    with pytest.raises(errors.RowError) as caught:
+    with pytest.raises(data_errors.RowError) as caught:
         _read(tmp_path, "train")
     assert caught.value.line == row + 2
     assert caught.value.path == str(tmp_path / "Bibtex_data.txt")
@@ -143,13 +148,15 @@ def test_bad_rows_are_told_with_their_line_in_the_data_file(tmp_path, bad_line):
 def test_an_index_without_the_data_is_told(tmp_path):
     _write(tmp_path)
     (tmp_path / "Bibtex_data.txt").unlink()
-    with pytest.raises(errors.DataError, match="without its pair"):
+    with pytest.raises(data_errors.DataError, match="without its pair"):
         folder.detect(str(tmp_path))
 
 
 def test_a_data_file_that_was_cut_is_told(tmp_path):
     _write(tmp_path, list(map(_line, _rows()))[:-1])
-    with pytest.raises(errors.DataError, match="199 rows after the header"):
+    with pytest.raises(
+        data_errors.DataError, match="199 rows after the header"
+    ):
         _read(tmp_path, "train")
 
 
@@ -162,5 +169,5 @@ def test_the_archive_of_a_named_set_is_read(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "bibtex.zip").write_bytes(packed.getvalue())
-    found = named_sets.ensure(catalogue.entries()["bibtex"], data)
+    found = named_sets.ensure(known_sets.entries()["bibtex"], data)
     assert (found.format, found.num_instances("train")) == ("xc_splits", 120)

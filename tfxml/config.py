@@ -11,7 +11,9 @@ import types
 import typing
 
 from tfxml.data import bad_rows as bad_rows_lib
-from tfxml.data import catalogue, counter_random, unicode_forms
+from tfxml.data.catalogue import known_sets
+from tfxml.data.synthetic import counter_random
+from tfxml.data.text import unicode_forms
 from tfxml.mach import decode
 from tfxml.models import sparse_rows
 from tfxml.training import optimizers, schedules
@@ -37,7 +39,7 @@ class Config:
         "given, else the generated set. A set of the Extreme Classification "
         "Repository is fetched to --data_dir (data/<name> if empty) unless it "
         "is there.",
-        choices=("auto", "folder", "synthetic", *catalogue.names()),
+        choices=("auto", "folder", "synthetic", *known_sets.names()),
     )
     eval_split: str = _field(
         "auto",
@@ -144,7 +146,7 @@ class Config:
         "MACH: buckets of a repetition, B; 0: about 4 sqrt(L).",
         minimum=0,
     )
-    num_trunks: int = _field(
+    num_encoders: int = _field(
         1,
         "MACH: encoders; 1: one that all repetitions share, R: one each; "
         "must divide R.",
@@ -171,7 +173,7 @@ class Config:
     )
     feature_buckets: int = _field(
         0,
-        "Hash features into this many before the first layer, each trunk with "
+        "Hash features into this many before the first layer, per encoder with "
         "a hash of its own; 0: as they are.",
         minimum=0,
     )
@@ -194,38 +196,38 @@ class Config:
         "sooner.",
         minimum=0,
     )
-    refine_passes: int = _field(
+    reranker_passes: int = _field(
         0,
         "Passes, after the last epoch, in which a sparse linear classifier of "
         "each label's own is learnt, a support vector machine, which helps to "
         "rank the head's best labels again. 0: no such classifiers.",
         minimum=0,
     )
-    refine_negatives: int = _field(
+    num_hard_negatives: int = _field(
         50,
         "From how many of the head's best labels of a training instance: they "
         "learn from it, as a negative unless it has the label.",
         minimum=1,
     )
-    refine_cost: float = _field(
+    reranker_cost: float = _field(
         1.0, "C of the support vector machines; smaller: flatter.", minimum=0
     )
-    refine_features: int = _field(
+    reranker_features: int = _field(
         512,
         "How many weights a label's own classifier keeps, on average; the "
         "largest of all labels are kept.",
         minimum=1,
     )
-    refine_centroid: float = _field(
+    reranker_centroid: float = _field(
         0.0,
         "How much of the centroid of its positives is added to a label's own "
         "classifier, which then knows likeness too; helps rare labels.",
         minimum=0,
     )
-    refine_labels: int = _field(
+    num_candidates: int = _field(
         50, "How many of the head's best labels are ranked again.", minimum=1
     )
-    refine_share: float = _field(
+    reranker_weight: float = _field(
         0.7,
         "Share of the labels' own classifiers in what is ranked by; the rest "
         "is the head's.",
@@ -327,15 +329,17 @@ class Config:
     def _check_ranges(self) -> None:
         for name in ("validation_fraction", "dropout"):
             _require(getattr(self, name) < 1, name, "below 1", self)
-        _require(self.refine_share <= 1, "refine_share", "in [0, 1]", self)
-        _require(self.refine_cost > 0, "refine_cost", "above 0", self)
+        _require(
+            self.reranker_weight <= 1, "reranker_weight", "in [0, 1]", self
+        )
+        _require(self.reranker_cost > 0, "reranker_cost", "above 0", self)
         _require(
             not (
                 self.early_stopping
-                and (self.refine_passes or self.head == "centroid")
+                and (self.reranker_passes or self.head == "centroid")
             ),
             "early_stopping",
-            "0 with refine_passes or head=centroid, which learn after the "
+            "0 with reranker_passes or head=centroid, which learn after the "
             "last epoch",
             self,
         )
@@ -409,8 +413,8 @@ class Config:
             self,
         )
         _require(
-            self.num_repetitions % self.num_trunks == 0,
-            "num_trunks",
+            self.num_repetitions % self.num_encoders == 0,
+            "num_encoders",
             f"a divisor of num_repetitions={self.num_repetitions}",
             self,
         )

@@ -6,8 +6,8 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tfxml import flags, report
-from tfxml.data import catalogue, named_sets
+from tfxml.data.catalogue import known_sets, named_sets
+from tfxml.run import console, flags
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
@@ -25,7 +25,7 @@ class _Bar:
     """Says how much has come, every second."""
 
     def __init__(self):
-        self._line = report.Line()
+        self._line = console.Line()
 
     def __call__(self, done: int, total: int | None) -> None:
         of = f" of {total:,}" if total else ""
@@ -34,7 +34,7 @@ class _Bar:
 
 def define_flags() -> None:
     absl_flags.DEFINE_enum(
-        "dataset", "", ["", *catalogue.names()], "Which; empty: list them all."
+        "dataset", "", ["", *known_sets.names()], "Which; empty: list them all."
     )
     absl_flags.DEFINE_string(
         "data_dir", "", "The folder that is written; empty: data/<dataset>."
@@ -47,7 +47,7 @@ def define_flags() -> None:
 def main() -> None:
     values = absl_flags.FLAGS
     if not values.dataset:
-        print(catalogue.table())
+        print(known_sets.table())
         return
     folder = values.data_dir or str(pathlib.Path("data") / values.dataset)
     download(values.dataset, folder, values.mirror)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import flags, restore
-from tfxml import workdir as workdir_lib
-from tfxml.data import errors
-from tfxml.mach import dropping
+from tfxml.data import data_errors
+from tfxml.run import flags, restore
+from tfxml.run import workdir as workdir_lib
+from tfxml.topk import dropping
 from tfxml.training import checkpoints
 
 
@@ -61,7 +61,7 @@ def read_ids(path: str) -> list[int]:
         try:
             found.append(int(line))
         except ValueError as error:
-            raise errors.DataError(
+            raise data_errors.DataError(
                 path, repr(line), "a label id", number
             ) from error
     return found
@@ -81,7 +81,7 @@ def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
     known = set(label_names)
     for number, name in enumerate(wanted, 1):
         if name not in known:
-            raise errors.DataError(
+            raise data_errors.DataError(
                 path, repr(name), "the name of one of the run's labels", number
             )
     wanted = set(wanted)
@@ -93,7 +93,7 @@ def _lines(path: str) -> list[str]:
         with open(path, encoding="utf-8") as lines:
             return [line.rstrip("\r\n") for line in lines]
     except OSError as error:
-        raise errors.DataError(
+        raise data_errors.DataError(
             path, error.strerror, "a file of labels, one a line"
         ) from error
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import flags, launch, restore
 from tfxml.evaluation import metrics, tables
+from tfxml.run import device_flags, flags, restore
 
 
 def evaluate(
@@ -38,7 +38,7 @@ def main() -> None:
         values.split,
         values.data_dir,
         values.checkpoint,
-        launch.read_flags().make_strategy(),
+        device_flags.read_flags().make_strategy(),
     )
     ks, values_by_key = result.ks.tolist(), result.result()
     keys = list(values_by_key)
@@ -62,7 +62,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool(
         "all_metrics", False, "Also Recall@k, PSnDCG@k and all other k."
     )
-    launch.define_flags()
+    device_flags.define_flags()
 
 
 def run() -> None:

@@ -15,9 +15,9 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml import flags, restore, run_data
-from tfxml import run as run_lib
-from tfxml import workdir as workdir_lib
+from tfxml.run import datasets, flags, restore
+from tfxml.run import run as run_lib
+from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
 
@@ -52,7 +52,7 @@ def grow(
             f"`output` must be a new folder. Received: output={output}"
         )
     data_dir = str(pathlib.Path(data_dir).resolve())
-    data = run_data.training_data(config, data_dir, strategy, old.text_features)
+    data = datasets.training_data(config, data_dir, strategy, old.text_features)
     _check(old, data)
     grown = run_lib.Run(config, strategy, data)
     weights = old.model.named_variables()
@@ -78,11 +78,11 @@ def _config(
             "`workdir` must hold a run without dropped labels: grow it first, "
             f"then drop. Received: {len(old.model.head.dropped)} dropped"
         )
-    if old.config.refine_passes:
+    if old.config.reranker_passes:
         raise ValueError(
-            "`workdir` must hold a run without refine_passes, whose labels "
+            "`workdir` must hold a run without reranker_passes, whose labels "
             "each have weights of their own. Received: a run with "
-            f"refine_passes={old.config.refine_passes}"
+            f"reranker_passes={old.config.reranker_passes}"
         )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
@@ -96,7 +96,7 @@ def _config(
     )
 
 
-def _check(old: restore.TrainedRun, data: run_data.TrainingData) -> None:
+def _check(old: restore.TrainedRun, data: datasets.TrainingData) -> None:
     """Raises unless the data are those of the run, with more labels."""
     prime = old.model.head.hashes[0].prime
     wrong = None

@@ -1,7 +1,8 @@
-"""Joins groups of worlds into one run: `python -m tfxml.merge --workdir=...`.
+"""Joins groups of repetitions into one run: `python -m tfxml.merge ...`.
 
-Groups trained by `--world_group=i/G` lie in folders of the run. Their worlds
-never knew of each other, so joining them is copying: nothing is trained.
+Groups trained by `--repetition_group=i/G` lie in folders of the run. Their
+repetitions never knew of each other, so joining them is copying: nothing is
+trained.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ import re
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import assembly, flags, restore
 from tfxml import config as config_lib
-from tfxml import placement as placement_lib
-from tfxml import workdir as workdir_lib
+from tfxml.run import build, flags, restore
+from tfxml.run import placement as placement_lib
+from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
-_FOLDER = re.compile(r"world_group_(\d+)_of_(\d+)")
+_FOLDER = re.compile(r"repetition_group_(\d+)_of_(\d+)")
 
 
 def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
-    """Writes a run of all worlds into the folder `path`; returns it.
+    """Writes a run of all repetitions into the folder `path`; returns it.
 
     Its checkpoint holds weights alone: it evaluates, predicts and exports as
     one run, and is not trained further.
 
     Args:
-        path: the folder that holds `world_group_0_of_G` to G - 1.
+        path: the folder that holds `repetition_group_0_of_G` to G - 1.
         checkpoint: of each group: `best`, `latest`, or `auto`.
 
     Raises:
@@ -45,7 +46,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
         run = restore.restore(str(folder), default, checkpoint, placement)
         step = max(step, run.step)
         if whole is None:
-            whole = assembly.model(config, facts, run.label_counts)
+            whole = build.model(config, facts, run.label_counts)
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
     workdir_lib.Workdir(folders[0]).copy_to(target.path)
@@ -69,7 +70,7 @@ def _groups(path: pathlib.Path) -> list[pathlib.Path]:
     if len(sizes) != 1 or len(found) != max(sizes):
         names = sorted(folder.name for folder in found.values()) or "none"
         raise ValueError(
-            "`workdir` must hold world_group_0_of_G to the last of them. "
+            "`workdir` must hold repetition_group_0_of_G to the last of them. "
             f"Received: workdir={path}, with {names}"
         )
     return [found[key] for key in sorted(found)]
@@ -101,12 +102,12 @@ def _copy(group, whole, placement: placement_lib.Placement) -> None:
         [*group.encoders, *group.head.blocks],
         [
             *(
-                whole.encoders[trunk]
-                for trunk in placement.run_of(len(whole.encoders))
+                whole.encoders[encoder]
+                for encoder in placement.run_of(len(whole.encoders))
             ),
             *(
-                whole.head.blocks[world]
-                for world in placement.run_of(len(whole.head.blocks))
+                whole.head.blocks[repetition]
+                for repetition in placement.run_of(len(whole.head.blocks))
             ),
         ],
         strict=True,

@@ -1,7 +1,7 @@
 """Proposes a model: `python -m tfxml.plan --num_labels=49e6 ...`.
 
 Prints what it holds, what training and serving it need, and what a sigmoid
-head on the same trunk would.
+head on the same encoder would.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 import numpy as np
 from absl import flags as absl_flags
 
-from tfxml import flags
 from tfxml.mach import planner
+from tfxml.run import flags
 
 _UNITS = {"": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -66,19 +66,12 @@ def describe(
     ]
     lines = [
         f"MACH: {plan.num_repetitions} repetitions x {plan.num_buckets:,} "
-        f"buckets on {plan.num_trunks} shared trunk of {plan.hidden} units; "
-        f"{features}",
-        "two labels share all their buckets with probability below "
-        f"{plan.collision_probability:.1e}; {needed} repetitions keep that "
-        f"below {delta:g}",
-        "",
-        "| | MACH | sigmoid |",
-        "| --- | --- | --- |",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
-        verdict(plan, memory),
-        "",
-        "python -m tfxml.train " + " ".join(to_flags(plan)),
+        f"buckets on {plan.num_encoders} shared encoder of {plan.hidden} units;
+        " f"{features}", "two labels share all their buckets with probability
+        below " f"{plan.collision_probability:.1e}; {needed} repetitions keep
+        that " f"below {delta:g}", "", "| | MACH | sigmoid |", "| --- | --- |
+        --- |", *(f"| {' | '.join(row)} |" for row in rows), "", verdict(plan,
+        memory), "", "python -m tfxml.train " + " ".join(to_flags(plan)),
     ]
     return "\n".join(lines)
 
@@ -111,7 +104,7 @@ def to_flags(plan: planner.Plan) -> list[str]:
         "--head=mach",
         f"--num_repetitions={plan.num_repetitions}",
         f"--num_buckets={plan.num_buckets}",
-        f"--num_trunks={plan.num_trunks}",
+        f"--num_encoders={plan.num_encoders}",
         f"--hidden_units={plan.hidden}",
         f"--batch_size={plan.batch_size}",
     ]

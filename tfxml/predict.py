@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import flags, restore
-from tfxml.data import errors, instances, requests
-from tfxml.host import classifier as host
+from tfxml.cpu import predictor as host
+from tfxml.data import data_errors, instances, requests
 from tfxml.models import sparse_rows
+from tfxml.run import flags, restore
 
 RUNTIMES = ("auto", "host", "tensorflow")
 
@@ -52,7 +52,7 @@ class Predictor:
             is_host = host.suits(run.model, tf.distribute.get_strategy())
             runtime = "host" if is_host else "tensorflow"
         self._find = (
-            host.HostClassifier(run.model).top_k
+            host.CpuPredictor(run.model).top_k
             if runtime == "host"
             else self._on_tensorflow()
         )
@@ -107,7 +107,7 @@ class Predictor:
             }
 
     def _on_tensorflow(self) -> Callable:
-        """Returns what `HostClassifier.top_k` does, by the model itself."""
+        """Returns what `CpuPredictor.top_k` does, by the model itself."""
         model, is_padded = self._run.model, self._run.facts.form == "padded"
 
         @tf.function(
@@ -164,7 +164,7 @@ def _open(path: str):
     try:
         return open(path, encoding="utf-8")
     except OSError as error:
-        raise errors.DataError(
+        raise data_errors.DataError(
             path, error.strerror, "a file of JSON lines"
         ) from error
 

@@ -13,8 +13,9 @@ import time
 
 from absl import flags as absl_flags
 
-from tfxml import flags, report, sources
-from tfxml.data import data_card, folder, preparing, record_files
+from tfxml.data.formats import folder
+from tfxml.data.records import data_card, preparing, record_files
+from tfxml.run import console, flags, splits
 
 
 def prepare(
@@ -39,7 +40,7 @@ def prepare(
     manifest = preparing.prepare(
         source,
         output,
-        sources.settings(config, is_text),
+        splits.settings(config, is_text),
         config.bad_rows,
         num_shards,
         num_workers,
@@ -53,7 +54,7 @@ class _Bar:
     """A line that says how far it is: overwritten on a terminal."""
 
     def __init__(self):
-        self._line = report.Line()
+        self._line = console.Line()
         self._start = time.monotonic()
         self._first = None
 

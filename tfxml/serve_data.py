@@ -12,8 +12,8 @@ from __future__ import annotations
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml import flags
-from tfxml.data import served
+from tfxml.data.feeding import service_batches
+from tfxml.run import flags
 
 
 def start(port: int, dispatcher: str = "", address: str = ""):
@@ -27,10 +27,12 @@ def start(port: int, dispatcher: str = "", address: str = ""):
     service = tf.data.experimental.service
     if not dispatcher:
         return service.DispatchServer(service.DispatcherConfig(port=port))
-    served.check_address(dispatcher)
+    service_batches.check_address(dispatcher)
     return service.WorkerServer(
         service.WorkerConfig(
-            dispatcher_address=dispatcher.removeprefix(served.PROTOCOL),
+            dispatcher_address=dispatcher.removeprefix(
+                service_batches.PROTOCOL
+            ),
             worker_address=f"{address}:%port%" if address else None,
             port=port,
         )

@@ -12,19 +12,19 @@ from absl import flags as absl_flags
 
 from strategies import cluster, factory, parameter_server, watchdog
 from tfxml import config as config_lib
-from tfxml import (
+from tfxml.evaluation import tables
+from tfxml.run import (
+    console,
+    datasets,
+    device_flags,
+    evaluator_task,
     flags,
-    follow,
-    launch,
-    report,
-    run_data,
-    tensorboard,
+    tensorboard_writer,
     termination,
 )
-from tfxml import placement as placement_lib
-from tfxml import run as run_lib
-from tfxml import workdir as workdir_lib
-from tfxml.evaluation import tables
+from tfxml.run import placement as placement_lib
+from tfxml.run import run as run_lib
+from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
 _WHAT_IS_LAST = {False: "labels' centroids", True: "labels' own classifiers"}
@@ -45,11 +45,11 @@ def train(
     Args:
         config: what is trained.
         workdir: where the run is written; empty: a new folder under `runs`.
-            A group of worlds writes to a folder of its own in it.
+            A group of repetitions writes to a folder of its own in it.
         data_dir: the folder of the data set; empty: the generated one.
         strategy: which devices train.
         with_tensorboard: whether metrics are written for TensorBoard too.
-        placement: which worlds are trained, and on which devices.
+        placement: which repetitions are trained, and on which devices.
         beat: called whenever parameter servers have got on; see
             `watchdog.Watchdog`.
         data_service: the tf.data service that makes the batches,
@@ -73,20 +73,20 @@ def train(
     keras.utils.set_random_seed(config.seed)
     board = None
     if with_tensorboard:
-        board = tensorboard.Writer(output.path / "tensorboard")
+        board = tensorboard_writer.Writer(output.path / "tensorboard")
     if workdir.is_started:
         _check_same(workdir, config)
 
-    data = run_data.training_data(
+    data = datasets.training_data(
         config,
         _absolute(data_dir),
         strategy,
         workdir.fitted_text_features(),
         data_service,
     )
-    print(report.describe_data(data))
+    print(console.describe_data(data))
     run = run_lib.Run(config, strategy, data, placement, beat)
-    print(report.describe_model(config, data.facts, run.model))
+    print(console.describe_model(config, data.facts, run.model))
     history = _resume(workdir, run)
     saved = checkpoints.Checkpoints(
         output.checkpoints, run.state, config.keep_checkpoints, run.io_device
@@ -96,7 +96,7 @@ def train(
     else:
         run.start_folder(output)
 
-    progress = report.Progress(config.num_epochs, run.a_epoch)
+    progress = console.Progress(config.num_epochs, run.steps_per_epoch)
     with termination.Notice(strategy) as notice:
         between = _Between(run, saved, notice)
         while run.steps_done < run.num_steps and not _is_over(config, history):
@@ -105,7 +105,7 @@ def train(
                 start = time.perf_counter()
                 run.learn_rest(between)
                 took = time.perf_counter() - start
-                what = _WHAT_IS_LAST[bool(config.refine_passes)]
+                what = _WHAT_IS_LAST[bool(config.reranker_passes)]
                 print(f"{what} learnt in {took:.0f} s")
             else:
                 loss = run.train_epoch(progress, between)
@@ -122,7 +122,7 @@ def train(
             if board:
                 board.write(entry)
             between.save(metrics, _is_best(config, history))
-            print(report.describe_epoch(entry))
+            print(console.describe_epoch(entry))
             between()
 
     entry = _final_entry(config, history)
@@ -130,8 +130,8 @@ def train(
     output.write_result(metrics)
     keys = tables.headline_keys(config.metric_ks)
     print(f"\n{tables.format_metrics(metrics, keys)}")
-    print(report.describe_optimum(data, config.metric_ks, metrics), end="")
-    print(report.describe_cost(run.step_ms, workdir.path))
+    print(console.describe_optimum(data, config.metric_ks, metrics), end="")
+    print(console.describe_cost(run.step_ms, workdir.path))
     return metrics
 
 
@@ -239,8 +239,8 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool(
         "tensorboard", False, "Write metrics for TensorBoard too."
     )
-    launch.define_flags()
-    launch.define_training_flags()
+    device_flags.define_flags()
+    device_flags.define_training_flags()
 
 
 def main() -> None:
@@ -249,13 +249,13 @@ def main() -> None:
     task = cluster.from_environment()
     if task is not None and task.is_server:
         raise SystemExit(parameter_server.serve(task))
-    where = launch.read_flags()
+    where = device_flags.read_flags()
     strategy = where.make_strategy()
     if task is not None and task.is_evaluator:
-        follow.follow(values.workdir, values.data_dir, strategy)
+        evaluator_task.follow(values.workdir, values.data_dir, strategy)
         return
-    dog = watchdog.Watchdog(where.stall_seconds, launch.end_as_lost)
-    with launch.explained_losses(), dog:
+    dog = watchdog.Watchdog(where.stall_seconds, device_flags.end_as_lost)
+    with device_flags.explained_losses(), dog:
         train(
             config,
             values.workdir,

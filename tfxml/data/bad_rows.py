@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxml.data import errors, instances
+from tfxml.data import data_errors, instances
 
 # N rows of a run
 
@@ -34,7 +34,7 @@ class BadRows:
     def total(self) -> int:
         return sum(self.counts.values())
 
-    def take(self, error: errors.RowError) -> None:
+    def take(self, error: data_errors.RowError) -> None:
         """Counts a bad row; raises its error where none may be skipped."""
         if not self.is_skipping:
             raise error
@@ -73,13 +73,13 @@ def keep_good(
     if not is_bad.any():
         try:
             return check(0, len(is_bad))
-        except errors.RowError:
+        except data_errors.RowError:
             if not bad.is_skipping:
                 raise
     kept = []
     for row in np.flatnonzero(~is_bad).tolist():
         try:
             kept.append(check(row, row + 1))
-        except errors.RowError as error:
+        except data_errors.RowError as error:
             bad.take(error)
     return instances.concatenate(kept)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfxml.data import errors
+from tfxml.data import data_errors
 
 CHUNK_BYTES = 1 << 20
 # No row of a real data set comes near; it bounds what junk can make us hold.
@@ -49,7 +49,7 @@ def line_chunks(
             held, is replaced by TOO_LONG, which no format takes for a row.
 
     Raises:
-        errors.DataError: for damaged gzip data, and for a line that is too
+        DataError: for damaged gzip data, and for a line that is too
             long unless `is_marking`.
     """
     line = 1
@@ -114,7 +114,7 @@ def decode(path: str, number: int, line: bytes) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         found = f"the bytes {excerpt(line[error.start :])}"
-        raise errors.RowError(path, found, "UTF-8", number) from error
+        raise data_errors.RowError(path, found, "UTF-8", number) from error
 
 
 def count_lines(path: str) -> int:
@@ -148,8 +148,8 @@ def _skip(data: bytes, line: int, start: int) -> tuple[int, bytes]:
     return start, data[breaks[start - line - 1] + 1 :]
 
 
-def _too_long(path: str, line: int) -> errors.DataError:
-    return errors.DataError(
+def _too_long(path: str, line: int) -> data_errors.DataError:
+    return data_errors.DataError(
         path,
         f"more than {MAX_LINE_BYTES} bytes without a line break",
         "shorter lines",
@@ -161,6 +161,6 @@ def _read(file: BinaryIO, path: str, size: int) -> bytes:
     try:
         return file.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise errors.DataError(
+        raise data_errors.DataError(
             path, f"damaged gzip data ({error})", "a whole gzip file"
         ) from error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfxml.data import errors
+from tfxml.data import data_errors
 
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 
@@ -35,7 +35,7 @@ def read(
             features, those of its text features.
 
     Raises:
-        errors.DataError: naming the line.
+        DataError: naming the line.
     """
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -44,7 +44,7 @@ def read(
 
 def _request(line, name, number, num_features, is_text) -> Request:
     def fail(found: str, needed: str):
-        raise errors.DataError(name, found, needed, number)
+        raise data_errors.DataError(name, found, needed, number)
 
     try:
         row = json.loads(line)

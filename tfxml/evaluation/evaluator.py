@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from strategies import collective
-from tfxml.data import pipeline
+from tfxml.cpu import predictor as host
+from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics as metrics_lib
-from tfxml.host import classifier as host
-from tfxml.models import classifier as classifier_lib
+from tfxml.models import extreme_classifier as classifier_lib
 from tfxml.models import sparse_rows
 
 # n rows of a replica's batch, K candidates
@@ -43,7 +43,7 @@ def labels_of_batch(
 
     def labels(batch: pipeline.Batch):
         if by_head:
-            return model.shortlist(batch.feature_ids, batch.feature_values, k)
+            return model.candidates(batch.feature_ids, batch.feature_values, k)
         return model.top_k(batch.feature_ids, batch.feature_values, k)[1]
 
     return labels
@@ -81,7 +81,7 @@ def evaluate(
 
     Args:
         strategy: what the model lives under.
-        top_k: what `make_top_k` returns; its K is what `num_candidates` says.
+        top_k: what `make_top_k` returns; its K is what `num_ranked` says.
         batches: what `make_batches` returns.
         metrics: what is added to.
         pairs: [F, 2], rows and labels that are not scored.
@@ -92,7 +92,7 @@ def evaluate(
         _add_other_workers(strategy, metrics)
 
 
-def shortlists(
+def candidates(
     strategy: tf.distribute.Strategy,
     top_k: Callable,
     batches,
@@ -108,8 +108,8 @@ def shortlists(
     return collective.make_sum_over_workers(strategy)(found).astype(np.int32)
 
 
-def host_shortlists(
-    model: host.HostClassifier, source: pipeline.Source, k: int
+def cpu_candidates(
+    model: host.CpuPredictor, source: pipeline.Source, k: int
 ) -> np.ndarray:
     """Returns the labels of every instance of a split, [N, K] int32."""
     found = np.zeros((source.num_instances, k), np.int32)
@@ -119,7 +119,7 @@ def host_shortlists(
         rows = sparse_rows.RaggedRows(
             ids.flat_values, values.flat_values, ids.row_splits
         )
-        found[first:last] = model.shortlist(rows, k)
+        found[first:last] = model.candidates(rows, k)
     return found
 
 
@@ -146,7 +146,7 @@ def _answers(strategy, top_k: Callable, batches):
             yield label_ids.numpy(), share
 
 
-def num_candidates(
+def num_ranked(
     ks: tuple[int, ...], num_labels: int, pairs: np.ndarray | None
 ) -> int:
     """Returns K: the largest k, and room for the pairs of any one row."""

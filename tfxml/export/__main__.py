@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from absl import flags as absl_flags
 
-from tfxml import flags, restore
-from tfxml.export import (
-    js,
+from tfxml.export.js import js_model, offline_page
+from tfxml.export.lite import lite_model, lite_report
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import (
+    checked_run,
     keras_file,
-    lite,
-    lite_report,
     model_card,
-    narrow,
-    offline_page,
-    saved_model,
-    source,
+    narrow_weights,
 )
+from tfxml.run import flags, restore
 
 FORMATS = ("saved_model", "tflite", "tfjs", "keras")
 # The widths that each format takes; the first is the default.
 _WEIGHTS = {
-    "saved_model": narrow.WEIGHTS,
-    "tfjs": js.WEIGHTS,
+    "saved_model": narrow_weights.WEIGHTS,
+    "tfjs": js_model.WEIGHTS,
     "tflite": ("float32",),  # all three are written
     "keras": ("float32",),
 }
@@ -42,16 +40,16 @@ def main() -> None:
         "keras": _write_keras,
     }[values.format]
     if values.format == "tfjs":  # before the run is read, which takes long
-        js.check_environment(values.tfjs_env)
-    run = source.read(values.workdir, values.checkpoint)
+        js_model.check_environment(values.tfjs_env)
+    run = checked_run.read(values.workdir, values.checkpoint)
     use = write(run, values)
-    metrics = source.metrics(values.workdir, run.step)
+    metrics = checked_run.metrics(values.workdir, run.step)
     card = model_card.write(run, metrics, values.output, values.name, use)
     print(f"written   {card.parent}")
 
 
 def _write_saved_model(run: restore.TrainedRun, values) -> str:
-    folder = saved_model.write(
+    folder = serving_model.write(
         run,
         values.output,
         name=values.name,
@@ -67,8 +65,8 @@ def _write_saved_model(run: restore.TrainedRun, values) -> str:
 
 
 def _write_lite(run: restore.TrainedRun, values) -> str:
-    output = source.check_output(values.output)
-    files = lite.write(run, output, max_k=values.max_k)
+    output = checked_run.check_output(values.output)
+    files = lite_model.write(run, output, max_k=values.max_k)
     for name, path in files.items():
         print(f"{name:<9} {path.stat().st_size / 1e6:.2f} MB")
     try:
@@ -85,9 +83,9 @@ def _write_lite(run: restore.TrainedRun, values) -> str:
 
 
 def _write_js(run: restore.TrainedRun, values) -> str:
-    output = source.check_output(values.output)
-    environment = js.check_environment(values.tfjs_env)
-    model = js.write(
+    output = checked_run.check_output(values.output)
+    environment = js_model.check_environment(values.tfjs_env)
+    model = js_model.write(
         run, output, environment, max_k=values.max_k, weights=values.weights
     )
     html = offline_page.write(run, output, environment, values.name)
@@ -100,7 +98,7 @@ def _write_js(run: restore.TrainedRun, values) -> str:
 
 
 def _write_keras(run: restore.TrainedRun, values) -> str:
-    output = source.check_output(values.output)
+    output = checked_run.check_output(values.output)
     path = keras_file.write(run, output)
     print(f"model     {path}, {path.stat().st_size / 1e6:.1f} MB")
     unit = ", each row of length 1" if run.config.normalize_rows else ""

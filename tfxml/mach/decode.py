@@ -1,4 +1,4 @@
-"""From bucket scores back to labels: the labels on which the worlds agree.
+"""From bucket scores back to labels: the labels on which the repetitions agree.
 
 # N instances, L labels, R repetitions, B buckets, K top labels
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfxml.mach import dropping, selection
+from tfxml.topk import dropping, selection
 
 ESTIMATORS = ("mean", "logit", "min", "median")
 LABEL_BLOCK_SIZE = 65536  # labels scored at once
@@ -59,7 +59,7 @@ def top_k(
 
 
 def top_k_of_terms(
-    of_worlds: Sequence[tf.Tensor],
+    of_repetitions: Sequence[tf.Tensor],
     hashes: Sequence[Callable[[tf.Tensor], tf.Tensor]],
     num_labels: int,
     k: int,
@@ -68,13 +68,13 @@ def top_k_of_terms(
     dropped: Sequence[int] = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
-    of_worlds = [tf.transpose(one) for one in of_worlds]  # [B, N]
+    of_repetitions = [tf.transpose(one) for one in of_repetitions]  # [B, N]
 
     def best_of(label_ids):
         block = combine(
             [
                 tf.gather(one, bucket_ids(label_ids))
-                for one, bucket_ids in zip(of_worlds, hashes, strict=True)
+                for one, bucket_ids in zip(of_repetitions, hashes, strict=True)
             ],
             estimator,
         )  # [block, N]
@@ -131,7 +131,10 @@ def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     checks = [
         tf.debugging.Assert(
             ~tf.reduce_any(tf.math.is_nan(one)),
-            [f"`bucket_logits` must be numbers. Received: NaN in world {r}"],
+            [
+                f"`bucket_logits` must be numbers. Received: NaN in repetition
+                {r}"
+            ],
         )
         for r, one in enumerate(bucket_logits)
     ]
@@ -174,7 +177,7 @@ def unbiased_mean(
 def terms(
     bucket_logits: Sequence[tf.Tensor], estimator: str
 ) -> list[tf.Tensor]:
-    """Returns what `combine` takes of each world, R tensors [N, B]."""
+    """Returns what `combine` takes of each repetition, R tensors [N, B]."""
     scores = [bucket_scores(one, estimator) for one in bucket_logits]
     return [
         one * sign
@@ -182,8 +185,8 @@ def terms(
     ]
 
 
-def signs(num_worlds: int, estimator: str) -> list[float]:
-    """Returns each world's sign in `combine`.
+def signs(num_repetitions: int, estimator: str) -> list[float]:
+    """Returns each repetition's sign in `combine`.
 
     A sum is written as a difference, for TensorFlow adds many terms in
     whatever order their buffers come to lie, and rewrites a chain of additions
@@ -191,21 +194,23 @@ def signs(num_worlds: int, estimator: str) -> list[float]:
     it is computed.
     """
     if estimator not in ("mean", "logit"):
-        return [1.0] * num_worlds
-    return [1.0] + [-1.0] * (num_worlds - 1)
+        return [1.0] * num_repetitions
+    return [1.0] + [-1.0] * (num_repetitions - 1)
 
 
-def combine(of_worlds: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
+def combine(of_repetitions: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
     """Returns one estimate of R terms of the same shape."""
     if estimator in ("mean", "logit"):
-        total = of_worlds[0]
-        for one in of_worlds[1:]:
+        total = of_repetitions[0]
+        for one in of_repetitions[1:]:
             total = total - one
-        return total * (1 / len(of_worlds))  # no quotient: graphs rewrite it
+        return total * (
+            1 / len(of_repetitions)
+        )  # no quotient: graphs rewrite it
     if estimator == "min":
-        return tf.reduce_min(tf.stack(of_worlds), axis=0)
-    ordered = tf.sort(tf.stack(of_worlds, axis=-1), axis=-1)
-    middle = len(of_worlds) // 2
-    if len(of_worlds) % 2:
+        return tf.reduce_min(tf.stack(of_repetitions), axis=0)
+    ordered = tf.sort(tf.stack(of_repetitions, axis=-1), axis=-1)
+    middle = len(of_repetitions) // 2
+    if len(of_repetitions) % 2:
         return ordered[..., middle]
     return (ordered[..., middle - 1] + ordered[..., middle]) / 2

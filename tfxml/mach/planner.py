@@ -33,7 +33,7 @@ class Plan:
     hidden: int
     num_repetitions: int = 0
     num_buckets: int = 0
-    num_trunks: int = 1
+    num_encoders: int = 1
     feature_buckets: int = 0  # 0: features are not hashed
     batch_size: int = 512
 
@@ -45,9 +45,9 @@ class Plan:
         return self.num_repetitions * self.num_buckets
 
     @property
-    def trunk_parameters(self) -> int:
+    def encoder_parameters(self) -> int:
         rows = self.feature_buckets or self.num_features
-        return self.num_trunks * (rows + 1) * self.hidden
+        return self.num_encoders * (rows + 1) * self.hidden
 
     @property
     def head_parameters(self) -> int:
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def parameters(self) -> int:
-        return self.trunk_parameters + self.head_parameters
+        return self.encoder_parameters + self.head_parameters
 
     @property
     def training_bytes(self) -> int:
@@ -63,7 +63,7 @@ class Plan:
 
         The head's gradient is dense, that of the first layer's table has only
         the batch's features. The logits of a batch are held once, as all
-        worlds' losses are differentiated together.
+        repetitions' losses are differentiated together.
         """
         logits = self.batch_size * self.num_outputs
         floats = _COPIES * self.parameters + self.head_parameters + logits
@@ -151,9 +151,9 @@ def propose(
 
 
 def sigmoid_of(plan: Plan) -> Plan:
-    """Returns the sigmoid head on the same trunk."""
+    """Returns the sigmoid head on the same encoder."""
     return dataclasses.replace(
-        plan, num_repetitions=0, num_buckets=0, num_trunks=1
+        plan, num_repetitions=0, num_buckets=0, num_encoders=1
     )
 
 

@@ -2,7 +2,7 @@
 
 # N instances, H units of the encoder, D features, B outputs
 
-A label block of the sigmoid head and a world of MACH are the same thing: a
+A label block of the sigmoid head and a repetition of MACH are the same thing: a
 kernel, a bias, and the sigmoid cross-entropy of their logits.
 """
 
@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import devices, losses, sparse_rows
+from tfxml.models import device_scope, sparse_rows
+from tfxml.models.losses import sigmoid_cross_entropy
 
 
 class OutputBlock(keras.layers.Layer):
@@ -43,7 +44,7 @@ class OutputBlock(keras.layers.Layer):
         self.num_outputs = num_outputs
         self.is_linear = is_linear
         self.device = device
-        with devices.on(device):
+        with device_scope.on(device):
             self._add_weights(input_dim, priors, seed)
         self.built = True
 
@@ -70,7 +71,7 @@ class OutputBlock(keras.layers.Layer):
 
     def logits(self, encoded) -> tf.Tensor:
         """Returns [N, B]."""
-        with devices.on(self.device):
+        with device_scope.on(self.device):
             if self.is_linear:
                 product = sparse_rows.matmul(encoded, [self.kernel.value])
             else:
@@ -78,15 +79,18 @@ class OutputBlock(keras.layers.Layer):
             return product + self.bias
 
     def loss(
-        self, encoded, positives: losses.Positives, weights: tf.Tensor
+        self,
+        encoded,
+        positives: sigmoid_cross_entropy.Positives,
+        weights: tf.Tensor,
     ) -> tf.Tensor:
         """Returns the weighted sum of the block's cross-entropies."""
-        with devices.on(self.device):
+        with device_scope.on(self.device):
             if self.is_linear:
-                return losses.sigmoid_cross_entropy(
+                return sigmoid_cross_entropy.sigmoid_cross_entropy(
                     self.logits(encoded), positives, weights
                 )
-            return losses.dense_sigmoid_cross_entropy(
+            return sigmoid_cross_entropy.dense_sigmoid_cross_entropy(
                 encoded,
                 tf.convert_to_tensor(self.kernel),
                 tf.convert_to_tensor(self.bias),

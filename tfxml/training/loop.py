@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.data import batching, on_device, pipeline, served
-from tfxml.models import classifier as classifier_lib
-from tfxml.models import devices
+from tfxml.data.feeding import batching, on_device, pipeline, service_batches
+from tfxml.models import device_scope
+from tfxml.models import extreme_classifier as classifier_lib
 
 # N instances of a replica's batch
 
@@ -46,7 +46,7 @@ def make_replica_step(
         gradients, variables, losses = [], [], []
         for part in model.parts():
             # Backward operations do not follow the forward ones by themselves.
-            with devices.on(part.device):
+            with device_scope.on(part.device):
                 with tf.GradientTape() as tape:
                     loss = model.loss_sum(
                         batch.feature_ids,
@@ -114,7 +114,7 @@ class SynchronousLoop:
                 words = source, batches, seed, first, last, shard, is_padded
                 if not data_service:
                     return pipeline.training(*words)
-                return served.through(
+                return service_batches.through(
                     pipeline.training_epoch(*words), data_service
                 )
 
@@ -122,7 +122,7 @@ class SynchronousLoop:
 
         self._make_iterator = make_iterator
         self._num_steps = num_steps
-        self._a_epoch = batches.steps_per_epoch
+        self._steps_per_epoch = batches.steps_per_epoch
 
     @property
     def steps_done(self) -> int:
@@ -134,7 +134,11 @@ class SynchronousLoop:
             first, self._last = self.steps_done, self._num_steps
             if self._data_service:
                 # It keeps no order, so each epoch is asked for by itself.
-                self._last = first - first % self._a_epoch + self._a_epoch
+                self._last = (
+                    first
+                    - first % self._steps_per_epoch
+                    + self._steps_per_epoch
+                )
             self._iterator = self._make_iterator(first, self._last)
         each = self._steps_a_call or number
         try:

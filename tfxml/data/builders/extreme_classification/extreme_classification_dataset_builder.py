@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfxml.data import catalogue, named_sets
+from tfxml.data.catalogue import known_sets, named_sets
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -29,7 +29,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             name=entry.name,
             description=f"{entry.title}. {entry.note}".strip(),
         )
-        for entry in catalogue.entries().values()
+        for entry in known_sets.entries().values()
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:

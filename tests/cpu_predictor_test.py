@@ -1,0 +1,275 @@
+"""Compiled loops find what the definition says, and what the model finds."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxml.cpu import best as best_lib
+from tfxml.cpu import predictor as host
+from tfxml.mach import decode, hashing
+from tfxml.models import extreme_classifier, reranker, sparse_rows
+from tfxml.models.encoders import bag_encoder
+from tfxml.models.heads import centroid, mach_head, sigmoid
+
+N, D, L, S = 40, 50, 90, 12
+
+
+def _rows(seed=0):
+    """Returns rows of features, one of them empty, as arrays."""
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(size=(N, D)) * (rng.random((N, D)) < 0.3)
+    dense[7] = 0
+    splits = np.cumsum([0, *(np.count_nonzero(row) for row in dense)])
+    ids = np.nonzero(dense)[1].astype(np.int32)
+    values = dense[np.nonzero(dense)].astype(np.float32)
+    return sparse_rows.RaggedRows(ids, values, splits)
+
+
+def _ragged(rows):
+    return (
+        tf.RaggedTensor.from_row_splits(one, rows.splits)
+        for one in (rows.feature_ids, rows.values)
+    )
+
+
+def _encoders(kind):
+    if kind == "none":
+        return []
+    if kind == "one":
+        return [bag_encoder.Encoder(D, [16], seed=1, table_shards=2)]
+    if kind == "deep":
+        return [bag_encoder.Encoder(D, [16, 16, 16], residual=True, seed=1)]
+    return [
+        bag_encoder.Encoder(
+            23, [16], seed=one, feature_hash=hashing.from_seed(3, one, 23, D)
+        )
+        for one in range(2)
+    ]
+
+
+def _mach(estimator):
+    def head(dim, is_linear, dropped):
+        hashes = [hashing.from_seed(5, r, 17, L) for r in range(4)]
+        return mach_head.MachHead(
+            L,
+            hashes,
+            dim,
+            estimator=estimator,
+            is_linear=is_linear,
+            dropped=dropped,
+        )
+
+    return head
+
+
+def _sigmoid(dim, is_linear, dropped):
+    return sigmoid.SigmoidHead(
+        L, dim, block_size=40, is_linear=is_linear, dropped=dropped
+    )
+
+
+def _centroids(dim, is_linear, dropped):
+    head = centroid.CentroidHead(L, D, 20, dropped)
+    rng = np.random.default_rng(9)
+    num_pages = 2 * np.ones(D, int) - (rng.random(D) < 0.5)
+    num_pages[5] = 0
+    splits = np.cumsum([0, *num_pages]).astype(np.int32)
+    labels, weights = (np.asarray(one) for one in (head.labels, head.kernel))
+    for feature in range(D):
+        run = slice(splits[feature], splits[feature + 1])
+        few = rng.permutation(L)[: max(labels[run].size - 3, 0)]
+        labels[run].reshape(-1)[: len(few)] = few
+        weights[run].reshape(-1)[: len(few)] = rng.normal(size=len(few))
+    head.assign(centroid.Table(splits, labels, weights))
+    return head
+
+
+HEADS = {
+    "sigmoid": _sigmoid,
+    "centroid": _centroids,
+    **{f"mach {one}": _mach(one) for one in decode.ESTIMATORS},
+}
+CASES = [
+    (head, encoder)
+    for head, encoder in itertools.product(
+        HEADS, ("none", "one", "deep", "hashed")
+    )
+    if (head != "centroid" or encoder == "none")
+    and (head != "sigmoid" or encoder != "hashed")
+]
+
+
+def _model(head, encoder, is_reranked=False, dropped=()):
+    encoders = _encoders(encoder)
+    dim = encoders[0].output_dim if encoders else D
+    form = "ragged" if head == "centroid" else "compact"
+    second = reranker.Reranker(L, D, 20, S, share=0.4) if is_reranked else None
+    model = extreme_classifier.ExtremeClassifier(
+        encoders, HEADS[head](dim, not encoders, dropped), D, form, second
+    )
+    rng = np.random.default_rng(2)
+    for weight in model.trainable_weights:
+        weight.assign(0.3 * rng.normal(size=weight.shape))
+    if is_reranked:
+        labels, features = np.nonzero(rng.random((L, D)) < 0.35)
+        kernel = rng.normal(size=len(labels))
+        second.assign(
+            reranker.table(labels, features, kernel, rng.normal(size=L), D, 20)
+        )
+    return model
+
+
+def _check(model, rows, k, **kwargs):
+    scores, label_ids = host.CpuPredictor(model, **kwargs).top_k(rows, k)
+    wanted_scores, wanted_ids = model.top_k(*_ragged(rows), k)
+    np.testing.assert_allclose(scores, wanted_scores, atol=5e-6)
+    np.testing.assert_array_equal(label_ids, wanted_ids)
+
+
+@pytest.mark.parametrize("is_reranked", [False, True])
+@pytest.mark.parametrize(("head", "encoder"), CASES)
+def test_the_host_finds_what_the_model_finds(head, encoder, is_reranked):
+    model = _model(head, encoder, is_reranked)
+    for k in (1, 5, 30, L + 1):
+        _check(model, _rows(), min(k, L))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_dropped_labels_are_no_answer(head):
+    encoder = "none" if head == "centroid" else "one"
+    dropped = (0, 3, 39, 40, 89)
+    model = _model(head, encoder, True, dropped)
+    for k in (5, L - 5):
+        _check(model, _rows(), k)
+    found = host.CpuPredictor(model).top_k(_rows(), L)[1]
+    assert found.shape == (N, L - 5)
+    assert not np.isin(found, dropped).any()
+
+
+@pytest.mark.parametrize("num_threads", [1, 3, 100])
+def test_the_number_of_threads_does_not_matter(num_threads):
+    _check(_model("sigmoid", "one", True), _rows(), 5, num_threads=num_threads)
+
+
+def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
+    model = host.CpuPredictor(_model("mach logit", "one", True))
+    rows = _rows()
+    together = model.top_k(rows, 5)
+    monkeypatch.setattr(host, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(host, "_ROWS_OF_HEAD", 7)
+    for one, other in zip(model.top_k(rows, 5), together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    first = rows.splits[:2]
+    alone = model.top_k(
+        sparse_rows.RaggedRows(
+            rows.feature_ids[: first[1]], rows.values[: first[1]], first
+        ),
+        5,
+    )
+    np.testing.assert_array_equal(alone[1][0], together[1][0])
+
+
+def test_no_rows_have_no_labels():
+    rows = sparse_rows.RaggedRows([], [], [0])
+    scores, label_ids = host.CpuPredictor(_model("sigmoid", "one")).top_k(
+        rows, 5
+    )
+    assert scores.shape == label_ids.shape == (0, 5)
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "centroid"])
+def test_the_candidates_is_the_heads_own(head):
+    encoder = "none" if head == "centroid" else "one"
+    model = _model(head, encoder, True)
+    np.testing.assert_array_equal(
+        host.CpuPredictor(model).candidates(_rows(), 20),
+        model.candidates(*_ragged(_rows()), 20),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"feature_ids": np.array([0, D])}, r"in \[0, 50\)"),
+        ({"feature_ids": np.array([-1, 3])}, r"in \[0, 50\)"),
+        ({"feature_ids": np.array([0.0, 3.0])}, "float64 from"),
+        ({"splits": np.array([0, 1])}, "ascend"),
+        ({"splits": np.array([0, 3, 2])}, "ascend"),
+        ({"splits": np.array([1, 2])}, "ascend"),
+        ({"splits": np.zeros(0, int)}, "ascend"),
+        ({"values": np.ones(3)}, "3 values"),
+        ({"values": np.array([1, np.nan])}, "must be finite"),
+        ({"values": np.array([1, -np.inf])}, "must be finite"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(changes, message):
+    rows = sparse_rows.RaggedRows(
+        np.array([0, 3]), np.ones(2), np.array([0, 2])
+    )
+    model = host.CpuPredictor(_model("sigmoid", "one"))
+    with pytest.raises(ValueError, match=message):
+        model.top_k(rows._replace(**changes), 5)
+
+
+@pytest.mark.parametrize("find", ["top_k", "candidates"])
+def test_fewer_than_one_label_is_refused(find):
+    model = host.CpuPredictor(_model("sigmoid", "one"))
+    with pytest.raises(ValueError, match="`k` must be at least 1"):
+        getattr(model, find)(_rows(), 0)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of overflows
+@pytest.mark.parametrize("head", ["sigmoid", "mach logit"])
+def test_scores_that_are_not_numbers_are_refused(head):
+    model = host.CpuPredictor(_model(head, "deep"))
+    rows = _rows()
+    values = np.where(rows.values == 0, 0, np.float32(3e38))
+    with pytest.raises(FloatingPointError, match="too large"):
+        model.top_k(rows._replace(values=values), 5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_weights_that_are_not_finite_are_refused(head):
+    model = _model(head, "none" if head == "centroid" else "one", True)
+    host.CpuPredictor(model)
+    for weight in (model.head.weights[-1], model.reranker.weights[-1]):
+        good = weight.numpy()
+        weight.assign(np.full(weight.shape, np.inf))
+        with pytest.raises(ValueError, match="finite weights"):
+            host.CpuPredictor(model)
+        weight.assign(good)
+
+
+@pytest.mark.parametrize("has_equals", [False, True])
+@pytest.mark.parametrize(
+    ("size", "k"), [(1, 1), (5, 5), (30, 1), (300, 20), (5000, 7), (900, 400)]
+)
+def test_the_best_are_those_that_a_sort_puts_first(size, k, has_equals):
+    rng = np.random.default_rng(size + k)
+    scores = rng.normal(size=(6, size)).astype(np.float32)
+    if has_equals:
+        scores = np.maximum(np.round(scores), 0)
+    wanted = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    for num_blocks in (1, min(3, size)):
+        best, ids = best_lib.nothing(len(scores), k)
+        for block in np.array_split(np.arange(size), num_blocks):
+            some = np.ascontiguousarray(scores[:, block])
+            best_lib.keep_best(some, block.astype(np.uint32), best, ids)
+        np.testing.assert_array_equal(ids, wanted)
+        np.testing.assert_array_equal(
+            best, np.take_along_axis(scores, wanted, axis=1)
+        )
+
+
+def test_a_machine_with_an_accelerator_or_others_is_not_the_host(monkeypatch):
+    model, here = _model("mach logit", "one"), tf.distribute.get_strategy()
+    assert host.suits(model, here)
+    model.head.decode_by = "threshold"
+    assert not host.suits(model, here)
+    model.head.decode_by = "exhaustive"
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind=None: [kind]
+    )
+    assert not host.suits(model, here)

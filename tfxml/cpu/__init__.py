@@ -1,0 +1,1 @@
+"""The compiled CPU path: the forward pass in Numba loops."""

@@ -1,0 +1,171 @@
+"""A trained classifier by loops on the host's processors.
+
+# N instances, D features, E features of all rows, K top labels
+
+TensorFlow's ops take a millisecond to begin, and each goes over all that the
+one before it wrote. A query needs little of a model: the weights of some
+features, and those of a candidates's labels for these. Loops made for that
+touch little else. Products of many rows with a kernel stay TensorFlow's.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.cpu import best, dense_stack, margins, ranking, threads
+from tfxml.models import extreme_classifier, sparse_rows
+from tfxml.models.heads import mach_head
+
+_ROWS_OF_HEAD = 512  # whose scores are held at once
+ROWS_AT_ONCE = 8192  # which share what is read of the labels' own weights
+_ELSEWHERE = (
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.ParameterServerStrategy,
+    tf.distribute.TPUStrategy,
+)
+
+
+def suits(
+    model: extreme_classifier.ExtremeClassifier,
+    strategy: tf.distribute.Strategy,
+) -> bool:
+    """Tells whether a `CpuPredictor` is the faster way.
+
+    That is where a model lies in one process without an accelerator, and has
+    no threshold decode, which looks at few of very many labels.
+    """
+    return (
+        not isinstance(strategy, _ELSEWHERE)
+        and not tf.config.list_logical_devices("GPU")
+        and not (
+            isinstance(model.head, mach_head.MachHead)
+            and model.head.decodes_by_threshold()
+        )
+    )
+
+
+class CpuPredictor:
+    """Finds the labels that an `ExtremeClassifier` finds.
+
+    Scores may differ by rounding. A MACH head's best are found by estimating
+    all labels, whatever its decode.
+
+    Args:
+        model: trained; its weights are taken as they are now.
+        num_threads: how many processors a batch is shared by.
+
+    Raises:
+        ValueError: if a weight is not finite.
+    """
+
+    def __init__(
+        self,
+        model: extreme_classifier.ExtremeClassifier,
+        num_threads: int = os.cpu_count() or 1,
+    ):
+        self.num_features = model.num_features
+        self._encoders = [dense_stack.Encoder(one) for one in model.encoders]
+        self._head = ranking.HEADS[type(model.head)](model.head)
+        self._reranker = model.reranker and margins.Reranker(model.reranker)
+        self._share = threads.Threads(num_threads)
+
+    def top_k(
+        self, rows: sparse_rows.RaggedRows, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the best labels' scores and ids, [N, K] each, best first.
+
+        Args:
+            rows: of arrays: feature ids and values [E], splits [N + 1].
+            k: how many labels; with fewer, K is their number.
+
+        Raises:
+            ValueError: if a feature id is not a whole number in [0, D), a
+                value is not finite, the splits do not fit, or `k` is not
+                positive.
+            FloatingPointError: if a score is not a number.
+        """
+        return self._by_batch(rows, k, self._reranked)
+
+    def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
+        """Returns the labels that the head alone finds best, [N, K]."""
+        return self._by_batch(rows, k, self._of_head)[1]
+
+    def _by_batch(self, rows: sparse_rows.RaggedRows, k: int, find):
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: {k=}")
+        return _by_runs(
+            lambda some: find(some, k), self._checked(rows), ROWS_AT_ONCE
+        )
+
+    def _reranked(self, rows: sparse_rows.RaggedRows, k: int):
+        if self._reranker is None:
+            return self._of_head(rows, k)
+        size = max(k, self._reranker.num_candidates)
+        scores, label_ids = self._of_head(rows, size)
+        k = min(k, scores.shape[1])
+        return self._reranker.rerank(rows, scores, label_ids, k, self._share)
+
+    def _of_head(self, rows: sparse_rows.RaggedRows, k: int):
+        return _by_runs(lambda some: self._of_few(some, k), rows, _ROWS_OF_HEAD)
+
+    def _of_few(self, rows: sparse_rows.RaggedRows, k: int):
+        encoded = [one(rows, self._share) for one in self._encoders] or [rows]
+        k = min(k, self._head.num_answers)
+        scores, label_ids = self._head.top_k(encoded, k, self._share)
+        if (label_ids == best.NO_LABEL).any():
+            raise FloatingPointError(
+                "scores are not numbers: feature values are too large"
+            )
+        return scores, label_ids
+
+    def _checked(self, rows: sparse_rows.RaggedRows) -> sparse_rows.RaggedRows:
+        """Returns the rows in the types that the loops read."""
+        ids = np.asarray(rows.feature_ids)
+        if len(ids) and not (
+            ids.dtype.kind in "iu"
+            and 0 <= ids.min() <= ids.max() < self.num_features
+        ):
+            raise ValueError(
+                "`rows.feature_ids` must be whole numbers in "
+                f"[0, {self.num_features}). "
+                f"Received: {ids.dtype} from {ids.min()} to {ids.max()}"
+            )
+        values = np.asarray(rows.values, np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "`rows.values` must be finite. Received: "
+                f"{values[~np.isfinite(values)][0]}"
+            )
+        splits = np.asarray(rows.splits, np.int64)
+        if (
+            not len(splits)
+            or splits[0] != 0
+            or splits[-1] != len(ids)
+            or (splits[1:] < splits[:-1]).any()
+            or len(values) != len(ids)
+        ):
+            raise ValueError(
+                "`rows.splits` must ascend from 0 to the number of features. "
+                f"Received: {len(ids)} ids, {len(values)} values, "
+                f"splits={splits}"
+            )
+        return sparse_rows.RaggedRows(
+            ids.astype(np.uint32),  # a sign would be asked for
+            values,
+            splits,
+        )
+
+
+def _by_runs(find, rows: sparse_rows.RaggedRows, most: int):
+    """Returns what `find` does, some rows at a time, joined."""
+    num_rows = len(rows.splits) - 1
+    if num_rows <= most:
+        return find(rows)
+    found = [
+        find(rows._replace(splits=rows.splits[first : first + most + 1]))
+        for first in range(0, num_rows, most)
+    ]
+    return tuple(np.concatenate(one) for one in zip(*found, strict=True))

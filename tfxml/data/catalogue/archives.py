@@ -1,0 +1,131 @@
+"""Unpacks archives from elsewhere without trusting what they say."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import pathlib
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from tfxml.data import data_errors
+
+# Far above what the repository has: 3 million rows in a handful of files.
+MAX_MEMBERS = 10_000
+MAX_BYTES = 1 << 38
+# Text of digits is packed 10 times smaller, and zeros a thousand times.
+MAX_RATIO = 200
+_SMALL = 1 << 24  # a size that is harmless whatever its ratio
+
+_PIECE_BYTES = 1 << 20
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
+
+
+def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
+    """Writes the files of a zip or tar archive below a new folder.
+
+    Nothing is believed: names must stay below the folder, members must be
+    plain files, and sizes are those of the bytes that come out.
+
+    Returns:
+        The files' names.
+
+    Raises:
+        DataError: if the archive is damaged, or is no such archive, or
+            would write elsewhere or too much. The folder is then gone.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    budget = min(MAX_BYTES, max(_SMALL, MAX_RATIO * os.path.getsize(path)))
+    written = []
+    try:
+        for name, size, member in _members(path):
+            target = _target(path, folder, name)
+            if size > budget or len(written) == MAX_MEMBERS:
+                raise _bomb(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            budget -= _copy(path, member, target, budget)
+            written.append(name)
+    except data_errors.DataError:
+        shutil.rmtree(folder)
+        raise
+    except _DAMAGE as error:
+        shutil.rmtree(folder)
+        raise data_errors.DataError(
+            path, f"a damaged archive ({error})", "a whole zip or tar file"
+        ) from error
+    return written
+
+
+def _members(path) -> Iterator[tuple[str, int, BinaryIO]]:
+    """Yields name, size and content of each member that is a file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                kind = info.external_attr >> 28  # of Unix: 10 is a link
+                if kind not in (0, 4, 8):
+                    raise _no_file(path, info.filename)
+                if not info.is_dir():
+                    with archive.open(info) as member:
+                        yield info.filename, info.file_size, member
+        return
+    with tarfile.open(path, "r:*") as archive:
+        for info in archive:
+            if info.isdir():
+                continue
+            if not info.isreg():
+                raise _no_file(path, info.name)
+            yield info.name, info.size, archive.extractfile(info)
+
+
+def _target(path, folder: pathlib.Path, name: str) -> pathlib.Path:
+    parts = pathlib.PurePosixPath(name.replace("\\", "/"))
+    is_inside = not parts.is_absolute() and ".." not in parts.parts
+    if not is_inside or not parts.parts or ":" in parts.parts[0]:
+        raise data_errors.DataError(
+            path, f"the member {name!r:.200}", "names below the folder"
+        )
+    target = folder.joinpath(*parts.parts)
+    if target.exists():
+        raise data_errors.DataError(
+            path, f"the member {name!r:.200} twice", "each name once"
+        )
+    return target
+
+
+def _copy(path, member: BinaryIO, target: pathlib.Path, budget: int) -> int:
+    size = 0
+    with open(target, "xb") as file:
+        while piece := member.read(_PIECE_BYTES):
+            size += len(piece)
+            if size > budget:
+                raise _bomb(path)
+            file.write(piece)
+    return size
+
+
+def _bomb(path) -> data_errors.DataError:
+    return data_errors.DataError(
+        path,
+        f"more than {MAX_MEMBERS} files, or far more bytes than it has",
+        f"at most {MAX_RATIO} times its {os.path.getsize(path)} bytes",
+    )
+
+
+def _no_file(path, name: str) -> data_errors.DataError:
+    return data_errors.DataError(
+        path, f"{name!r:.200}, a link or a device", "plain files"
+    )

@@ -1,0 +1,179 @@
+"""A data set by its name: found on disk, or fetched from its mirrors."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+
+from tfxml.data import data_errors
+from tfxml.data.catalogue import archives, http_fetch, known_sets
+from tfxml.data.formats import folder as folder_lib
+from tfxml.data.records import record_files
+
+_NOTES = "download.json"
+_ARCHIVE = "archive"
+_UNPACKING = "unpacking.partial"
+
+
+def entry_of(name: str) -> known_sets.Entry:
+    """Returns what is known of a data set."""
+    entries = known_sets.entries()
+    if name not in entries:
+        raise ValueError(
+            f"`dataset` must be one of {known_sets.names()}. "
+            f"Received: dataset={name!r}"
+        )
+    return entries[name]
+
+
+def ensure(
+    entry: known_sets.Entry,
+    data_dir: str | os.PathLike,
+    mirror: str = "",
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> folder_lib.Folder:
+    """Returns the data set in a folder; fetches it if it is not there.
+
+    Files that were fetched by hand are taken as they are: unpacked, or as the
+    archive that a mirror gave.
+
+    Args:
+        entry: the data set.
+        data_dir: where it lies, or is written.
+        mirror: the only one that is asked; empty: one after the other.
+        progress: is told the bytes that came, and of how many.
+
+    Raises:
+        http_fetch.DownloadError: if no mirror gives it.
+        DataError: if what is there cannot be read.
+    """
+    root = pathlib.Path(data_dir).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    found = _find(root)
+    if found:
+        return found
+    with _lock(root):
+        found = _find(root)  # another process may have been first
+        if not found:
+            by_hand = _archives_in(root)
+            if by_hand:
+                _unpack(by_hand, root)
+            else:
+                _fetch(entry, root, _mirrors(entry, mirror), progress)
+            found = _find(root)
+    if not found:
+        raise data_errors.DataError(
+            root,
+            "no data set among the files",
+            "the files of a format, or an archive with them",
+        )
+    return found
+
+
+def differences(entry: known_sets.Entry, found: folder_lib.Folder) -> list[str]:
+    """Returns where a data set is not what the repository's table says."""
+    pairs = [
+        ("features", found.num_features, entry.num_features),
+        ("labels", found.num_labels, entry.num_labels),
+        ("train", found.split_sizes.get("train"), entry.num_train),
+        ("test", found.split_sizes.get("test"), entry.num_test),
+    ]
+    return [
+        f"{what} {here:,}, not {there:,}"
+        for what, here, there in pairs
+        if here is not None and here != there
+    ]
+
+
+def _fetch(entry, root: pathlib.Path, mirrors, progress) -> None:
+    refusals = []
+    for mirror in mirrors:
+        try:
+            archive = root / _ARCHIVE
+            known = mirror.sha256 or _recorded(root, mirror.url)
+            sha256 = http_fetch.fetch(
+                mirror.url, archive, known, progress=progress
+            )
+            _note(root, mirror, sha256)
+            _unpack(archive, root)
+            archive.unlink()
+            return
+        except (http_fetch.DownloadError, data_errors.DataError) as error:
+            refusals.append(f"  {mirror.name}: {error}")
+    raise http_fetch.DownloadError(
+        f"no mirror gives {entry.name}:\n"
+        + "\n".join(refusals)
+        + f"\nfetch one of them by hand into {root}, and give that as "
+        "--data_dir"
+    )
+
+
+def _mirrors(entry, name: str) -> list[known_sets.Mirror]:
+    found = [one for one in entry.mirrors if name in ("", one.name)]
+    if not found:
+        raise ValueError(
+            f"`mirror` must be one of {[one.name for one in entry.mirrors]}. "
+            f"Received: mirror={name!r}"
+        )
+    return found
+
+
+def _unpack(archive: pathlib.Path, root: pathlib.Path) -> None:
+    """Unpacks beside the archive: the folder appears when it is whole."""
+    partial = root / _UNPACKING
+    shutil.rmtree(partial, ignore_errors=True)
+    archives.unpack(archive, partial)
+    os.replace(partial, root / "files")
+
+
+def _archives_in(root: pathlib.Path) -> pathlib.Path | None:
+    """Returns the archive in a folder, if there is one."""
+    suffixes = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+    found = [
+        path for path in sorted(root.iterdir()) if path.name.endswith(suffixes)
+    ]
+    if len(found) > 1:
+        raise data_errors.DataError(
+            root, " and ".join(path.name for path in found), "one archive"
+        )
+    return found[0] if found else None
+
+
+def _find(root: pathlib.Path) -> folder_lib.Folder | None:
+    """Returns the data set in a folder, or in one below."""
+    for path, _, files in sorted(os.walk(root)):
+        below = pathlib.Path(path).relative_to(root).parts
+        if below[:1] == (_UNPACKING,) or not files:
+            continue
+        try:
+            return folder_lib.detect(path)
+        except folder_lib.NoFormatError:
+            continue
+    return None
+
+
+def _note(root: pathlib.Path, mirror: known_sets.Mirror, sha256: str) -> None:
+    notes = {"mirror": mirror.name, "url": mirror.url, "sha256": sha256}
+    record_files.write_json(root / _NOTES, {**notes, "holds": mirror.holds})
+
+
+def _recorded(root: pathlib.Path, url: str) -> str:
+    """Returns the SHA-256 that came from a mirror before, if any did."""
+    try:
+        notes = json.loads((root / _NOTES).read_text())
+        return notes["sha256"] if notes["url"] == url else ""
+    except (FileNotFoundError, ValueError, KeyError):
+        return ""
+
+
+@contextlib.contextmanager
+def _lock(root: pathlib.Path) -> Iterator[None]:
+    """Lets one process at a time write the folder; the others wait."""
+    with open(root / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

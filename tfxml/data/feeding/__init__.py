@@ -1,0 +1,1 @@
+"""How instances are fed to devices: sources, batches, order."""

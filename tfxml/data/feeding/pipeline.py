@@ -1,0 +1,286 @@
+"""How a source is fed: batches in an order that is a pure function.
+
+# N instances, n rows of a replica's batch
+
+The batch of a replica at a step follows from (seed, epoch, step, replica)
+alone: nothing has to be saved to resume, and any number of workers reads the
+same global batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data.feeding import batching
+
+
+class Source(Protocol):
+    """Rows by index, as TensorFlow ops."""
+
+    num_instances: int
+    num_features: int
+    num_labels: int
+    tensors: tuple[tf.Tensor, ...]  # all that `rows` reads
+
+    def rows(self, indices: tf.Tensor, tensors: tuple | None = None):
+        """Returns feature ids, feature values and label ids, ragged [n].
+
+        `tensors` stand in for `self.tensors`: copies on another machine.
+        """
+
+    def label_counts(self) -> np.ndarray:
+        """Returns in how many instances each label occurs, [L] int64."""
+
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
+
+    def max_lengths(self) -> tuple[int, int]:
+        """Returns the most features and the most labels of an instance."""
+
+
+class Batch(NamedTuple):
+    """One replica's share of a global batch."""
+
+    feature_ids: tf.RaggedTensor | tf.Tensor  # [n, (D)] int32; padded: 0
+    feature_values: tf.RaggedTensor | tf.Tensor  # [n, (D)]; padded: 0
+    label_ids: tf.RaggedTensor | tf.Tensor  # [n, (L)] int32; padded: -1
+    weights: tf.Tensor  # [n] float32; 0 for a row that only pads
+    instances: tf.Tensor  # [n] int64 index in the split; -1 if it pads
+
+
+class Shard(NamedTuple):
+    """Which replicas one input pipeline feeds."""
+
+    num_replicas: int = 1
+    first_replica: int = 0
+    num_local_replicas: int = 1
+
+
+WHOLE = Shard()
+
+
+def shard_of(context: tf.distribute.InputContext) -> Shard:
+    """Returns the shard of an input pipeline of a strategy."""
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+    return Shard(
+        context.num_replicas_in_sync,
+        context.input_pipeline_id * local,
+        local,
+    )
+
+
+def training(
+    source: Source,
+    batches: batching.Batches,
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    shard: Shard = WHOLE,
+    is_padded: bool = False,
+) -> tf.data.Dataset:
+    """Returns the batches of steps first_step .. num_steps - 1, shuffled.
+
+    Each epoch holds every instance once, in an order of its own.
+
+    Args:
+        source: the training split.
+        batches: how an epoch is cut, over all replicas.
+        seed: of the order.
+        first_step: where to start, or to go on.
+        num_steps: the step after the last.
+        shard: which replicas this pipeline feeds.
+        is_padded: whether rows are padded to static shapes.
+    """
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    return _dataset(
+        training_batch(source, seed, most_rows),
+        lambda epoch: training_edges(
+            source, batches, seed, epoch, shard.num_replicas
+        ),
+        batches.steps_per_epoch,
+        range(first_step, num_steps),
+        shard,
+    )
+
+
+def training_epoch(
+    source: Source,
+    batches: batching.Batches,
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    shard: Shard = WHOLE,
+    is_padded: bool = False,
+) -> tf.data.Dataset:
+    """Returns what `training` does of steps of one epoch, each by itself.
+
+    Its source is a list of batches, which tf.data service can hand out.
+    """
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    batch = training_batch(source, seed, most_rows)
+    epoch = first_step // batches.steps_per_epoch
+    parts = _shares(
+        training_edges(source, batches, seed, epoch, shard.num_replicas),
+        tf.constant(epoch, tf.int64),
+        batches.steps_per_epoch,
+        range(first_step, num_steps),
+        shard,
+    )
+    return (
+        tf.data.Dataset.from_tensor_slices(parts)
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation(
+    source: Source,
+    batch_size: int,
+    shard: Shard = WHOLE,
+    is_padded: bool = False,
+) -> tf.data.Dataset:
+    """Returns batches that hold every instance once, in the split's order."""
+    batches = batching.ByInstances(source.num_instances, batch_size)
+    most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
+    return _dataset(
+        evaluation_batch(source, most_rows),
+        lambda _: batches.edges(tf.identity, shard.num_replicas),
+        batches.steps_per_epoch,
+        range(batches.steps_per_epoch),
+        shard,
+    )
+
+
+def training_edges(
+    source: Source,
+    batches: batching.Batches,
+    seed: int,
+    epoch: int | tf.Tensor,
+    num_replicas: int = 1,
+) -> tf.Tensor:
+    """Returns where each replica's share begins; see `Batches.edges`."""
+    return batches.edges(_shuffled(source, seed, epoch), num_replicas)
+
+
+def training_batch(
+    source: Source, seed: int, most_rows: int | None = None
+) -> Callable[..., Batch]:
+    """Returns a function (epoch, first, limit[, tensors]) -> Batch.
+
+    The batch is of the positions first .. limit - 1 of an epoch. `tensors` are
+    the source's, where it is not those here that are read; see
+    `Source.tensors`. Rows are padded where `most_rows`, of any batch, are
+    given.
+    """
+    return _batch_at(
+        source,
+        lambda epoch, positions: _shuffled(source, seed, epoch)(positions),
+        most_rows,
+    )
+
+
+def evaluation_batch(
+    source: Source, most_rows: int | None = None
+) -> Callable[..., Batch]:
+    """Returns a function like that of `training_batch`, without shuffling."""
+    return _batch_at(source, lambda _, positions: positions, most_rows)
+
+
+def _shuffled(source: Source, seed: int, epoch):
+    """Returns the order of an epoch: a function of positions, [n] int64."""
+
+    def order(positions):
+        # The op refuses an empty share, so one position more goes in and out.
+        return tf.random.experimental.index_shuffle(
+            tf.pad(positions, [[0, 1]]),
+            seed=tf.stack(
+                [tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)]
+            ),
+            max_index=tf.constant(source.num_instances - 1, tf.int64),
+        )[:-1]
+
+    return order
+
+
+def _batch_at(source, order, most_rows):
+    lengths = source.max_lengths() if most_rows else None
+
+    def batch(epoch, first, limit, tensors=None):
+        indices = order(epoch, tf.range(first, limit))
+        ids, values, labels = source.rows(
+            indices, source.tensors if tensors is None else tensors
+        )
+        if lengths:
+            return _pad(ids, values, labels, indices, most_rows, lengths)
+        weights = tf.ones(tf.shape(indices), tf.float32)
+        return Batch(ids, values, labels, weights, indices)
+
+    return batch
+
+
+def _dataset(batch, edges, steps_per_epoch: int, steps: range, shard: Shard):
+    """Returns a replica's batch after the other, step by step."""
+    epochs = tf.data.Dataset.range(
+        steps.start // steps_per_epoch, -(-steps.stop // steps_per_epoch)
+    )
+    return (
+        epochs.map(
+            lambda epoch: _shares(
+                edges(epoch), epoch, steps_per_epoch, steps, shard
+            )
+        )
+        .prefetch(1)  # the next epoch is cut while this one is read
+        .flat_map(lambda *parts: tf.data.Dataset.from_tensor_slices(parts))
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _shares(
+    edges: tf.Tensor, epoch, steps_per_epoch: int, steps: range, shard: Shard
+):
+    """Returns epoch, begin and end of shares, for some steps and replicas."""
+    rows = slice(
+        tf.maximum(steps.start - epoch * steps_per_epoch, 0),
+        tf.minimum(steps.stop - epoch * steps_per_epoch, steps_per_epoch),
+    )
+    end = shard.first_replica + shard.num_local_replicas
+    columns = slice(shard.first_replica, end)
+    firsts, limits = (
+        tf.reshape(
+            tf.reshape(part, [steps_per_epoch, shard.num_replicas])[
+                rows, columns
+            ],
+            [-1],
+        )
+        for part in (edges[:-1], edges[1:])
+    )
+    return tf.fill(tf.shape(firsts), epoch), firsts, limits
+
+
+def _pad(ids, values, labels, indices, num_rows: int, lengths) -> Batch:
+    """Returns the batch in static shapes [num_rows, most entries]."""
+    num_features, num_labels = lengths
+    missing = num_rows - tf.shape(indices)[0]
+    padding = [[0, missing]]
+
+    def dense(ragged, default, width):
+        rows = ragged.to_tensor(default, shape=[None, max(width, 1)])
+        return tf.ensure_shape(
+            tf.pad(rows, [[0, missing], [0, 0]], constant_values=default),
+            [num_rows, max(width, 1)],
+        )
+
+    weights = tf.pad(tf.ones_like(indices, tf.float32), padding)
+    indices = tf.pad(indices, padding, constant_values=-1)
+    return Batch(
+        dense(ids, 0, num_features),
+        dense(values, 0.0, num_features),
+        dense(labels, -1, num_labels),
+        tf.ensure_shape(weights, [num_rows]),
+        tf.ensure_shape(indices, [num_rows]),
+    )

@@ -1,0 +1,51 @@
+"""Some rows of another source."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data.feeding import pipeline
+
+# n rows of a batch, N instances of the subset
+
+_CHUNK = 4096  # instances at a time in a streaming pass
+
+
+class SubsetSource:
+    """The rows of a source at `chosen`, [N] int64, in that order."""
+
+    def __init__(self, source: pipeline.Source, chosen: np.ndarray):
+        self._source = source
+        self.num_instances = len(chosen)
+        self.num_features = source.num_features
+        self.num_labels = source.num_labels
+        with tf.device("CPU"):
+            self.tensors = (tf.constant(chosen, tf.int64), *source.tensors)
+
+    def rows(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Returns feature ids, feature values and label ids, [n, None].
+
+        `tensors` stand in for `self.tensors`: copies on another machine.
+        """
+        chosen, *rest = self.tensors if tensors is None else tensors
+        return self._source.rows(tf.gather(chosen, indices), tuple(rest))
+
+    def label_counts(self) -> np.ndarray:
+        """Returns in how many instances each label occurs, [L] int64."""
+        counts = np.zeros(self.num_labels, np.int64)
+        for first in range(0, self.num_instances, _CHUNK):
+            last = min(first + _CHUNK, self.num_instances)
+            _, _, labels = self.rows(tf.range(first, last, dtype=tf.int64))
+            np.add.at(counts, labels.flat_values.numpy(), 1)
+        return counts
+
+    def row_lengths(self) -> np.ndarray:
+        """Returns how many features each instance has, [N] int32."""
+        return self._source.row_lengths()[self.tensors[0].numpy()]
+
+    def max_lengths(self) -> tuple[int, int]:
+        """Returns bounds on the features and the labels of an instance."""
+        return self._source.max_lengths()

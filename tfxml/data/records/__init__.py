@@ -1,0 +1,1 @@
+"""Prepared data on disk: how shards are written and read."""

@@ -1,0 +1,1 @@
+"""The generated data set, whose label probabilities are known."""

@@ -1,0 +1,1 @@
+"""TF-IDF features from raw text, as TensorFlow operations."""

@@ -1,0 +1,121 @@
+"""The folder that fitted text features are kept in: plain, checked files.
+
+text_features.json   version, settings, and the SHA-256 of the other two
+vocabulary.txt       one term a line, UTF-8; none where terms are hashed
+idf.npy              float32 [D]; none without inverse document frequency
+
+Version 1, which said no version, knew no `unicode_normalization`: texts were
+left as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from tfxml.data import data_errors
+
+_SETTINGS = "text_features.json"
+_TERMS = "vocabulary.txt"
+_IDF = "idf.npy"
+_VERSION = 2
+_KEYS_1 = {"hash_buckets", "ngrams", "sublinear_tf", "sha256"}
+_KEYS = _KEYS_1 | {"unicode_normalization", "version"}
+
+
+def write(
+    folder: str | os.PathLike,
+    settings: dict,
+    terms: np.ndarray | None,
+    idf: np.ndarray | None,
+) -> None:
+    """Writes the folder; what it holds of earlier features goes."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {}
+    if terms is not None:
+        # No term holds a line break: it is neither a letter nor a digit.
+        contents[_TERMS] = "".join(f"{term}\n" for term in terms).encode()
+    if idf is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, idf, allow_pickle=False)
+        contents[_IDF] = buffer.getvalue()
+    for name in (_SETTINGS, _TERMS, _IDF):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    sums = {name: _sha256(content) for name, content in contents.items()}
+    whole = {**settings, "sha256": sums, "version": _VERSION}
+    text = json.dumps(whole, indent=2, sort_keys=True)
+    # Last, so that a folder with it is whole.
+    (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
+
+
+def read(
+    folder: str | os.PathLike,
+) -> tuple[dict, list[str] | None, np.ndarray | None]:
+    """Returns settings, terms and idf as they were written, or DataError."""
+    folder = pathlib.Path(folder)
+    settings = _read_settings(folder / _SETTINGS)
+    sums = settings.pop("sha256")
+    del settings["version"]
+    terms = idf = None
+    if _TERMS in sums:
+        content = _read_checked(folder / _TERMS, sums[_TERMS])
+        terms = content.decode("utf-8").split("\n")[:-1]
+    if _IDF in sums:
+        content = _read_checked(folder / _IDF, sums[_IDF])
+        idf = np.load(io.BytesIO(content), allow_pickle=False)
+    return settings, terms, idf
+
+
+def _read_settings(path: pathlib.Path) -> dict:
+    try:
+        settings = json.loads(_read(path))
+    except ValueError as error:
+        if isinstance(error, data_errors.DataError):
+            raise
+        raise data_errors.DataError(
+            path, f"no JSON ({error})", "JSON"
+        ) from error
+    if isinstance(settings, dict) and set(settings) == _KEYS_1:
+        settings |= {"unicode_normalization": "none", "version": _VERSION}
+    is_whole = isinstance(settings, dict) and set(settings) == _KEYS
+    if not is_whole or not isinstance(settings["sha256"], dict):
+        raise data_errors.DataError(
+            path, f"{settings!r:.200}", f"an object of {sorted(_KEYS)}"
+        )
+    if settings["version"] != _VERSION:
+        raise data_errors.DataError(
+            path, f"version {settings['version']!r:.20}", f"{_VERSION}"
+        )
+    return settings
+
+
+def _read_checked(path: pathlib.Path, sha256: str) -> bytes:
+    content = _read(path)
+    if _sha256(content) != sha256:
+        raise data_errors.DataError(
+            path,
+            f"{len(content)} bytes with SHA-256 {_sha256(content)}",
+            f"the file that was saved, with SHA-256 {sha256}",
+        )
+    return content
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise data_errors.DataError(
+            path, "no such file", "a file of saved text features"
+        ) from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,213 @@
+"""Which terms a collection of texts holds, and which of them become features.
+
+# N documents, V terms seen so far
+"""
+
+from __future__ import annotations
+
+import collections
+import heapq
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import parallel
+from tfxml.data.text import tokenizer
+
+# Terms that are counted at once, at about 150 bytes each.
+MOST_TERMS = 3_000_000
+
+# A term, in how many documents it occurs, and how often in all.
+_Count = tuple[bytes, int, int]
+
+
+class TermCounts:
+    """Counts terms over batches of documents, exactly and in bounded memory.
+
+    Beyond `most_terms` the counts are written to a temporary file in the order
+    of the terms, and counting starts anew; `select` merges the files. Memory
+    is that of `most_terms`, and of the terms that are selected.
+    """
+
+    def __init__(self, most_terms: int = MOST_TERMS):
+        self.num_documents = 0
+        self._most_terms = most_terms
+        self._runs = []  # files of lines, ascending
+        self._start()
+
+    def add(
+        self,
+        num_documents: int,
+        terms: Sequence[bytes],
+        document_counts: np.ndarray,
+        total_counts: np.ndarray,
+    ) -> None:
+        """Adds a batch: how often each of its distinct terms occurs there."""
+        positions = np.fromiter(
+            map(self._positions.__getitem__, terms), np.int64, len(terms)
+        )
+        self._document_counts = _with_room(
+            self._document_counts, len(self._positions)
+        )
+        self._total_counts = _with_room(
+            self._total_counts, len(self._positions)
+        )
+        self._document_counts[positions] += document_counts
+        self._total_counts[positions] += total_counts
+        self.num_documents += num_documents
+        if len(self._positions) > self._most_terms:
+            self._spill()
+
+    def select(
+        self, min_df: int | float, max_features: int | None
+    ) -> tuple[list[str], np.ndarray]:
+        """Returns the terms to keep, alphabetical, and their document counts.
+
+        Args:
+            min_df: the fewest documents of a term; below 1, as a share of all.
+            max_features: how many terms to keep, those of the largest total
+                counts, and among equals the first in the alphabet.
+
+        Raises:
+            ValueError: if `min_df` is more than N, or no term is left.
+        """
+        least = min_df if min_df >= 1 else min_df * self.num_documents
+        if least > self.num_documents:
+            raise ValueError(
+                "`min_df` must be at most the number of documents, "
+                f"{self.num_documents}. Received: min_df={min_df}"
+            )
+        num_terms, terms, document_counts, total_counts = self._frequent(least)
+        if not terms:
+            raise ValueError(
+                "`batches` must hold a term (two or more letters or digits) "
+                "in at least `min_df` documents. Received: "
+                f"{self.num_documents} documents with {num_terms} terms, "
+                f"min_df={min_df}"
+            )
+        kept = np.arange(len(terms))
+        if max_features is not None:
+            by_total = np.argsort(-total_counts, kind="stable")
+            kept = np.sort(by_total[:max_features])
+        return [terms[i].decode("utf-8") for i in kept], document_counts[kept]
+
+    def _frequent(
+        self, least: float
+    ) -> tuple[int, list[bytes], np.ndarray, np.ndarray]:
+        """Returns how many terms there are, and those of enough documents.
+
+        They come in the order of their UTF-8 bytes, which is that of Python's
+        strings, by code point; with their document and total counts.
+        """
+        num_terms, terms, documents, totals = 0, [], [], []
+        for term, in_documents, in_total in _merged(
+            [*map(_read_run, self._runs), self._ascending()]
+        ):
+            num_terms += 1
+            if in_documents >= least:
+                terms.append(term)
+                documents.append(in_documents)
+                totals.append(in_total)
+        return (
+            num_terms,
+            terms,
+            np.array(documents, np.int64),
+            np.array(totals, np.int64),
+        )
+
+    def _start(self) -> None:
+        self._positions = collections.defaultdict()
+        self._positions.default_factory = self._positions.__len__
+        self._document_counts = np.zeros(1024, np.int64)  # the first V count
+        self._total_counts = np.zeros(1024, np.int64)
+
+    def _ascending(self) -> Iterator[_Count]:
+        """Yields what is counted in memory, by the order of the terms."""
+        for term in sorted(self._positions):
+            position = self._positions[term]
+            yield (
+                term,
+                int(self._document_counts[position]),
+                int(self._total_counts[position]),
+            )
+
+    def _spill(self) -> None:
+        # No term holds a line break or a tab: it is words with blanks between.
+        run = tempfile.TemporaryFile()
+        run.writelines(b"%b\t%d\t%d\n" % count for count in self._ascending())
+        self._runs.append(run)
+        self._start()
+
+
+def _read_run(run: BinaryIO) -> Iterator[_Count]:
+    run.seek(0)
+    for line in run:
+        term, in_documents, in_total = line.split(b"\t")
+        yield term, int(in_documents), int(in_total)
+
+
+def _merged(runs: list[Iterator[_Count]]) -> Iterator[_Count]:
+    """Yields the sums of runs that ascend, ascending."""
+    ordered = heapq.merge(*runs)
+    for term, counts in itertools.groupby(ordered, lambda count: count[0]):
+        in_documents = in_total = 0
+        for _, one, other in counts:
+            in_documents += one
+            in_total += other
+        yield term, in_documents, in_total
+
+
+def count(
+    batches: Iterable[Sequence[str]],
+    ngrams: int,
+    most_terms: int = MOST_TERMS,
+    normalize: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> TermCounts:
+    """Returns the counts of the terms of runs of documents, normalised."""
+
+    graph = tokenizer.graph(
+        lambda texts: _batch_counts(normalize(texts), ngrams)
+    )
+
+    def batch_counts(texts):
+        return len(texts), *(x.numpy() for x in graph(tokenizer.tensor(texts)))
+
+    counts = TermCounts(most_terms)
+    for batch in parallel.in_order(batch_counts, batches):
+        counts.add(*batch)
+    return counts
+
+
+def smooth_idf(document_counts: np.ndarray, num_documents: int) -> np.ndarray:
+    """Returns 1 + ln((1 + N) / (1 + n)) of each count n, float32.
+
+    As scikit-learn's TfidfTransformer(smooth_idf=True).
+    """
+    ratio = (1.0 + num_documents) / (1.0 + document_counts)
+    return (1.0 + np.log(ratio)).astype(np.float32)
+
+
+def _batch_counts(texts: tf.Tensor, ngrams: int) -> list[tf.Tensor]:
+    """Returns terms and their document and total counts in a batch."""
+    terms, occurrences = tokenizer.terms(texts, ngrams)
+    ids, counts = tokenizer.count(occurrences)
+    size = tf.size(terms, tf.int64)
+    documents = tf.math.unsorted_segment_sum(
+        tf.ones_like(counts), ids.values, size
+    )
+    totals = tf.math.unsorted_segment_sum(counts, ids.values, size)
+    seen = tf.where(documents > 0)[:, 0]  # not so: words that are too short
+    return [tf.gather(x, seen) for x in (terms, documents, totals)]
+
+
+def _with_room(counts: np.ndarray, size: int) -> np.ndarray:
+    """Returns the counts, or a longer copy that ends in zeros."""
+    if size <= len(counts):
+        return counts
+    longer = np.zeros(max(size, 2 * len(counts)), counts.dtype)
+    longer[: len(counts)] = counts
+    return longer

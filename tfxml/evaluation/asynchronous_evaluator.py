@@ -1,0 +1,91 @@
+"""Evaluates a model that lies on parameter servers, by their workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data.feeding import batching, pipeline, worker_tensors
+from tfxml.evaluation import evaluator
+from tfxml.evaluation import metrics as metrics_lib
+from tfxml.models import extreme_classifier as classifier_lib
+
+_AT_ONCE = 256  # batches whose answers wait on the workers
+
+
+class AsynchronousEvaluator:
+    """Hands out the batches of a split, and counts what comes back.
+
+    Args:
+        coordinator: of the strategy that the model was made under.
+        model: what is evaluated.
+        k: what `evaluator.num_ranked` says.
+        source: the split; it is sent to each worker once.
+        batch_size: of one worker's batch.
+        is_padded: whether the model takes padded rows.
+        pairs: [F, 2], rows and labels that are not scored.
+        beat: called whenever batches were evaluated.
+        by_head: whether the model's head alone answers.
+    """
+
+    def __init__(
+        self,
+        coordinator: tf.distribute.coordinator.ClusterCoordinator,
+        model: classifier_lib.ExtremeClassifier,
+        k: int,
+        source: pipeline.Source,
+        batch_size: int,
+        is_padded: bool = False,
+        pairs: np.ndarray | None = None,
+        beat: Callable[[], None] = lambda: None,
+        by_head: bool = False,
+    ):
+        self._coordinator = coordinator
+        self._beat = beat
+        self._pairs = pairs
+        self._tensors = worker_tensors.send_tensors(coordinator, source)
+        batches = batching.ByInstances(source.num_instances, batch_size)
+        self._edges = batches.edges(tf.identity, 1).numpy()
+        most_rows = batches.most_rows(1) if is_padded else None
+        batch_at = pipeline.evaluation_batch(source, most_rows)
+        labels = evaluator.labels_of_batch(model, k, by_head)
+
+        @tf.function
+        def worker_top_k(iterator, edges):
+            batch = batch_at(0, edges[0], edges[1], next(iterator)[1:])
+            return labels(batch), batch.label_ids, batch.instances
+
+        self._worker_top_k = worker_top_k
+
+    def evaluate(self, metrics: metrics_lib.RankingMetrics) -> None:
+        """Adds every instance of the split to `metrics`, once."""
+        for top_ids, share in self._answers():
+            evaluator.add_batch(metrics, top_ids, share, self._pairs)
+
+    def candidates(self, shape: tuple[int, int]) -> np.ndarray:
+        """Returns the labels of every instance of the split, [N, K] int32."""
+        return evaluator.by_instance(self._answers(), shape)
+
+    def _answers(self) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
+        """Yields each batch's labels, [n, K], and what is known of it."""
+        num_batches = len(self._edges) - 1
+        for first in range(0, num_batches, _AT_ONCE):
+            last = min(first + _AT_ONCE, num_batches)
+            answers = [
+                self._coordinator.schedule(
+                    self._worker_top_k,
+                    args=(
+                        self._tensors,
+                        tf.constant(self._edges[number : number + 2]),
+                    ),
+                )
+                for number in range(first, last)
+            ]
+            self._coordinator.join()
+            self._beat()
+            for answer in answers:
+                top_ids, label_ids, rows = answer.get()
+                share = pipeline.Batch(None, None, label_ids, None, rows)
+                yield top_ids.numpy(), share

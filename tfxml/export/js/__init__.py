@@ -1,0 +1,1 @@
+"""TensorFlow.js models and the offline browser page."""

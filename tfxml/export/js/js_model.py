@@ -1,0 +1,133 @@
+"""A TensorFlow.js graph model, made by its converter in an environment apart.
+
+The converter (tensorflowjs 4.22) needs an older TensorFlow and protobuf than
+ours, so it runs as another program in a folder of its own, which also holds
+the browser's bundles:
+
+    python3 -m venv tfjs
+    tfjs/bin/pip install tensorflowjs==4.22.0 'tensorflow==2.19.*' 'ydf<0.12'
+    npm install --prefix tfjs @tensorflow/tfjs@4.22.0 \\
+        @tensorflow/tfjs-backend-wasm@4.22.0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from tfxml.export.shared import portable
+from tfxml.run import restore
+
+WEIGHTS = ("float32", "float16", "int8")
+
+# Affine uint8 a weight: what the converter offers as 8 bits.
+_QUANTIZATION = {
+    "float32": [],
+    "float16": ["--quantize_float16=*"],
+    "int8": ["--quantize_uint8=*"],
+}
+_MOST_PLACES = 1 << 24  # WebGL counts in float32, so far exactly
+_SHARD_BYTES = 4 * 2**20  # what browsers cache in one piece
+_INSTALL = """
+    python3 -m venv {0}
+    {0}/bin/pip install tensorflowjs==4.22.0 'tensorflow==2.19.*' 'ydf<0.12'
+    npm install --prefix {0} @tensorflow/tfjs@4.22.0 \\
+        @tensorflow/tfjs-backend-wasm@4.22.0"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """Where the converter and the bundles are."""
+
+    converter: pathlib.Path
+    tensorflow_js: pathlib.Path
+    wasm_js: pathlib.Path
+    wasm: pathlib.Path
+    wasm_simd: pathlib.Path
+
+
+def check_environment(folder: str) -> Environment:
+    """Returns what lies in the folder that the commands above make.
+
+    Raises:
+        ValueError: saying the commands, if something is not there.
+    """
+    root = pathlib.Path(folder or "tfjs").absolute()
+    modules = root / "node_modules" / "@tensorflow"
+    wasm = modules / "tfjs-backend-wasm" / "dist"
+    found = Environment(
+        root / "bin" / "tensorflowjs_converter",
+        modules / "tfjs" / "dist" / "tf.min.js",
+        wasm / "tf-backend-wasm.min.js",
+        wasm / "tfjs-backend-wasm.wasm",
+        wasm / "tfjs-backend-wasm-simd.wasm",
+    )
+    missing = [
+        str(path) for path in dataclasses.astuple(found) if not path.is_file()
+    ]
+    if not folder or missing:
+        raise ValueError(
+            "`tfjs_env` must be a folder with TensorFlow.js, made by "
+            f"{_INSTALL.format(folder or 'tfjs')}\n"
+            f"Received: tfjs_env={folder or 'none'}"
+            + (f", without {missing[0]}" if folder else "")
+        )
+    return found
+
+
+def write(
+    run: restore.TrainedRun,
+    output: str | pathlib.Path,
+    environment: Environment,
+    *,
+    max_k: int = 100,
+    weights: str = "float32",
+) -> pathlib.Path:
+    """Writes `<output>/model/model.json` and its shards; returns the folder.
+
+    Raises:
+        ValueError: if the converter fails, with the last of what it said, or
+            labels' own classifiers have too many weights for a browser.
+    """
+    reranker = run.model.reranker
+    if reranker is not None and reranker.kernel.shape[0] > _MOST_PLACES:
+        raise ValueError(
+            "`reranker_features` must leave at most "
+            f"{_MOST_PLACES:,} places for weights in a browser, which counts "
+            f"no further. Received: {reranker.kernel.shape[0]:,}, of "
+            f"reranker_features={run.config.reranker_features} and "
+            f"{run.facts.num_labels:,} labels; export it as a SavedModel"
+        )
+    if weights not in WEIGHTS:
+        raise ValueError(
+            f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
+        )
+    model = pathlib.Path(output) / "model"
+    with tempfile.TemporaryDirectory() as saved:
+        portable.save(run, saved, max_k)
+        command = [
+            str(environment.converter),
+            "--input_format=tf_saved_model",
+            "--output_format=tfjs_graph_model",
+            f"--signature_name={portable.SIGNATURE}",
+            "--saved_model_tags=serve",
+            f"--weight_shard_size_bytes={_SHARD_BYTES}",
+            *_QUANTIZATION[weights],
+            saved,
+            str(model),
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            # Nothing of ours may be imported in the converter's place.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        )
+    if done.returncode or not (model / "model.json").is_file():
+        raise ValueError(
+            f"{environment.converter} failed:\n{done.stderr[-2000:]}"
+        )
+    return model

@@ -1,0 +1,199 @@
+"""The versioned SavedModel of TensorFlow Serving, and what belongs to it.
+
+<output>/<version>/        the model; assets.extra holds warm-up requests
+<output>/requests/         a request of each signature, as REST and as gRPC
+<output>/models.config     the model server's configuration
+<output>/SERVING.md        the commands
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.export.saved_model import serving_requests, signatures
+from tfxml.export.shared import narrow_weights
+from tfxml.run import restore
+
+_CONFIG = """model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+}}
+"""
+
+_GUIDE = """# Serving `{name}`
+
+```sh
+docker run --rm -p 8500:8500 -p 8501:8501 \\
+    -v "$PWD:/models/{name}:ro" tensorflow/serving \\
+    --model_config_file=/models/{name}/models.config \\
+    --model_config_file_poll_wait_seconds=60
+curl -d @requests/serving_default.json \\
+    http://localhost:8501/v1/models/{name}:predict
+```
+
+A new version is a new numbered folder beside `{version}`; the server loads it
+and lets the old one go. Each version is warmed up before it is served.
+
+Signatures: {signatures}. `requests/` holds one request of each: `.json` is the
+body for REST, `.pb` a serialized `PredictRequest` for gRPC
+(`PredictionService.Predict`, port 8500).
+
+`k` is at most {max_k}: one number, or one an instance, of which the largest
+counts. Over gRPC it may be left out and is then {default_k}; REST wants every
+input. With rows (`"instances"`) each row carries its own `k`.
+
+Without a server: `saved_model_cli run --dir {version} --tag_set serve
+--signature_def serving_default {cli}`.
+"""
+
+
+def write(
+    run: restore.TrainedRun,
+    output: str | pathlib.Path,
+    *,
+    name: str = "tfxml",
+    version: int = 0,
+    max_k: int = 100,
+    weights: str = "float32",
+) -> pathlib.Path:
+    """Writes a version; returns its folder.
+
+    Args:
+        run: what `source.read` returns.
+        output: the folder of all versions.
+        name: under which the model is served.
+        version: its number; 0: one more than the highest there is.
+        max_k: the largest `k` of a request.
+        weights: `float32`, `bfloat16` or `int8`: how kernels are kept.
+
+    Raises:
+        ValueError: if the version is there, or a name is none.
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(
+            "`name` must be of letters, digits, '_', '.' and '-'. "
+            f"Received: {name=}"
+        )
+    output = pathlib.Path(output)
+    folder = output / str(version or _next_version(output))
+    if folder.exists():
+        raise ValueError(
+            f"`version` must be a new one. Received: {version=}, and "
+            f"{folder} is there"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    # Servers watch the folder: a version appears when it is complete.
+    partial = output / f"writing_{folder.name}"
+    if partial.exists():
+        shutil.rmtree(partial)
+    with narrow_weights.kernels(run.model, weights) as variables:
+        model = signatures.ServedModel(run, variables, max_k)
+        functions = model.functions()
+        # Served models are not trained: gradients are left out.
+        options = tf.saved_model.SaveOptions(
+            experimental_custom_gradients=False
+        )
+        tf.saved_model.save(model, partial, functions, options)
+    inputs = example_inputs(run, functions)
+    _write_warm_up(partial, name, inputs)
+    _write_requests(output / "requests", name, inputs)
+    (output / "models.config").write_text(_CONFIG.format(name=name))
+    (output / "SERVING.md").write_text(
+        _guide(name, folder.name, inputs, max_k, run.text_features is not None)
+    )
+    partial.rename(folder)
+    return folder
+
+
+def example_inputs(run: restore.TrainedRun, signatures) -> dict[str, dict]:
+    """Returns the inputs of a small request for each signature."""
+    ids = np.arange(min(3, run.facts.num_features), dtype=np.int32)[None]
+    by_name = {
+        "feature_ids": ids,
+        "feature_values": np.ones(ids.shape, np.float32),
+        "candidates": np.arange(min(3, run.facts.num_labels), dtype=np.int32),
+        "k": np.int32(min(signatures.DEFAULT_K, run.facts.num_labels)),
+    }
+    if run.text_features is not None:
+        by_name["text"] = [_example_text(run)]
+        bytes_list = tf.train.BytesList(value=[by_name["text"][0].encode()])
+        features = {"text": tf.train.Feature(bytes_list=bytes_list)}
+    else:
+        int64_list = tf.train.Int64List(value=ids[0])
+        float_list = tf.train.FloatList(value=[1.0] * ids.size)
+        features = {
+            "feature_ids": tf.train.Feature(int64_list=int64_list),
+            "feature_values": tf.train.Feature(float_list=float_list),
+        }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    by_name["examples"] = np.array([example.SerializeToString()], object)
+    return {
+        name: {
+            spec.name: by_name[spec.name] for spec in function.input_signature
+        }
+        for name, function in signatures.items()
+    }
+
+
+def _example_text(run: restore.TrainedRun) -> str:
+    """Returns words of the vocabulary, or a label's where terms are hashed."""
+    terms = run.text_features.terms
+    if terms is not None:
+        return " ".join(terms[len(terms) // 2 :][:8])
+    return run.label_names[0] if run.label_names else "one text"
+
+
+def _next_version(output: pathlib.Path) -> int:
+    if not output.is_dir():
+        return 1
+    numbers = [int(p.name) for p in output.iterdir() if p.name.isdigit()]
+    return max(numbers, default=0) + 1
+
+
+def _write_warm_up(folder: pathlib.Path, name: str, inputs: dict) -> None:
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    path = str(extra / "tf_serving_warmup_requests")
+    with tf.io.TFRecordWriter(path) as records:
+        for signature, values in inputs.items():
+            request = serving_requests.grpc(name, signature, values)
+            records.write(serving_requests.warm_up_record(request))
+
+
+def _write_requests(folder: pathlib.Path, name: str, inputs: dict) -> None:
+    folder.mkdir(exist_ok=True)
+    for signature, values in inputs.items():
+        body = serving_requests.rest(signature, values)
+        (folder / f"{signature}.json").write_text(body + "\n")
+        request = serving_requests.grpc(name, signature, values)
+        (folder / f"{signature}.pb").write_bytes(request)
+
+
+def _guide(
+    name: str, version: str, inputs: dict, max_k: int, is_text: bool
+) -> str:
+    columns = {
+        signature: ", ".join(f"`{column}`" for column in values)
+        for signature, values in inputs.items()
+    }
+    if is_text:
+        cli = "--input_exprs 'text=[\"one text\"];k=5'"
+    else:
+        cli = "--input_exprs 'feature_ids=[[1]];feature_values=[[1.0]];k=5'"
+    return _GUIDE.format(
+        name=name,
+        version=version,
+        signatures="; ".join(f"`{s}` ({c})" for s, c in columns.items()),
+        max_k=max_k,
+        default_k=min(signatures.DEFAULT_K, max_k),
+        cli=cli,
+    )

@@ -1,0 +1,166 @@
+"""The model as it is served: raw text or features in, label names out.
+
+# N instances, M places of a padded row, C candidates, K top labels
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfxml.export.saved_model import request_rows
+from tfxml.export.shared import candidate_scores
+from tfxml.models import sparse_rows
+from tfxml.run import restore
+
+DEFAULT_K = 5
+_K_SPEC = tf.TensorSpec(None, tf.int32, "k")
+
+
+class ServedModel(tf.Module):
+    """A trained run with the signatures that servers call.
+
+    Each returns `label_names` (string), `label_ids` (int32) and `scores`
+    (float32), [N, K], best first. `k` is one number, or one an instance, of
+    which the largest counts (so that servers can batch requests and send rows
+    one by one); K is no more than there are labels.
+
+    - `serving_default`: `text` [N], or the inputs of `features`, by what the
+      model was trained on.
+    - `features`: `feature_ids` and `feature_values` [N, M], in any order; a
+      place with value 0 is unused.
+    - `examples`: serialized `tf.Example` protos [N] with `text`, or with
+      `feature_ids` and `feature_values`.
+    - `candidates`: the inputs of `serving_default`, and the labels
+      `candidates` [C] of which the best are returned.
+
+    Args:
+        run: what `source.read` returns.
+        variables: the variables that its model reads.
+        max_k: the largest `k` of a request.
+    """
+
+    def __init__(
+        self,
+        run: restore.TrainedRun,
+        variables: list[tf.Variable],
+        max_k: int,
+    ):
+        super().__init__()
+        if max_k < 1:
+            raise ValueError(f"`max_k` must be at least 1. Received: {max_k=}")
+        facts = run.facts
+        self.max_k = max_k
+        self._model = candidate_scores.Untracked(run.model)
+        self._facts = facts
+        self._normalize = run.config.normalize_rows
+        self._variables = variables
+        self._text_features = run.text_features
+        self._label_names = None  # labels without names are numbers
+        if run.label_names is not None:
+            with tf.device("CPU"):  # strings are nowhere else
+                self._label_names = tf.constant(run.label_names, tf.string)
+
+    def functions(self) -> dict:
+        """Returns the signatures' functions by name."""
+        default_k = tf.constant(min(DEFAULT_K, self.max_k))
+        text = tf.TensorSpec([None], tf.string, "text")
+        ids = tf.TensorSpec([None, None], tf.int32, "feature_ids")
+        values = tf.TensorSpec([None, None], tf.float32, "feature_values")
+        examples = tf.TensorSpec([None], tf.string, "examples")
+        candidates = tf.TensorSpec([None], tf.int32, "candidates")
+
+        def from_features(feature_ids, feature_values, k=default_k):
+            return self._best(self._padded(feature_ids, feature_values), k)
+
+        def from_text(text, k=default_k):
+            return self._best(self._text_features(text), k)
+
+        def from_examples(examples, k=default_k):
+            return self._best(self._example_rows(examples), k)
+
+        def features_candidates(
+            feature_ids, feature_values, candidates, k=default_k
+        ):
+            found = self._padded(feature_ids, feature_values)
+            return self._best_of(found, candidates, k)
+
+        def text_candidates(text, candidates, k=default_k):
+            return self._best_of(self._text_features(text), candidates, k)
+
+        if self._text_features is None:
+            among, first = features_candidates, [ids, values]
+            serve = from_features
+        else:
+            among, first, serve = text_candidates, [text], from_text
+        inputs = {
+            "serving_default": (serve, first),
+            "features": (from_features, [ids, values]),
+            "examples": (from_examples, [examples]),
+            "candidates": (among, [*first, candidates]),
+        }
+        return {
+            name: tf.function(
+                function, input_signature=[*specs, _K_SPEC], autograph=False
+            )
+            for name, (function, specs) in inputs.items()
+        }
+
+    def _padded(self, feature_ids, feature_values):
+        return self._normalized(
+            request_rows.from_padded(
+                feature_ids, feature_values, self._facts.num_features
+            )
+        )
+
+    def _example_rows(self, examples):
+        if self._text_features is not None:
+            return self._text_features(
+                request_rows.texts_from_examples(examples)
+            )
+        return self._normalized(
+            request_rows.from_examples(examples, self._facts.num_features)
+        )
+
+    def _normalized(self, found):
+        ids, values = found
+        return ids, sparse_rows.normalize(values) if self._normalize else values
+
+    def _best(self, found, k) -> dict[str, tf.Tensor]:
+        k = request_rows.checked_k(k, self.max_k)
+        # All of `max_k` by the model's own code, which takes a number.
+        most = min(self.max_k, self._facts.num_labels)
+        scores, ids = self._model.value.top_k(*self._arranged(found), most)
+        return self._answer(scores[:, :k], ids[:, :k])
+
+    def _best_of(self, found, candidates, k) -> dict[str, tf.Tensor]:
+        candidates = request_rows.checked_labels(
+            candidates,
+            self._facts.num_labels,
+            self._model.value.head.dropped,
+        )
+        return self._answer(
+            *candidate_scores.candidate_top_k(
+                self._model.value,
+                *self._arranged(found),
+                candidates,
+                request_rows.checked_k(k, self.max_k),
+            )
+        )
+
+    def _arranged(self, found):
+        if self._facts.form != "padded":
+            return found
+        ids, values = found
+        return ids.to_tensor(0), values.to_tensor(0.0)
+
+    def _answer(self, scores, label_ids) -> dict[str, tf.Tensor]:
+        with tf.device("CPU"):
+            if self._label_names is None:
+                names = tf.strings.as_string(label_ids)
+            else:
+                names = tf.gather(self._label_names, label_ids)
+        return {
+            "label_names": names,
+            "label_ids": label_ids,
+            "scores": scores,
+        }

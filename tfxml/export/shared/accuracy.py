@@ -1,0 +1,122 @@
+"""What an export costs: its answers beside the trained model's.
+
+# N instances, M places of a padded row, K top labels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.run import datasets, restore
+
+K = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Instances of the split that the run was evaluated on."""
+
+    feature_ids: np.ndarray  # [N, M] int32, 0 where unused
+    feature_values: np.ndarray  # [N, M] float32, 0 where unused
+    label_sets: list[set[int]]
+
+    def batches(self, size: int):
+        """Yields ids and values, up to `size` instances at once."""
+        for start in range(0, len(self.label_sets), size):
+            rows = slice(start, start + size)
+            yield self.feature_ids[rows], self.feature_values[rows]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """The best labels of a sample, best first."""
+
+    scores: np.ndarray  # [N, K]
+    label_ids: np.ndarray  # [N, K]
+
+
+def sample(run: restore.TrainedRun, limit: int) -> Sample:
+    """Returns the first `limit` instances of the evaluation split.
+
+    Raises:
+        ValueError: if the run's data are no longer where they were.
+    """
+    try:
+        source, _ = datasets.evaluation_data(
+            run.config, run.facts, "", run.text_features
+        )
+    except OSError as error:
+        raise ValueError(
+            f"the run's data in {run.facts.data_dir} cannot be read: {error}"
+        ) from error
+    number = min(limit, source.num_instances)
+    ids, values, labels = source.rows(tf.range(number, dtype=tf.int64))
+    return Sample(
+        tf.cast(ids, tf.int32).to_tensor(0).numpy(),
+        values.to_tensor(0.0).numpy(),
+        [set(row.numpy().tolist()) for row in labels],
+    )
+
+
+def trained(run: restore.TrainedRun, instances: Sample) -> Answers:
+    """Returns the answers of the model as evaluation asks for them."""
+    top_k = model_top_k(run)
+    k = min(K, run.facts.num_labels)
+    return joined([top_k(*batch, k) for batch in instances.batches(128)])
+
+
+def model_top_k(run: restore.TrainedRun) -> Callable:
+    """Returns the model as a function of padded ids, values and k."""
+    form = run.facts.form
+
+    @tf.function(reduce_retracing=True)
+    def top_k(ids, values, k):
+        if form == "padded":
+            return run.model.top_k(ids, values, k)
+        used = values != 0
+        return run.model.top_k(
+            tf.ragged.boolean_mask(ids, used),
+            tf.ragged.boolean_mask(values, used),
+            k,
+        )
+
+    return lambda ids, values, k: top_k(
+        tf.constant(ids), tf.constant(values), k
+    )
+
+
+def joined(parts) -> Answers:
+    """Returns the answers of batches of (scores, label ids)."""
+    scores, label_ids = zip(*parts, strict=True)
+    return Answers(np.concatenate(scores), np.concatenate(label_ids))
+
+
+def compare(
+    answers: Answers, reference: Answers, instances: Sample
+) -> dict[str, float]:
+    """Returns P@1, P@3, P@5 in percent, and the distance from `reference`.
+
+    `max_delta` is the largest difference of two scores of one rank,
+    `same_top` the share of instances, in percent, with the same best labels
+    in the same order.
+    """
+    same = (answers.label_ids == reference.label_ids).all(axis=1)
+    result = {
+        "max_delta": float(np.abs(answers.scores - reference.scores).max()),
+        "same_top": 100 * float(same.mean()),
+    }
+    hits = np.array(
+        [
+            [label in labels for label in row]
+            for row, labels in zip(
+                answers.label_ids.tolist(), instances.label_sets, strict=True
+            )
+        ]
+    )
+    for k in (1, 3, 5):
+        result[f"P@{k}"] = 100 * float(hits[:, :k].sum() / (k * len(hits)))
+    return result

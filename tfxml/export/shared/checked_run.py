@@ -1,0 +1,140 @@
+"""The trained run that is exported, checked before anything is written."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfxml.mach import hashing
+from tfxml.run import restore
+from tfxml.run import workdir as workdir_lib
+
+
+def read(path: str, which: str = "auto") -> restore.TrainedRun:
+    """Returns the run in the folder `path`.
+
+    Raises:
+        ValueError: if the folder holds no run, or one of whose files some are
+            missing, damaged or of another run.
+    """
+    folder = workdir_lib.Workdir(path)
+    config, facts = _recipe(folder)
+    counts = _part(folder, "label_counts.npy", folder.read_label_counts)
+    _require(
+        counts.shape == (facts.num_labels,),
+        folder,
+        f"label_counts.npy has shape {counts.shape}",
+        f"({facts.num_labels},)",
+    )
+    names = _part(folder, "label_names.jsonl", folder.read_label_names)
+    _require(
+        names is None or len(names) == facts.num_labels,
+        folder,
+        f"label_names.jsonl holds {names and len(names)} names",
+        f"{facts.num_labels}",
+    )
+    run = _restored(folder, which)
+    if config.head == "mach":
+        _check_hashes(folder, run)
+    if facts.is_text:
+        _require(
+            run.text_features.num_features == facts.num_features,
+            folder,
+            f"text_features has {run.text_features.num_features} features",
+            f"{facts.num_features}",
+        )
+    _check_weights(folder, run)
+    return run
+
+
+def metrics(path: str, step: int) -> dict[str, float]:
+    """Returns the evaluation of a step of the run in `path`; none: empty."""
+    folder = workdir_lib.Workdir(path)
+    if not (folder.path / "metrics.jsonl").is_file():
+        return {}
+    entries = _part(folder, "metrics.jsonl", lambda: folder.read_metrics(step))
+    return entries[-1] if entries and entries[-1]["step"] == step else {}
+
+
+def check_output(path: str | pathlib.Path) -> pathlib.Path:
+    """Returns the folder to write, made if it is not there.
+
+    Raises:
+        ValueError: if it holds something already.
+    """
+    path = pathlib.Path(path)
+    if path.is_file() or path.is_dir() and any(path.iterdir()):
+        raise ValueError(
+            "`output` must be a new or an empty folder. "
+            f"Received: output={path}"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _recipe(folder):
+    try:
+        return folder.read()
+    except OSError as error:
+        raise ValueError(
+            "`workdir` must be a folder that training wrote. "
+            f"Received: workdir={folder.path}: {error.strerror}"
+        ) from error
+
+
+def _restored(folder, which: str) -> restore.TrainedRun:
+    try:
+        return restore.restore(
+            str(folder.path), tf.distribute.get_strategy(), which
+        )
+    except (OSError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{folder.path} holds a run that cannot be read: {error}"
+        ) from error
+
+
+def _part(folder, name: str, read_part: Callable):
+    try:
+        return read_part()
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(
+            "`workdir` must be a folder that training wrote. "
+            f"Received: workdir={folder.path}, whose {name} cannot be read: "
+            f"{error}"
+        ) from error
+
+
+def _check_hashes(folder, run: restore.TrainedRun) -> None:
+    def read_hashes():
+        content = json.loads((folder.path / "hashes.json").read_text())
+        return [hashing.UniversalHash(**one) for one in content["hashes"]]
+
+    written = _part(folder, "hashes.json", read_hashes)
+    _require(
+        written == list(run.model.head.hashes),
+        folder,
+        "hashes.json holds other hashes than the recipe gives",
+        "the hashes that the model was trained with",
+    )
+
+
+def _check_weights(folder, run: restore.TrainedRun) -> None:
+    for name, weight in run.model.named_variables().items():
+        _require(
+            not tf.as_dtype(weight.dtype).is_floating
+            or bool(tf.reduce_all(tf.math.is_finite(weight.value))),
+            folder,
+            f"the weight {name} is not finite",
+            "finite numbers",
+        )
+
+
+def _require(holds: bool, folder, found: str, needed: str) -> None:
+    if not holds:
+        raise ValueError(
+            "`workdir` must be a folder that training wrote. "
+            f"Received: workdir={folder.path}, where {found}; needed {needed}"
+        )

@@ -1,1 +1,0 @@
-"""The forward pass on a machine's processors, in compiled loops."""

@@ -1,0 +1,1 @@
+"""The exact top labels of a MACH head without scoring every label."""

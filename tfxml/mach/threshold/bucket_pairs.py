@@ -1,0 +1,161 @@
+"""The labels that two opened buckets share, and the best of them.
+
+# n instances, R repetitions, B buckets, K top labels, C candidate labels
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import tensorflow as tf
+
+from tfxml.mach import decode
+from tfxml.mach.threshold import crossings, opening
+
+_SIFTED = (4, 12)  # repetitions after which labels are dropped
+
+
+def best(
+    ranked: opening.Ranked,
+    tables: crossings.Crossings,
+    depths: tf.Tensor,
+    kth: tf.Tensor,
+    k: int,
+    estimator: str,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the best of what is in two opened buckets.
+
+    Args:
+        ranked: buckets of n instances.
+        tables: of the repetitions.
+        depths: [n, R], how many buckets are opened.
+        kth: [n]; labels that score less may be left out.
+        k: K.
+        estimator: one of `decode.ESTIMATORS`.
+
+    Returns:
+        Estimates [n, K], label ids [n, K], and the number of labels that were
+        scored in all repetitions [n].
+    """
+    instances, labels = _shared(ranked, tables, depths)
+    instances, labels, of_repetitions = _sift(
+        ranked, tables, instances, labels, kth, estimator
+    )
+    scores = decode.combine(of_repetitions, estimator)
+    return _best_of_rows(instances, labels, scores, tf.size(kth), k)
+
+
+def _shared(ranked: opening.Ranked, tables: crossings.Crossings, depths):
+    """Returns instances and labels in two opened buckets, [C]."""
+    is_open = tf.range(ranked.best.shape[2]) < depths[:, :, None]
+    found = tf.cast(tf.where(is_open), tf.int32)  # [I, 3]
+    instances, repetitions = found[:, 0], found[:, 1]
+    num_repetitions = depths.shape[1]
+    ends = tf.cumsum(tf.reshape(depths, [-1]))
+    return crossings.labels_in_two(
+        tables,
+        crossings.Items(
+            instances, repetitions, tf.boolean_mask(ranked.buckets, is_open)
+        ),
+        tf.gather(ends, instances * num_repetitions + repetitions),
+        tf.gather(ends, instances * num_repetitions + num_repetitions - 1),
+    )
+
+
+def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
+    """Returns the candidates that may score `kth` [n], with their terms.
+
+    A label is dropped as soon as its scores in the first repetitions, with the
+    best there is in the others, are below.
+
+    Returns:
+        [C] instances and labels by instance and label, each once, and R
+        terms [C].
+    """
+    num_repetitions, num_buckets = ranked.scores.shape[1:]
+    flat = tf.reshape(ranked.scores, [-1])
+    signs = tf.constant(decode.signs(num_repetitions, estimator))
+    best_terms, least = ranked.best[:, :, 0], _least(ranked, kth)
+    of_repetitions = []
+    stops = [stop for stop in _SIFTED if stop < num_repetitions]
+    for start, stop in itertools.pairwise([0, *stops, num_repetitions]):
+        slots = tables.a[start:stop, None] * labels + tables.b[start:stop, None]
+        buckets = tf.math.floormod(
+            tf.math.floormod(slots, tables.prime), tables.num_buckets
+        )
+        repetitions = tf.gather(ranked.rows, instances) * num_repetitions
+        repetitions += tf.range(start, stop)[:, None]
+        scores = tf.gather(
+            flat, repetitions * num_buckets + tf.cast(buckets, tf.int32)
+        )
+        of_repetitions += tf.unstack(scores * signs[start:stop, None])
+        if stop < num_repetitions:
+            most = _most(
+                of_repetitions, best_terms[:, stop:], instances, estimator
+            )
+            kept = tf.where(most >= tf.gather(least, instances))[:, 0]
+            instances, labels, *of_repetitions = (
+                tf.gather(one, kept)
+                for one in (instances, labels, *of_repetitions)
+            )
+        if start == 0:
+            places = _once(instances, labels, tables.prime)
+            instances, labels, *of_repetitions = (
+                tf.gather(one, places)
+                for one in (instances, labels, *of_repetitions)
+            )
+    return instances, labels, of_repetitions
+
+
+def _least(ranked: opening.Ranked, kth) -> tf.Tensor:
+    """Returns what a label scores at least that may be among the best, [n]."""
+    of_best = tf.reduce_mean(tf.abs(ranked.best[:, :, 0]), axis=1)
+    num_repetitions = ranked.best.shape[1]
+    return kth - opening.slack(2 * of_best + tf.abs(kth), num_repetitions)
+
+
+def _most(of_repetitions, best_terms, instances, estimator: str) -> tf.Tensor:
+    """Returns the most that labels can score, [C], from the first repetitions.
+
+    Args:
+        of_repetitions: terms of the first repetitions, a [C] each.
+        best_terms: [n, the others], their best scores.
+        instances: [C].
+        estimator: which one.
+    """
+    if estimator in ("mean", "logit"):
+        first, others = len(of_repetitions), best_terms.shape[1]
+        known = decode.combine(of_repetitions, estimator) * first
+        rest = tf.gather(tf.reduce_sum(best_terms, axis=1), instances)
+        return (known + rest) / (first + others)
+    if estimator == "min":
+        return decode.combine(of_repetitions, estimator)
+    rest = tf.unstack(tf.gather(tf.transpose(best_terms), instances, axis=1))
+    return decode.combine([*of_repetitions, *rest], estimator)
+
+
+def _once(instances, labels, prime: int) -> tf.Tensor:
+    """Returns where the candidates are, by instance and label, each once."""
+    keys = tf.cast(instances, tf.int64) * prime + labels
+    order = tf.argsort(keys)
+    keys = tf.gather(keys, order)
+    is_new = tf.concat([keys[:1] >= 0, keys[1:] > keys[:-1]], axis=0)
+    return tf.boolean_mask(order, is_new)
+
+
+def _best_of_rows(instances, labels, scores, num_rows, k: int):
+    """Returns the k best of candidates that lie by instance and label."""
+    lengths = tf.math.unsorted_segment_sum(
+        tf.ones_like(instances), instances, num_rows
+    )
+    firsts = tf.cumsum(lengths, exclusive=True)
+    width = tf.maximum(tf.reduce_max(lengths), k)
+    columns = tf.range(tf.size(instances)) - tf.gather(firsts, instances)
+    places = tf.stack([instances, columns], axis=1)
+    shape = tf.stack([num_rows, width])
+    dense = tf.tensor_scatter_nd_update(
+        tf.fill(shape, -float("inf")), places, scores
+    )
+    scores, columns = tf.math.top_k(dense, k)
+    ids = tf.scatter_nd(places, tf.cast(labels, tf.int32), shape)
+    return scores, tf.gather(ids, columns, batch_dims=1), lengths

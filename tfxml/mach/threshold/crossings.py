@@ -1,0 +1,219 @@
+"""Where a bucket of one repetition meets a bucket of another: labels in both.
+
+# L labels, R repetitions, B buckets, p their hashes' prime, J slots of a bucket
+
+The slots of bucket c in repetition r are y = c + j B, j = 0 .. J - 1, and hold
+the labels x = (y - b) / a mod p; see `hashing`. In repetition r' the same
+labels have the slots g (c - b) + b' + j g B mod p with g = a' / a. So the j-th
+member of every bucket of r lies j g B further than the first, and where that
+leads modulo B is the same for all buckets of the two repetitions. One small
+table for each two repetitions, [J] sorted by (j g B mod p) mod B, therefore
+gives the members that any two buckets share without looking at the others:
+about L / B^2 of them, where a bucket has L / B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.mach import hashing
+from tfxml.topk import dropping
+
+# Slots that hold no label are looked at for nothing.
+_MOST_SLOTS_A_LABEL = 4
+_BITS = 31  # of a place in the tables
+
+
+class Crossings(NamedTuple):
+    """The tables of R repetitions that share B and p, as constants."""
+
+    num_labels: int
+    num_buckets: int
+    prime: int
+    a: tf.Tensor  # [R] int64
+    b: tf.Tensor  # [R] int64
+    inverses: tf.Tensor  # [R] int64: 1 / a
+    ratios: tf.Tensor  # [R, R] int64: a' / a of repetition r' and repetition r
+    tables: tf.Tensor  # [R * R] int32: where the two repetitions' starts begin
+    strides: tf.Tensor  # [R * R] int64: g B mod p
+    starts: tf.Tensor  # int32: a table is B + 1 runs' starts in `places`
+    places: tf.Tensor  # int32: the j of a run
+    dropped: np.ndarray  # labels that are never found, ascending
+
+
+class Items(NamedTuple):
+    """Opened buckets."""
+
+    instances: tf.Tensor  # int32
+    repetitions: tf.Tensor  # int32
+    buckets: tf.Tensor  # int32
+
+
+def can_serve(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> bool:
+    """Tells whether tables of these hashes would be small and of use."""
+    shapes = {(one.num_buckets, one.prime) for one in hashes}
+    if len(shapes) > 1 or len(hashes) < 2:
+        return False
+    return hashes[0].prime <= _MOST_SLOTS_A_LABEL * num_labels
+
+
+def make(
+    hashes: Sequence[hashing.UniversalHash],
+    num_labels: int,
+    dropped: Sequence[int] = (),
+) -> Crossings:
+    """Returns the tables of each repetition with all later ones."""
+    if not can_serve(hashes, num_labels):
+        raise ValueError(
+            "`hashes` must be two or more of one prime, at most "
+            f"{_MOST_SLOTS_A_LABEL} times `num_labels`, and one number of "
+            f"buckets. Received: {hashes=}, {num_labels=}"
+        )
+    num_buckets, prime = hashes[0].num_buckets, hashes[0].prime
+    ratios = np.array(
+        [[two.a * one.inverse % prime for two in hashes] for one in hashes]
+    )
+    strides = ratios * num_buckets % prime
+    num_slots = -(-prime // num_buckets)
+    tables = np.zeros(ratios.shape, np.int32)
+    starts, places = [], []
+    for first, second in zip(*np.triu_indices(len(hashes), 1), strict=True):
+        tables[first, second] = len(starts) * (num_buckets + 1)
+        steps = np.arange(num_slots) * strides[first, second] % prime
+        runs = (steps % num_buckets).astype(np.int32)
+        sizes = np.bincount(runs, minlength=num_buckets)
+        begins = np.concatenate([[0], np.cumsum(sizes)])
+        starts.append((len(starts) * num_slots + begins).astype(np.int32))
+        places.append(np.argsort(runs, kind="stable").astype(np.int32))
+    return Crossings(
+        num_labels,
+        num_buckets,
+        prime,
+        tf.constant([one.a for one in hashes], tf.int64),
+        tf.constant([one.b for one in hashes], tf.int64),
+        tf.constant([one.inverse for one in hashes], tf.int64),
+        tf.constant(ratios, tf.int64),
+        tf.constant(tables.ravel()),
+        tf.constant(strides.ravel(), tf.int64),
+        tf.constant(np.concatenate(starts)),
+        tf.constant(np.concatenate(places)),
+        dropping.checked(dropped, num_labels),
+    )
+
+
+def num_bytes(num_repetitions: int, num_buckets: int, prime: int) -> int:
+    """Returns the size of the tables."""
+    num_slots = -(-prime // num_buckets)
+    return (
+        num_repetitions
+        * (num_repetitions - 1)
+        // 2
+        * (num_buckets + 1 + num_slots)
+        * 4
+    )
+
+
+def labels_in_two(
+    tables: Crossings, items: Items, ends: tf.Tensor, lasts: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns instances and labels that are in two opened buckets.
+
+    A label that is in m opened buckets of an instance comes m (m - 1) / 2
+    times.
+
+    Args:
+        tables: of the repetitions.
+        items: opened buckets by instance, then by repetition.
+        ends: for each item the first of the instance's next repetition.
+        lasts: for each item the first of the next instance.
+
+    Returns:
+        int32 instances and int64 labels, in no order.
+    """
+    num_repetitions = tables.b.shape[0]
+    bases = tf.math.floormod(
+        tf.gather(tables.ratios, items.repetitions)
+        * (
+            tables.prime
+            + tf.cast(items.buckets, tf.int64)
+            - tf.gather(tables.b, items.repetitions)
+        )[:, None]
+        + tables.b,
+        tables.prime,
+    )  # [items, R]: the first member's slot in each repetition
+    one, two = _pairs(ends, lasts)
+    repetitions = tf.gather(items.repetitions, two)
+    across = one * num_repetitions + repetitions
+    both = tf.gather(items.repetitions, one) * num_repetitions + repetitions
+    low = tf.cast(
+        tf.math.floormod(tf.reshape(bases, [-1]), tables.num_buckets), tf.int32
+    )
+    runs = tf.gather(items.buckets, two) - tf.gather(low, across)
+    runs = tf.where(runs < 0, runs + tables.num_buckets, runs)
+    past = runs + tables.prime % tables.num_buckets  # where p is passed
+    past = tf.where(past >= tables.num_buckets, past - tables.num_buckets, past)
+    begins = tf.gather(tables.tables, both)
+    pairs, places = _hits(tables, begins + runs)
+    pairs_past, places_past = _hits(tables, begins + past)
+    is_past = tf.concat(
+        [tf.zeros_like(pairs, tf.bool), tf.ones_like(pairs_past, tf.bool)], 0
+    )
+    pairs = tf.concat([pairs, pairs_past], 0)
+    places = tf.concat([places, places_past], 0)
+    steps = tf.math.floormod(
+        places * tf.gather(tables.strides, tf.gather(both, pairs)),
+        tables.prime,
+    )
+    base = tf.gather(tf.reshape(bases, [-1]), tf.gather(across, pairs))
+    one = tf.gather(one, pairs)
+    slots = (
+        tf.cast(tf.gather(items.buckets, one), tf.int64)
+        + places * tables.num_buckets
+    )
+    is_hit = (is_past == (base + steps >= tables.prime)) & (
+        slots < tables.prime
+    )
+    one, slots = tf.boolean_mask(one, is_hit), tf.boolean_mask(slots, is_hit)
+    repetitions = tf.gather(items.repetitions, one)
+    labels = tf.math.floormod(
+        (slots - tf.gather(tables.b, repetitions) + tables.prime)
+        * tf.gather(tables.inverses, repetitions),
+        tables.prime,
+    )
+    is_label = labels < tables.num_labels
+    if len(tables.dropped):
+        is_label &= ~dropping.is_among(labels, tables.dropped)
+    return (
+        tf.boolean_mask(tf.gather(items.instances, one), is_label),
+        tf.boolean_mask(labels, is_label),
+    )
+
+
+def _pairs(starts, stops) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns all i and j with starts[i] <= j < stops[i], by i and j, int32."""
+    high = tf.range(tf.size(starts, tf.int64)) * 2**_BITS
+    both = tf.raw_ops.RaggedRange(
+        starts=high + tf.cast(starts, tf.int64),
+        limits=high + tf.cast(stops, tf.int64),
+        deltas=tf.constant(1, tf.int64),
+    ).rt_dense_values
+    one = tf.bitwise.right_shift(both, tf.constant(_BITS, tf.int64))
+    two = tf.bitwise.bitwise_and(both, tf.constant(2**_BITS - 1, tf.int64))
+    return tf.cast(one, tf.int32), tf.cast(two, tf.int32)
+
+
+def _hits(tables: Crossings, runs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the members of runs: whose run, and their j, int64."""
+    starts = tf.gather(tables.starts, runs)
+    sizes = tf.gather(tables.starts, runs + 1) - starts
+    filled = tf.where(sizes > 0)[:, 0]
+    sizes = tf.gather(sizes, filled)
+    starts = tf.gather(starts, filled)
+    one, place = _pairs(starts, starts + sizes)
+    return tf.gather(filled, one), tf.cast(
+        tf.gather(tables.places, place), tf.int64
+    )

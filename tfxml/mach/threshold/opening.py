@@ -1,0 +1,187 @@
+"""Which buckets are opened, and what a label in no two of them can score.
+
+# n instances, R repetitions, B buckets, D depth: a repetition's best buckets
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfxml.mach import decode
+
+_FIRST_WORLDS = 8  # opened for the first guess
+_GROUP = 16  # buckets
+_PRICE_BITS = 16  # the lowest price of a bucket is 2^-16 of the highest
+_PRICE_STEPS = 12
+
+
+class Ranked(NamedTuple):
+    """Bucket scores and each repetition's best buckets."""
+
+    scores: tf.Tensor  # [N, R, B]
+    rows: tf.Tensor  # [n] int32, where an instance lies there
+    best: tf.Tensor  # [n, R, D + 1], best first
+    buckets: tf.Tensor  # [n, R, D + 1] int32
+
+
+def rank(scores, depth: int) -> Ranked:
+    """Ranks the buckets of each repetition, as deep as may be opened."""
+    best, buckets = _best_buckets(scores, min(depth + 1, scores.shape[2]))
+    return Ranked(scores, tf.range(tf.shape(scores)[0]), best, buckets)
+
+
+def of_rows(ranked: Ranked, rows) -> Ranked:
+    return Ranked(
+        ranked.scores,  # as they are: they are large
+        *(tf.gather(one, rows) for one in ranked[1:]),
+    )
+
+
+def first_depths(ranked: Ranked, k: int) -> tf.Tensor:
+    """Returns how many buckets are opened for the first guess, [N, R]."""
+    num_repetitions, depth = ranked.best.shape[1:]
+    depths = tf.where(
+        tf.range(num_repetitions) < _FIRST_WORLDS, min(k + 1, depth - 1), 0
+    )
+    return tf.tile(depths[None], [tf.shape(ranked.best)[0], 1])
+
+
+def bound(ranked: Ranked, depths, estimator: str) -> tf.Tensor:
+    """Returns what a label in no two opened buckets can score, [n]."""
+    best = ranked.best[:, :, 0]
+    following = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
+    if estimator in ("mean", "logit"):
+        gain = tf.reduce_max(best - following, axis=1)
+        total = tf.reduce_sum(following, axis=1) + gain
+        terms = tf.reduce_mean(tf.abs(best) + tf.abs(following), axis=1)
+        return total / following.shape[1] + slack(terms, best.shape[1])
+    # At worst it is the smallest that is replaced by the best there is.
+    ordered = tf.sort(following, axis=1)[:, 1:]
+    most = tf.reduce_max(best, axis=1, keepdims=True)
+    return decode.combine(
+        tf.unstack(tf.concat([ordered, most], axis=1), axis=1), estimator
+    )
+
+
+def slack(terms, num_repetitions: int) -> tf.Tensor:
+    """Returns more than the rounding errors of an estimate and its bound.
+
+    A sum of R terms t is off by at most (R + 1) 2^-24 sum |t|, and sum |t| is
+    at most 2 sum max(t, 0) - sum t: no more than the best scores and the
+    estimate itself allow. A label with larger terms has a lower estimate, by
+    more than its error is larger.
+
+    Args:
+        terms: means over the repetitions of the |best| and the estimate's
+        |terms|. num_repetitions: R.
+    """
+    return terms * ((num_repetitions + 3) * 2.0**-22)
+
+
+def num_pairs(depths) -> tf.Tensor:
+    """Returns how many pairs of opened buckets lie in two repetitions, [n]."""
+    opened = tf.reduce_sum(depths, axis=1)
+    return (opened * opened - tf.reduce_sum(depths * depths, axis=1)) // 2
+
+
+def depths(ranked: Ranked, kth, most_pairs: int, estimator: str) -> tf.Tensor:
+    """Returns how many buckets [n, R] bring the bound below `kth` [n].
+
+    With more than `most_pairs` pairs needed, as many as that allows.
+    """
+    if estimator in ("mean", "logit"):
+        return _depths_of_sum(ranked, kth, most_pairs)
+    return _depths_of_rank(ranked, kth, most_pairs, estimator)
+
+
+def _depths_of_sum(ranked: Ranked, kth, most_pairs) -> tf.Tensor:
+    """Returns depths [n, R] with a bound below `kth` at the fewest buckets.
+
+    A bucket has a price, and each repetition opens buckets while their scores
+    fall by more. Bisection finds the highest price at which the bound is below,
+    or the lowest that keeps to `most_pairs`.
+    """
+    depth = ranked.best.shape[2]
+    numbers = tf.range(depth, dtype=tf.float32)
+
+    def depths_at(price):
+        costs = ranked.best + price[:, None, None] * numbers
+        return tf.argmin(costs, axis=2, output_type=tf.int32)
+
+    def is_cheap_enough(depths):
+        return (bound(ranked, depths, "mean") < kth) | (
+            num_pairs(depths) > most_pairs
+        )
+
+    high = tf.reduce_max(ranked.best[:, :, 0] - ranked.best[:, :, -1], axis=1)
+    low = high * 2.0**-_PRICE_BITS
+
+    def halve(low, high):
+        middle = tf.sqrt(low * high)
+        is_enough = is_cheap_enough(depths_at(middle))
+        return (
+            tf.where(is_enough, middle, low),
+            tf.where(is_enough, high, middle),
+        )
+
+    low, high = tf.while_loop(
+        lambda *_: True,
+        halve,
+        (low, high),
+        maximum_iterations=_PRICE_STEPS,
+    )
+    depths = depths_at(low)
+    is_affordable = num_pairs(depths) <= most_pairs
+    return tf.where(is_affordable[:, None], depths, depths_at(high))
+
+
+def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
+    """Returns depths [n, R] of `min` or `median` for a bound below `kth`.
+
+    Enough repetitions open all buckets that score as much: two for the minimum,
+    and one more than decide for the median.
+    """
+    num_repetitions, depth = ranked.best.shape[1:]
+    needed = (
+        2
+        if estimator == "min"
+        else min(num_repetitions // 2 + 2, num_repetitions)
+    )
+    depths = tf.reduce_sum(
+        tf.cast(ranked.best[:, :, :-1] >= kth[:, None, None], tf.int32), axis=2
+    )
+    most = tf.sqrt(2.0 * tf.cast(most_pairs, tf.float32) / needed**2)
+    depths = tf.minimum(depths, tf.cast(most, tf.int32))
+    order = tf.argsort(tf.argsort(depths, stable=True), stable=True)
+    return tf.where(order < needed, depths, 0)
+
+
+def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best scores of the last axis and their places.
+
+    The best D lie in the D groups with the best maxima, or in none: a search
+    in two steps takes half the time where groups are many.
+    """
+    num_repetitions, num_buckets = scores.shape[1:]
+    num_groups = num_buckets // _GROUP
+    if num_groups < 2 * depth:
+        return tf.math.top_k(scores, depth)
+    split = num_groups * _GROUP
+    groups = tf.reshape(
+        scores[:, :, :split], [-1, num_repetitions, num_groups, _GROUP]
+    )
+    _, places = tf.math.top_k(
+        tf.reduce_max(groups, axis=3), depth, sorted=False
+    )
+    flat = [-1, num_repetitions, depth * _GROUP]
+    chosen = tf.reshape(tf.gather(groups, places, batch_dims=2), flat)
+    buckets = places[..., None] * _GROUP + tf.range(_GROUP)
+    buckets = tf.reshape(buckets, flat)
+    if split < num_buckets:
+        alone = tf.range(split, num_buckets) + tf.zeros_like(buckets[:, :, :1])
+        chosen = tf.concat([chosen, scores[:, :, split:]], axis=2)
+        buckets = tf.concat([buckets, alone], axis=2)
+    best, places = tf.math.top_k(chosen, depth)
+    return best, tf.gather(buckets, places, batch_dims=2)

@@ -1,0 +1,1 @@
+"""Encoders: what turns an instance into a dense vector."""

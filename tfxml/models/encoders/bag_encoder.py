@@ -1,0 +1,199 @@
+"""Encoders: from a sparse bag of features to a dense vector.
+
+# N instances, D features, H units of a layer
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfxml.mach import hashing
+from tfxml.models import device_scope, sparse_rows
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class Encoder(keras.layers.Layer):
+    """ReLU layers over sparse rows, each with dropout.
+
+    The first layer reads only the kernel rows of the batch's features.
+
+    Args:
+        num_features: D.
+        hidden_units: the width of each layer, at least one.
+        dropout: the share of a layer's outputs dropped in training.
+        residual: adds a layer's input to its output where widths agree.
+        seed: of the initial weights and of the dropout; two encoders with one
+            seed are equal.
+        table_shards: in how many variables the first kernel is kept, each a
+            run of features: what parameter servers share.
+        device: where weights lie and are used; None for anywhere.
+        feature_hash: what makes the D features of the instances' own ids, or
+            None.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        hidden_units: Sequence[int],
+        dropout: float = 0.0,
+        residual: bool = False,
+        seed: int = 0,
+        table_shards: int = 1,
+        device: str | None = None,
+        feature_hash: hashing.UniversalHash | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not hidden_units or min(hidden_units) < 1:
+            raise ValueError(
+                "`hidden_units` must name at least one width, all positive. "
+                f"Received: {hidden_units=}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"`dropout` must be in [0, 1). Received: {dropout=}"
+            )
+        self.num_features = num_features
+        self.hidden_units = tuple(hidden_units)
+        self.dropout = dropout
+        self.residual = residual
+        self.seed = seed
+        self.table_shards = table_shards
+        self.device = device
+        self.feature_hash = feature_hash
+        self.kernels = []
+        self.biases = []
+        with device_scope.on(device):
+            self._add_weights()
+        self.built = True
+
+    @property
+    def output_dim(self) -> int:
+        return self.hidden_units[-1]
+
+    @property
+    def tables(self) -> list[keras.Variable]:
+        """The shards of the first kernel."""
+        return self.kernels[: self.table_shards]
+
+    @property
+    def upper_kernels(self) -> list[keras.Variable]:
+        """The kernels of the other layers."""
+        return self.kernels[self.table_shards :]
+
+    def arrange(self, feature_ids, feature_values, form: str):
+        """Returns the rows as `call` takes them; see `sparse_rows.arrange`."""
+        if self.feature_hash is not None:
+            feature_ids = tf.ragged.map_flat_values(
+                self.feature_hash, feature_ids
+            )
+        return sparse_rows.arrange(
+            feature_ids, feature_values, self.num_features, form
+        )
+
+    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+        """Returns [N, H].
+
+        Args:
+            rows: what `arrange` returns.
+            dropout_seed: [2] int32, a function of the step; None = no dropout.
+        """
+        with device_scope.on(self.device):
+            return self._encode(rows, dropout_seed)
+
+    def _encode(self, rows, dropout_seed) -> tf.Tensor:
+        hidden = None
+        for layer, (kernel, bias) in enumerate(
+            zip([self.tables, *self.upper_kernels], self.biases, strict=True)
+        ):
+            if layer == 0:
+                # The variables themselves, so that rows are gathered.
+                product = sparse_rows.matmul(rows, [t.value for t in kernel])
+            else:
+                product = tf.matmul(hidden, kernel)
+            output = tf.nn.relu(product + bias)
+            if self.residual and layer and hidden.shape[1] == output.shape[1]:
+                output += hidden
+            hidden = self._drop(output, layer, dropout_seed)
+        return hidden
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_features": self.num_features,
+            "hidden_units": self.hidden_units,
+            "dropout": self.dropout,
+            "residual": self.residual,
+            "seed": self.seed,
+            "table_shards": self.table_shards,
+            "device": self.device,
+            "feature_hash": self.feature_hash
+            and dataclasses.asdict(self.feature_hash),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Encoder:
+        """Returns the encoder that `get_config` describes."""
+        feature_hash = config["feature_hash"]
+        if feature_hash is not None:
+            feature_hash = hashing.UniversalHash(**feature_hash)
+        return cls(**{**config, "feature_hash": feature_hash})
+
+    def _add_weights(self) -> None:
+        widths = (self.num_features, *self.hidden_units)
+        for layer, (fan_in, units) in enumerate(
+            zip(widths[:-1], widths[1:], strict=True)
+        ):
+            # Glorot's scale: with many features the first layer starts small,
+            # for a rare one is hardly trained and its initial weights are
+            # noise.
+            stddev = (2 / (fan_in + units)) ** 0.5
+            shards = self.table_shards if layer == 0 else 1
+            for shard, size in enumerate(shard_sizes(fan_in, shards)):
+                initializer = keras.initializers.RandomNormal(
+                    stddev=stddev,
+                    seed=(self.seed * 1009 + layer) * shards + shard,
+                )
+                name = f"kernel_{layer}" + f"_of_{shard}" * (shards > 1)
+                self.kernels.append(
+                    self.add_weight(
+                        name=name, shape=(size, units), initializer=initializer
+                    )
+                )
+            self.biases.append(
+                self.add_weight(
+                    name=f"bias_{layer}", shape=(units,), initializer="zeros"
+                )
+            )
+
+    def _drop(self, output, layer: int, dropout_seed):
+        if dropout_seed is None or not self.dropout:
+            return output
+        # Stateless, so that it is a function of the step under every strategy
+        # (a Keras Dropout keeps its state in a variable).
+        seed = tf.random.experimental.stateless_fold_in(
+            dropout_seed, self.seed * 1009 + layer
+        )
+        return tf.nn.experimental.stateless_dropout(
+            output, rate=self.dropout, seed=seed
+        )
+
+
+def shard_sizes(size: int, num_shards: int) -> list[int]:
+    """Returns the sizes of `num_shards` runs, all but the last the same.
+
+    Raises:
+        ValueError: if there are too few for a run each.
+    """
+    each = -(-size // num_shards)
+    sizes = [min(each, size - start) for start in range(0, size, each)]
+    if len(sizes) != num_shards:
+        raise ValueError(
+            f"`table_shards` must leave no shard of {size} features empty. "
+            f"Received: table_shards={num_shards}"
+        )
+    return sizes

@@ -1,0 +1,1 @@
+"""Heads: the output layers that score labels."""

@@ -1,0 +1,1 @@
+"""Losses, computed from sparse positives."""

@@ -1,0 +1,1 @@
+"""What a run is made of: its data, parts, folder and console output."""

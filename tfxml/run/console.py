@@ -1,0 +1,161 @@
+"""What a run tells its user."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data.synthetic import synthetic_source
+
+_FEW = 20_000  # instances over which the optimum is computed
+
+
+class Progress:
+    """A progress bar an epoch."""
+
+    def __init__(self, num_epochs: int, steps_per_epoch: int):
+        self._num_epochs = num_epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._bar = None
+
+    def start(self, step: int) -> None:
+        """Begins the bar of the epoch that comes after `step` steps."""
+        print(f"Epoch {step // self._steps_per_epoch + 1}/{self._num_epochs}")
+        self._bar = keras.utils.Progbar(
+            self._steps_per_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,  # a line an epoch in logs
+            stateful_metrics=["loss"],
+        )
+
+    def update(self, step: int, loss: float) -> None:
+        """Shows that `step` steps are done."""
+        done = step % self._steps_per_epoch or self._steps_per_epoch
+        self._bar.update(done, values=[("loss", loss)])
+        sys.stdout.flush()
+
+
+class Line:
+    """A line on standard error that says how far something is.
+
+    On a terminal it overwrites itself; it comes at most once a second.
+    """
+
+    def __init__(self):
+        self._printed = -math.inf
+
+    def write(self, is_last: bool, text: Callable[[], str]) -> None:
+        now = time.monotonic()
+        if not is_last and now - self._printed < 1:
+            return
+        self._printed = now
+        end = "\r" if sys.stderr.isatty() and not is_last else "\n"
+        sys.stderr.write(f"{text()}{end}")
+
+
+def describe_data(data) -> str:
+    """Returns a line on what is trained on."""
+    facts = data.facts
+    seen = int(np.count_nonzero(data.label_counts))
+    origin = facts.data_dir or "generated"
+    return (
+        f"data      {origin}: {facts.num_train:,} training and "
+        f"{data.evaluation.num_instances:,} evaluation instances, "
+        f"{facts.num_features:,} features, {facts.num_labels:,} labels "
+        f"({seen:,} seen, "
+        f"{data.label_counts.sum() / facts.num_train:.1f} an instance)"
+    )
+
+
+def describe_model(config, facts, model) -> str:
+    """Returns a line on what is trained."""
+    size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    outputs = f"{facts.num_labels:,} sigmoids"
+    if config.head == "mach":
+        hashes = model.head.hashes
+        outputs = (
+            f"MACH of {len(hashes)} repetitions x "
+            f"{hashes[0].num_buckets:,} buckets, "
+            f"{config.num_encoders} encoder{'s' * (config.num_encoders > 1)}"
+        )
+    if config.head == "centroid":
+        return (
+            f"model     cosines to {facts.num_labels:,} centroids of "
+            f"{config.centroid_features:,} weights"
+            + f", lengths to the power of {1 - config.centroid_power:.3g}"
+            * (config.centroid_power != 1)
+        )
+    hidden = "-".join(map(str, config.hidden_units)) or "linear"
+    return (
+        f"model     {hidden} -> {outputs}, {size:,} parameters, "
+        f"{facts.form} rows, {config.optimizer}"
+        + f", head {config.head_optimizer}"
+        * (config.head_optimizer != "same")
+    )
+
+
+def describe_epoch(entry: dict) -> str:
+    """Returns a line on an epoch and its evaluation."""
+    line = f"epoch {entry['epoch']}: "
+    if "loss" in entry:
+        line += f"loss {entry['loss']:.4f}  "
+    line += _precisions(entry)
+    if "steps_applied" in entry:
+        line += (
+            f"\n{entry['steps_scheduled']} steps scheduled, "
+            f"{entry['steps_applied']} applied, at most "
+            f"{entry['steps_in_flight_max']} in flight; updates "
+            f"{entry['staleness_mean']:.2f} steps late, at most "
+            f"{entry['staleness_max']}"
+        )
+    return line
+
+
+def describe_checkpoint(entry: dict) -> str:
+    """Returns a line on the evaluation of a checkpoint."""
+    return f"step {entry['step']}: {_precisions(entry)}"
+
+
+def _precisions(entry: dict) -> str:
+    return "  ".join(
+        f"{key} {entry[key]:.2f}" for key in entry if key.startswith("P@")
+    )
+
+
+def describe_optimum(data, ks: tuple[int, ...], metrics: dict) -> str:
+    """Returns how near the generated set's optimum the run came, or ''."""
+    source = data.evaluation
+    if not isinstance(source, synthetic_source.SyntheticSource):
+        return ""
+    number = min(source.num_instances, _FEW)
+    ks = [k for k in ks if k <= source.num_labels]
+    best = source.optimal_precision(tf.range(number, dtype=tf.int64), ks)
+    parts = [
+        f"{key} {100 * value:.2f} ({metrics[key] / value:.1f}% of it reached)"
+        for key, value in best.items()
+    ]
+    return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
+
+
+def describe_cost(step_ms: list[float], path: pathlib.Path) -> str:
+    """Returns the run's costs, and where it lies."""
+    step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"
+    return (
+        f"median step {step}, peak memory {peak_memory_gib():.2f} GiB\n"
+        f"the run lies in {path}"
+    )
+
+
+def peak_memory_gib() -> float:
+    """Returns the most memory that this process has held."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return kilobytes * unit / 2**30

@@ -1,0 +1,291 @@
+"""What a run trains on and evaluates on: from a config to its data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml import config as config_lib
+from tfxml.data.catalogue import known_sets
+from tfxml.data.feeding import batching, pipeline, service_batches
+from tfxml.data.formats import folder
+from tfxml.data.synthetic import synthetic_source
+from tfxml.data.text import text_features
+from tfxml.models import sparse_rows
+from tfxml.run import splits
+from tfxml.run import workdir as workdir_lib
+
+_MOST_NAMES = 1_000_000  # of generated labels
+_SAMPLE = 1024  # instances that say how many features a row has
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on, evaluates on, and remembers of its data."""
+
+    train: pipeline.Source
+    evaluation: pipeline.Source
+    facts: workdir_lib.Facts
+    label_counts: np.ndarray  # [L] over `train`
+    label_names: list[str] | None
+    text_features: text_features.TextFeatures | None
+    pairs: np.ndarray | None  # [F, 2] rows and labels not scored
+    service: str = ""  # the tf.data service that makes training's batches
+
+
+def training_data(
+    config: config_lib.Config,
+    data_dir: str,
+    strategy: tf.distribute.Strategy | None = None,
+    features: text_features.TextFeatures | None = None,
+    data_service: str = "",
+) -> TrainingData:
+    """Reads or generates the splits that a run needs.
+
+    Under a TPU strategy rows are padded to static shapes. Text becomes rows
+    by `features`; None: by what is fitted on the training split.
+    `data_service` is the tf.data service that makes training's batches.
+    """
+    is_remote = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    if data_service:
+        service_batches.check_address(data_service)
+        _check_served(config, data_dir, is_remote)
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if is_tpu and config.form == "auto":
+        config = dataclasses.replace(config, form="padded")
+    # Workers of parameter servers and of a service run operations only.
+    is_mapped = is_remote or bool(data_service)
+    data = _read_data(config, data_dir, is_mapped, features)
+    return dataclasses.replace(data, service=data_service)
+
+
+def _read_data(config, data_dir: str, is_mapped: bool, features):
+    if config.dataset in known_sets.names():
+        found = splits.named_set(config.dataset, data_dir)
+        return _folder_data(config, found, is_mapped, features)
+    if is_folder(config, data_dir):
+        return _folder_data(
+            config, folder.detect(data_dir), is_mapped, features
+        )
+    return _synthetic_data(config)
+
+
+def _check_served(config, data_dir: str, has_servers: bool) -> None:
+    """Raises unless a tf.data service can make the batches."""
+    needed = None
+    if has_servers:
+        needed = "used without parameter servers, whose workers make their own"
+    elif config.dataset in known_sets.names() or (
+        is_folder(config, data_dir)
+        and folder.detect(data_dir).format != "records"
+    ):
+        needed = (
+            "used with prepared data (see `python -m tfxml.prepare`) or the "
+            "generated set, for rows in memory stay with their process"
+        )
+    if needed:
+        raise ValueError(
+            f"`data_service` must be {needed}. "
+            f"Received: a tf.data service with data_dir={data_dir!r}"
+        )
+
+
+def takes_padded(
+    facts: workdir_lib.Facts, strategy: tf.distribute.Strategy
+) -> bool:
+    """Tells whether batches have static shapes, as a TPU needs them.
+
+    A model takes them in whatever form it was trained.
+    """
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    return is_tpu or facts.form == "padded"
+
+
+def evaluation_data(
+    config: config_lib.Config,
+    facts: workdir_lib.Facts,
+    split: str,
+    features: text_features.TextFeatures | None,
+) -> tuple[pipeline.Source, np.ndarray | None]:
+    """Returns a split of a trained run's data, and its pairs not scored.
+
+    An empty `split` is the one that training evaluated.
+    """
+    if not split and config.validation_fraction:
+        split = "validation"
+    if not facts.data_dir:
+        return _synthetic_split(config, split or "test"), None
+    source_folder = folder.detect(facts.data_dir)
+    _check_sizes(facts, source_folder)
+    if split != "validation":
+        split = split or eval_split(config, source_folder.splits)
+        return splits.scored_split(config, source_folder, split, features)
+    if not config.validation_fraction:
+        raise ValueError(
+            "`split` must be one of the folder's splits: "
+            f"{source_folder.splits}. Received: {split=}, of a run that "
+            "held nothing out"
+        )
+    train, _ = splits.read_split(config, source_folder, "train", features)
+    return splits.hold_out(config, train)[1], None
+
+
+def is_folder(config: config_lib.Config, data_dir: str) -> bool:
+    """Tells whether instances come from a folder.
+
+    Raises:
+        ValueError: if the config and `data_dir` contradict each other.
+    """
+    if config.dataset == "folder" and not data_dir:
+        raise ValueError(
+            "`data_dir` must be given for dataset=folder. Received: none"
+        )
+    if config.dataset == "synthetic" and data_dir:
+        raise ValueError(
+            "`data_dir` must be empty for dataset=synthetic. "
+            f"Received: {data_dir=}"
+        )
+    return bool(data_dir)
+
+
+def batches(
+    config: config_lib.Config, train: pipeline.Source
+) -> batching.Batches:
+    """Returns how an epoch of the training split is cut."""
+    if not config.batch_nonzeros:
+        return batching.ByInstances(train.num_instances, config.batch_size)
+    return batching.ByNonzeros(
+        train.row_lengths(), config.batch_size, config.batch_nonzeros
+    )
+
+
+def _folder_data(
+    config, source_folder, is_mapped: bool, fitted
+) -> TrainingData:
+    features = splits.text_features(config, source_folder, fitted)
+    train, _ = splits.read_split(
+        config, source_folder, "train", features, is_mapped
+    )
+    if config.validation_fraction:
+        train, held_out = splits.hold_out(config, train)
+        pairs = None
+    else:
+        split = eval_split(config, source_folder.splits)
+        held_out, pairs = splits.scored_split(
+            config, source_folder, split, features, is_mapped
+        )
+    return TrainingData(
+        train,
+        held_out,
+        _facts(config, train, features is not None, str(source_folder.path)),
+        train.label_counts(),
+        source_folder.label_names(),
+        features,
+        pairs,
+    )
+
+
+def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:
+    num_features = source_folder.num_features or facts.num_features
+    if (source_folder.num_labels, num_features) != (
+        facts.num_labels,
+        facts.num_features,
+    ):
+        raise ValueError(
+            f"`data_dir` must hold {facts.num_labels} labels and "
+            f"{facts.num_features} features, as the run's data did. "
+            f"Received: {facts.data_dir}, with {source_folder.num_labels} "
+            f"labels and {num_features} features"
+        )
+
+
+def eval_split(config: config_lib.Config, available) -> str:
+    """Returns the split to evaluate on, of those available."""
+    if config.eval_split != "auto":
+        wanted = config.eval_split
+    else:
+        wanted = "test" if "test" in available else "dev"
+    if wanted not in available:
+        raise ValueError(
+            f"`eval_split` must be one of {tuple(available)}. "
+            f"Received: eval_split={config.eval_split!r}"
+        )
+    return wanted
+
+
+def _facts(
+    config, train: pipeline.Source, is_text: bool, data_dir: str
+) -> workdir_lib.Facts:
+    """Returns what the run remembers of its data."""
+    return workdir_lib.Facts(
+        train.num_features,
+        train.num_labels,
+        train.num_instances,
+        _form(config, train),
+        is_text,
+        data_dir,
+    )
+
+
+def _form(config, source: pipeline.Source) -> str:
+    """Returns how rows are multiplied, by what the first ones hold."""
+    if config.head == "centroid":
+        return "ragged"
+    if config.form != "auto":
+        return config.form
+    number = min(source.num_instances, _SAMPLE)
+    feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
+    return sparse_rows.choose_form(
+        config.feature_buckets or source.num_features,
+        len(feature_ids.flat_values) / number,
+    )
+
+
+def _synthetic_data(config) -> TrainingData:
+    train = _synthetic_split(config, "train")
+    split = "validation" if config.validation_fraction else "test"
+    held_out = _synthetic_split(config, split)
+    return TrainingData(
+        train,
+        held_out,
+        _facts(config, train, is_text=False, data_dir=""),
+        train.label_counts(),
+        _synthetic_names(train),
+        None,
+        None,
+    )
+
+
+def _synthetic_names(
+    source: synthetic_source.SyntheticSource,
+) -> list[str] | None:
+    """Returns the label names, or None where they are too many to hold."""
+    if source.num_labels > _MOST_NAMES:
+        return None
+    return [source.label_name(i) for i in range(source.num_labels)]
+
+
+def _synthetic_split(config, split: str) -> synthetic_source.SyntheticSource:
+    """Returns a range of the generated instances: train, validation, test."""
+    num_train, num_test = config.synthetic_train, config.synthetic_test
+    num_held = int(num_train * config.validation_fraction)
+    ranges = {
+        "train": (0, num_train - num_held),
+        "validation": (num_train - num_held, num_held),
+        "test": (num_train, num_test),
+    }
+    if split not in ranges:
+        raise ValueError(
+            f"`split` must be one of {tuple(ranges)}. Received: {split=}"
+        )
+    first, number = ranges[split]
+    return synthetic_source.SyntheticSource(
+        number,
+        config.synthetic_labels,
+        seed=config.synthetic_seed,
+        first_instance=first,
+        dependence=config.synthetic_dependence,
+        exponent=config.synthetic_exponent,
+    )

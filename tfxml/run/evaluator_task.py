@@ -1,0 +1,61 @@
+"""The evaluator task: follows a run's checkpoints while others train."""
+
+from __future__ import annotations
+
+import time
+
+import tensorflow as tf
+
+from tfxml.run import console, restore
+from tfxml.run import workdir as workdir_lib
+from tfxml.training import checkpoints
+
+_POLL_SECONDS = 2.0
+
+
+def follow(
+    path: str, data_dir: str, strategy: tf.distribute.Strategy
+) -> list[dict]:
+    """Evaluates each new checkpoint until the run has come to its end.
+
+    Writes a line for each to `evaluator.jsonl` in the run's folder, and
+    returns them. Checkpoints that come faster than they are evaluated, or are
+    removed meanwhile, are passed over; the last never is.
+
+    Args:
+        path: the run's folder; waited for if it is not there yet.
+        data_dir: where the data set lies on this machine.
+        strategy: which devices evaluate.
+    """
+    if not path:
+        raise ValueError(
+            "`workdir` must name the folder of the run that an evaluator "
+            "follows. Received: none"
+        )
+    workdir = workdir_lib.Workdir(path)
+    run, measure, entries, seen = None, None, [], None
+    while True:
+        # Asked first: what is saved before the end is then seen below.
+        is_finished = workdir.is_finished
+        latest = checkpoints.latest_step(workdir.checkpoints)
+        if latest is None or latest == seen:
+            if is_finished:
+                return entries
+            time.sleep(_POLL_SECONDS)
+            continue
+        try:
+            if run is None:
+                run = restore.restore(path, strategy, "latest")
+                measure = restore.make_evaluate(run, strategy, "", data_dir)
+                latest = run.step
+            else:
+                run.saved.restore_model(latest)
+        except (ValueError, FileNotFoundError):
+            if checkpoints.latest_step(workdir.checkpoints) == latest:
+                raise
+            continue  # removed while it was read: there is a newer one
+        seen = latest
+        entry = {"step": latest, **measure().result()}
+        entries.append(entry)
+        workdir.append_metrics(entry, "evaluator.jsonl")
+        print(console.describe_checkpoint(entry))

@@ -1,0 +1,142 @@
+"""A trained run, back from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from tfxml import config as config_lib
+from tfxml.data.text import text_features
+from tfxml.evaluation import evaluator, metrics
+from tfxml.models import extreme_classifier
+from tfxml.run import build, datasets
+from tfxml.run import placement as placement_lib
+from tfxml.run import workdir as workdir_lib
+from tfxml.training import checkpoints
+
+CHECKPOINTS = ("auto", "best", "latest")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """A model with its weights and all that it needs to predict."""
+
+    config: config_lib.Config
+    facts: workdir_lib.Facts
+    model: extreme_classifier.ExtremeClassifier
+    label_counts: np.ndarray  # [L] over the training split
+    label_names: list[str] | None
+    text_features: text_features.TextFeatures | None
+    saved: checkpoints.Checkpoints
+    step: int  # which the weights are of
+
+
+def restore(
+    path: str,
+    strategy: tf.distribute.Strategy,
+    which: str = "auto",
+    placement: placement_lib.Placement = placement_lib.EVERYWHERE,
+) -> TrainedRun:
+    """Returns the run in the folder `path`, its model made under `strategy`.
+
+    `placement` says which repetitions the run holds.
+
+    Raises:
+        ValueError: if the folder holds no complete run, or a damaged one.
+    """
+    workdir = workdir_lib.Workdir(path)
+    config, facts = workdir.read()
+    label_counts = workdir.read_label_counts()
+    with strategy.scope():
+        model = build.model(
+            config,
+            facts,
+            None,
+            placement,
+            dropped=workdir.read_dropped_labels(),
+        )
+    saved = checkpoints.Checkpoints(
+        workdir.checkpoints,
+        tf.train.Checkpoint(model=model.named_variables()),
+    )
+    step = _step(saved, which)
+    if step is None:
+        raise ValueError(
+            f"`workdir` must hold a checkpoint ({which}). Received: "
+            f"workdir={path}, with the steps {saved.steps() or 'none'}"
+        )
+    saved.restore_model(step)
+    return TrainedRun(
+        config,
+        facts,
+        model,
+        label_counts,
+        workdir.read_label_names(),
+        workdir.read_text_features() if facts.is_text else None,
+        saved,
+        step,
+    )
+
+
+def make_evaluate(
+    run: TrainedRun,
+    strategy: tf.distribute.Strategy,
+    split: str = "",
+    data_dir: str = "",
+) -> Callable[[], metrics.RankingMetrics]:
+    """Returns a function that gives the metrics of the run as it is then.
+
+    Args:
+        run: restored under `strategy`.
+        strategy: which devices evaluate.
+        split: `train`, `dev`, `test` or, of the generated set, `validation`;
+            empty: the one that training evaluated.
+        data_dir: where the data set lies now; empty: where it lay.
+    """
+    config, facts = run.config, run.facts
+    if data_dir:
+        folder = str(pathlib.Path(data_dir).resolve())
+        facts = dataclasses.replace(facts, data_dir=folder)
+    source, pairs = datasets.evaluation_data(
+        config, facts, split, run.text_features
+    )
+    k = evaluator.num_ranked(config.metric_ks, facts.num_labels, pairs)
+    top_k = evaluator.make_top_k(strategy, run.model, k)
+    batches = evaluator.make_batches(
+        strategy,
+        source,
+        config.eval_batch_size,
+        datasets.takes_padded(facts, strategy),
+    )
+
+    def evaluate() -> metrics.RankingMetrics:
+        result = build.ranking_metrics(config, facts, run.label_counts)
+        evaluator.evaluate(strategy, top_k, batches, result, pairs)
+        return result
+
+    return evaluate
+
+
+def define_flags() -> None:
+    """Defines the flags that say which run is restored."""
+    absl_flags.DEFINE_string("workdir", None, "The folder of a trained run.")
+    absl_flags.mark_flag_as_required("workdir")
+    absl_flags.DEFINE_enum(
+        "checkpoint", "auto", CHECKPOINTS, "auto: best if there is one."
+    )
+
+
+def _step(saved: checkpoints.Checkpoints, which: str) -> int | None:
+    if which not in CHECKPOINTS:
+        raise ValueError(
+            f"`which` must be one of {CHECKPOINTS}. Received: {which=}"
+        )
+    best = saved.best_step()
+    if which == "best" or (which == "auto" and best is not None):
+        return best
+    return saved.latest_step()

@@ -1,0 +1,268 @@
+"""A run: the parts that its config names, made under a strategy."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml import config as config_lib
+from tfxml.cpu import predictor as host
+from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
+from tfxml.evaluation import evaluator
+from tfxml.evaluation import metrics as metrics_lib
+from tfxml.run import build, console, datasets
+from tfxml.run import placement as placement_lib
+from tfxml.run import workdir as workdir_lib
+from tfxml.training import asynchronous_loop, loop
+from tfxml.training.solvers import centroids, label_classifiers
+
+
+class Run:
+    """Model, optimizer and loop of a run, and what it has measured.
+
+    Args:
+        config: what is trained.
+        strategy: which devices train.
+        data: what `run_data.training_data` returns.
+        placement: which repetitions are trained, and where they lie.
+        beat: called whenever parameter servers have got on.
+    """
+
+    def __init__(
+        self,
+        config: config_lib.Config,
+        strategy: tf.distribute.Strategy,
+        data: datasets.TrainingData,
+        placement: placement_lib.Placement = placement_lib.EVERYWHERE,
+        beat: Callable[[], None] = lambda: None,
+    ):
+        self.config = config
+        self.strategy = strategy
+        self.data = data
+        self._batches = datasets.batches(config, data.train)
+        self.steps_per_epoch = self._batches.steps_per_epoch
+        has_centroids = config.head == "centroid"
+        self._steps_of_head = (
+            0 if has_centroids else self.steps_per_epoch * config.num_epochs
+        )
+        # What takes no gradients is learnt in one step more.
+        has_last = has_centroids or bool(config.reranker_passes)
+        self.num_steps = self._steps_of_head + has_last
+        with strategy.scope():
+            self.model = build.model(
+                config, data.facts, data.label_counts, placement
+            )
+            optimizer = build.optimizer(
+                config, self.steps_per_epoch, self.model
+            )
+            step = loop.new_step_counter()
+        self.state = tf.train.Checkpoint(
+            model=self.model.named_variables(), optimizer=optimizer, step=step
+        )
+        # The steps of the epoch that is under way, and their losses' sum.
+        self.epoch_steps, self.epoch_loss = 0, 0.0
+        self.step_ms = []
+        self._step, self._beat = step, beat
+        self._coordinator = None
+        self.io_device = None
+        if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+            self._coordinator = tf.distribute.coordinator.ClusterCoordinator(
+                strategy
+            )
+            # The servers may share no folder with the coordinator.
+            self.io_device = "/job:chief/replica:0/task:0/device:CPU:0"
+        self._loop = self._make_loop(optimizer)
+        self._count = self._make_evaluator()
+
+    @property
+    def steps_done(self) -> int:
+        return self._loop.steps_done
+
+    def start_folder(self, workdir: workdir_lib.Workdir) -> None:
+        """Writes what stays the same during the run."""
+        data = self.data
+        workdir.start(self.config, data.facts)
+        workdir.write_label_counts(data.label_counts)
+        if data.label_names is not None:
+            workdir.write_label_names(data.label_names)
+        if data.text_features is not None:
+            workdir.write_text_features(data.text_features)
+        if self.config.head == "mach":
+            workdir.write_hashes(self.model.head.hashes)
+
+    def train_epoch(
+        self, progress: console.Progress, after: Callable[[], None]
+    ) -> float:
+        """Trains to the end of the epoch; returns its mean loss.
+
+        `after` is called after every loop of steps but the last.
+        """
+        progress.start(self.steps_done)
+        left = self.steps_per_epoch - self.steps_done % self.steps_per_epoch
+        while left:
+            number = min(left, self.config.steps_per_loop)
+            start = time.perf_counter()
+            loss = self._loop.train(number)
+            self.step_ms.append(1e3 * (time.perf_counter() - start) / number)
+            if not np.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss became {loss} at step {self.steps_done}: lower "
+                    "--learning_rate, or look at the data"
+                )
+            self.epoch_loss += loss * number
+            self.epoch_steps += number
+            left -= number
+            progress.update(self.steps_done, loss)
+            if left:
+                after()
+        loss = self.epoch_loss / self.epoch_steps
+        self.epoch_steps, self.epoch_loss = 0, 0.0
+        return loss
+
+    @property
+    def is_head_trained(self) -> bool:
+        """Whether all epochs are done, and at most `learn_rest` is left."""
+        return self.steps_done >= self._steps_of_head
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        steps = min(self.steps_done, self._steps_of_head)
+        return steps // self.steps_per_epoch
+
+    def learn_rest(self, after: Callable[[], None]) -> None:
+        """Learns what takes no gradients: the last step.
+
+        Those are the centroids of a head that has them, then the labels' own
+        classifiers. `after` is called whenever some labels are done.
+        """
+        config = self.config
+        if config.head == "centroid":
+            self.model.head.assign(
+                centroids.learn(
+                    self.data.train,
+                    config.centroid_features,
+                    config.centroid_labels,
+                    config.centroid_power,
+                    after,
+                )
+            )
+        if config.reranker_passes:
+            self.model.reranker.assign(
+                label_classifiers.learn(
+                    self.data.train,
+                    self._candidates(),
+                    build.reranking(config),
+                    after,
+                )
+            )
+        self._step.assign(self.num_steps)
+
+    def _candidates(self) -> np.ndarray:
+        """Returns what the head finds best for training instances, [N, S]."""
+        config, source = self.config, self.data.train
+        k = min(config.num_hard_negatives, source.num_labels)
+        shape = source.num_instances, k
+        if host.suits(self.model, self.strategy):
+            return evaluator.cpu_candidates(
+                host.CpuPredictor(self.model), source, k
+            )
+        is_padded = datasets.takes_padded(self.data.facts, self.strategy)
+        if self._coordinator:
+            return asynchronous_evaluation.AsynchronousEvaluator(
+                self._coordinator,
+                self.model,
+                k,
+                source,
+                config.eval_batch_size,
+                is_padded,
+                beat=self._beat,
+                by_head=True,
+            ).candidates(shape)
+        return evaluator.candidates(
+            self.strategy,
+            evaluator.make_top_k(self.strategy, self.model, k, by_head=True),
+            evaluator.make_batches(
+                self.strategy, source, config.eval_batch_size, is_padded
+            ),
+            shape,
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        """Returns the metrics of the evaluation split, in percent."""
+        metrics = build.ranking_metrics(
+            self.config, self.data.facts, self.data.label_counts
+        )
+        self._count(metrics)
+        return metrics.result()
+
+    def report(self) -> dict[str, float]:
+        """Returns what the steps have cost, and what their loop tells."""
+        return {
+            **(
+                {"step_ms": statistics.median(self.step_ms)}
+                if self.step_ms
+                else {}  # resumed when no step of the head was left
+            ),
+            "peak_memory_gib": console.peak_memory_gib(),
+            **self._loop.report(),
+        }
+
+    def _make_loop(self, optimizer):
+        config, data = self.config, self.data
+        is_padded = datasets.takes_padded(data.facts, self.strategy)
+        if self._coordinator:
+            return asynchronous_loop.AsynchronousLoop(
+                self._coordinator,
+                self.model,
+                optimizer,
+                self._step,
+                data.train,
+                self._batches,
+                config.seed,
+                is_padded,
+                self._beat,
+            )
+        return loop.SynchronousLoop(
+            self.strategy,
+            self.model,
+            optimizer,
+            self._step,
+            data.train,
+            self._batches,
+            self._steps_of_head,
+            config.seed,
+            is_padded,
+            data.service,
+        )
+
+    def _make_evaluator(
+        self,
+    ) -> Callable[[metrics_lib.RankingMetrics], None]:
+        config, data = self.config, self.data
+        is_padded = datasets.takes_padded(data.facts, self.strategy)
+        k = evaluator.num_ranked(
+            config.metric_ks, data.facts.num_labels, data.pairs
+        )
+        if self._coordinator:
+            return asynchronous_evaluation.AsynchronousEvaluator(
+                self._coordinator,
+                self.model,
+                k,
+                data.evaluation,
+                config.eval_batch_size,
+                is_padded,
+                data.pairs,
+                self._beat,
+            ).evaluate
+        top_k = evaluator.make_top_k(self.strategy, self.model, k)
+        batches = evaluator.make_batches(
+            self.strategy, data.evaluation, config.eval_batch_size, is_padded
+        )
+        return lambda metrics: evaluator.evaluate(
+            self.strategy, top_k, batches, metrics, data.pairs
+        )

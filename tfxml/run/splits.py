@@ -1,0 +1,117 @@
+"""From a config to the sources of a folder's splits."""
+
+from __future__ import annotations
+
+from tfxml import config as config_lib
+from tfxml.data import bad_rows, split_reader
+from tfxml.data.catalogue import named_sets
+from tfxml.data.feeding import in_memory, pipeline, subset
+from tfxml.data.formats import folder
+from tfxml.data.records import preparing, record_files, record_source
+
+
+def settings(config: config_lib.Config, is_text: bool) -> dict:
+    """Returns what rows follow from, beside the data."""
+    if not is_text:
+        return {"normalize_rows": config.normalize_rows}
+    return {
+        "unicode_normalization": config.unicode_normalization,
+        "ngrams": config.ngrams,
+        # Hashing keeps no terms that could be rare.
+        "min_df": 1 if config.hash_buckets else config.min_df,
+        "max_features": config.max_features or None,
+        "sublinear_tf": config.sublinear_tf,
+        "use_idf": config.use_idf,
+        "hash_buckets": config.hash_buckets or None,
+    }
+
+
+def named_set(name: str, data_dir: str) -> folder.Folder:
+    """Returns a set of the catalogue, fetched where it is not there."""
+    entry = named_sets.entry_of(name)
+    found = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, found):
+        print(f"data      differs from the repository's table: {difference}")
+    return found
+
+
+def text_features(config, source_folder, fitted=None):
+    """Returns the features of text: those it was prepared with, or fitted.
+
+    `fitted` are taken where they are given and nothing was prepared.
+    """
+    if source_folder.format == "records":
+        _check_prepared(config, source_folder)
+        return preparing.load_text_features(source_folder.path)
+    if source_folder.num_features is not None:
+        return None
+    if fitted is not None:
+        return fitted
+    return split_reader.fit_text_features(
+        source_folder,
+        bad_rows.BadRows(config.bad_rows),
+        **settings(config, is_text=True),
+    )
+
+
+def _check_prepared(config, source_folder) -> None:
+    manifest = record_files.read_manifest(source_folder.path)
+    wanted = settings(config, manifest["is_text"])
+    found = manifest["settings"]
+    if found != wanted:
+        raise ValueError(
+            "`data_dir` must have been prepared with the settings of the run, "
+            f"{wanted}. Received: data_dir={source_folder.path}, with {found}"
+        )
+
+
+def read_split(
+    config, source_folder, split: str, features, is_mapped: bool = False
+) -> tuple[pipeline.Source, int]:
+    """Returns a split, and how many bad rows are not in it.
+
+    It is on disk where it was prepared, else in memory.
+    """
+    if source_folder.format == "records":
+        facts = record_files.read_manifest(source_folder.path)
+        skipped = sum(facts["splits"][split]["bad_rows"].values())
+        source = record_source.RecordSource(
+            source_folder.path, split, is_mapped
+        )
+        return source, skipped
+    bad = bad_rows.BadRows(config.bad_rows)
+    found = split_reader.read(
+        source_folder, split, features, config.normalize_rows, bad
+    )
+    print(bad.report(), end="")
+    num_features = source_folder.num_features or features.num_features
+    num_labels = source_folder.num_labels
+    return in_memory.InMemorySource(found, num_features, num_labels), bad.total
+
+
+def scored_split(
+    config, source_folder, split: str, features, is_mapped: bool = False
+):
+    """Returns a split, and its pairs that are not scored."""
+    source, skipped = read_split(
+        config, source_folder, split, features, is_mapped
+    )
+    if skipped and source_folder.has_pairs(split):
+        raise ValueError(
+            "`bad_rows` must be error for a split with pairs that are not "
+            "scored, which name rows by number. Received: bad_rows=skip, "
+            f"with {skipped} rows skipped in {split}"
+        )
+    return source, source_folder.filter_pairs(split)
+
+
+def hold_out(
+    config, train: pipeline.Source
+) -> tuple[subset.SubsetSource, subset.SubsetSource]:
+    """Returns the training split without a share, and that share."""
+    return tuple(
+        subset.SubsetSource(train, chosen)
+        for chosen in split_reader.hold_out(
+            train.num_instances, config.validation_fraction, config.seed
+        )
+    )

@@ -1,0 +1,1 @@
+"""The best of many scores; used by every head."""

@@ -1,0 +1,181 @@
+"""The loop of parameter servers: each worker takes steps at its own pace.
+
+The coordinator hands out step numbers, and a worker makes the batch of its
+step by itself, so that an epoch holds every instance once whichever worker is
+fast. A step's gradients may be of weights that are some steps old; how many
+is measured. Failed steps are done again: each is applied at least once.
+
+Li et al., "Scaling distributed machine learning with the parameter server",
+OSDI 2014.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data.feeding import batching, pipeline, worker_tensors
+from tfxml.models import extreme_classifier as classifier_lib
+from tfxml.training import loop, optimizers
+
+_POLL_SECONDS = 0.01
+
+
+class AsynchronousLoop:
+    """Steps that a `ClusterCoordinator` gives to whichever worker is free.
+
+    Args:
+        coordinator: of the strategy that the rest was made under.
+        model, optimizer, step: made inside the strategy's scope.
+        source: the training split; it is sent to each worker once.
+        batches: how an epoch is cut; a step is one worker's.
+        seed: of the order and the dropout.
+        is_padded: whether rows are padded to static shapes.
+        beat: called whenever steps were applied.
+    """
+
+    def __init__(
+        self,
+        coordinator: tf.distribute.coordinator.ClusterCoordinator,
+        model: classifier_lib.ExtremeClassifier,
+        optimizer,
+        step: tf.Variable,
+        source: pipeline.Source,
+        batches: batching.Batches,
+        seed: int,
+        is_padded: bool = False,
+        beat: Callable[[], None] = lambda: None,
+    ):
+        self._coordinator = coordinator
+        self._beat = beat
+        self._step = step
+        self._tensors = worker_tensors.send_tensors(coordinator, source)
+        strategy = coordinator.strategy
+        num_replicas = strategy.num_replicas_in_sync
+        with strategy.scope():
+            # A Keras variable reads, adds and writes: of two workers at once
+            # one is lost. This one adds where it lies.
+            self._applied = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._scheduled = 0
+        self._in_flight = 0
+        self._staleness = []
+        self._shares = _Shares(source, batches, seed, num_replicas)
+        most_rows = batches.most_rows(num_replicas) if is_padded else None
+        batch_at = pipeline.training_batch(source, seed, most_rows)
+        steps_per_epoch = batches.steps_per_epoch
+
+        replica_step = loop.make_replica_step(model, optimizer, seed)
+
+        def replica(step, edges, tensors):
+            context = tf.distribute.get_replica_context()
+            number = context.replica_id_in_sync_group
+            batch = batch_at(
+                step // steps_per_epoch,
+                edges[number],
+                edges[number + 1],
+                tensors[1:],
+            )
+            return replica_step(batch, step)
+
+        @tf.function
+        def worker_step(iterator, step, edges):
+            seen = self._applied.read_value()
+            # Keras counts its steps in a variable that loses some; the rate
+            # of a step follows from its number.
+            optimizers.set_iterations(optimizer, step)
+            with tf.control_dependencies([seen]):
+                loss = strategy.run(replica, args=(step, edges, next(iterator)))
+                loss = strategy.reduce("SUM", loss, axis=None)
+            with tf.control_dependencies([loss]):
+                applied = self._applied.assign_add(1)
+            return loss, applied - 1 - seen
+
+        self._worker_step = worker_step
+
+    @property
+    def steps_done(self) -> int:
+        return int(self._step.numpy())
+
+    def train(self, number: int) -> float:
+        """Trains so many steps; returns their mean loss.
+
+        All are applied when it returns, so no gradient is of weights older
+        than `number` steps.
+
+        Raises:
+            tf.errors.UnavailableError: if a parameter server is lost.
+        """
+        first = self.steps_done
+        results = [
+            self._coordinator.schedule(
+                self._worker_step,
+                args=(
+                    self._tensors,
+                    tf.constant(step, tf.int64),
+                    tf.constant(self._shares.of(step)),
+                ),
+            )
+            for step in range(first, first + number)
+        ]
+        self._scheduled += number
+        self._wait()
+        losses, staleness = zip(
+            *(result.fetch() for result in results), strict=True
+        )
+        self._staleness += [int(one) for one in staleness]
+        self._step.assign(first + number)
+        return float(sum(losses)) / number
+
+    def _wait(self) -> None:
+        """Waits for all steps, and tells of each that is applied."""
+        seen = None
+        while not self._coordinator.done():
+            applied = int(self._applied.numpy())
+            left = self._scheduled - applied
+            self._in_flight = max(self._in_flight, left)
+            if applied != seen:
+                seen = applied
+                self._beat()
+            time.sleep(_POLL_SECONDS)
+        self._coordinator.join()
+        self._beat()
+
+    def report(self) -> dict[str, float]:
+        """Returns the steps scheduled, applied and in flight; their staleness.
+
+        In flight are those scheduled and not applied, at most as many as a
+        loop has; the most that were seen at once is told. The staleness of a
+        step is how many others were applied between its reading of the weights
+        and its update. These two are of the steps since the last report.
+        """
+        staleness, self._staleness = self._staleness or [0], []
+        in_flight, self._in_flight = self._in_flight, 0
+        return {
+            "steps_scheduled": self._scheduled,
+            "steps_applied": int(self._applied.numpy()),
+            "steps_in_flight_max": in_flight,
+            "staleness_mean": sum(staleness) / len(staleness),
+            "staleness_max": max(staleness),
+        }
+
+
+class _Shares:
+    """Where the replicas' shares of a step begin, and the end, [R + 1]."""
+
+    def __init__(self, source, batches, seed: int, num_replicas: int):
+        self._edges_of = lambda epoch: pipeline.training_edges(
+            source, batches, seed, epoch, num_replicas
+        ).numpy()
+        self._steps_per_epoch = batches.steps_per_epoch
+        self._num_replicas = num_replicas
+        self._epoch, self._edges = None, None
+
+    def of(self, step: int) -> np.ndarray:
+        epoch, step = divmod(step, self._steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._edges = epoch, self._edges_of(epoch)
+        first = step * self._num_replicas
+        return self._edges[first : first + self._num_replicas + 1]

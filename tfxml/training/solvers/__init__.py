@@ -1,0 +1,1 @@
+"""Learners that take no gradient steps: centroids, linear SVMs."""

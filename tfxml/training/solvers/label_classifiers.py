@@ -1,0 +1,111 @@
+"""The classifiers of labels' own, learnt from what a head mistakes.
+
+# N instances, L labels, D features, S labels of a candidates, F weights a label
+
+A label learns from its positives and from the instances in whose candidates it
+stands: those are the negatives that matter. Labels are solved some at a time,
+and only the largest weights of all of them are kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from tfxml.data import parallel
+from tfxml.data.feeding import pipeline
+from tfxml.models import reranker
+from tfxml.training.solvers import label_pairs, largest, linear_svm
+
+# A label that no training instance has is as far off as a negative should be.
+_UNSEEN_BIAS = -1.0
+_MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How labels' own classifiers are learnt."""
+
+    cost: float  # C of `linear_svm`
+    num_passes: int
+    mean_features: int  # F: how many weights a label keeps, on average
+    centroid: float  # how much of its centroid a label's weights have
+    seed: int
+    centroid_power: float = 1.0  # of the length that its sum is divided by
+
+
+def learn(
+    source: pipeline.Source,
+    candidates: np.ndarray,
+    settings: Settings,
+    between: Callable[[], None] = lambda: None,
+) -> reranker.Table:
+    """Returns the labels' own classifiers.
+
+    Args:
+        source: the training split.
+        candidates: [N, S] label ids, what the head finds best.
+        settings: how they are learnt.
+        between: called whenever some labels are done.
+    """
+    pairs = label_pairs.pairs(source, candidates)
+    entries, biases = solve_all(source, pairs, settings, between)
+    return reranker.table(
+        *entries, biases, source.num_features, settings.mean_features
+    )
+
+
+def solve_all(
+    source: pipeline.Source,
+    pairs: linear_svm.Pairs,
+    settings: Settings,
+    between: Callable[[], None],
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Returns the largest weights of all labels, and their biases.
+
+    The weights come as their labels, features and values.
+    """
+    kept = largest.Largest(source.num_labels * settings.mean_features)
+    biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
+    groups = label_pairs.groups(pairs)
+    solved = parallel.in_order(
+        lambda labels: _solve(source, pairs, labels, settings, kept.least),
+        groups,
+        os.cpu_count() or 1,
+    )
+    for labels, found in zip(groups, solved, strict=True):
+        kept.add(labels, found)
+        biases[labels] = found.biases
+        between()
+    return kept.result(), biases
+
+
+def _solve(
+    source,
+    pairs: linear_svm.Pairs,
+    labels: np.ndarray,
+    settings: Settings,
+    least: float,
+) -> linear_svm.Solved:
+    """Returns some labels' weights, `least` in size, and biases."""
+    rows, own = label_pairs.of_labels(source, pairs, labels)
+    return linear_svm.solve(
+        rows,
+        own,
+        settings.cost,
+        settings.num_passes,
+        _seeds(labels, settings.seed),
+        least,
+        settings.centroid,
+        settings.centroid_power,
+    )
+
+
+def _seeds(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns a seed for each label, whichever it is solved with."""
+    states = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    mixed = (labels.astype(np.uint64) + states[0]) * np.uint64(_MULTIPLIER)
+    return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(_MULTIPLIER)

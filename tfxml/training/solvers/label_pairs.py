@@ -1,0 +1,126 @@
+"""Which instances labels learn from, and the rows of some labels' instances.
+
+# N instances, L labels, S labels of a candidates
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.cpu import compiled
+from tfxml.data.feeding import pipeline
+from tfxml.training.solvers import linear_svm
+
+# Labels that are looked at together have about so many pairs, and share the
+# rows that were read for them; fewer, so that no processor is left idle.
+_PAIRS_AT_ONCE = 1 << 20
+_GROUPS_A_PROCESSOR = 4
+_ROWS = 4096  # read at once
+
+
+def pairs(source: pipeline.Source, candidates: np.ndarray) -> linear_svm.Pairs:
+    """Returns the positives and the candidate of each label, rows ascending.
+
+    Args:
+        source: the training split.
+        candidates: [N, S] label ids, an instance's all different.
+    """
+    lengths, positives = [], []
+    for rows in _chunks(source.num_instances):
+        labels = source.rows(rows)[2]
+        lengths.append(labels.row_lengths().numpy())
+        positives.append(labels.flat_values.numpy())
+    splits, row_ids, is_positive = _by_label(
+        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+        np.concatenate(positives).astype(np.uint32, copy=False),
+        candidates.astype(np.uint32, copy=False),
+        source.num_labels,
+    )
+    return linear_svm.Pairs(splits, row_ids, is_positive)
+
+
+@compiled.loop
+def _by_label(row_splits, positives, candidates, num_labels):
+    """Returns the members of `linear_svm.Pairs`.
+
+    Rows are gone through twice: to count labels, and to put each pair where
+    its label's begin.
+    """
+    splits = np.zeros(num_labels + 1, np.int64)
+    ends = np.zeros(num_labels, np.int64)
+    row_ids = np.empty(0, np.int32)
+    is_positive = np.empty(0, np.bool_)
+    for is_counting in (True, False):
+        for row in range(len(row_splits) - 1):
+            own = positives[row_splits[row] : row_splits[row + 1]]
+            for label in own:
+                _put(row, label, True, ends, row_ids, is_positive)
+            for label in candidates[row]:
+                is_own = False
+                for one in own:
+                    is_own |= one == label
+                if not is_own:
+                    _put(row, label, False, ends, row_ids, is_positive)
+        if is_counting:
+            for label in range(num_labels):
+                splits[label + 1] = splits[label] + ends[label]
+                ends[label] = splits[label]
+            row_ids = np.empty(splits[-1], np.int32)
+            is_positive = np.empty(splits[-1], np.bool_)
+    return splits, row_ids, is_positive
+
+
+@compiled.loop
+def _put(row, label, is_own, ends, row_ids, is_positive):
+    """Puts a pair at its label's end, if there is room yet."""
+    if len(row_ids):
+        row_ids[ends[label]] = row
+        is_positive[ends[label]] = is_own
+    ends[label] += 1
+
+
+def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
+    """Returns labels that have positives, some together, the largest first."""
+    sizes = np.diff(pairs.splits)
+    num_positives = np.bincount(
+        np.repeat(np.arange(len(sizes)), sizes)[pairs.is_positive],
+        minlength=len(sizes),
+    )
+    by_size = np.argsort(-sizes, kind="stable")
+    by_size = by_size[num_positives[by_size] > 0]
+    if not len(by_size):
+        return []
+    ends = np.cumsum(sizes[by_size])
+    share = ends[-1] // (_GROUPS_A_PROCESSOR * (os.cpu_count() or 1))
+    at_once = min(_PAIRS_AT_ONCE, share + 1)
+    changes = np.flatnonzero(np.diff((ends - 1) // at_once)) + 1
+    return np.split(by_size, changes)
+
+
+def of_labels(
+    source: pipeline.Source, pairs: linear_svm.Pairs, labels: np.ndarray
+) -> tuple[linear_svm.Rows, linear_svm.Pairs]:
+    """Returns the rows of some labels' pairs, and the pairs of these rows."""
+    sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
+    splits = np.concatenate([[0], np.cumsum(sizes)])
+    own = np.arange(splits[-1]) + np.repeat(
+        pairs.splits[labels] - splits[:-1], sizes
+    )
+    row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
+    ids, values, _ = source.rows(tf.constant(row_ids, tf.int64))
+    rows = linear_svm.Rows(
+        ids.row_splits.numpy(),
+        ids.flat_values.numpy(),
+        values.flat_values.numpy(),
+        source.num_features,
+    )
+    return rows, linear_svm.Pairs(splits, places, pairs.is_positive[own])
+
+
+def _chunks(number: int) -> Iterator[tf.Tensor]:
+    for start in range(0, number, _ROWS):
+        yield tf.range(start, min(start + _ROWS, number), dtype=tf.int64)
