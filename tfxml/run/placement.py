@@ -55,7 +55,7 @@ class Placement:
             )
         elif config.reranker_passes:
             needed = (
-                "used without reranker_passes, whose candidates needs them all"
+                "used without reranker_passes, whose candidates need them all"
             )
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all repetitions"
@@ -63,8 +63,9 @@ class Placement:
             needed = "used with one replica"
         if needed:
             raise ValueError(
-                f"`repetition_group` and `repetition_devices` must be {needed}.
-                " f"Received: repetition_group={self.group}/{self.num_groups}, "
+                f"`repetition_group` and `repetition_devices` must be "
+                f"{needed}. "
+                f"Received: repetition_group={self.group}/{self.num_groups}, "
                 f"repetition_devices={','.join(self.devices) or 'none'}"
             )
 
