@@ -66,12 +66,19 @@ def describe(
     ]
     lines = [
         f"MACH: {plan.num_repetitions} repetitions x {plan.num_buckets:,} "
-        f"buckets on {plan.num_encoders} shared encoder of {plan.hidden} units;
-        " f"{features}", "two labels share all their buckets with probability
-        below " f"{plan.collision_probability:.1e}; {needed} repetitions keep
-        that " f"below {delta:g}", "", "| | MACH | sigmoid |", "| --- | --- |
-        --- |", *(f"| {' | '.join(row)} |" for row in rows), "", verdict(plan,
-        memory), "", "python -m tfxml.train " + " ".join(to_flags(plan)),
+        f"buckets on {plan.num_encoders} shared encoder of {plan.hidden} "
+        f"units; {features}",
+        "two labels share all their buckets with probability below "
+        f"{plan.collision_probability:.1e}; {needed} repetitions keep that "
+        f"below {delta:g}",
+        "",
+        "| | MACH | sigmoid |",
+        "| --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        verdict(plan, memory),
+        "",
+        "python -m tfxml.train " + " ".join(to_flags(plan)),
     ]
     return "\n".join(lines)
 
