@@ -132,8 +132,8 @@ def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         tf.debugging.Assert(
             ~tf.reduce_any(tf.math.is_nan(one)),
             [
-                f"`bucket_logits` must be numbers. Received: NaN in repetition
-                {r}"
+                "`bucket_logits` must be numbers. Received: NaN in "
+                f"repetition {r}"
             ],
         )
         for r, one in enumerate(bucket_logits)

@@ -299,7 +299,7 @@ def _weights_once(buckets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 def _for_repetitions(encoded: Sequence, num_repetitions: int) -> list:
-    """Returns what each repetition reads: equal runs of them share an encoder."""
+    """Returns what each repetition reads; runs of equal size share encoders."""
     num_encoders = len(encoded)
     if num_repetitions % num_encoders:
         raise ValueError(
