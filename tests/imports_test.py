@@ -16,7 +16,7 @@ COMMANDS = {
     "tfxml.download",
     "tfxml.serve_data",
 }
-FOR_ALL = {"tfxml", "tfxml.cpu.compiled"}
+FOR_ALL = {"tfxml", "tfxml.cpu.compiled", "tfxml.data.inputs"}
 # What each room may import, besides itself and these.
 ALLOWED = {
     "strategies": set(),

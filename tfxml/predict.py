@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.cpu import predictor as host
-from tfxml.data import data_errors, instances, requests
+from tfxml.data import data_errors, inputs, instances, requests
 from tfxml.models import sparse_rows
 from tfxml.run import flags, restore
 
@@ -120,10 +120,10 @@ class Predictor:
         def top_k(*rows):
             ids, values, splits = rows
             ids = tf.RaggedTensor.from_row_splits(ids, splits)
-            values = ids.with_values(values)
-            if is_padded:
-                ids, values = ids.to_tensor(0), values.to_tensor(0.0)
-            return model.top_k(ids, values, self._k)
+            found = inputs.features(ids, ids.with_values(values))
+            return model.top_k(
+                inputs.padded(found) if is_padded else found, self._k
+            )
 
         return lambda rows, k: top_k(*rows)
 

@@ -87,5 +87,5 @@ class AsynchronousEvaluator:
             self._beat()
             for answer in answers:
                 top_ids, label_ids, rows = answer.get()
-                share = pipeline.Batch(None, None, label_ids, None, rows)
+                share = pipeline.Batch({}, label_ids, None, rows)
                 yield top_ids.numpy(), share

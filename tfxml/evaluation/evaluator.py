@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from strategies import collective
 from tfxml.cpu import predictor as host
+from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
@@ -43,8 +44,8 @@ def labels_of_batch(
 
     def labels(batch: pipeline.Batch):
         if by_head:
-            return model.candidates(batch.feature_ids, batch.feature_values, k)
-        return model.top_k(batch.feature_ids, batch.feature_values, k)[1]
+            return model.candidates(batch.inputs, k)
+        return model.top_k(batch.inputs, k)[1]
 
     return labels
 
@@ -115,7 +116,9 @@ def cpu_candidates(
     found = np.zeros((source.num_instances, k), np.int32)
     for first in range(0, source.num_instances, host.ROWS_AT_ONCE):
         last = min(first + host.ROWS_AT_ONCE, source.num_instances)
-        ids, values, _ = source.rows(tf.range(first, last, dtype=tf.int64))
+        inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))
+        ids = inputs[inputs_lib.FEATURE_IDS]
+        values = inputs[inputs_lib.FEATURE_VALUES]
         rows = sparse_rows.RaggedRows(
             ids.flat_values, values.flat_values, ids.row_splits
         )

@@ -105,7 +105,9 @@ def _write_keras(run: restore.TrainedRun, values) -> str:
     return (
         "```python\nimport keras\nfrom tfxml.models import classifier\n\n"
         'model = keras.saving.load_model("model.keras")\n'
-        "scores, label_ids = model((feature_ids, feature_values))  # top 5\n"
+        "inputs = {"
+        '"feature_ids": feature_ids, "feature_values": feature_values}\n'
+        "scores, label_ids = model(inputs)  # top 5\n"
         f"```\n\nRows are padded, [N, M], an unused place has value 0{unit}."
     )
 

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from tfxml.data import inputs as inputs_lib
 from tfxml.models import reranker, sparse_rows
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import centroid, mach_head, sigmoid
@@ -87,12 +88,20 @@ class ExtremeClassifier(keras.Model):
         )
 
     def encode(
-        self, feature_ids, feature_values, dropout_seed=None, encoders=None
+        self,
+        inputs: Mapping[str, tf.RaggedTensor | tf.Tensor],
+        dropout_seed: tf.Tensor | None = None,
+        encoders: Sequence[bag_encoder.Encoder] | None = None,
     ) -> list:
         """Returns what the head reads: [N, H] an encoder, or the rows.
 
-        `encoders` are some of the model's, where not all are needed.
+        Args:
+            inputs: rows by the names of `inputs`.
+            dropout_seed: [2] int32, or None for no dropout.
+            encoders: some of the model's; None: all of them.
         """
+        feature_ids = inputs[inputs_lib.FEATURE_IDS]
+        feature_values = inputs[inputs_lib.FEATURE_VALUES]
         if not self.encoders:
             return [
                 sparse_rows.arrange(
@@ -114,26 +123,24 @@ class ExtremeClassifier(keras.Model):
 
     def loss_sum(
         self,
-        feature_ids,
-        feature_values,
-        label_ids,
-        weights,
-        dropout_seed=None,
+        inputs: Mapping[str, tf.RaggedTensor | tf.Tensor],
+        label_ids: tf.RaggedTensor | tf.Tensor,
+        weights: tf.Tensor,
+        dropout_seed: tf.Tensor | None = None,
         part: Part | None = None,
     ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar.
 
         Args:
-            feature_ids: [N, (D)] ragged, or [N, K] padded with 0.
-            feature_values: of the same shape; padded with 0.
+            inputs: rows by the names of `inputs`: ragged, or padded as it
+                says.
             label_ids: [N, (L)] ragged, or [N, K] padded with -1.
             weights: [N]; the loss of a row with weight 0 does not count.
             dropout_seed: [2] int32, or None for no dropout.
             part: whose share of the sum; None: all of it.
         """
         encoded = self.encode(
-            feature_ids,
-            feature_values,
+            inputs,
             dropout_seed,
             None if part is None else part.encoders,
         )
@@ -169,23 +176,29 @@ class ExtremeClassifier(keras.Model):
             parts.append(Part(device, encoders, run, variables))
         return parts
 
-    def top_k(self, feature_ids, feature_values, k: int):
+    def top_k(
+        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor], k: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each, best first."""
-        encoded = self.encode(feature_ids, feature_values)
+        encoded = self.encode(inputs)
         if self.reranker is None:
             return self.head.top_k(encoded, k)
         scores, label_ids = self.head.top_k(
             encoded, max(k, self.reranker.num_candidates)
         )
         rows = sparse_rows.arrange(
-            feature_ids, feature_values, self.num_features, "ragged"
+            inputs[inputs_lib.FEATURE_IDS],
+            inputs[inputs_lib.FEATURE_VALUES],
+            self.num_features,
+            "ragged",
         )
         return self.reranker.rerank(rows, scores, label_ids, k)
 
-    def candidates(self, feature_ids, feature_values, k: int) -> tf.Tensor:
+    def candidates(
+        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor], k: int
+    ) -> tf.Tensor:
         """Returns the labels that the head alone finds best, [N, K]."""
-        encoded = self.encode(feature_ids, feature_values)
-        return self.head.top_k(encoded, k)[1]
+        return self.head.top_k(self.encode(inputs), k)[1]
 
     def named_variables(self) -> dict[str, keras.Variable]:
         """Returns each weight under the name that checkpoints give it.
@@ -207,10 +220,11 @@ class ExtremeClassifier(keras.Model):
                 names[f"reranker_{weight.name}"] = weight
         return names
 
-    def call(self, inputs):
-        """Returns the top 5 labels of (feature_ids, feature_values)."""
-        feature_ids, feature_values = inputs
-        return self.top_k(feature_ids, feature_values, k=5)
+    def call(
+        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the scores and ids of the top 5 labels, [N, 5] each."""
+        return self.top_k(inputs, k=5)
 
 
 def _positives(label_ids, weights) -> sigmoid_cross_entropy.Positives:

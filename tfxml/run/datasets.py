@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.data import inputs
 from tfxml.data.catalogue import known_sets
 from tfxml.data.feeding import batching, pipeline, service_batches
 from tfxml.data.formats import folder
@@ -236,10 +237,10 @@ def _form(config, source: pipeline.Source) -> str:
     if config.form != "auto":
         return config.form
     number = min(source.num_instances, _SAMPLE)
-    feature_ids, _, _ = source.rows(tf.range(number, dtype=tf.int64))
+    found, _ = source.rows(tf.range(number, dtype=tf.int64))
     return sparse_rows.choose_form(
         config.feature_buckets or source.num_features,
-        len(feature_ids.flat_values) / number,
+        len(found[inputs.FEATURE_IDS].flat_values) / number,
     )
 
 

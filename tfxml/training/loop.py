@@ -49,8 +49,7 @@ def make_replica_step(
             with device_scope.on(part.device):
                 with tf.GradientTape() as tape:
                     loss = model.loss_sum(
-                        batch.feature_ids,
-                        batch.feature_values,
+                        batch.inputs,
                         batch.label_ids,
                         weights,
                         dropout_seed,

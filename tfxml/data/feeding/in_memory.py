@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.data import instances as instances_lib
 
 # n rows of a batch, N instances, D features, L labels
@@ -34,8 +35,8 @@ class InMemorySource:
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns feature ids, feature values and label ids, [n, None].
+    ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
+        """Returns the named inputs and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """
@@ -44,11 +45,11 @@ class InMemorySource:
         label_splits, label_ids = tensors[3:]
         features = _row_positions(feature_splits, indices)
         labels = _row_positions(label_splits, indices)
-        return (
+        found = inputs.features(
             features.with_values(tf.gather(feature_ids, features.values)),
             features.with_values(tf.gather(feature_values, features.values)),
-            labels.with_values(tf.gather(label_ids, labels.values)),
         )
+        return found, labels.with_values(tf.gather(label_ids, labels.values))
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""

@@ -9,10 +9,18 @@ step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfxml.data.feeding import pipeline
+
+
+class RaggedParts(NamedTuple):
+    """A ragged tensor's two plain ones."""
+
+    values: tf.Tensor
+    row_splits: tf.Tensor
 
 
 def distribute(
@@ -48,30 +56,32 @@ def prefetched(dataset: tf.data.Dataset, device: str) -> tf.data.Dataset:
     )
 
 
-def whole(element: pipeline.Batch | tuple[tf.Tensor, ...]) -> pipeline.Batch:
-    """Returns the batch of an element of what `distribute` returns."""
-    if isinstance(element, pipeline.Batch):
-        return element
-    if len(element) == len(pipeline.Batch._fields):
-        return pipeline.Batch(*element)
-    *rows, weights, instances = element
-    ragged = (
-        tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-        for values, splits in zip(rows[::2], rows[1::2], strict=True)
-    )
-    return pipeline.Batch(*ragged, weights, instances)
+def whole(batch: pipeline.Batch) -> pipeline.Batch:
+    """Returns a batch of `distribute` with its ragged rows put together."""
+    return _with_rows(batch, _joined)
 
 
 def _in_parts(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    return dataset.map(_parts)
+    return dataset.map(lambda *batch: _with_rows(pipeline.Batch(*batch), _cut))
 
 
-def _parts(batch: pipeline.Batch) -> tuple[tf.Tensor, ...]:
-    """Returns a batch's tensors: of ragged rows the values and the splits."""
-    found = []
-    for part in batch:
-        if isinstance(part, tf.RaggedTensor):
-            found += [part.values, part.row_splits]
-        else:
-            found.append(part)
-    return tuple(found)
+def _with_rows(batch: pipeline.Batch, change: Callable) -> pipeline.Batch:
+    """Returns a batch with its inputs and its label ids changed."""
+    return batch._replace(
+        inputs={name: change(rows) for name, rows in batch.inputs.items()},
+        label_ids=change(batch.label_ids),
+    )
+
+
+def _cut(rows: tf.RaggedTensor | tf.Tensor) -> RaggedParts | tf.Tensor:
+    if isinstance(rows, tf.RaggedTensor):
+        return RaggedParts(rows.values, rows.row_splits)
+    return rows
+
+
+def _joined(
+    rows: RaggedParts | tf.RaggedTensor | tf.Tensor,
+) -> tf.RaggedTensor | tf.Tensor:
+    if isinstance(rows, RaggedParts):
+        return tf.RaggedTensor.from_row_splits(*rows, validate=False)
+    return rows

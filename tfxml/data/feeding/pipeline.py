@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import batching
 
 
@@ -26,8 +27,10 @@ class Source(Protocol):
     num_labels: int
     tensors: tuple[tf.Tensor, ...]  # all that `rows` reads
 
-    def rows(self, indices: tf.Tensor, tensors: tuple | None = None):
-        """Returns feature ids, feature values and label ids, ragged [n].
+    def rows(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
+        """Returns the named inputs and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """
@@ -45,8 +48,7 @@ class Source(Protocol):
 class Batch(NamedTuple):
     """One replica's share of a global batch."""
 
-    feature_ids: tf.RaggedTensor | tf.Tensor  # [n, (D)] int32; padded: 0
-    feature_values: tf.RaggedTensor | tf.Tensor  # [n, (D)]; padded: 0
+    inputs: dict[str, tf.RaggedTensor | tf.Tensor]  # by the names of `inputs`
     label_ids: tf.RaggedTensor | tf.Tensor  # [n, (L)] int32; padded: -1
     weights: tf.Tensor  # [n] float32; 0 for a row that only pads
     instances: tf.Tensor  # [n] int64 index in the split; -1 if it pads
@@ -211,13 +213,13 @@ def _batch_at(source, order, most_rows):
 
     def batch(epoch, first, limit, tensors=None):
         indices = order(epoch, tf.range(first, limit))
-        ids, values, labels = source.rows(
+        inputs, label_ids = source.rows(
             indices, source.tensors if tensors is None else tensors
         )
         if lengths:
-            return _pad(ids, values, labels, indices, most_rows, lengths)
+            return _pad(inputs, label_ids, indices, most_rows, lengths)
         weights = tf.ones(tf.shape(indices), tf.float32)
-        return Batch(ids, values, labels, weights, indices)
+        return Batch(inputs, label_ids, weights, indices)
 
     return batch
 
@@ -262,13 +264,13 @@ def _shares(
     return tf.fill(tf.shape(firsts), epoch), firsts, limits
 
 
-def _pad(ids, values, labels, indices, num_rows: int, lengths) -> Batch:
+def _pad(inputs, label_ids, indices, num_rows: int, lengths) -> Batch:
     """Returns the batch in static shapes [num_rows, most entries]."""
     num_features, num_labels = lengths
     missing = num_rows - tf.shape(indices)[0]
     padding = [[0, missing]]
 
-    def dense(ragged, default, width):
+    def dense(ragged, default, width: int):
         rows = ragged.to_tensor(default, shape=[None, max(width, 1)])
         return tf.ensure_shape(
             tf.pad(rows, [[0, missing], [0, 0]], constant_values=default),
@@ -278,9 +280,11 @@ def _pad(ids, values, labels, indices, num_rows: int, lengths) -> Batch:
     weights = tf.pad(tf.ones_like(indices, tf.float32), padding)
     indices = tf.pad(indices, padding, constant_values=-1)
     return Batch(
-        dense(ids, 0, num_features),
-        dense(values, 0.0, num_features),
-        dense(labels, -1, num_labels),
+        {
+            name: dense(rows, inputs_lib.PADDING[name], num_features)
+            for name, rows in inputs.items()
+        },
+        dense(label_ids, -1, num_labels),
         tf.ensure_shape(weights, [num_rows]),
         tf.ensure_shape(indices, [num_rows]),
     )

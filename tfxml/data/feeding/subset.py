@@ -25,8 +25,8 @@ class SubsetSource:
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns feature ids, feature values and label ids, [n, None].
+    ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
+        """Returns the named inputs and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """
@@ -38,7 +38,7 @@ class SubsetSource:
         counts = np.zeros(self.num_labels, np.int64)
         for first in range(0, self.num_instances, _CHUNK):
             last = min(first + _CHUNK, self.num_instances)
-            _, _, labels = self.rows(tf.range(first, last, dtype=tf.int64))
+            _, labels = self.rows(tf.range(first, last, dtype=tf.int64))
             np.add.at(counts, labels.flat_values.numpy(), 1)
         return counts
 

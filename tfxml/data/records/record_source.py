@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
+from tfxml.data import inputs
 from tfxml.data.records import record_files, record_format, record_reader
 
 _CHUNK = 4096  # instances at a time in a streaming pass
@@ -62,11 +63,16 @@ class RecordSource:
     @tf.autograph.experimental.do_not_convert
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns feature ids, feature values and label ids, [n, None].
+    ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
+        """Returns the named inputs and the label ids, [n, None] each.
 
         `tensors` are none: rows are read, not held.
         """
+        feature_ids, feature_values, label_ids = self._read(indices)
+        return inputs.features(feature_ids, feature_values), label_ids
+
+    def _read(self, indices: tf.Tensor):
+        """Returns feature ids, feature values and label ids, [n, None]."""
         with tf.device("CPU"):
             if self._reader is None:
                 return self._mapped_rows(indices)
@@ -96,7 +102,8 @@ class RecordSource:
         alone = np.flatnonzero(lengths == 1)
         for first in range(0, len(alone), _CHUNK):
             rows = alone[first : first + _CHUNK]
-            feature_ids, _, _ = self.rows(tf.constant(rows, tf.int64))
+            found, _ = self.rows(tf.constant(rows, tf.int64))
+            feature_ids = found[inputs.FEATURE_IDS]
             lengths[rows] = feature_ids.row_lengths().numpy()
         return lengths
 
@@ -113,7 +120,7 @@ class RecordSource:
         return np.diff(index.reshape(-1, 2)[:, 1]).astype(np.int32)
 
     def _mapped_rows(self, indices: tf.Tensor):
-        """Returns the same as `rows`."""
+        """Returns the same as `_read`."""
         shards = tf.searchsorted(
             tf.constant(self._starts[1:]), indices, side="right"
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.data.synthetic import planted_model
 
 # n instances in a batch, L labels, S candidate labels of an instance
@@ -84,8 +85,8 @@ class SyntheticSource:
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns the feature ids, feature values and label ids of instances.
+    ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
+        """Returns the named inputs and the label ids of instances.
 
         A feature's value is its count; then rows are scaled to unit L2 norm.
 
@@ -94,10 +95,12 @@ class SyntheticSource:
             tensors: none: instances are computed, not read.
 
         Returns:
-            int32, float32 and int32, each [n, (ragged)] with int64 row splits.
-            The ids of a row ascend and are distinct.
+            Feature ids int32, feature values float32, and label ids int32,
+            each [n, (ragged)] with int64 row splits. The ids of a row ascend
+            and are distinct.
         """
-        return self._rows(_vector(indices))
+        feature_ids, feature_values, label_ids = self._rows(_vector(indices))
+        return inputs.features(feature_ids, feature_values), label_ids
 
     def marginals(
         self, indices: tf.Tensor

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.export.saved_model import request_rows
 from tfxml.export.shared import candidate_scores
 from tfxml.models import sparse_rows
@@ -92,7 +93,7 @@ class ServedModel(tf.Module):
             serve = from_features
         else:
             among, first, serve = text_candidates, [text], from_text
-        inputs = {
+        signatures = {
             "serving_default": (serve, first),
             "features": (from_features, [ids, values]),
             "examples": (from_examples, [examples]),
@@ -102,7 +103,7 @@ class ServedModel(tf.Module):
             name: tf.function(
                 function, input_signature=[*specs, _K_SPEC], autograph=False
             )
-            for name, (function, specs) in inputs.items()
+            for name, (function, specs) in signatures.items()
         }
 
     def _padded(self, feature_ids, feature_values):
@@ -129,7 +130,7 @@ class ServedModel(tf.Module):
         k = request_rows.checked_k(k, self.max_k)
         # All of `max_k` by the model's own code, which takes a number.
         most = min(self.max_k, self._facts.num_labels)
-        scores, ids = self._model.value.top_k(*self._arranged(found), most)
+        scores, ids = self._model.value.top_k(self._arranged(found), most)
         return self._answer(scores[:, :k], ids[:, :k])
 
     def _best_of(self, found, candidates, k) -> dict[str, tf.Tensor]:
@@ -141,17 +142,15 @@ class ServedModel(tf.Module):
         return self._answer(
             *candidate_scores.candidate_top_k(
                 self._model.value,
-                *self._arranged(found),
+                self._arranged(found),
                 candidates,
                 request_rows.checked_k(k, self.max_k),
             )
         )
 
     def _arranged(self, found):
-        if self._facts.form != "padded":
-            return found
-        ids, values = found
-        return ids.to_tensor(0), values.to_tensor(0.0)
+        rows = inputs.features(*found)
+        return inputs.padded(rows) if self._facts.form == "padded" else rows
 
     def _answer(self, scores, label_ids) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):

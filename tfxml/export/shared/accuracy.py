@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.run import datasets, restore
 
 K = 5
@@ -54,10 +55,11 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
             f"the run's data in {run.facts.data_dir} cannot be read: {error}"
         ) from error
     number = min(limit, source.num_instances)
-    ids, values, labels = source.rows(tf.range(number, dtype=tf.int64))
+    rows, labels = source.rows(tf.range(number, dtype=tf.int64))
+    padded = inputs.padded(rows)
     return Sample(
-        tf.cast(ids, tf.int32).to_tensor(0).numpy(),
-        values.to_tensor(0.0).numpy(),
+        padded[inputs.FEATURE_IDS].numpy(),
+        padded[inputs.FEATURE_VALUES].numpy(),
         [set(row.numpy().tolist()) for row in labels],
     )
 
@@ -76,13 +78,13 @@ def model_top_k(run: restore.TrainedRun) -> Callable:
     @tf.function(reduce_retracing=True)
     def top_k(ids, values, k):
         if form == "padded":
-            return run.model.top_k(ids, values, k)
+            return run.model.top_k(inputs.features(ids, values), k)
         used = values != 0
-        return run.model.top_k(
+        rows = inputs.features(
             tf.ragged.boolean_mask(ids, used),
             tf.ragged.boolean_mask(values, used),
-            k,
         )
+        return run.model.top_k(rows, k)
 
     return lambda ids, values, k: top_k(
         tf.constant(ids), tf.constant(values), k

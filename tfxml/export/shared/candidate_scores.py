@@ -9,9 +9,12 @@ become constants of the graph, which phones and browsers can read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs as inputs_lib
 from tfxml.mach import decode, hashing
 from tfxml.models import extreme_classifier, sparse_rows
 from tfxml.models.heads import mach_head
@@ -26,8 +29,7 @@ class Untracked:
 
 def candidate_top_k(
     model: extreme_classifier.ExtremeClassifier,
-    feature_ids,
-    feature_values,
+    inputs: Mapping[str, tf.RaggedTensor | tf.Tensor],
     candidates: tf.Tensor,
     k: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -36,13 +38,16 @@ def candidate_top_k(
     With fewer than `k` different candidates, K is their number.
     """
     candidates = tf.sort(tf.unique(candidates)[0])
-    logits = model.head.logits(model.encode(feature_ids, feature_values))
+    logits = model.head.logits(model.encode(inputs))
     ranked_by = estimates(model.head, logits, candidates)
     if model.reranker is not None:
         shape = tf.shape(ranked_by)
         ranked_by = model.reranker.estimates(
             sparse_rows.arrange(
-                feature_ids, feature_values, model.num_features, "ragged"
+                inputs[inputs_lib.FEATURE_IDS],
+                inputs[inputs_lib.FEATURE_VALUES],
+                model.num_features,
+                "ragged",
             ),
             model.head.scores(logits, ranked_by),
             tf.broadcast_to(candidates, shape),

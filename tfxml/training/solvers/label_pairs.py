@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import compiled
+from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
 from tfxml.training.solvers import linear_svm
 
@@ -31,7 +32,7 @@ def pairs(source: pipeline.Source, candidates: np.ndarray) -> linear_svm.Pairs:
     """
     lengths, positives = [], []
     for rows in _chunks(source.num_instances):
-        labels = source.rows(rows)[2]
+        _, labels = source.rows(rows)
         lengths.append(labels.row_lengths().numpy())
         positives.append(labels.flat_values.numpy())
     splits, row_ids, is_positive = _by_label(
@@ -111,11 +112,12 @@ def of_labels(
         pairs.splits[labels] - splits[:-1], sizes
     )
     row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
-    ids, values, _ = source.rows(tf.constant(row_ids, tf.int64))
+    inputs, _ = source.rows(tf.constant(row_ids, tf.int64))
+    ids = inputs[inputs_lib.FEATURE_IDS]
     rows = linear_svm.Rows(
         ids.row_splits.numpy(),
         ids.flat_values.numpy(),
-        values.flat_values.numpy(),
+        inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
         source.num_features,
     )
     return rows, linear_svm.Pairs(splits, places, pairs.is_positive[own])

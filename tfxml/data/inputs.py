@@ -1,0 +1,35 @@
+"""The named inputs of a batch, which encoders, re-ranker and head choose from.
+
+# N instances, T tokens of an instance
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FEATURE_IDS = "feature_ids"  # [N, (D)] int32, ascending and distinct
+FEATURE_VALUES = "feature_values"  # [N, (D)] float32, one a feature id
+TOKEN_IDS = "token_ids"  # [N, (T)] int32, in the text's order, from 1 on
+
+# What fills the unused places of padded rows. A feature of value 0 adds
+# nothing, whatever its id; token 0 stands for no word.
+PADDING = {FEATURE_IDS: 0, FEATURE_VALUES: 0.0, TOKEN_IDS: 0}
+
+
+def features(
+    feature_ids: tf.RaggedTensor | tf.Tensor,
+    feature_values: tf.RaggedTensor | tf.Tensor,
+) -> dict[str, tf.RaggedTensor | tf.Tensor]:
+    """Returns the inputs of instances that have sparse features alone."""
+    return {FEATURE_IDS: feature_ids, FEATURE_VALUES: feature_values}
+
+
+def padded(inputs: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+    """Returns ragged inputs as rectangles, each as wide as its longest row."""
+    return {
+        name: rows.to_tensor(PADDING[name]) for name, rows in inputs.items()
+    }
