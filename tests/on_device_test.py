@@ -78,8 +78,10 @@ def test_two_replicas_get_their_shares(is_padded, mirrored):
 @pytest.mark.parametrize("where", ["one_device", "prefetched"])
 def test_every_tensor_is_on_the_device(where, is_padded):
     for element in _ahead(where, is_padded):
-        assert len(element) == (5 if is_padded else 8)
-        assert {tensor.device for tensor in element} == {OTHER}
+        tensors = tf.nest.flatten(element)
+        assert len(tensors) == (5 if is_padded else 8)
+        assert all(isinstance(tensor, tf.Tensor) for tensor in tensors)
+        assert {tensor.device for tensor in tensors} == {OTHER}
 
 
 def _trained(where, form):

@@ -62,7 +62,7 @@ def whole(batch: pipeline.Batch) -> pipeline.Batch:
 
 
 def _in_parts(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    return dataset.map(lambda *batch: _with_rows(pipeline.Batch(*batch), _cut))
+    return dataset.map(lambda batch: _with_rows(batch, _cut))
 
 
 def _with_rows(batch: pipeline.Batch, change: Callable) -> pipeline.Batch:
