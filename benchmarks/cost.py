@@ -1,6 +1,6 @@
 """What a step costs as one size after the other grows.
 
-    python benchmarks/cost.py --plot=benchmarks/cost.png
+    python benchmarks/cost.py --plot=docs/images/cost.png
 
 Around one base both heads train a few steps on generated instances, with one
 size changed: features D, labels L, instances of a batch, hidden units, and for

@@ -1,6 +1,7 @@
 """Both heads from four thousand labels to fifty million.
 
-    python benchmarks/label_scale.py --memory=16GiB --plot=label_scale.png
+    python benchmarks/label_scale.py --memory=16GiB \
+        --plot=docs/images/label-scale.png
 
 A process for each head and number of labels trains a few steps on generated
 instances and decodes a batch: parameters, the process' peak memory, the median

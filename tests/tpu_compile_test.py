@@ -4,7 +4,7 @@ No TPU is there: libtpu compiles for a chip that is only described to it, and
 says how much of its memory a step takes. What is compiled is what is trained,
 evaluated and predicted with: the functions themselves, their variables as
 arguments, for one replica. (TensorFlow lowers them as it does for a CPU.)
-`pip install ".[tpu_compile]" && pytest -m tpu_compile -s`
+`pip install ".[tpu-compile]" && pytest -m tpu_compile -s`
 """
 
 import re
@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import decode
@@ -129,8 +130,10 @@ def parts(request):
 @pytest.fixture(scope="module")
 def batch():
     return pipeline.Batch(
-        tf.zeros([N, MOST_FEATURES], tf.int32),
-        tf.zeros([N, MOST_FEATURES]),
+        inputs.features(
+            tf.zeros([N, MOST_FEATURES], tf.int32),
+            tf.zeros([N, MOST_FEATURES]),
+        ),
         tf.zeros([N, MOST_LABELS], tf.int32),
         tf.zeros([N]),
         tf.zeros([N], tf.int64),
@@ -170,9 +173,7 @@ def test_predict_step_fits(parts, batch, compile_for_v5e):
         head.estimator = estimator
 
         def predict(batch):
-            return parts.model.top_k(
-                batch.feature_ids, batch.feature_values, k=5
-            )
+            return parts.model.top_k(batch.inputs, k=5)
 
         memory = compile_for_v5e(f"{name} predict {estimator}", predict, batch)
         assert _total(memory) < HBM_BYTES
