@@ -1,6 +1,6 @@
 """Both heads from four thousand labels to fifty million.
 
-    python benchmarks/label_scale.py --memory=16GiB \
+    python benchmarks/label_scale.py --memory=16GiB \\
         --plot=docs/images/label-scale.png
 
 A process for each head and number of labels trains a few steps on generated
@@ -114,7 +114,7 @@ def _measure(head: str, num_labels: int) -> dict:
     run.train_epoch(console.Progress(1, run.steps_per_epoch), lambda: None)
     batch = next(iter(pipeline.evaluation(data.evaluation, _BATCH)))
     top_k = tf.function(run.model.head.top_k)
-    encoded = run.model.encode(batch.feature_ids, batch.feature_values)
+    encoded = run.model.encode(batch.inputs)
     top_k(encoded, _K)  # traced
     decode = []
     for _ in range(5):
