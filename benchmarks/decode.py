@@ -115,8 +115,8 @@ def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
 
     @tf.function(reduce_retracing=True)
     def logits(indices):
-        ids, values, _ = source.rows(indices)
-        return run.model.head.logits(run.model.encode(ids, values))
+        rows, _ = source.rows(indices)
+        return run.model.head.logits(run.model.encode(rows))
 
     num_queries = min(num_queries, source.num_instances)
     return [

@@ -26,6 +26,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tfxml.data.formats import folder, json_lines
+from tfxml.data import inputs
 from tfxml.export.js import js_model, offline_page
 from tfxml.export.lite import lite_model, lite_report
 from tfxml.export.saved_model import serving_model
@@ -153,7 +154,8 @@ def keras_files(case: Case, made: pathlib.Path) -> Iterator[Result]:
     path = keras_file.write(case.run, made)
     loaded = keras.saving.load_model(path)
     best = tf.function(
-        lambda ids, values: loaded((ids, values)), reduce_retracing=True
+        lambda ids, values: loaded(inputs.features(ids, values)),
+        reduce_retracing=True,
     )
     yield of_rows("keras, features", case, best, size(path))
 

@@ -35,6 +35,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tfxml.cpu import predictor as host
+from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics
 from tfxml.export.saved_model import serving_model
@@ -174,10 +175,13 @@ def _write_features(folder: pathlib.Path) -> None:
     config = flags_lib.read_config()
     data = datasets.training_data(config, _DATA_DIR.value)
     for part, split in (("trn", data.train), ("tst", data.evaluation)):
-        ids, values, labels = split.rows(
-            tf.range(split.num_instances, dtype=tf.int64)
+        rows, labels = split.rows(tf.range(split.num_instances, dtype=tf.int64))
+        _write_csr(
+            folder / f"X.{part}.npz",
+            rows[inputs.FEATURE_IDS],
+            rows[inputs.FEATURE_VALUES],
+            split.num_features,
         )
-        _write_csr(folder / f"X.{part}.npz", ids, values, split.num_features)
         ones = tf.ones_like(labels, tf.float32)
         _write_csr(folder / f"Y.{part}.npz", labels, ones, split.num_labels)
 
@@ -241,7 +245,8 @@ class _Silent:
 
 
 def _rows(split) -> sparse_rows.RaggedRows:
-    ids, values, _ = split.rows(tf.range(split.num_instances, dtype=tf.int64))
+    rows, _ = split.rows(tf.range(split.num_instances, dtype=tf.int64))
+    ids, values = rows[inputs.FEATURE_IDS], rows[inputs.FEATURE_VALUES]
     return sparse_rows.RaggedRows(
         ids.flat_values.numpy(),
         values.flat_values.numpy(),
@@ -277,26 +282,26 @@ def _some(rows, first: int, last: int) -> sparse_rows.RaggedRows:
 def _on_tensorflow(model, split) -> tuple[np.ndarray, dict[str, float]]:
     """Returns what `_on_host` does, by the model itself."""
 
-    @tf.function(
-        input_signature=[
-            tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
-            tf.RaggedTensorSpec([None, None], tf.float32, 1, tf.int64),
-        ]
+    specs = inputs.features(
+        tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
+        tf.RaggedTensorSpec([None, None], tf.float32, 1, tf.int64),
     )
-    def top_k(ids, values):
-        return model.top_k(ids, values, _K)[1]
+
+    @tf.function(input_signature=[specs])
+    def top_k(rows):
+        return model.top_k(rows, _K)[1]
 
     batches = [
-        batch[:2] for batch in pipeline.evaluation(split, _ROWS_OF_BATCH)
+        batch.inputs for batch in pipeline.evaluation(split, _ROWS_OF_BATCH)
     ]  # rows in memory, as the peers have them
     singles = [
-        split.rows(tf.range(row, row + 1, dtype=tf.int64))[:2]
+        split.rows(tf.range(row, row + 1, dtype=tf.int64))[0]
         for row in range(min(_SINGLE_QUERIES, split.num_instances))
     ]
     top, times = _timed(
-        lambda: np.concatenate([top_k(*one).numpy() for one in batches]),
+        lambda: np.concatenate([top_k(rows).numpy() for rows in batches]),
         split.num_instances,
-        [lambda one=one: top_k(*one).numpy() for one in singles],
+        [lambda rows=rows: top_k(rows).numpy() for rows in singles],
     )
     return top[: split.num_instances], times
 

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml.data import instances
+from tfxml.data import inputs, instances
 from tfxml.data.feeding import batching, in_memory, on_device, pipeline
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.run import build, workdir
@@ -158,7 +158,7 @@ class _Step:
         self._train_steps = loop.make_train_steps(
             strategy, self._model, self._optimizer, self._counter, seed=0
         )
-        ids = self._batch.feature_ids.flat_values
+        ids = self._batch.inputs[inputs.FEATURE_IDS].flat_values
         self.num_distinct = len(np.unique(ids))
         self.num_outputs = sum(
             block.num_outputs for block in self._model.head.blocks
@@ -173,7 +173,7 @@ class _Step:
 
         @tf.function
         def encode():
-            return model.encode(batch.feature_ids, batch.feature_values, seed)
+            return model.encode(batch.inputs, seed)
 
         encoded = encode()[0]
         encoder = model.encoders[0].trainable_weights
@@ -182,9 +182,7 @@ class _Step:
         @tf.function
         def encode_and_back():
             with tf.GradientTape() as tape:
-                hidden = model.encode(
-                    batch.feature_ids, batch.feature_values, seed
-                )[0]
+                hidden = model.encode(batch.inputs, seed)[0]
                 total = tf.reduce_sum(hidden * encoded)
             return tape.gradient(total, encoder)
 
@@ -199,11 +197,7 @@ class _Step:
         def gradients():
             with tf.GradientTape() as tape:
                 value = model.loss_sum(
-                    batch.feature_ids,
-                    batch.feature_values,
-                    batch.label_ids,
-                    weights,
-                    seed,
+                    batch.inputs, batch.label_ids, weights, seed
                 )
             return tape.gradient(value, part.trainable_variables)
 

@@ -215,8 +215,8 @@ def test_records_tell_their_row_lengths(values, tmp_path):
 def test_generated_and_chosen_rows_tell_their_lengths():
     config = config_lib.Config(synthetic_train=300, synthetic_labels=40)
     source = datasets.training_data(config, "").train
-    feature_ids, _, _ = source.rows(tf.range(300, dtype=tf.int64))
-    lengths = feature_ids.row_lengths().numpy()
+    found, _ = source.rows(tf.range(300, dtype=tf.int64))
+    lengths = found["feature_ids"].row_lengths().numpy()
     np.testing.assert_array_equal(source.row_lengths(), lengths)
     chosen = np.array([5, 2, 299])
     np.testing.assert_array_equal(

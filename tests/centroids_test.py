@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml import train
-from tfxml.data import instances
+from tfxml.data import inputs, instances
 from tfxml.data.feeding import in_memory
 from tfxml.export.lite import lite_model
 from tfxml.export.saved_model import serving_model
@@ -67,7 +67,7 @@ def _dense(table):
 def _ragged(x):
     splits = _splits(x)
     ids = np.nonzero(x)[1].astype(np.int32)
-    return (
+    return inputs.features(
         tf.RaggedTensor.from_row_splits(ids, splits),
         tf.RaggedTensor.from_row_splits(x[np.nonzero(x)], splits),
     )
@@ -122,7 +122,7 @@ def test_a_feature_keeps_the_labels_with_the_largest_weights(most):
 def test_top_k_is_the_ranking_by_cosine(k, dropped):
     x, y = _problem()
     model = _model(centroids.learn(_source(x, y), D, L, 1.0), D, dropped)
-    scores, ids = model.top_k(*_ragged(x), k)
+    scores, ids = model.top_k(_ragged(x), k)
     logits = 20 * (x @ _centroids(x, y).T - 0.5)
     left = np.setdiff1d(np.arange(L), dropped)
     k = min(k, len(left))
@@ -133,14 +133,14 @@ def test_top_k_is_the_ranking_by_cosine(k, dropped):
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-best)), atol=1e-5)
     assert not np.isin(ids, dropped).any()
     assert all(len(set(row)) == k for row in ids.numpy())
-    whole = model.head.logits(model.encode(*_ragged(x)))
+    whole = model.head.logits(model.encode(_ragged(x)))
     np.testing.assert_allclose(whole, logits, atol=1e-4)
 
 
 def test_no_instances_have_no_labels():
     x, y = _problem()
     model = _model(centroids.learn(_source(x, y), D, L, 1.0), D)
-    scores, ids = model.top_k(*_ragged(x[:0]), 4)
+    scores, ids = model.top_k(_ragged(x[:0]), 4)
     assert scores.shape == ids.shape == (0, 4)
 
 
@@ -151,8 +151,8 @@ def test_features_that_training_lacks_change_nothing():
     other = x.copy()
     other[:, 11] = 1
     for one, two in zip(
-        model.top_k(*_ragged(x), 5),
-        model.top_k(*_ragged(other), 5),
+        model.top_k(_ragged(x), 5),
+        model.top_k(_ragged(other), 5),
         strict=True,
     ):
         np.testing.assert_array_equal(one, two)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
 from tfxml.cpu import predictor as host
+from tfxml.data import inputs
 from tfxml.mach import decode, hashing
 from tfxml.models import extreme_classifier, reranker, sparse_rows
 from tfxml.models.encoders import bag_encoder
@@ -28,10 +29,8 @@ def _rows(seed=0):
 
 
 def _ragged(rows):
-    return (
-        tf.RaggedTensor.from_row_splits(one, rows.splits)
-        for one in (rows.feature_ids, rows.values)
-    )
+    ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)
+    return inputs.features(ids, ids.with_values(tf.constant(rows.values)))
 
 
 def _encoders(kind):
@@ -123,7 +122,7 @@ def _model(head, encoder, is_reranked=False, dropped=()):
 
 def _check(model, rows, k, **kwargs):
     scores, label_ids = host.CpuPredictor(model, **kwargs).top_k(rows, k)
-    wanted_scores, wanted_ids = model.top_k(*_ragged(rows), k)
+    wanted_scores, wanted_ids = model.top_k(_ragged(rows), k)
     np.testing.assert_allclose(scores, wanted_scores, atol=5e-6)
     np.testing.assert_array_equal(label_ids, wanted_ids)
 
@@ -185,7 +184,7 @@ def test_the_candidates_is_the_heads_own(head):
     model = _model(head, encoder, True)
     np.testing.assert_array_equal(
         host.CpuPredictor(model).candidates(_rows(), 20),
-        model.candidates(*_ragged(_rows()), 20),
+        model.candidates(_ragged(_rows()), 20),
     )
 
 

@@ -56,8 +56,7 @@ def prepared(tmp_path_factory):
 def _contents(batch):
     return (
         tuple(batch.instances.numpy().tolist()),
-        str(batch.feature_ids.to_list()),
-        str(batch.feature_values.to_list()),
+        *(str(rows.to_list()) for rows in batch.inputs.values()),
         str(batch.label_ids.to_list()),
     )
 

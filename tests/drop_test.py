@@ -10,7 +10,7 @@ import runs
 import tensorflow as tf
 
 from tfxml import drop, evaluate, grow, predict, train
-from tfxml.data import data_errors, requests
+from tfxml.data import data_errors, inputs, requests
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run, portable
 from tfxml.mach import decode, hashing
@@ -128,11 +128,11 @@ def _wanted(path, ids, values):
     """Returns what the whole run answers, without every third label."""
     run = _restored(path)
     unit = values / np.sqrt(values.shape[1])
-    ranked = run.model.top_k(
+    rows = inputs.features(
         tf.RaggedTensor.from_tensor(ids),
         tf.RaggedTensor.from_tensor(unit.astype(np.float32)),
-        run.facts.num_labels,
     )
+    ranked = run.model.top_k(rows, run.facts.num_labels)
     dropped = np.arange(0, run.facts.num_labels, 3)
     return _without(ranked[0].numpy(), ranked[1].numpy(), dropped, 5)
 
@@ -183,8 +183,8 @@ def test_metrics_are_of_the_rest(trained):
     whole, less = (_restored(path) for path in trained)
     read, _ = datasets.evaluation_data(whole.config, whole.facts, "", None)
     rows = tf.range(read.num_instances, dtype=tf.int64)
-    ids, values, true = read.rows(rows)
-    ranked = [one.numpy() for one in whole.model.top_k(ids, values, 60)]
+    found, true = read.rows(rows)
+    ranked = [one.numpy() for one in whole.model.top_k(found, 60)]
     _, best = _without(*ranked, less.model.head.dropped, 1)
     pairs = zip(best[:, 0], true.to_list(), strict=True)
     precision = 100 * np.mean([label in labels for label, labels in pairs])

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfxml.data import inputs
 from tfxml.export.shared import keras_file
 
 
@@ -23,22 +24,21 @@ def test_loaded_model_answers_the_same(name, tmp_path):
     run = exporting.features_run(name)
     path = keras_file.write(run, tmp_path)
     loaded = keras.saving.load_model(path)
-    ids, values = exporting.rows(run)
-    for one, other in zip(
-        run.model((ids, values)), loaded((ids, values)), strict=True
-    ):
+    given = inputs.features(*exporting.rows(run))
+    for one, other in zip(run.model(given), loaded(given), strict=True):
         np.testing.assert_array_equal(one, other)
-    scores, labels = loaded.predict((ids, values), verbose=0)
-    assert scores.shape == labels.shape == (len(ids), 5)
+    scores, labels = loaded.predict(given, verbose=0)
+    assert scores.shape == labels.shape == (len(given["feature_ids"]), 5)
 
 
 _LOAD = """
 import sys
 import keras, numpy as np
-from tfxml.models import classifier
+from tfxml.models import extreme_classifier
 model = keras.saving.load_model(sys.argv[1])
 given = np.load(sys.argv[2])
-scores, labels = model((given["ids"], given["values"]))
+names = "feature_ids", "feature_values"
+scores, labels = model({name: given[name] for name in names})
 np.savez(sys.argv[3], scores=scores, labels=labels)
 """
 
@@ -53,12 +53,12 @@ def test_loads_in_another_process_without_pickle(tmp_path):
             "model.weights.h5",
         }
         assert "lambda" not in content.read("config.json").decode().lower()
-    ids, values = exporting.rows(run)
-    np.savez(tmp_path / "in.npz", ids=ids, values=values)
+    given = inputs.features(*exporting.rows(run))
+    np.savez(tmp_path / "in.npz", **given)
     command = [sys.executable, "-c", _LOAD, path]
     command += [tmp_path / "in.npz", tmp_path / "out.npz"]
     subprocess.run(command, check=True, timeout=120, capture_output=True)
-    wanted = run.model((ids, values))
+    wanted = run.model(given)
     found = np.load(tmp_path / "out.npz")
     np.testing.assert_allclose(found["scores"], wanted[0], atol=1e-6)
     np.testing.assert_array_equal(found["labels"], wanted[1])

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.data import inputs
 from tfxml.data.text import text_features
 from tfxml.models import reranker
 from tfxml.run import build, restore, workdir
@@ -251,8 +252,9 @@ def _ragged(rows_, lengths, dtype):
 
 
 def _top_k(run, ids, values, k):
+    found = inputs.features(ids, values)
     if run.facts.form == "padded":
-        ids, values = ids.to_tensor(0), values.to_tensor(0.0)
+        found = inputs.padded(found)
     k = min(k, run.facts.num_labels)
-    scores, label_ids = run.model.top_k(ids, values, k)
+    scores, label_ids = run.model.top_k(found, k)
     return scores.numpy(), label_ids.numpy()

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.data import inputs
 from tfxml.mach import hashing
 from tfxml.models import sparse_rows
 from tfxml.models.encoders import bag_encoder
@@ -68,7 +69,7 @@ def test_each_encoder_has_a_hash_of_its_own():
 def test_encoders_of_a_model_read_their_own_rows():
     model = build.model(CONFIG, FACTS, np.ones(50))
     _, ids, values = _rows(np.random.default_rng(1))
-    together = model.encode(ids, values)
+    together = model.encode(inputs.features(ids, values))
     for encoder, found in zip(model.encoders, together, strict=True):
         alone = encoder.call(encoder.arrange(ids, values, "compact"))
         np.testing.assert_array_equal(found, alone)

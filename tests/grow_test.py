@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml import grow, train
+from tfxml.data import inputs
 from tfxml.run import restore, workdir
 
 NUM_FEATURES = 12
@@ -50,7 +51,7 @@ def _scores(path, num_labels):
     run = restore.restore(path, tf.distribute.get_strategy())
     ids = tf.ragged.constant([[i] for i in range(NUM_FEATURES)], tf.int32)
     values = tf.ones_like(ids, tf.float32)
-    scores, labels = run.model.top_k(ids, values, num_labels)
+    scores, labels = run.model.top_k(inputs.features(ids, values), num_labels)
     order = np.argsort(labels.numpy(), axis=1)
     return np.take_along_axis(scores.numpy(), order, axis=1)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml import train
+from tfxml.data import inputs
 from tfxml.mach import hashing
 from tfxml.run import restore, workdir
 
@@ -48,7 +49,8 @@ def _to_version_1(content):
 def _best(path):
     found = restore.restore(str(path), tf.distribute.get_strategy())
     ids = tf.ragged.constant([[1, 5], [3]], tf.int32)
-    return found, found.model.top_k(ids, tf.ones_like(ids, tf.float32), 60)
+    rows = inputs.features(ids, tf.ones_like(ids, tf.float32))
+    return found, found.model.top_k(rows, 60)
 
 
 def test_version_1_is_read_with_its_own_hashes(run):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.mach import decode, hashing
 from tfxml.models import blocks, extreme_classifier, sparse_rows
 from tfxml.models.encoders import bag_encoder
@@ -252,15 +253,11 @@ def test_forms_of_rows_agree(head_class, kind):
     results = {}
     for form in sparse_rows.FORMS:
         model = _model(head_class, kind, num_features, form)
-        inputs = (ids, values, label_ids)
+        rows, positives = inputs.features(ids, values), label_ids
         if form == "padded":
-            inputs = (
-                ids.to_tensor(0),
-                values.to_tensor(0.0),
-                label_ids.to_tensor(-1),
-            )
+            rows, positives = inputs.padded(rows), label_ids.to_tensor(-1)
         with tf.GradientTape() as tape:
-            loss = model.loss_sum(*inputs, weights)
+            loss = model.loss_sum(rows, positives, weights)
         gradients = tape.gradient(loss, model.trainable_variables)
         results[form] = [loss, *map(tf.convert_to_tensor, gradients)]
     for form in ("compact", "padded"):

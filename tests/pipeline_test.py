@@ -44,11 +44,12 @@ def test_rows_are_those_of_the_split(is_padded):
         for place, row in enumerate(batch.instances.numpy()):
             if row < 0:
                 assert batch.weights[place] == 0
-                assert not np.any(batch.feature_values[place])
+                assert not np.any(batch.inputs["feature_values"][place])
                 assert np.all(batch.label_ids[place] == -1)
                 continue
             start, stop = found.feature_splits[row : row + 2]
-            ids, values = batch.feature_ids[place], batch.feature_values[place]
+            ids = batch.inputs["feature_ids"][place]
+            values = batch.inputs["feature_values"][place]
             labels = batch.label_ids[place].numpy()
             if is_padded:
                 assert not np.any(values[stop - start :])

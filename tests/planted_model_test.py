@@ -104,10 +104,10 @@ def test_marginals_are_what_the_features_tell(arguments, dependence):
     oracle = Oracle(**arguments)
     assert source.num_features == oracle.num_features
     indices = tf.range(300, dtype=tf.int64)
-    feature_ids, _, label_ids = source.rows(indices)
+    found, label_ids = source.rows(indices)
     candidates, p = source.marginals(indices)
     for x, y, ids, row_p in zip(
-        feature_ids.to_list(),
+        found["feature_ids"].to_list(),
         label_ids.to_list(),
         candidates.to_list(),
         p.to_list(),
@@ -122,7 +122,8 @@ def test_marginals_are_what_the_features_tell(arguments, dependence):
 def test_topics_and_noise_are_as_described():
     source = synthetic_source.SyntheticSource(5000, 1000)
     oracle = Oracle(1000)
-    feature_ids = source.rows(tf.range(5000, dtype=tf.int64))[0].to_list()
+    found, _ = source.rows(tf.range(5000, dtype=tf.int64))
+    feature_ids = found["feature_ids"].to_list()
     sizes = [
         [len(slots) for slots in oracle.blocks(x).values()] for x in feature_ids
     ]
@@ -136,7 +137,8 @@ def test_noisy_or_is_needed():
     # Else the test of the marginals could not tell it from a maximum.
     oracle = Oracle(1000)
     source = synthetic_source.SyntheticSource(300, 1000)
-    feature_ids = source.rows(tf.range(300, dtype=tf.int64))[0].to_list()
+    found, _ = source.rows(tf.range(300, dtype=tf.int64))
+    feature_ids = found["feature_ids"].to_list()
     repeats = 0
     for x in feature_ids:
         labels = [label for label, _ in oracle.causes(x)]
@@ -151,7 +153,7 @@ def drawn(dependence, num_instances=20_000):
     )
     indices = tf.range(num_instances, dtype=tf.int64)
     ids, p = source.marginals(indices)
-    label_ids = source.rows(indices)[2]
+    _, label_ids = source.rows(indices)
     rows = ids.value_rowids().numpy()
     on = label_ids.value_rowids().numpy() * 1000 + label_ids.flat_values.numpy()
     flat_ids = ids.flat_values.numpy()
@@ -189,8 +191,8 @@ def test_dependence_leaves_the_marginals_and_features():
         for dependence in (0.0, 1.0)
     )
     for a, b in zip(
-        (*free.marginals(indices), *free.rows(indices)[:2]),
-        (*tied.marginals(indices), *tied.rows(indices)[:2]),
+        (*free.marginals(indices), *free.rows(indices)[0].values()),
+        (*tied.marginals(indices), *tied.rows(indices)[0].values()),
         strict=True,
     ):
         np.testing.assert_array_equal(a.flat_values, b.flat_values)

@@ -83,8 +83,7 @@ def batches(data, num_steps, shard=pipeline.WHOLE):
     return [
         [
             batch.instances.numpy().tolist(),
-            batch.feature_ids.to_list(),
-            batch.feature_values.to_list(),
+            *(rows.to_list() for rows in batch.inputs.values()),
             batch.label_ids.to_list(),
         ]
         for batch in found
@@ -106,7 +105,7 @@ def test_training_gets_the_same_batches_from_disk_as_from_memory(
         assert getattr(in_memory.facts, name) == getattr(on_disk.facts, name)
     one, other = (
         [
-            batch.feature_ids.to_list()
+            batch.inputs["feature_ids"].to_list()
             for batch in pipeline.evaluation(data.evaluation, 16)
         ]
         for data in (in_memory, on_disk)

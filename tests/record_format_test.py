@@ -134,17 +134,22 @@ def test_a_source_reads_any_rows_of_any_shards(tmp_path, sizes, is_mapped):
     write_shards(tmp_path, runs, 2**20, 50)
     source = record_source.RecordSource(tmp_path, "train", is_mapped)
     for wanted in ([5, 0, 6, 6, 1], [], [2], list(range(7))):
-        found = source.rows(tf.constant(wanted, tf.int64))
+        found, labels = source.rows(tf.constant(wanted, tf.int64))
         expected = rows_of(whole)
-        assert rows_of_ragged(*found) == [expected[i] for i in wanted]
+        assert rows_of_ragged(*found.values(), labels) == [
+            expected[i] for i in wanted
+        ]
 
 
 @pytest.mark.parametrize("is_mapped", [False, True])
 def test_a_source_of_rows_without_features(tmp_path, is_mapped):
     write_shards(tmp_path, [from_rows([({}, {1}), ({}, {})])], 5, 5)
     source = record_source.RecordSource(tmp_path, "train", is_mapped)
-    found = source.rows(tf.constant([1, 0], tf.int64))
-    assert rows_of_ragged(*found) == [([], [], []), ([], [], [1])]
+    found, labels = source.rows(tf.constant([1, 0], tf.int64))
+    assert rows_of_ragged(*found.values(), labels) == [
+        ([], [], []),
+        ([], [], [1]),
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["index", "units", "values"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import instances
+from tfxml.data import inputs, instances
 from tfxml.data.feeding import in_memory
 from tfxml.mach import hashing
 from tfxml.models import extreme_classifier, reranker, sparse_rows
@@ -58,15 +58,10 @@ def _batch(form, seed=0):
     labels = tf.ragged.constant(
         [np.flatnonzero(row).tolist() for row in y], dtype=tf.int32
     )
+    found = inputs.features(ids, values)
     if form == "padded":
-        return (
-            x,
-            y,
-            ids.to_tensor(0),
-            values.to_tensor(0.0),
-            labels.to_tensor(-1),
-        )
-    return x, y, ids, values, labels
+        return x, y, inputs.padded(found), labels.to_tensor(-1)
+    return x, y, found, labels
 
 
 def _table(rng):
@@ -101,10 +96,8 @@ def _margins(model, x):
     return x @ dense.T + own.bias.numpy()
 
 
-def _candidates(model, ids, values, k=S):
-    return [
-        one.numpy() for one in model.head.top_k(model.encode(ids, values), k)
-    ]
+def _candidates(model, rows, k=S):
+    return [one.numpy() for one in model.head.top_k(model.encode(rows), k)]
 
 
 @pytest.mark.parametrize("k", [1, 5, S, S + 4, L])
@@ -112,10 +105,10 @@ def _candidates(model, ids, values, k=S):
 @pytest.mark.parametrize("form", sparse_rows.FORMS)
 def test_candidates_is_ranked_by_both_and_the_rest_stays(form, head, k):
     model = _model(form, head)
-    x, _, ids, values, _ = _batch(form)
-    head_scores, candidates = _candidates(model, ids, values, L)
+    x, _, rows, _ = _batch(form)
+    head_scores, candidates = _candidates(model, rows, L)
     own = 5 * _margins(model, x)  # a margin as a logit
-    scores, label_ids = model.top_k(ids, values, k)
+    scores, label_ids = model.top_k(rows, k)
     for row in range(N):
         of_head = np.log(head_scores[row] / (1 - head_scores[row]))
         mixed = 0.3 * own[row, candidates[row]] + 0.7 * of_head
@@ -134,9 +127,9 @@ def test_candidates_is_ranked_by_both_and_the_rest_stays(form, head, k):
 
 def test_a_share_of_0_is_the_head():
     model = _model("compact", share=0.0)
-    _, _, ids, values, _ = _batch("compact")
-    scores, label_ids = model.top_k(ids, values, 5)
-    head_scores, candidates = _candidates(model, ids, values)
+    _, _, rows, _ = _batch("compact")
+    scores, label_ids = model.top_k(rows, 5)
+    head_scores, candidates = _candidates(model, rows)
     np.testing.assert_array_equal(label_ids, candidates[:, :5])
     np.testing.assert_allclose(scores, head_scores[:, :5], atol=1e-6)
 
@@ -147,9 +140,9 @@ def test_config_makes_the_same_model_again():
     weights = model.named_variables()
     for name, weight in again.named_variables().items():
         weight.assign(weights[name].numpy())
-    _, _, ids, values, _ = _batch("compact")
+    _, _, rows, _ = _batch("compact")
     for one, other in zip(
-        model.top_k(ids, values, L), again.top_k(ids, values, L), strict=True
+        model.top_k(rows, L), again.top_k(rows, L), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -158,9 +151,9 @@ def test_config_makes_the_same_model_again():
 def test_before_it_has_learnt_the_order_is_the_heads(form):
     model = _model(form)
     model.reranker = reranker.Reranker(L, D, F, S)
-    _, _, ids, values, _ = _batch(form)
-    _, candidates = _candidates(model, ids, values)
-    np.testing.assert_array_equal(model.top_k(ids, values, S)[1], candidates)
+    _, _, rows, _ = _batch(form)
+    _, candidates = _candidates(model, rows)
+    np.testing.assert_array_equal(model.top_k(rows, S)[1], candidates)
 
 
 def test_a_table_holds_its_weights_and_no_others():

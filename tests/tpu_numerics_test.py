@@ -67,7 +67,7 @@ class _Run:
         def loss_and_gradients(batch):
             variables = self.model.trainable_variables
             with tf.GradientTape() as tape:
-                loss = self.model.loss_sum(*batch[:4])
+                loss = self.model.loss_sum(*batch[:3])
             gradients = tape.gradient(loss, variables)
             return [loss, *map(tf.convert_to_tensor, gradients)]
 
@@ -144,7 +144,7 @@ def test_training_with_every_optimizer(name):
 
 
 def _top_k(model, batch):
-    return model.top_k(batch.feature_ids, batch.feature_values, k=5)
+    return model.top_k(batch.inputs, k=5)
 
 
 @pytest.mark.parametrize("estimator", decode.ESTIMATORS)

@@ -241,7 +241,7 @@ def _predict(strategy, model):
     """Returns the step whose scores are wanted too."""
 
     def replica_top_k(batch):
-        return model.top_k(batch.feature_ids, batch.feature_values, k=5)
+        return model.top_k(batch.inputs, k=5)
 
     def top_k(batch):
         return strategy.run(replica_top_k, args=(batch,))

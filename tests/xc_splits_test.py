@@ -91,7 +91,10 @@ def test_prepared_rows_are_those_of_the_split(tmp_path):
     )
     for split in ("train", "evaluation"):
         rows = [
-            getattr(data, split).rows(np.arange(80))[0].to_list()
+            [
+                rows.to_list()
+                for rows in getattr(data, split).rows(np.arange(80))[0].values()
+            ]
             for data in (one, other)
         ]
         assert rows[0] == rows[1]
