@@ -25,8 +25,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfxml.data.formats import folder, json_lines
 from tfxml.data import inputs
+from tfxml.data.formats import folder, json_lines
 from tfxml.export.js import js_model, offline_page
 from tfxml.export.lite import lite_model, lite_report
 from tfxml.export.saved_model import serving_model
