@@ -114,7 +114,7 @@ def write(
     return folder
 
 
-def example_inputs(run: restore.TrainedRun, signatures) -> dict[str, dict]:
+def example_inputs(run: restore.TrainedRun, functions) -> dict[str, dict]:
     """Returns the inputs of a small request for each signature."""
     ids = np.arange(min(3, run.facts.num_features), dtype=np.int32)[None]
     by_name = {
@@ -140,7 +140,7 @@ def example_inputs(run: restore.TrainedRun, signatures) -> dict[str, dict]:
         name: {
             spec.name: by_name[spec.name] for spec in function.input_signature
         }
-        for name, function in signatures.items()
+        for name, function in functions.items()
     }
 
 
