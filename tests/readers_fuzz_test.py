@@ -16,6 +16,7 @@ from tfxml.data.formats import (
     filter_labels,
     json_lines,
     label_names,
+    row_checks,
     row_grammar,
     xc_text,
     xy_sparse,
@@ -150,7 +151,7 @@ def test_both_parsers_agree(tokens):
     fast = row_grammar.parse(chunk)
     try:
         strict, _ = row_grammar.parse_lines(
-            "path", 1, chunk, bad_rows.BadRows()
+            row_checks.Source("path", 0, 0), chunk, bad_rows.BadRows()
         )
     except data_errors.DataError:
         assert fast is None

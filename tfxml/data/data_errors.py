@@ -23,3 +23,14 @@ class DataError(ValueError):
 
 class RowError(DataError):
     """One row is bad; its file can be read on without it."""
+
+    def __init__(
+        self,
+        path: str,
+        found: str,
+        needed: str,
+        line: int | None = None,
+        row: int | None = None,
+    ):
+        super().__init__(path, found, needed, line)
+        self.row = row  # of the file, from 0; None where only the line is known

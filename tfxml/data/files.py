@@ -118,13 +118,14 @@ def decode(path: str, number: int, line: bytes) -> str:
 
 
 def count_lines(path: str) -> int:
-    """Returns the number of lines, without looking into them."""
-    lines, last = 0, b"\n"
+    """Returns the number of lines without the blank ones at the end."""
+    lines = seen = 0  # seen: breaks so far
     with open_binary(path) as file:
         while data := _read(file, path, CHUNK_BYTES):
-            lines += data.count(b"\n")
-            last = data[-1:]
-    return lines + (last != b"\n")
+            if text := data.rstrip():
+                lines = seen + text.count(b"\n") + 1
+            seen += data.count(b"\n")
+    return lines
 
 
 def excerpt(text: bytes | str, size: int = 40) -> str:

@@ -23,6 +23,7 @@ class Instances:
     feature_values: np.ndarray  # [E] float32
     label_splits: np.ndarray  # [N + 1] int64
     label_ids: np.ndarray  # [M] int32
+    weights: np.ndarray | None = None  # [N] float32; None: 1 each
 
     @property
     def num_instances(self) -> int:
@@ -40,6 +41,7 @@ class TextInstances:
     texts: Sequence[str]  # N strings
     label_splits: np.ndarray  # [N + 1] int64
     label_ids: np.ndarray  # [M] int32
+    weights: np.ndarray | None = None  # [N] float32; None: 1 each
 
     @property
     def num_instances(self) -> int:
@@ -55,19 +57,29 @@ def concatenate(runs: Iterable[Instances]) -> Instances:
         _join([run.feature_values for run in runs], np.float32),
         _join_splits([run.label_splits for run in runs]),
         _join([run.label_ids for run in runs], np.int32),
+        _join_weights(runs),
     )
 
 
-def select(instances: Instances, rows: np.ndarray) -> Instances:
+def select(
+    instances: Instances | TextInstances, rows: np.ndarray
+) -> Instances | TextInstances:
     """Returns the instances at `rows`, in that order."""
-    features = _row_positions(instances.feature_splits, rows)
     labels = _row_positions(instances.label_splits, rows)
+    label_splits = splits_from_lengths(np.diff(instances.label_splits)[rows])
+    label_ids = instances.label_ids[labels]
+    weights = None if instances.weights is None else instances.weights[rows]
+    if isinstance(instances, TextInstances):
+        texts = [instances.texts[row] for row in rows.tolist()]
+        return TextInstances(texts, label_splits, label_ids, weights)
+    features = _row_positions(instances.feature_splits, rows)
     return Instances(
         splits_from_lengths(np.diff(instances.feature_splits)[rows]),
         instances.feature_ids[features],
         instances.feature_values[features],
-        splits_from_lengths(np.diff(instances.label_splits)[rows]),
-        instances.label_ids[labels],
+        label_splits,
+        label_ids,
+        weights,
     )
 
 
@@ -92,6 +104,18 @@ def splits_from_lengths(lengths: np.ndarray) -> np.ndarray:
     splits = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=splits[1:])
     return splits
+
+
+def _join_weights(runs: Sequence[Instances]) -> np.ndarray | None:
+    if all(run.weights is None for run in runs):
+        return None
+    return _join(
+        [
+            np.ones(run.num_instances) if run.weights is None else run.weights
+            for run in runs
+        ],
+        np.float32,
+    )
 
 
 def _join(arrays, dtype) -> np.ndarray:

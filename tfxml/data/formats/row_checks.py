@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,13 @@ from tfxml.data import data_errors, instances
 # N rows, E entries
 
 MAX_COLUMNS = 2**31 - 1  # ids are int32, and so is their number
+
+
+class FirstIds(NamedTuple):
+    """The lowest ids of a file, 0 or 1; those of Instances start at 0."""
+
+    features: int = 0
+    labels: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,32 +32,57 @@ class Source:
 
     def error(self, row: int, found: str, needed: str) -> data_errors.RowError:
         """Returns the error of a row, which counts from the run's first."""
+        line = self.line(row)
         row += self.first_row
+        if line is None:
+            found = f"{found} in row {row} (from 0)"
+        return data_errors.RowError(self.path, found, needed, line, row)
+
+    def line(self, row: int) -> int | None:
+        """Returns the line of a row, which counts from the run's first."""
         if self.lines_before_rows is None:
-            return data_errors.RowError(
-                self.path, f"{found} in row {row} (from 0)", needed
-            )
-        line = self.lines_before_rows + row + 1
-        return data_errors.RowError(self.path, found, needed, line)
+            return None
+        return self.first_row + row + self.lines_before_rows + 1
 
     def after(self, num_rows: int) -> Source:
         """Returns the source of a run that starts so many rows later."""
         return dataclasses.replace(self, first_row=self.first_row + num_rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class LinesSource(Source):
+    """Where rows were read that do not stand on one line each."""
+
+    lines: Sequence[int] = ()  # of each row, from 1
+
+    def line(self, row: int) -> int:
+        return int(self.lines[row])
+
+    def after(self, num_rows: int) -> Source:
+        return dataclasses.replace(
+            self,
+            first_row=self.first_row + num_rows,
+            lines=self.lines[num_rows:],
+        )
+
+
 def label_rows(
-    splits: np.ndarray, ids: np.ndarray, num_labels: int, source: Source
+    splits: np.ndarray,
+    ids: np.ndarray,
+    num_labels: int,
+    source: Source,
+    first_id: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns splits and ids of the same rows, each a set in ascending order.
 
     Args:
       splits: row splits, [N + 1] int64.
       ids: label ids of any integer dtype, [E].
-      num_labels: ids must be in [0, num_labels).
+      num_labels: how many ids there are.
       source: what a DataError names.
+      first_id: the lowest id; it is 0 in what is returned.
     """
-    _check_range("label", splits, ids, num_labels, source)
-    ids = ids.astype(np.int32)
+    ids = _in_range("label", splits, ids, num_labels, source, first_id)
     if _is_ascending(splits, ids):
         return splits, ids
     order, is_first, splits = _group(splits, ids)
@@ -61,6 +95,7 @@ def feature_rows(
     values: np.ndarray,
     num_features: int,
     source: Source,
+    first_id: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns splits, ids and values in ascending order of ids in each row.
 
@@ -71,11 +106,11 @@ def feature_rows(
       splits: row splits, [N + 1] int64.
       ids: feature ids of any integer dtype, [E].
       values: of any real dtype, [E].
-      num_features: ids must be in [0, num_features).
+      num_features: how many ids there are.
       source: what a DataError names.
+      first_id: the lowest id; it is 0 in what is returned.
     """
-    _check_range("feature", splits, ids, num_features, source)
-    ids = ids.astype(np.int32)
+    ids = _in_range("feature", splits, ids, num_features, source, first_id)
     with np.errstate(over="ignore", invalid="ignore"):
         if not _is_ascending(splits, ids):
             order, is_first, splits = _group(splits, ids)
@@ -88,7 +123,7 @@ def feature_rows(
     if len(bad):
         raise source.error(
             _row_of(splits, bad[0]),
-            f"value {values[bad[0]]} of feature {ids[bad[0]]}",
+            f"value {values[bad[0]]} of feature {ids[bad[0]] + first_id}",
             "a finite value of float32",
         )
     return splits, ids, floats
@@ -100,14 +135,15 @@ def nonzero_label_rows(
     values: np.ndarray,
     num_labels: int,
     source: Source,
+    first_id: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what label_rows does, of the entries whose value is not 0."""
-    _check_range("label", splits, ids, num_labels, source)
+    ids = _in_range("label", splits, ids, num_labels, source, first_id)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise source.error(
             _row_of(splits, bad[0]),
-            f"value {values[bad[0]]} of label {ids[bad[0]]}",
+            f"value {values[bad[0]]} of label {ids[bad[0]] + first_id}",
             "a finite value",
         )
     is_present = values != 0
@@ -120,14 +156,18 @@ def _splits_of_kept(splits: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
     return instances.splits_from_lengths(is_kept)[splits]
 
 
-def _check_range(noun, splits, ids, limit, source) -> None:
-    if len(ids) and (ids.min() < 0 or ids.max() >= limit):
-        bad = np.flatnonzero((ids < 0) | (ids >= limit))
-        raise source.error(
-            _row_of(splits, bad[0]),
-            f"{noun} id {ids[bad[0]]}",
-            f"{noun} ids in [0, {limit})",
-        )
+def _in_range(noun, splits, ids, number, source, first_id) -> np.ndarray:
+    """Returns the ids, from 0, int32; raises RowError for one outside."""
+    end = first_id + number
+    if len(ids) and (ids.min() < first_id or ids.max() >= end):
+        bad = np.flatnonzero((ids < first_id) | (ids >= end))
+        row = _row_of(splits, bad[0])
+        found = f"{noun} id {ids[bad[0]]}"
+        if not first_id and ids.min() == 1 and ids.max() == number:
+            if source.line(row) is not None:
+                found += f" (ids run from 1 to {number}: --one_based?)"
+        raise source.error(row, found, f"{noun} ids in [{first_id}, {end})")
+    return (ids - first_id).astype(np.int32)
 
 
 def _row_of(splits: np.ndarray, entry: int) -> int:

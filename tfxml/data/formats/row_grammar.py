@@ -13,12 +13,15 @@ which lines are bad. Both accept the same rows:
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from tfxml.data import bad_rows, data_errors, files, instances
+from tfxml.data.formats import row_checks
 
 # N rows, E features, M labels, T tokens: the texts between separators
 
@@ -119,18 +122,18 @@ def parse(chunk: bytes) -> Rows | None:
 
 
 def parse_lines(
-    path: str, first_line: int, chunk: bytes, bad: bad_rows.BadRows
+    source: row_checks.Source, chunk: bytes, bad: bad_rows.BadRows
 ) -> tuple[Rows, np.ndarray]:
     """Returns the rows of whole lines, and which of them are bad, [N] bool.
 
-    A bad row that is skipped is empty.
+    A bad row that is skipped is empty. `source` is that of the first row.
     """
     labels, ids, values = [], [], []
     label_counts, feature_counts, is_bad = [], [], []
-    for line, row in enumerate(chunk.split(b"\n")[:-1], first_line):
+    for number, line in enumerate(chunk.split(b"\n")[:-1]):
         row_labels, row_ids, row_values = [], [], []
         try:
-            row_labels, row_ids, row_values = _parse_line(path, line, row)
+            row_labels, row_ids, row_values = _parse_line(source, number, line)
             is_bad.append(False)
         except data_errors.RowError as error:
             bad.take(error)
@@ -164,20 +167,19 @@ def cut(rows: Rows, first: int, last: int) -> Rows:
 
 
 def _parse_line(
-    path: str, line: int, row: bytes
+    source: row_checks.Source, row: int, line: bytes
 ) -> tuple[list[int], list[int], list[float]]:
     """Returns labels, feature ids and values; raises RowError."""
-    row_labels, pairs = _split_row(row.replace(b"\t", b" "))
-    labels = [_parse_id(path, line, "label", text) for text in row_labels]
+    fail = functools.partial(source.error, row)
+    row_labels, pairs = _split_row(line.replace(b"\t", b" "))
+    labels = [_parse_id("label", text, fail) for text in row_labels]
     ids, values = [], []
     for pair in pairs:
         feature, colon, value = pair.partition(b":")
         if not colon:
-            raise data_errors.RowError(
-                path, files.excerpt(pair), "a pair `id:value`", line
-            )
-        ids.append(_parse_id(path, line, "feature", feature))
-        values.append(_parse_value(path, line, value))
+            raise fail(files.excerpt(pair), "a pair `id:value`")
+        ids.append(_parse_id("feature", feature, fail))
+        values.append(_parse_value(value, fail))
     return labels, ids, values
 
 
@@ -271,17 +273,13 @@ def _split_row(row: bytes) -> tuple[list[bytes], list[bytes]]:
     )
 
 
-def _parse_id(path: str, line: int, noun: str, text: bytes) -> int:
+def _parse_id(noun: str, text: bytes, fail: Callable) -> int:
     if not _ID.fullmatch(text):
-        raise data_errors.RowError(
-            path, f"{noun} id {files.excerpt(text)}", "decimal digits", line
-        )
+        raise fail(f"{noun} id {files.excerpt(text)}", "decimal digits")
     return int(text)
 
 
-def _parse_value(path: str, line: int, text: bytes) -> float:
+def _parse_value(text: bytes, fail: Callable) -> float:
     if not _VALUE.fullmatch(text):
-        raise data_errors.RowError(
-            path, f"value {files.excerpt(text)}", "a finite number", line
-        )
+        raise fail(f"value {files.excerpt(text)}", "a finite number")
     return float(text)

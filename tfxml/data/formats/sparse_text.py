@@ -72,13 +72,12 @@ def read(
     for line, chunk in chunks:
         if line == 1:
             chunk = chunk.partition(b"\n")[2]
-            line = 2
         if wanted.stop < num_rows:
             chunk = files.first_lines(chunk, wanted.stop - seen)
         if not chunk:
             continue
-        run, is_bad = _parse(path, line, chunk, bad)
         source = row_checks.Source(path, seen, lines_before_rows=1)
+        run, is_bad = parse(source, chunk, bad)
         if seen + run.num_rows > num_rows:
             run = _without_end(run, num_rows - seen, num_rows, source)
         if run.num_rows:
@@ -95,12 +94,13 @@ def read(
         )
 
 
-def _parse(
-    path: str, line: int, chunk: bytes, bad: bad_rows.BadRows
+def parse(
+    source: row_checks.Source, chunk: bytes, bad: bad_rows.BadRows
 ) -> tuple[row_grammar.Rows, np.ndarray]:
+    """Returns the rows of whole lines, and which of them are bad, [n] bool."""
     run = row_grammar.parse(chunk)
     if run is None:
-        return row_grammar.parse_lines(path, line, chunk, bad)
+        return row_grammar.parse_lines(source, chunk, bad)
     return run, np.zeros(run.num_rows, bool)
 
 

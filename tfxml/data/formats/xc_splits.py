@@ -10,14 +10,18 @@ order of the data file
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from tfxml.data import bad_rows, data_errors, files, instances
-from tfxml.data.formats import row_checks, row_grammar, sparse_text, xc_text
+from tfxml.data.formats import (
+    chosen_rows,
+    row_checks,
+    sparse_text,
+    xc_text,
+)
 
 # N instances of the data file, n of a split
 
@@ -71,37 +75,21 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
+    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a split; see `xc_text.read`.
 
     Rows of the data file that are not the split's may be bad.
     """
-    number, num_features, num_labels = xc_text.read_header(data_path)
+    number, _, _ = xc_text.read_header(data_path)
     chosen = read_split(split_path, number)
     if wanted is not None:
         chosen = chosen[wanted.start : wanted.stop]
-    bad = bad or bad_rows.BadRows()
-    of_split = _OfSplit(bad, set((chosen + 2).tolist()))  # lines, from 1
-    # All the file, so that one that is cut is found.
-    for source, run, is_bad in sparse_text.read(
-        data_path, number, chunk_bytes, of_split, None
-    ):
-        edges = source.first_row, source.first_row + run.num_rows
-        here = chosen[slice(*np.searchsorted(chosen, edges))] - edges[0]
-        if not len(here):
-            continue
-        found = instances.select(run, here)
-        places = _Places(source.path, 0, 1, here + edges[0])
 
-        def check(first, last, found=found, places=places):
-            return xc_text.to_instances(
-                row_grammar.cut(found, first, last),
-                num_features,
-                num_labels,
-                places.after(first),
-            )
+    def read_file(bad):
+        return xc_text.read(data_path, chunk_bytes, bad, first_ids=first_ids)
 
-        yield bad_rows.keep_good(check, is_bad[here], bad)
+    yield from chosen_rows.read(read_file, chosen, bad or bad_rows.BadRows())
 
 
 def _instance(path: str, line: int, words: list, num_columns: int) -> int:
@@ -113,29 +101,3 @@ def _instance(path: str, line: int, words: list, num_columns: int) -> int:
             line,
         )
     return int(words[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Places(row_checks.Source):
-    """Where rows that were chosen stand in their file."""
-
-    chosen: np.ndarray = None  # [n] int64
-
-    def error(self, row: int, found: str, needed: str) -> data_errors.RowError:
-        return super().error(int(self.chosen[row]), found, needed)
-
-    def after(self, num_rows: int) -> row_checks.Source:
-        return dataclasses.replace(self, chosen=self.chosen[num_rows:])
-
-
-class _OfSplit:
-    """Passes on the bad rows of a split, and no others."""
-
-    def __init__(self, bad: bad_rows.BadRows, lines: set[int]):
-        self._bad = bad
-        self._lines = lines
-        self.is_skipping = True  # as far as a line's length is concerned
-
-    def take(self, error: data_errors.RowError) -> None:
-        if error.line in self._lines:
-            self._bad.take(error)

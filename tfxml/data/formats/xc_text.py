@@ -25,6 +25,7 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
+    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a file, gzip if its name ends in .gz.
 
@@ -36,6 +37,7 @@ def read(
         chunk_bytes: about how much of the file makes one run.
         bad: what to do about bad rows; None: raise.
         wanted: a run of rows; all of them if None.
+        first_ids: the lowest ids of the file.
 
     Raises:
         DataError: with the line of what is wrong.
@@ -52,6 +54,7 @@ def read(
                 num_features,
                 num_labels,
                 source.after(first),
+                first_ids,
             )
 
         yield bad_rows.keep_good(check, is_bad, bad)
@@ -62,10 +65,11 @@ def to_instances(
     num_features: int,
     num_labels: int,
     source: row_checks.Source,
+    first_ids: row_checks.FirstIds,
 ) -> instances.Instances:
     """Returns rows as instances, checked; raises RowError."""
     labels = row_checks.label_rows(
-        run.label_splits, run.label_ids, num_labels, source
+        run.label_splits, run.label_ids, num_labels, source, first_ids.labels
     )
     features = row_checks.feature_rows(
         run.feature_splits,
@@ -73,5 +77,6 @@ def to_instances(
         run.feature_values,
         num_features,
         source,
+        first_ids.features,
     )
     return instances.Instances(*features, *labels)

@@ -39,6 +39,7 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
+    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a pair of files, gzip by their names.
 
@@ -50,6 +51,7 @@ def read(
         chunk_bytes: about how much of each file makes one run.
         bad: what to do about bad rows; None: raise.
         wanted: a run of rows; all of them if None.
+        first_ids: the lowest ids of the files.
 
     Raises:
         DataError: with the line of what is wrong.
@@ -67,9 +69,11 @@ def read(
         def check(first, last, features=features, labels=labels):
             x, y = features.cut(first, last), labels.cut(first, last)
             return instances.Instances(
-                *row_checks.feature_rows(*x.columns(), num_features, x.source),
+                *row_checks.feature_rows(
+                    *x.columns(), num_features, x.source, first_ids.features
+                ),
                 *row_checks.nonzero_label_rows(
-                    *y.columns(), num_labels, y.source
+                    *y.columns(), num_labels, y.source, first_ids.labels
                 ),
             )
 
