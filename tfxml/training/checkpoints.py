@@ -2,21 +2,29 @@
 
 Each checkpoint is one folder, `step_00001234`, written under another name and
 renamed when it is complete. It holds model, optimizer and step; the position
-in the data follows from the step.
+in the data follows from the step. `checkpoint.json` in it is the marker: it
+holds the checksums of the other files, and the run's evaluations so far.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 
+import keras
+import numpy as np
 import tensorflow as tf
+
+from tfxml.data import atomic_files, checked_files, data_errors
 
 _NAME = re.compile(r"step_(\d{8,})")
 _META = "checkpoint.json"
+_PATTERN = re.compile(r"[*?\[\\]")  # what TensorFlow takes for a pattern
 
 
 class Checkpoints:
@@ -27,6 +35,7 @@ class Checkpoints:
         checkpoint: what is saved, e.g. `tf.train.Checkpoint(model=model)`.
         keep: how many of the newest are kept, at least 1.
         io_device: which task reads and writes; None: each its own variables.
+        weights: what must be finite, by name.
     """
 
     def __init__(
@@ -35,15 +44,18 @@ class Checkpoints:
         checkpoint: tf.train.Checkpoint,
         keep: int = 2,
         io_device: str | None = None,
+        weights: dict[str, keras.Variable] | None = None,
     ):
         if keep < 1:
             raise ValueError(f"`keep` must be at least 1. Received: {keep=}")
         self.folder = pathlib.Path(folder)
         self.checkpoint = checkpoint
         self.keep = keep
+        self._weights = weights or {}
         self._options = tf.train.CheckpointOptions(
             experimental_io_device=io_device
         )
+        self._written_step = None  # the last that this object wrote
 
     def steps(self) -> list[int]:
         """Returns the steps of the complete checkpoints, oldest first."""
@@ -55,37 +67,54 @@ class Checkpoints:
         metrics: dict[str, float],
         is_best: bool,
         epoch: dict[str, float] | None = None,
+        history: list[dict] | None = None,
     ) -> None:
         """Writes a checkpoint, then removes those that need not be kept.
 
-        `epoch` is what is known of the epoch under way.
+        Args:
+            step: how many steps are done.
+            metrics: the evaluation of these weights; empty: there is none.
+            is_best: whether it is the best so far.
+            epoch: what is known of the epoch under way.
+            history: the run's evaluations up to here.
 
         Raises:
             OSError: if it cannot be written; those that there are stay.
+            FloatingPointError: if a weight is not finite; likewise.
         """
-        final = self._path(step)
-        partial = final.with_name(f"writing_{final.name}")
-        for stale in (partial, final):
-            if stale.exists():
-                shutil.rmtree(stale)
-        partial.mkdir(parents=True)
-        try:
-            self.checkpoint.write(str(partial / "model"), self._options)
-        except tf.errors.OpError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise OSError(
-                f"checkpoint {final} cannot be written, the one before is "
-                f"kept: {error}"
-            ) from error
         meta = {
             "step": step,
             "metrics": metrics,
             "is_best": is_best,
             "epoch": epoch,
+            "history": history or [],
         }
-        (partial / _META).write_text(json.dumps(meta, indent=1))
-        partial.rename(final)
+        final = self._path(step)
+        if step == self._written_step and is_whole(final):
+            # The weights are those that lie there: what is new is beside them.
+            meta["files"] = self.meta(step)["files"]
+            checked_files.write_sealed(final / _META, meta)
+        else:
+            self._check_weights(step)
+            with atomic_files.new_folder(final, is_replacing=True) as partial:
+                self._write(partial, final, meta)
+        self._written_step = step
         self._remove_old()
+
+    def _write(self, partial: pathlib.Path, final, meta: dict) -> None:
+        try:
+            with _plain(partial) as folder:
+                self.checkpoint.write(f"{folder}/model", self._options)
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"checkpoint {final} cannot be written, the one before is "
+                f"kept: {error}"
+            ) from error
+        files = {
+            path.name: checked_files.digest(path)
+            for path in sorted(partial.iterdir())
+        }
+        checked_files.write_sealed(partial / _META, {**meta, "files": files})
 
     def restore(self, step: int) -> dict:
         """Restores all of it; returns what was saved beside it.
@@ -116,46 +145,80 @@ class Checkpoints:
 
     def best_step(self) -> int | None:
         """Returns the newest step marked best, or None."""
-        best = [step for step in self.steps() if self._meta(step)["is_best"]]
+        best = [step for step in self.steps() if self.meta(step)["is_best"]]
         return best[-1] if best else None
+
+    def meta(self, step: int) -> dict:
+        """Returns what was saved beside the weights of a step."""
+        return read_meta(self.folder, step)
 
     def _restore(self, step: int, check: Callable) -> dict:
         """Reads a checkpoint; `check` raises AssertionError if it is not it."""
-        meta = self._meta(step)
+        meta, path = self.meta(step), self._path(step)
+        for name, expected in meta["files"].items():
+            checked_files.check(path / name, expected)
         try:
-            status = self.checkpoint.read(
-                str(self._path(step) / "model"), self._options
-            )
+            with _plain(path) as folder:
+                status = self.checkpoint.read(f"{folder}/model", self._options)
         except (tf.errors.OpError, ValueError, IndexError) as error:
             raise ValueError(
-                f"checkpoint {self._path(step)} cannot be read: {error}"
+                f"checkpoint {path} cannot be read: {error}"
             ) from error
         try:
             check(status)
         except AssertionError as error:
             raise ValueError(
-                f"checkpoint {self._path(step)} does not fit this model: "
-                f"{error}"
+                f"checkpoint {path} does not fit this model: {error}"
             ) from error
+        wrong = _not_finite(self._weights)
+        if wrong:
+            raise data_errors.DataError(
+                path, f"weights that are not finite: {wrong}", "finite weights"
+            )
         return meta
 
-    def _path(self, step: int) -> pathlib.Path:
-        return self.folder / f"step_{step:08d}"
+    def _check_weights(self, step: int) -> None:
+        wrong = _not_finite(self._weights)
+        if wrong is None:
+            return
+        latest = self.latest_step()
+        kept = "none was saved before" if latest is None else f"step {latest}"
+        raise FloatingPointError(
+            f"the weights are not finite at step {step} ({wrong}): not saved. "
+            f"The last good checkpoint: {kept}. Lower --learning_rate or set "
+            "--global_clipnorm, in a new --workdir, or look at the data"
+        )
 
-    def _meta(self, step: int) -> dict:
-        path = self._path(step) / _META
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {path.parent}")
-        try:
-            return json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+    def _path(self, step: int) -> pathlib.Path:
+        return _path(self.folder, step)
 
     def _remove_old(self) -> None:
         kept = set(self.steps()[-self.keep :]) | {self.best_step()}
-        for step in self.steps():
-            if step not in kept:
-                shutil.rmtree(self._path(step))
+        for path in _folders(self.folder):
+            if int(_NAME.fullmatch(path.name)[1]) not in kept:
+                atomic_files.remove(path)
+        atomic_files.remove_leftovers(self.folder)
+
+
+def is_whole(path: pathlib.Path) -> bool:
+    """Tells whether a folder holds a complete checkpoint."""
+    return (path / _META).is_file()
+
+
+def read_meta(folder: pathlib.Path, step: int) -> dict:
+    """Returns what was saved beside the weights of a step.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint.
+        DataError: if it is damaged.
+    """
+    path = _path(folder, step) / _META
+    try:
+        return checked_files.read_sealed(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"there is no checkpoint {path.parent}"
+        ) from error
 
 
 def latest_step(folder: pathlib.Path) -> int | None:
@@ -166,7 +229,51 @@ def latest_step(folder: pathlib.Path) -> int | None:
 
 def steps(folder: pathlib.Path) -> list[int]:
     """Returns the steps of the complete checkpoints of a folder, ascending."""
+    whole = [path.name for path in _folders(folder) if is_whole(path)]
+    return sorted(int(_NAME.fullmatch(name)[1]) for name in whole)
+
+
+def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / f"step_{step:08d}"
+
+
+def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
     if not folder.is_dir():
         return []
-    names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return sorted(int(name[1]) for name in names if name)
+    return [p for p in folder.iterdir() if _NAME.fullmatch(p.name)]
+
+
+@contextlib.contextmanager
+def _plain(folder: pathlib.Path) -> Iterator[str]:
+    """Gives a path to a folder that TensorFlow does not take for a pattern."""
+    if not _PATTERN.search(str(folder)):
+        yield str(folder)
+        return
+    beside = tempfile.mkdtemp(prefix="tfxml-")
+    try:
+        link = os.path.join(beside, "folder")
+        os.symlink(folder.resolve(), link)
+        yield link
+    finally:
+        shutil.rmtree(beside)
+
+
+def _not_finite(weights: dict[str, keras.Variable]) -> str | None:
+    """Returns the name of the first weight with a NaN or infinity, or None.
+
+    A sum is finite only if all that it adds is: one pass, and no copy.
+    """
+    for name, weight in weights.items():
+        if not tf.as_dtype(weight.dtype).is_floating:
+            continue
+        # On the server that holds it: the sum travels, and not the weight.
+        variable = weight.value
+        is_remote = "/job:ps" in (variable.device or "")
+        with tf.device(variable.device if is_remote else None):
+            value = tf.convert_to_tensor(variable)
+            if value.dtype != tf.float64:
+                value = tf.cast(value, tf.float32)
+            total = tf.reduce_sum(value)
+        if not np.isfinite(total.numpy()):
+            return name
+    return None

@@ -1,0 +1,105 @@
+"""Files with checksums: damage is named, with what was found and is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+
+from tfxml.data import atomic_files, data_errors
+
+_PIECE_BYTES = 1 << 22
+_SEAL = "sha256"  # of all other members
+
+
+def digest(path: str | os.PathLike) -> dict:
+    """Returns a file's size and SHA-256, read in pieces."""
+    found, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            found.update(piece)
+            size += len(piece)
+    return {"bytes": size, "sha256": found.hexdigest()}
+
+
+def check(path: str | os.PathLike, expected: dict) -> None:
+    """Raises DataError unless a file is what `digest` saw."""
+    try:
+        # Its size first: a file that is cut need not be read.
+        found = {"bytes": os.path.getsize(path), "sha256": None}
+        if found["bytes"] == expected["bytes"]:
+            found = digest(path)
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    _compare(path, found, expected)
+
+
+def read(path: str | os.PathLike, expected: dict) -> bytes:
+    """Returns the content of a file that is what `digest` saw.
+
+    Raises:
+        DataError: if it is not there, or another.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    found = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    _compare(path, found, expected)
+    return content
+
+
+def write_sealed(path: str | os.PathLike, values: dict) -> None:
+    """Writes a JSON object that carries its own checksum, all at once."""
+    atomic_files.write_json(path, {**values, _SEAL: _seal(values)})
+
+
+def read_sealed(path: str | os.PathLike) -> dict:
+    """Returns the object that `write_sealed` wrote.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        DataError: if it is another.
+    """
+    content = pathlib.Path(path).read_bytes()
+    needed = "the file as it was written"
+    try:
+        values = json.loads(content)
+        seal = values.pop(_SEAL)
+    except (ValueError, RecursionError, AttributeError, KeyError) as error:
+        raise data_errors.DataError(
+            path, f"no sealed JSON ({error!r:.200})", needed
+        ) from error
+    if seal != _seal(values):
+        raise data_errors.DataError(
+            path, f"content with SHA-256 {_seal(values)}", f"{needed}, {seal}"
+        )
+    return values
+
+
+def _compare(path, found: dict, expected: dict) -> None:
+    if found["bytes"] != expected["bytes"]:
+        raise data_errors.DataError(
+            path, f"{found['bytes']} bytes", f"{expected['bytes']} bytes"
+        )
+    if found["sha256"] != expected["sha256"]:
+        raise data_errors.DataError(
+            path,
+            f"content with SHA-256 {found['sha256']}",
+            f"the content that was written, with {expected['sha256']}",
+        )
+
+
+def _missing(path) -> data_errors.DataError:
+    return data_errors.DataError(
+        path, "no such file", "the file that was written here"
+    )
+
+
+def _seal(values: dict) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

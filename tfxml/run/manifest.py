@@ -1,0 +1,127 @@
+"""The checksums of what stays the same in a folder, and its marker.
+
+`manifest.json` is written last: a folder that has it is whole, and what is
+read by it is what was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Collection, Iterator
+
+from tfxml.data import atomic_files, checked_files, data_errors
+
+_NAME = "manifest.json"
+_STAGE = ".beginning"
+
+
+class Manifest:
+    """Reads the files of a folder, each checked; nothing is read before."""
+
+    def __init__(self, folder: str | os.PathLike):
+        self._folder = pathlib.Path(folder)
+        self._files = None
+
+    @property
+    def is_there(self) -> bool:
+        return (self._folder / _NAME).is_file()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._digests()
+
+    def names(self, below: str = "") -> list[str]:
+        """Returns the files' names, those that start so."""
+        return [name for name in self._digests() if name.startswith(below)]
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a file.
+
+        Raises:
+            ValueError: if the folder has no manifest.
+            DataError: if the file is damaged, or was never there.
+        """
+        if name not in self:
+            raise data_errors.DataError(
+                self._folder / _NAME, f"no {name}", "a folder with this file"
+            )
+        return checked_files.read(self._folder / name, self._digests()[name])
+
+    def check(self, below: str) -> None:
+        """Raises DataError unless files are as written; see `names`."""
+        for name in self.names(below):
+            checked_files.check(self._folder / name, self._digests()[name])
+
+    def _digests(self) -> dict[str, dict]:
+        if self._files is None:
+            try:
+                sealed = checked_files.read_sealed(self._folder / _NAME)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise ValueError(
+                    "`workdir` must be a folder that training wrote. "
+                    f"Received: workdir={self._folder}, without {_NAME}"
+                ) from error
+            self._files = sealed["files"]
+        return self._files
+
+
+@contextlib.contextmanager
+def beginning(
+    folder: pathlib.Path, constant: Collection[str], others: Collection[str]
+) -> Iterator[pathlib.Path]:
+    """Gives a place to write a folder's files, which are then all there.
+
+    An unfinished beginning is begun again. What there was before gives way
+    once the new is complete.
+
+    Args:
+        folder: where the files come to lie; made if it is not there.
+        constant: the names of files and folders that the manifest is of.
+        others: the names of those that go with them, and belong to them.
+    """
+    stage = folder / _STAGE
+    folder.mkdir(parents=True, exist_ok=True)
+    if stage.exists():
+        if not (folder / _NAME).exists():
+            _remove(folder, {*constant, *others})
+        shutil.rmtree(stage)
+    stage.mkdir()
+    try:
+        yield stage
+        files = {
+            path.relative_to(stage).as_posix(): checked_files.digest(path)
+            for name in constant
+            for path in _files_of(stage / name)
+        }
+        checked_files.write_sealed(stage / _NAME, {"files": files})
+        atomic_files.sync(stage)
+    except BaseException:
+        shutil.rmtree(stage)
+        raise
+    # Until the stage is gone, what is in place counts as unfinished.
+    (folder / _NAME).unlink(missing_ok=True)
+    new = {path.name for path in stage.iterdir()}
+    _remove(folder, {*constant, *others} - new)
+    for name in sorted(new, key=lambda name: (name == _NAME, name)):
+        atomic_files.move(stage / name, folder / name)
+    stage.rmdir()
+
+
+def is_unfinished(folder: pathlib.Path) -> bool:
+    """Tells whether a beginning was killed before its end."""
+    return (folder / _STAGE).exists() and not (folder / _NAME).exists()
+
+
+def _remove(folder: pathlib.Path, names: Collection[str]) -> None:
+    for name in sorted(names):
+        if os.path.lexists(folder / name):
+            atomic_files.remove(folder / name)
+
+
+def _files_of(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files at or below a path, in order; none: empty."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    return [path] if path.is_file() else []
