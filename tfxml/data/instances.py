@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-# N instances, E stored features, M stored labels
+# N instances, E stored features, M stored labels, T stored tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,9 @@ class Instances:
 
     The labels of one instance are distinct and ascending; so are its
     features. Nothing dense of shape [N, D] or [N, L] is ever made.
+
+    Instances that come from text can carry its words too, as a sequence of
+    tokens: in the text's order, repeats included.
     """
 
     feature_splits: np.ndarray  # [N + 1] int64
@@ -24,10 +27,16 @@ class Instances:
     label_splits: np.ndarray  # [N + 1] int64
     label_ids: np.ndarray  # [M] int32
     weights: np.ndarray | None = None  # [N] float32; None: 1 each
+    token_splits: np.ndarray | None = None  # [N + 1] int64
+    token_ids: np.ndarray | None = None  # [T] int32, from 1 on: 0 is padding
 
     @property
     def num_instances(self) -> int:
         return len(self.feature_splits) - 1
+
+    @property
+    def has_tokens(self) -> bool:
+        return self.token_splits is not None
 
     def label_counts(self, num_labels: int) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
@@ -49,7 +58,11 @@ class TextInstances:
 
 
 def concatenate(runs: Iterable[Instances]) -> Instances:
-    """Joins runs of instances into one."""
+    """Joins runs of instances into one.
+
+    Raises:
+        ValueError: if some of them have tokens and others have none.
+    """
     runs = list(runs)
     return Instances(
         _join_splits([run.feature_splits for run in runs]),
@@ -58,6 +71,7 @@ def concatenate(runs: Iterable[Instances]) -> Instances:
         _join_splits([run.label_splits for run in runs]),
         _join([run.label_ids for run in runs], np.int32),
         _join_weights(runs),
+        *_join_tokens(runs),
     )
 
 
@@ -65,21 +79,22 @@ def select(
     instances: Instances | TextInstances, rows: np.ndarray
 ) -> Instances | TextInstances:
     """Returns the instances at `rows`, in that order."""
-    labels = _row_positions(instances.label_splits, rows)
-    label_splits = splits_from_lengths(np.diff(instances.label_splits)[rows])
-    label_ids = instances.label_ids[labels]
+    labels = _select(instances.label_splits, instances.label_ids, rows)
     weights = None if instances.weights is None else instances.weights[rows]
     if isinstance(instances, TextInstances):
         texts = [instances.texts[row] for row in rows.tolist()]
-        return TextInstances(texts, label_splits, label_ids, weights)
+        return TextInstances(texts, *labels, weights)
     features = _row_positions(instances.feature_splits, rows)
+    tokens = ()
+    if instances.has_tokens:
+        tokens = _select(instances.token_splits, instances.token_ids, rows)
     return Instances(
         splits_from_lengths(np.diff(instances.feature_splits)[rows]),
         instances.feature_ids[features],
         instances.feature_values[features],
-        label_splits,
-        label_ids,
+        *labels,
         weights,
+        *tokens,
     )
 
 
@@ -116,6 +131,29 @@ def _join_weights(runs: Sequence[Instances]) -> np.ndarray | None:
         ],
         np.float32,
     )
+
+
+def _join_tokens(runs: Sequence[Instances]) -> tuple[np.ndarray, ...]:
+    num_with_tokens = sum(run.has_tokens for run in runs)
+    if not num_with_tokens:
+        return ()
+    if num_with_tokens < len(runs):
+        raise ValueError(
+            "`runs` must all have tokens, or none of them. Received: "
+            f"{num_with_tokens} of {len(runs)} runs with tokens"
+        )
+    return (
+        _join_splits([run.token_splits for run in runs]),
+        _join([run.token_ids for run in runs], np.int32),
+    )
+
+
+def _select(
+    splits: np.ndarray, ids: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the splits and the ids of `rows`."""
+    lengths = np.diff(splits)[rows]
+    return splits_from_lengths(lengths), ids[_row_positions(splits, rows)]
 
 
 def _join(arrays, dtype) -> np.ndarray:
