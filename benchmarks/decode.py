@@ -116,7 +116,7 @@ def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
     @tf.function(reduce_retracing=True)
     def logits(indices):
         rows, _ = source.rows(indices)
-        return run.model.head.logits(run.model.encode(rows))
+        return run.model.head.bucket_logits(run.model.encode(rows))
 
     num_queries = min(num_queries, source.num_instances)
     return [

@@ -225,7 +225,8 @@ def _train(features: str, top_ids: str) -> dict:
         np.save(_of_variant(top_ids, kind), top)
     with tempfile.TemporaryDirectory() as place:
         folder = workdir.Workdir(f"{place}/run")
-        run.start_folder(folder)
+        with folder.beginning() as new:
+            run.start_folder(new)
         saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
         saved.save(run.steps_done, {}, is_best=False)
         for weights in narrow_weights.WEIGHTS:

@@ -24,7 +24,7 @@ from absl import app, flags
 
 from tfxml.data import inputs, instances
 from tfxml.data.feeding import batching, in_memory, on_device, pipeline
-from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.models import extreme_classifier
 from tfxml.run import build, workdir
 from tfxml.run import flags as flags_lib
 from tfxml.training import loop
@@ -190,7 +190,11 @@ class _Step:
         def loss():
             with tf.GradientTape() as tape:
                 tape.watch(encoded)
-                value = model.head.loss([encoded], _positives(batch), weights)
+                value = model.head.loss_sum(
+                    [encoded],
+                    extreme_classifier.positives_of(batch.label_ids, weights),
+                    weights,
+                )
             return tape.gradient(value, [encoded, *of_head])
 
         @tf.function
@@ -235,14 +239,6 @@ def _spec(gradient):
         gradient.indices.dtype,
         None if shape is None else shape.dtype,
         indices_shape=[None],
-    )
-
-
-def _positives(batch):
-    rows = tf.cast(batch.label_ids.value_rowids(), tf.int32)
-    weights = tf.gather(batch.weights, rows)
-    return sigmoid_cross_entropy.Positives(
-        rows, batch.label_ids.flat_values, weights
     )
 
 

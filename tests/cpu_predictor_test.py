@@ -13,6 +13,7 @@ from tfxml.mach import decode, hashing
 from tfxml.models import extreme_classifier, reranker, sparse_rows
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import centroid, mach_head, sigmoid
+from tfxml.training.solvers import weight_places
 
 N, D, L, S = 40, 50, 90, 12
 
@@ -37,11 +38,11 @@ def _encoders(kind):
     if kind == "none":
         return []
     if kind == "one":
-        return [bag_encoder.Encoder(D, [16], seed=1, table_shards=2)]
+        return [bag_encoder.BagEncoder(D, [16], seed=1, table_shards=2)]
     if kind == "deep":
-        return [bag_encoder.Encoder(D, [16, 16, 16], residual=True, seed=1)]
+        return [bag_encoder.BagEncoder(D, [16, 16, 16], residual=True, seed=1)]
     return [
-        bag_encoder.Encoder(
+        bag_encoder.BagEncoder(
             23, [16], seed=one, feature_hash=hashing.from_seed(3, one, 23, D)
         )
         for one in range(2)
@@ -53,8 +54,8 @@ def _mach(estimator):
         hashes = [hashing.from_seed(5, r, 17, L) for r in range(4)]
         return mach_head.MachHead(
             L,
-            hashes,
-            dim,
+            hashes=hashes,
+            input_dim=dim,
             estimator=estimator,
             is_linear=is_linear,
             dropped=dropped,
@@ -104,7 +105,7 @@ def _model(head, encoder, is_reranked=False, dropped=()):
     encoders = _encoders(encoder)
     dim = encoders[0].output_dim if encoders else D
     form = "ragged" if head == "centroid" else "compact"
-    second = reranker.Reranker(L, D, 20, S, share=0.4) if is_reranked else None
+    second = reranker.Reranker(L, D, 20, S, weight=0.4) if is_reranked else None
     model = extreme_classifier.ExtremeClassifier(
         encoders, HEADS[head](dim, not encoders, dropped), D, form, second
     )
@@ -115,7 +116,9 @@ def _model(head, encoder, is_reranked=False, dropped=()):
         labels, features = np.nonzero(rng.random((L, D)) < 0.35)
         kernel = rng.normal(size=len(labels))
         second.assign(
-            reranker.table(labels, features, kernel, rng.normal(size=L), D, 20)
+            weight_places.place(
+                labels, features, kernel, rng.normal(size=L), D, 20
+            )
         )
     return model
 

@@ -24,8 +24,8 @@ def _mach_head(estimator, decode_by, dropped):
     hashes = [hashing.from_seed(3, r, 40, L * 5 // 4) for r in range(5)]
     return mach_head.MachHead(
         L,
-        hashes,
-        H,
+        hashes=hashes,
+        input_dim=H,
         estimator=estimator,
         decode_by=decode_by,
         dropped=dropped,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml.data import inputs
 from tfxml.mach import hashing
-from tfxml.models import sparse_rows
+from tfxml.models import contract, sparse_rows
 from tfxml.models.encoders import bag_encoder
 from tfxml.run import build, workdir
 
@@ -30,7 +30,7 @@ def _rows(rng, num_rows=6):
 def test_features_of_one_bucket_add_up(form):
     rng = np.random.default_rng(0)
     label_hash = hashing.from_seed(3, 0, F, D)
-    encoder = bag_encoder.Encoder(F, [H], feature_hash=label_hash)
+    encoder = bag_encoder.BagEncoder(F, [H], feature_hash=label_hash)
     sets, ids, values = _rows(rng)
     dense = np.zeros((len(sets), F))
     flat = iter(values.flat_values.numpy())
@@ -42,7 +42,7 @@ def test_features_of_one_bucket_add_up(form):
             dense[row, bucket % F] += next(flat)
     if form == "padded":
         ids, values = ids.to_tensor(0), values.to_tensor(0.0)
-    found = encoder.call(encoder.arrange(ids, values, form))
+    found = encoder.call(encoder.arrange(inputs.features(ids, values), form))
     expected = np.maximum(dense @ encoder.kernels[0].numpy(), 0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_encoders_of_a_model_read_their_own_rows():
     _, ids, values = _rows(np.random.default_rng(1))
     together = model.encode(inputs.features(ids, values))
     for encoder, found in zip(model.encoders, together, strict=True):
-        alone = encoder.call(encoder.arrange(ids, values, "compact"))
+        alone = encoder.call(encoder.arrange(inputs.features(ids, values), "compact"))
         np.testing.assert_array_equal(found, alone)
 
 
@@ -96,11 +96,15 @@ def test_a_threshold_decode_of_padded_rows_is_refused():
 def test_labels_never_seen_do_not_outweigh_the_others():
     counts = np.zeros(100_000, np.int64)
     counts[:1000] = 1
-    priors = build._priors(counts, 500)
+    priors = contract.Site(
+        len(counts), 1, 500, label_counts=counts
+    ).label_priors()
     assert priors[1000:].sum() <= 1000 / 500
     assert 0 < priors[-1] < priors[0]
 
 
 def test_a_few_labels_never_seen_count_half():
-    priors = build._priors(np.array([0, 1, 1, 4]), 9)
+    priors = contract.Site(
+        4, 1, 9, label_counts=np.array([0, 1, 1, 4])
+    ).label_priors()
     np.testing.assert_allclose(priors, [0.05, 0.15, 0.15, 0.45])

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.models import contract
+from tfxml.models.losses import fused, sigmoid_cross_entropy
+
+LOSS = sigmoid_cross_entropy.SigmoidCrossEntropy()
 
 N, H, B = 5, 3, 7
 
@@ -15,7 +18,7 @@ def _case(seed):
     weights = rng.random(N)
     weights[1] = 0.0
     rows, columns = np.nonzero(targets)
-    positives = sigmoid_cross_entropy.Positives(
+    positives = contract.Positives(
         tf.constant(rows, tf.int32),
         tf.constant(columns, tf.int32),
         tf.constant(weights[rows], tf.float32),
@@ -35,8 +38,8 @@ def test_loss_from_logits_equals_the_definition(seed):
     rng, targets, weights, positives = _case(seed)
     logits = tf.Variable(rng.normal(size=(N, B)) * 3, dtype=tf.float32)
     with tf.GradientTape() as tape:
-        loss = sigmoid_cross_entropy.sigmoid_cross_entropy(
-            logits, positives, tf.constant(weights, tf.float32)
+        loss = fused.of_logits(
+            LOSS, logits, positives, tf.constant(weights, tf.float32)
         )
     z = logits.numpy().astype(np.float64)
     expected = weights[:, None] * (1 / (1 + np.exp(-z)) - targets)
@@ -53,7 +56,8 @@ def test_fused_loss_and_gradients_equal_the_definition(seed):
     kernel = tf.Variable(rng.normal(size=(B, H)), dtype=tf.float32)
     bias = tf.Variable(rng.normal(size=B), dtype=tf.float32)
     with tf.GradientTape() as tape:
-        loss = 2.0 * sigmoid_cross_entropy.dense_sigmoid_cross_entropy(
+        loss = 2.0 * fused.of_product(
+            LOSS,
             tf.convert_to_tensor(encoded),
             tf.convert_to_tensor(kernel),
             tf.convert_to_tensor(bias),
@@ -74,10 +78,8 @@ def test_fused_loss_and_gradients_equal_the_definition(seed):
 
 def test_large_logits_stay_finite():
     logits = tf.constant([[200.0, -200.0]])
-    positives = sigmoid_cross_entropy.Positives(
+    positives = contract.Positives(
         tf.constant([0]), tf.constant([1]), tf.constant([1.0])
     )
-    loss = sigmoid_cross_entropy.sigmoid_cross_entropy(
-        logits, positives, tf.constant([1.0])
-    )
+    loss = fused.of_logits(LOSS, logits, positives, tf.constant([1.0]))
     assert float(loss) == pytest.approx(400.0)

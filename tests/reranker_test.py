@@ -15,6 +15,7 @@ from tfxml.training.solvers import (
     label_pairs,
     largest,
     linear_svm,
+    weight_places,
 )
 
 N, D, L, H, F, S = 7, 13, 23, 6, 4, 9
@@ -26,11 +27,11 @@ def _model(form, head="sigmoid", share=0.3):
     rng = np.random.default_rng(4)
     if head == "mach":
         hashes = [hashing.from_seed(5, r, 8, L) for r in range(3)]
-        head = mach_head.MachHead(L, hashes, H)
+        head = mach_head.MachHead(L, hashes=hashes, input_dim=H)
     else:
         head = sigmoid.SigmoidHead(L, H, block_size=9)
     model = extreme_classifier.ExtremeClassifier(
-        [bag_encoder.Encoder(D, (H,))],
+        [bag_encoder.BagEncoder(D, (H,))],
         head,
         D,
         form,
@@ -74,7 +75,9 @@ def _table(rng):
     features = [rng.choice(D, size, False) for size in sizes]
     kernel = rng.normal(size=len(labels))
     bias = rng.normal(size=L)
-    return reranker.table(labels, np.concatenate(features), kernel, bias, D, F)
+    return weight_places.place(
+        labels, np.concatenate(features), kernel, bias, D, F
+    )
 
 
 def _dense(table):
@@ -106,11 +109,11 @@ def _candidates(model, rows, k=S):
 def test_candidates_is_ranked_by_both_and_the_rest_stays(form, head, k):
     model = _model(form, head)
     x, _, rows, _ = _batch(form)
-    head_scores, candidates = _candidates(model, rows, L)
+    head_logits, candidates = _candidates(model, rows, L)
     own = 5 * _margins(model, x)  # a margin as a logit
     scores, label_ids = model.top_k(rows, k)
     for row in range(N):
-        of_head = np.log(head_scores[row] / (1 - head_scores[row]))
+        of_head = head_logits[row]
         mixed = 0.3 * own[row, candidates[row]] + 0.7 * of_head
         order = np.argsort(-mixed[:S], kind="stable")
         wanted = np.concatenate(
@@ -129,7 +132,8 @@ def test_a_share_of_0_is_the_head():
     model = _model("compact", share=0.0)
     _, _, rows, _ = _batch("compact")
     scores, label_ids = model.top_k(rows, 5)
-    head_scores, candidates = _candidates(model, rows)
+    head_logits, candidates = _candidates(model, rows)
+    head_scores = 1 / (1 + np.exp(-head_logits))
     np.testing.assert_array_equal(label_ids, candidates[:, :5])
     np.testing.assert_allclose(scores, head_scores[:, :5], atol=1e-6)
 
@@ -165,10 +169,10 @@ def test_a_table_holds_its_weights_and_no_others():
     wanted = np.zeros((6, 9000), np.float32)
     wanted[labels, features] = kernel
     order = rng.permutation(len(labels))
-    found = reranker.table(
+    found = weight_places.place(
         labels[order], features[order], kernel[order], np.zeros(6), 9000, 800
     )
-    assert len(found.features) == reranker.room(6, 800)
+    assert len(found.features) == reranker.capacity(6, 800)
     own = reranker.Reranker(6, 9000, 800, 6)
     own.assign(found)
     every = np.arange(9000, dtype=np.int32)[:, None]
@@ -181,8 +185,8 @@ def test_of_features_that_hash_alike_the_smallest_weight_is_left_out(
     monkeypatch,
 ):
     # All even features have the same hashes.
-    monkeypatch.setattr(reranker, "_MULTIPLIERS", (2**31,) * 3)
-    found = reranker.table(
+    monkeypatch.setattr(reranker, "MULTIPLIERS", (2**31,) * 3)
+    found = weight_places.place(
         np.zeros(3, int),
         np.array([2, 4, 6]),
         np.array([1.0, -3.0, 2.0]),

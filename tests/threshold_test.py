@@ -254,7 +254,11 @@ def _heads(num_labels, estimator):
     found = []
     for decode_by in ("exhaustive", "threshold"):
         head = mach_head.MachHead(
-            num_labels, hashes, 8, estimator=estimator, decode_by=decode_by
+            num_labels,
+            hashes=hashes,
+            input_dim=8,
+            estimator=estimator,
+            decode_by=decode_by,
         )
         for block, kernel in zip(head.blocks, kernels, strict=True):
             block.kernel.assign(kernel)
@@ -296,7 +300,9 @@ def test_a_saved_model_holds_the_threshold_decode(tmp_path):
 def test_auto_chooses_by_the_number_of_labels():
     hashes = {n: _hashes(3, 30, n) for n in (1000, 1_000_000)}
     chosen = {
-        n: mach_head.MachHead(n, ones, 4).decodes_by_threshold()
+        n: mach_head.MachHead(
+            n, hashes=ones, input_dim=4
+        ).decodes_by_threshold()
         for n, ones in hashes.items()
     }
     assert chosen == {1000: False, 1_000_000: True}
@@ -304,7 +310,10 @@ def test_auto_chooses_by_the_number_of_labels():
 
 def test_a_threshold_decode_without_fitting_hashes_is_refused():
     head = mach_head.MachHead(
-        300, _hashes(4, 10, 2**31 - 1), 4, decode_by="threshold"
+        300,
+        hashes=_hashes(4, 10, 2**31 - 1),
+        input_dim=4,
+        decode_by="threshold",
     )
     with pytest.raises(ValueError, match="decode_by"):
         head.top_k([tf.zeros([1, 4])], 5)

@@ -58,9 +58,12 @@ def grow(
     weights = old.model.named_variables()
     for name, weight in grown.model.named_variables().items():
         weight.assign(weights[name])
-    grown.start_folder(target)
-    saved = checkpoints.Checkpoints(target.checkpoints, grown.state)
-    saved.save(0, {}, is_best=False, epoch={"steps": 0, "loss_sum": 0.0})
+    with target.beginning() as new:
+        grown.start_folder(new)
+        saved = checkpoints.Checkpoints(
+            new.checkpoints, grown.state, weights=grown.weights
+        )
+        saved.save(0, {}, is_best=False, epoch={"steps": 0, "loss_sum": 0.0})
     return target
 
 
@@ -68,9 +71,11 @@ def _config(
     old: restore.TrainedRun, num_epochs: int, learning_rate: float | None
 ) -> config_lib.Config:
     """Returns the recipe of fine-tuning, with the hashes of the run."""
-    if old.config.head != "mach":
+    growth = old.model.head.growth_options()
+    if growth is None:
         raise ValueError(
-            "`workdir` must hold a run of MACH, whose outputs are not labels. "
+            "`workdir` must hold a run whose head can take more labels without "
+            "new weights, as head=mach can. "
             f"Received: a run with head={old.config.head}"
         )
     if len(old.model.head.dropped):
@@ -86,11 +91,9 @@ def _config(
         )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
-    label_hash = old.model.head.hashes[0]
     return dataclasses.replace(
         old.config,
-        num_buckets=label_hash.num_buckets,
-        label_capacity=label_hash.prime,
+        **growth,
         num_epochs=num_epochs,
         learning_rate=learning_rate,
     )
@@ -98,7 +101,7 @@ def _config(
 
 def _check(old: restore.TrainedRun, data: datasets.TrainingData) -> None:
     """Raises unless the data are those of the run, with more labels."""
-    prime = old.model.head.hashes[0].prime
+    capacity = old.model.head.label_capacity
     wrong = None
     if data.facts.num_features != old.facts.num_features:
         wrong = (
@@ -110,10 +113,10 @@ def _check(old: restore.TrainedRun, data: datasets.TrainingData) -> None:
             f"{data.facts.num_labels} labels where the run has "
             f"{old.facts.num_labels}"
         )
-    elif data.facts.num_labels > prime:
+    elif data.facts.num_labels > capacity:
         wrong = (
-            f"{data.facts.num_labels} labels where the run's hashes have room "
-            f"for {prime} (see label_capacity)"
+            f"{data.facts.num_labels} labels where the run's hashes can take "
+            f"{capacity} (see label_capacity)"
         )
     elif old.label_names and (
         (data.label_names or [])[: len(old.label_names)] != old.label_names

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
+from tfxml.models import contract
 from tfxml.run import build, flags, restore
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
@@ -49,13 +50,15 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
             whole = build.model(config, facts, run.label_counts)
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
-    workdir_lib.Workdir(folders[0]).copy_to(target.path)
-    target.write_hashes(whole.head.hashes)
-    saved = checkpoints.Checkpoints(
-        target.checkpoints,
-        tf.train.Checkpoint(model=whole.named_variables()),
-    )
-    saved.save(step, {}, is_best=False)
+    with target.beginning() as new:
+        workdir_lib.Workdir(folders[0]).copy_to(new)
+        new.write_head(whole.head.record())
+        saved = checkpoints.Checkpoints(
+            new.checkpoints,
+            tf.train.Checkpoint(model=whole.named_variables()),
+            weights=whole.named_variables(),
+        )
+        saved.save(step, {}, is_best=False)
     return target.path
 
 
@@ -103,11 +106,11 @@ def _copy(group, whole, placement: placement_lib.Placement) -> None:
         [
             *(
                 whole.encoders[encoder]
-                for encoder in placement.run_of(len(whole.encoders))
+                for encoder in _share(whole.encoders, placement)
             ),
             *(
                 whole.head.blocks[repetition]
-                for repetition in placement.run_of(len(whole.head.blocks))
+                for repetition in _share(whole.head.blocks, placement)
             ),
         ],
         strict=True,
@@ -115,6 +118,10 @@ def _copy(group, whole, placement: placement_lib.Placement) -> None:
     for source, target in pairs:
         for weight, copied in zip(source.weights, target.weights, strict=True):
             copied.assign(weight)
+
+
+def _share(layers, placement: placement_lib.Placement) -> range:
+    return contract.share_of(len(layers), placement.group, placement.num_groups)
 
 
 def define_flags() -> None:

@@ -27,8 +27,6 @@ from tfxml.run import run as run_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
-_WHAT_IS_LAST = {False: "labels' centroids", True: "labels' own classifiers"}
-
 
 def train(
     config: config_lib.Config,
@@ -89,23 +87,27 @@ def train(
     print(console.describe_model(config, data.facts, run.model))
     history = _resume(workdir, run)
     saved = checkpoints.Checkpoints(
-        output.checkpoints, run.state, config.keep_checkpoints, run.io_device
+        output.checkpoints,
+        run.state,
+        config.keep_checkpoints,
+        run.io_device,
+        run.weights,
     )
-    if history:
-        output.write_metrics(history)
-    else:
-        run.start_folder(output)
+    if not output.is_started:
+        with output.beginning() as new:
+            run.start_folder(new)
+    output.write_metrics(history)
 
     progress = console.Progress(config.num_epochs, run.steps_per_epoch)
     with termination.Notice(strategy) as notice:
-        between = _Between(run, saved, notice)
+        between = _Between(run, saved, notice, history)
         while run.steps_done < run.num_steps and not _is_over(config, history):
             if run.is_head_trained:
                 loss = history[-1]["loss"] if history else None
                 start = time.perf_counter()
                 run.learn_rest(between)
                 took = time.perf_counter() - start
-                what = _WHAT_IS_LAST[bool(config.reranker_passes)]
+                what = "re-ranker" if config.reranker_passes else "head"
                 print(f"{what} learnt in {took:.0f} s")
             else:
                 loss = run.train_epoch(progress, between)
@@ -114,7 +116,7 @@ def train(
                 continue
             metrics = run.evaluate()
             entry = {"step": run.steps_done, "epoch": run.epoch}
-            if loss is not None:  # centroids have none
+            if loss is not None:  # a head that takes no steps has none
                 entry["loss"] = loss
             entry |= {**run.report(), **metrics}
             history.append(entry)
@@ -138,8 +140,15 @@ def train(
 class _Between:
     """What is done between two loops of steps: saving, and ending if told."""
 
-    def __init__(self, run, saved: checkpoints.Checkpoints, notice):
+    def __init__(
+        self,
+        run,
+        saved: checkpoints.Checkpoints,
+        notice: termination.Notice,
+        history: list[dict],
+    ):
         self._run = run
+        self._history = history
         self._saved = saved
         self._notice = notice
         self._saved_step = run.steps_done
@@ -161,7 +170,9 @@ class _Between:
         if run.steps_done == self._saved_step and not metrics:
             return
         so_far = {"steps": run.epoch_steps, "loss_sum": run.epoch_loss}
-        self._saved.save(run.steps_done, metrics, is_best, so_far)
+        self._saved.save(
+            run.steps_done, metrics, is_best, so_far, self._history
+        )
         self._saved_step = run.steps_done
 
 
@@ -193,17 +204,21 @@ def _check_same(workdir: workdir_lib.Workdir, config) -> None:
 
 
 def _resume(workdir, run) -> list[dict]:
-    """Restores the newest checkpoint; returns the metrics up to there."""
+    """Restores the newest checkpoint; returns the evaluations up to there."""
     saved = checkpoints.Checkpoints(
-        workdir.checkpoints, run.state, io_device=run.io_device
+        workdir.checkpoints,
+        run.state,
+        io_device=run.io_device,
+        weights=run.weights,
     )
     latest = saved.latest_step()
     if latest is None:
         return []
-    so_far = saved.restore(latest)["epoch"]
+    meta = saved.restore(latest)
+    so_far = meta["epoch"]
     run.epoch_steps, run.epoch_loss = so_far["steps"], so_far["loss_sum"]
     print(f"resumes   at step {latest}")
-    return workdir.read_metrics(latest)
+    return meta["history"]
 
 
 def _is_best(config: config_lib.Config, history: list[dict]) -> bool:

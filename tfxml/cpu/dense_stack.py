@@ -1,4 +1,4 @@
-"""Encoders' forward pass.
+"""The forward pass of dense stacks.
 
 # N instances, D features, H units
 """
@@ -8,19 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import sums, threads, weight_arrays
-from tfxml.models import sparse_rows
-from tfxml.models.encoders import bag_encoder
+from tfxml.models import forms, sparse_rows
 
 
-class Encoder:
-    """What an `encoders.Encoder` does, without dropout."""
+class DenseStack:
+    """What a `forms.DenseStack` computes, without dropout."""
 
-    def __init__(self, own: bag_encoder.Encoder):
-        self._hash = own.feature_hash
-        self._table = weight_arrays.joined(own.tables)
-        self._kernels = [weight_arrays.array(one) for one in own.upper_kernels]
-        self._biases = [weight_arrays.array(one) for one in own.biases]
-        self._residual = own.residual
+    def __init__(self, form: forms.DenseStack):
+        self._hash = form.feature_hash
+        self._table = weight_arrays.joined(form.tables)
+        self._kernels = [weight_arrays.array(one) for one in form.kernels]
+        self._biases = [weight_arrays.array(one) for one in form.biases]
+        self._is_residual = form.is_residual
 
     def __call__(
         self, rows: sparse_rows.RaggedRows, share: threads.Threads
@@ -33,7 +32,7 @@ class Encoder:
         np.maximum(hidden, 0, out=hidden)
         for kernel, bias in zip(self._kernels, self._biases[1:], strict=True):
             output = np.maximum(hidden @ kernel + bias, 0)
-            if self._residual and hidden.shape[1] == output.shape[1]:
+            if self._is_residual and hidden.shape[1] == output.shape[1]:
                 output += hidden
             hidden = output
         return np.hstack([hidden, np.ones((len(hidden), 1), np.float32)])

@@ -1,6 +1,6 @@
-"""The second look at a head's best labels.
+"""The re-ranker's margins.
 
-# N instances, S labels of a candidates, K best
+# N instances, S candidates of an instance, K best
 """
 
 from __future__ import annotations
@@ -10,48 +10,48 @@ import queue
 import numpy as np
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import ranking, sums, threads, weight_arrays
+from tfxml.cpu import sums, threads, weight_arrays
 from tfxml.models import reranker, sparse_rows
 
 
 class Reranker:
     """What a `reranker.Reranker` does."""
 
-    def __init__(self, own: reranker.Reranker):
-        self.num_candidates = own.num_candidates
-        self._num_features = own.num_features
-        self._share = own.share
-        self._splits = weight_arrays.array(own.splits)
-        self._features = weight_arrays.array(own.features).view(np.uint32)
-        self._kernel = weight_arrays.array(own.kernel)
-        self._bias = weight_arrays.array(own.bias)
+    def __init__(self, layer: reranker.Reranker):
+        self.num_candidates = layer.num_candidates
+        self._num_features = layer.num_features
+        self._weight = layer.weight
+        self._splits = weight_arrays.array(layer.splits)
+        self._features = weight_arrays.array(layer.features).view(np.uint32)
+        self._kernel = weight_arrays.array(layer.kernel)
+        self._bias = weight_arrays.array(layer.bias)
         self._zeros = queue.SimpleQueue()  # which are used again
 
     def rerank(
         self,
         rows: sparse_rows.RaggedRows,
-        scores: np.ndarray,
+        logits: np.ndarray,
         label_ids: np.ndarray,
         k: int,
         share: threads.Threads,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the best labels' scores and ids; see `reranker.Reranker`."""
+        """Returns the best labels' logits and ids; see `reranker.Reranker`."""
         candidates = np.ascontiguousarray(label_ids[:, : self.num_candidates])
         margins = self._bias[candidates]
         self._add_products(rows, candidates, margins.reshape(-1), share)
-        logits = logits_of(scores)
-        own = np.float32(self._share * reranker.LOGIT_OF_MARGIN) * margins
-        own += np.float32(1 - self._share) * logits[:, : margins.shape[1]]
-        best, places = best_lib.nothing(len(own), min(k, own.shape[1]))
-        columns = np.arange(own.shape[1], dtype=np.int32)
-        best_lib.keep_best(own, columns, best, places)
-        reranked = np.take_along_axis(candidates, places, axis=1)
-        if k > own.shape[1]:
-            behind = slice(own.shape[1], k)
-            least = own.min(axis=1, keepdims=True)
+        size = margins.shape[1]
+        mixed = np.float32(self._weight * reranker.LOGIT_OF_MARGIN) * margins
+        mixed += np.float32(1 - self._weight) * logits[:, :size]
+        best, places = best_lib.nothing(len(mixed), min(k, size))
+        columns = np.arange(size, dtype=np.int32)
+        best_lib.keep_best(mixed, columns, best, places)
+        ranked = np.take_along_axis(candidates, places, axis=1)
+        if k > size:
+            behind = slice(size, k)
+            least = mixed.min(axis=1, keepdims=True)
             best = np.hstack([best, np.minimum(logits[:, behind], least)])
-            reranked = np.hstack([reranked, label_ids[:, behind]])
-        return ranking.probabilities(best), reranked
+            ranked = np.hstack([ranked, label_ids[:, behind]])
+        return best, ranked
 
     def _add_products(self, rows, candidates, margins, share) -> None:
         """Adds the products of rows and their labels' weights, [N S]."""
@@ -84,10 +84,3 @@ class Reranker:
             self._zeros.put(dense)
 
         share.over(len(self._bias), add, most=len(candidates))
-
-
-def logits_of(scores: np.ndarray) -> np.ndarray:
-    """Returns the logits of a head's scores, kept finite."""
-    least = ranking.probabilities(np.float32(-reranker.LARGEST_LOGIT))
-    scores = np.clip(scores, least, 1 - least)
-    return np.log(scores) - np.log1p(-scores)

@@ -1,11 +1,11 @@
-"""A trained classifier by loops on the host's processors.
+"""A trained classifier in compiled loops, on the processors of this machine.
 
 # N instances, D features, E features of all rows, K top labels
 
-TensorFlow's ops take a millisecond to begin, and each goes over all that the
-one before it wrote. A query needs little of a model: the weights of some
-features, and those of a candidates's labels for these. Loops made for that
-touch little else. Products of many rows with a kernel stay TensorFlow's.
+TensorFlow's ops take a millisecond to start, and each reads all that the one
+before it wrote. A query needs little of a model: the weights of some features,
+and those of the candidates for these. Loops made for that touch little else.
+Products of many rows with a kernel stay TensorFlow's.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import best, dense_stack, margins, ranking, threads
-from tfxml.models import extreme_classifier, sparse_rows
-from tfxml.models.heads import mach_head
+from tfxml.models import calibration, extreme_classifier, forms, sparse_rows
 
-_ROWS_OF_HEAD = 512  # whose scores are held at once
-ROWS_AT_ONCE = 8192  # which share what is read of the labels' own weights
+_ROWS_OF_HEAD = 512  # whose estimates are held at once
+ROWS_AT_ONCE = 8192  # which share what is read of the re-ranker's weights
 _ELSEWHERE = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
@@ -34,31 +33,40 @@ def suits(
 ) -> bool:
     """Tells whether a `CpuPredictor` is the faster way.
 
-    That is where a model lies in one process without an accelerator, and has
-    no threshold decode, which looks at few of very many labels.
+    That is where a model lies in one process without an accelerator, declares
+    forms, and has no decode that looks at few of very many labels.
     """
-    return (
-        not isinstance(strategy, _ELSEWHERE)
-        and not tf.config.list_logical_devices("GPU")
-        and not (
-            isinstance(model.head, mach_head.MachHead)
-            and model.head.decodes_by_threshold()
-        )
-    )
+    if isinstance(strategy, _ELSEWHERE):
+        return False
+    if tf.config.list_logical_devices("GPU") or why_not(model):
+        return False
+    form = model.head.form()
+    return not isinstance(form, forms.BlockRanking) or form.is_exhaustive
+
+
+def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
+    """Returns why a model has no compiled path, or '' if it has one."""
+    for layer in (*model.encoders, model.head):
+        if layer.form() is None:
+            return (
+                f"{type(layer).__name__} declares no serving form, so "
+                "TensorFlow alone can run it"
+            )
+    return ""
 
 
 class CpuPredictor:
     """Finds the labels that an `ExtremeClassifier` finds.
 
-    Scores may differ by rounding. A MACH head's best are found by estimating
-    all labels, whatever its decode.
+    Scores may differ by rounding. The best of hashed labels are found by
+    estimating all labels, whatever the head's decode.
 
     Args:
         model: trained; its weights are taken as they are now.
-        num_threads: how many processors a batch is shared by.
+        num_threads: how many processors share a batch.
 
     Raises:
-        ValueError: if a weight is not finite.
+        ValueError: if a module declares no form, or a weight is not finite.
     """
 
     def __init__(
@@ -66,9 +74,17 @@ class CpuPredictor:
         model: extreme_classifier.ExtremeClassifier,
         num_threads: int = os.cpu_count() or 1,
     ):
+        if reason := why_not(model):
+            raise ValueError(
+                "`model` must be one that compiled loops can run. "
+                f"Received: {reason}"
+            )
         self.num_features = model.num_features
-        self._encoders = [dense_stack.Encoder(one) for one in model.encoders]
-        self._head = ranking.HEADS[type(model.head)](model.head)
+        self._link, self._head_link = model.link, model.head.link
+        self._encoders = [
+            dense_stack.DenseStack(encoder.form()) for encoder in model.encoders
+        ]
+        self._head = ranking.ranking(model.head.form())
         self._reranker = model.reranker and margins.Reranker(model.reranker)
         self._share = threads.Threads(num_threads)
 
@@ -87,7 +103,8 @@ class CpuPredictor:
                 positive.
             FloatingPointError: if a score is not a number.
         """
-        return self._by_batch(rows, k, self._reranked)
+        estimates, label_ids = self._by_batch(rows, k, self._reranked)
+        return calibration.array_scores(estimates, self._link), label_ids
 
     def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
         """Returns the labels that the head alone finds best, [N, K]."""
@@ -104,9 +121,10 @@ class CpuPredictor:
         if self._reranker is None:
             return self._of_head(rows, k)
         size = max(k, self._reranker.num_candidates)
-        scores, label_ids = self._of_head(rows, size)
-        k = min(k, scores.shape[1])
-        return self._reranker.rerank(rows, scores, label_ids, k, self._share)
+        estimates, label_ids = self._of_head(rows, size)
+        logits = calibration.array_logits(estimates, self._head_link)
+        k = min(k, logits.shape[1])
+        return self._reranker.rerank(rows, logits, label_ids, k, self._share)
 
     def _of_head(self, rows: sparse_rows.RaggedRows, k: int):
         return _by_runs(lambda some: self._of_few(some, k), rows, _ROWS_OF_HEAD)
@@ -114,12 +132,12 @@ class CpuPredictor:
     def _of_few(self, rows: sparse_rows.RaggedRows, k: int):
         encoded = [one(rows, self._share) for one in self._encoders] or [rows]
         k = min(k, self._head.num_answers)
-        scores, label_ids = self._head.top_k(encoded, k, self._share)
+        estimates, label_ids = self._head.top_k(encoded, k, self._share)
         if (label_ids == best.NO_LABEL).any():
             raise FloatingPointError(
                 "scores are not numbers: feature values are too large"
             )
-        return scores, label_ids
+        return estimates, label_ids
 
     def _checked(self, rows: sparse_rows.RaggedRows) -> sparse_rows.RaggedRows:
         """Returns the rows in the types that the loops read."""

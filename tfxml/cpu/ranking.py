@@ -1,9 +1,9 @@
-"""Heads' best labels.
+"""The best labels of a ranking form.
 
-# N instances, L labels, C labels of a block, R repetitions, B buckets, K best
+# N instances, L labels, R repetitions, B buckets, K best
 
-Each takes what the encoders return, [N, H] a encoder, or the rows where there
-is none.
+Each takes what the encoders return, [N, H + 1] each, or the rows where there is
+none, and writes estimates; `calibration` makes scores of them.
 """
 
 from __future__ import annotations
@@ -14,185 +14,179 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import centroid_loops as host_centroids
-from tfxml.cpu import dense_stack, label_estimates, threads, weight_arrays
-from tfxml.mach import decode as mach_decode
-from tfxml.models import blocks, sparse_rows
-from tfxml.models.heads import centroid, mach_head, sigmoid
+from tfxml.cpu import (
+    centroid_loops,
+    dense_stack,
+    label_estimates,
+    threads,
+    weight_arrays,
+)
+from tfxml.mach import decode
+from tfxml.models import calibration, forms, sparse_rows
 
 _SCORES_AT_ONCE = 1 << 17  # of some rows and all labels: what a cache holds
 
 
-class Sigmoid:
-    """What a `SigmoidHead` finds."""
+class LabelBlocks:
+    """A `forms.BlockRanking` whose outputs are the labels."""
 
-    def __init__(self, own: sigmoid.SigmoidHead):
-        self._starts = own.starts
-        self._blocks = []
-        for start, block in zip(own.starts, own.blocks, strict=True):
-            places = own.dropped - start
-            is_here = (places >= 0) & (places < block.num_outputs)
+    def __init__(self, form: forms.BlockRanking):
+        self._starts, self._blocks, start = [], [], 0
+        for block in form.blocks:
+            size = block.bias.shape[0]
+            places = form.dropped - start
+            is_here = (places >= 0) & (places < size)
+            self._starts.append(start)
             self._blocks.append(_Block(block, places[is_here]))
-        self.num_answers = own.num_labels - len(own.dropped)
+            start += size
+        self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
         self, encoded: Sequence, k: int, share: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the best labels' probabilities and ids, [N, K] each."""
+        """Returns the best labels' estimates and ids, [N, K] each."""
         best, label_ids = best_lib.nothing(_num_rows(encoded[0]), k)
         for start, block in zip(self._starts, self._blocks, strict=True):
             logits = block.logits(encoded[0], share)
 
-            def keep_best(some: slice, logits=logits, start=start) -> None:
-                _keep_best(logits[some], start, best[some], label_ids[some])
+            def keep_best(rows: slice, logits=logits, start=start) -> None:
+                _keep_best(logits[rows], start, best[rows], label_ids[rows])
 
             share.over(len(logits), keep_best)
-        return probabilities(best), label_ids
+        return best, label_ids
 
 
-class Mach:
-    """What a `MachHead` finds, of all labels' estimates."""
+class HashedLabels:
+    """A `forms.BlockRanking` of repetitions, by estimates of all labels."""
 
-    def __init__(self, own: mach_head.MachHead):
-        self._own = own
-        self._blocks = [_Block(one) for one in own.blocks]
-        sizes = [one.num_buckets for one in own.hashes]
+    def __init__(self, form: forms.BlockRanking):
+        self._form = form
+        self._blocks = [_Block(block) for block in form.blocks]
+        sizes = [label_hash.num_buckets for label_hash in form.hashes]
         firsts = np.cumsum([0, *sizes])  # of a repetition's terms among all
         self._buckets = np.stack(
             [
-                one.table(own.num_labels) + first
-                for one, first in zip(own.hashes, firsts[:-1], strict=True)
+                label_hash.table(form.num_labels) + first
+                for label_hash, first in zip(
+                    form.hashes, firsts[:-1], strict=True
+                )
             ]
         ).astype(np.min_scalar_type(firsts[-1]))
-        self.num_answers = own.num_labels - len(own.dropped)
+        self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
         self, encoded: Sequence, k: int, share: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the best labels' scores and ids, [N, K] each."""
-        own, num_repetitions = self._own, len(self._blocks)
+        """Returns the best labels' estimates and ids, [N, K] each."""
+        form, number = self._form, len(self._blocks)
         logits = [
-            block.logits(
-                encoded[repetition * len(encoded) // num_repetitions], share
-            )
-            for repetition, block in enumerate(self._blocks)
+            block.logits(encoded[index * len(encoded) // number], share)
+            for index, block in enumerate(self._blocks)
         ]
-        by_logit = own.estimator == "logit"
-        scores = logits if by_logit else [probabilities(one) for one in logits]
-        terms = np.concatenate(scores, axis=1)
-
-        def estimates(some: slice) -> np.ndarray:
-            found = np.empty(
-                (some.stop - some.start, own.num_labels), np.float32
-            )
-            if own.estimator in ("logit", "mean"):
-                label_estimates.means(terms[some], self._buckets, found)
-            else:
-                ranks = _RANKS[own.estimator](num_repetitions)
-                label_estimates.middles(
-                    terms[some], self._buckets, *ranks, found
-                )
-            found[:, own.dropped] = -np.inf
-            return found
-
+        if form.estimator != "logit":
+            logits = [calibration.sigmoid(one) for one in logits]
+        terms = np.concatenate(logits, axis=1)
         best, label_ids = best_lib.nothing(len(terms), k)
-        at_once = max(_SCORES_AT_ONCE // own.num_labels, 1)
+        at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
 
-        def keep_best(some: slice) -> None:
-            for start in range(some.start, some.stop, at_once):
-                few = slice(start, min(start + at_once, some.stop))
-                _keep_best(estimates(few), 0, best[few], label_ids[few])
+        def keep_best(rows: slice) -> None:
+            for start in range(rows.start, rows.stop, at_once):
+                few = slice(start, min(start + at_once, rows.stop))
+                estimates = self._estimates(terms[few])
+                _keep_best(estimates, 0, best[few], label_ids[few])
 
         share.over(len(terms), keep_best)
-        if by_logit:
-            best = probabilities(best)
-        elif own.estimator == "mean" and own.has_collisions():
-            mass = terms.sum(axis=1, keepdims=True) / np.float32(
-                num_repetitions
-            )
-            best = mach_decode.unbiased_mean(
-                best, mass, own.hashes[0].num_buckets
-            )
+        if form.is_unbiased:
+            mass = terms.sum(axis=1, keepdims=True) / np.float32(number)
+            best = decode.unbiased_mean(best, mass, form.hashes[0].num_buckets)
         return best, label_ids
 
+    def _estimates(self, terms: np.ndarray) -> np.ndarray:
+        """Returns the estimates of all labels, [n, L], of some rows' terms."""
+        form = self._form
+        estimates = np.empty((len(terms), form.num_labels), np.float32)
+        if form.estimator in ("logit", "mean"):
+            label_estimates.means(terms, self._buckets, estimates)
+        else:
+            ranks = _RANKS[form.estimator](len(self._blocks))
+            label_estimates.middles(terms, self._buckets, *ranks, estimates)
+        estimates[:, form.dropped] = -np.inf
+        return estimates
 
-class Centroids:
-    """What a `CentroidHead` finds."""
 
-    def __init__(self, own: centroid.CentroidHead):
-        self._splits = weight_arrays.array(own.splits)
-        self._labels = weight_arrays.array(own.labels).view(np.uint32)
-        self._kernel = weight_arrays.array(own.kernel)
-        self._dropped = own.dropped
-        self._num_labels = own.num_labels
-        self.num_answers = own.num_labels - len(own.dropped)
-        if len(own.dropped):
-            is_dropped = np.isin(self._labels, own.dropped)
+class IndexedLabels:
+    """A `forms.InvertedIndex`."""
+
+    def __init__(self, form: forms.InvertedIndex):
+        self._form = form
+        self._splits = weight_arrays.array(form.splits)
+        self._labels = weight_arrays.array(form.labels).view(np.uint32)
+        self._kernel = weight_arrays.array(form.kernel)
+        self.num_answers = form.num_labels - len(form.dropped)
+        if len(form.dropped):
+            is_dropped = np.isin(self._labels, form.dropped)
             self._kernel = np.where(is_dropped, np.float32(0), self._kernel)
 
     def top_k(
         self, encoded: Sequence, k: int, share: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the best labels' scores and ids, [N, K] each."""
+        """Returns the best labels' estimates and ids, [N, K] each."""
         (rows,) = encoded
+        form = self._form
         best, label_ids = best_lib.nothing(_num_rows(rows), k)
         table = self._splits, self._labels, self._kernel
 
-        def keep_best(some: slice) -> None:
-            has_few = host_centroids.keep_positive(
-                rows.splits[some.start : some.stop + 1],
+        def keep_best(part: slice) -> None:
+            has_few = centroid_loops.keep_positive(
+                rows.splits[part.start : part.stop + 1],
                 rows.feature_ids,
                 rows.values,
                 *table,
-                self._num_labels,
-                best[some],
-                label_ids[some],
+                form.num_labels,
+                best[part],
+                label_ids[part],
             )
-            for row in some.start + np.flatnonzero(has_few):
-                cosines = np.zeros((1, self._num_labels), np.float32)
-                host_centroids.add_cosines(
+            for row in part.start + np.flatnonzero(has_few):
+                products = np.zeros((1, form.num_labels), np.float32)
+                centroid_loops.add_cosines(
                     rows.splits[row : row + 2],
                     rows.feature_ids,
                     rows.values,
                     *table,
-                    cosines,
+                    products,
                 )
-                cosines[:, self._dropped] = -np.inf
+                products[:, form.dropped] = -np.inf
                 _keep_best(
-                    cosines, 0, best[row : row + 1], label_ids[row : row + 1]
+                    products, 0, best[row : row + 1], label_ids[row : row + 1]
                 )
 
         share.over(len(best), keep_best)
-        return probabilities(centroid.logits_of(best)), label_ids
+        return form.slope * (best - form.middle), label_ids
 
 
-HEADS = {
-    sigmoid.SigmoidHead: Sigmoid,
-    mach_head.MachHead: Mach,
-    centroid.CentroidHead: Centroids,
-}
-# Of how many repetitions' terms in order which are looked at.
+def ranking(form: forms.BlockRanking | forms.InvertedIndex):
+    """Returns what finds the best labels of a form."""
+    if isinstance(form, forms.InvertedIndex):
+        return IndexedLabels(form)
+    return LabelBlocks(form) if form.hashes is None else HashedLabels(form)
+
+
+# Which of a label's ordered terms are averaged, of how many repetitions.
 _RANKS = {
     "min": lambda number: (0, 1),
     "median": lambda number: ((number - 1) // 2, number // 2 + 1),
 }
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Returns the sigmoid of logits."""
-    with np.errstate(over="ignore"):  # of a large one's exponential: 0
-        return 1 / (1 + np.exp(-logits))
-
-
 class _Block:
-    """What an `OutputBlock` finds; outputs that are dropped: -infinity."""
+    """The logits of a `forms.Block`; of dropped outputs: -infinity."""
 
-    def __init__(self, own: blocks.OutputBlock, dropped=()):
-        self._kernel = weight_arrays.array(own.kernel)
-        self._bias = weight_arrays.array(own.bias)
+    def __init__(self, form: forms.Block, dropped=()):
+        self._kernel = weight_arrays.array(form.kernel)
+        self._bias = weight_arrays.array(form.bias)
         self._bias[list(dropped)] = -np.inf
-        self._is_linear = own.is_linear
-        if not own.is_linear:
+        self._is_linear = form.is_linear
+        if not form.is_linear:
             # Inputs end in a 1, which is quicker than adding the bias.
             whole = np.vstack([self._kernel.T, self._bias])
             with tf.device("CPU"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfxml.topk import dropping, selection
+from tfxml.topk import dropping, merging, selection
 
 ESTIMATORS = ("mean", "logit", "min", "median")
 LABEL_BLOCK_SIZE = 65536  # labels scored at once
@@ -105,7 +105,7 @@ def _best_of_blocks(
             tf.ensure_shape(tf.range(start, start + block_size), [block_size])
         )
         # Earlier blocks come first, as they do among equals.
-        return start + block_size, *merge_top_k(
+        return start + block_size, *merging.merge_top_k(
             [scores, block_scores], [ids, block_ids], k
         )
 
@@ -113,17 +113,6 @@ def _best_of_blocks(
     if first == num_labels:
         return scores, ids
     return tf.while_loop(is_left, step, (tf.constant(first), scores, ids))[1:]
-
-
-def merge_top_k(
-    scores: Sequence[tf.Tensor], ids: Sequence[tf.Tensor], k: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best of several blocks' best, [N, K] each."""
-    if len(scores) == 1:
-        return scores[0], ids[0]
-    scores, ids = tf.concat(scores, axis=1), tf.concat(ids, axis=1)
-    scores, places = tf.math.top_k(scores, min(k, scores.shape[1]))
-    return scores, tf.gather(ids, places, batch_dims=1)
 
 
 def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:

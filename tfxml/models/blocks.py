@@ -1,9 +1,9 @@
-"""A block of outputs: what every head is made of.
+"""A block of outputs: what most heads are made of.
 
 # N instances, H units of the encoder, D features, B outputs
 
 A label block of the sigmoid head and a repetition of MACH are the same thing: a
-kernel, a bias, and the sigmoid cross-entropy of their logits.
+kernel, a bias, and the loss of their logits.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import device_scope, sparse_rows
-from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.models import contract, device_scope, forms, sparse_rows
+from tfxml.models.losses import fused
 
 
 class OutputBlock(keras.layers.Layer):
@@ -21,9 +21,10 @@ class OutputBlock(keras.layers.Layer):
 
     Args:
         num_outputs: B.
-        input_dim: H, or D where `is_linear`.
+        loss: of the outputs.
+        input_dim: H, or D where `is_linear`; None: of the first input.
         priors: [B], the share of the instances in which each output is
-            positive; the bias starts at its logit.
+            positive; the bias starts where the loss puts it for these.
         is_linear: whether the input is the sparse rows themselves, as in
             linear one-vs-rest.
         seed: of the initial kernel.
@@ -33,7 +34,8 @@ class OutputBlock(keras.layers.Layer):
     def __init__(
         self,
         num_outputs: int,
-        input_dim: int,
+        loss: contract.Loss,
+        input_dim: int | None = None,
         priors: np.ndarray | None = None,
         is_linear: bool = False,
         seed: int = 0,
@@ -42,16 +44,26 @@ class OutputBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.num_outputs = num_outputs
+        self.loss = loss
         self.is_linear = is_linear
+        self.seed = seed
         self.device = device
-        with device_scope.on(device):
-            self._add_weights(input_dim, priors, seed)
+        self._priors = priors
+        if input_dim is not None:
+            self.build((None, input_dim))
+
+    def build(self, input_shape) -> None:
+        """Adds the weights, for inputs [N, input_shape[-1]]."""
+        if self.built:
+            return
+        with device_scope.on(self.device):
+            self._add_weights(input_shape[-1])
         self.built = True
 
-    def _add_weights(self, input_dim: int, priors, seed: int) -> None:
+    def _add_weights(self, input_dim: int) -> None:
         num_outputs, is_linear = self.num_outputs, self.is_linear
-        # Small at first: a label's logit starts at its prior.
-        small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        # Small at first: an output's logit starts at its prior.
+        small = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
         self.kernel = self.add_weight(
             name="kernel",
             # A linear block's kernel is read by feature, a dense one's by
@@ -66,11 +78,12 @@ class OutputBlock(keras.layers.Layer):
         self.bias = self.add_weight(
             name="bias", shape=(num_outputs,), initializer="zeros"
         )
-        if priors is not None:
-            self.bias.assign(_prior_logits(priors))
+        if self._priors is not None:
+            self.bias.assign(self.loss.prior_bias(self._priors))
+            self._priors = None  # as large as the labels are many
 
-    def logits(self, encoded) -> tf.Tensor:
-        """Returns [N, B]."""
+    def call(self, encoded) -> tf.Tensor:
+        """Returns logits, [N, B]."""
         with device_scope.on(self.device):
             if self.is_linear:
                 product = sparse_rows.matmul(encoded, [self.kernel.value])
@@ -78,19 +91,17 @@ class OutputBlock(keras.layers.Layer):
                 product = tf.matmul(encoded, self.kernel, transpose_b=True)
             return product + self.bias
 
-    def loss(
-        self,
-        encoded,
-        positives: sigmoid_cross_entropy.Positives,
-        weights: tf.Tensor,
+    def loss_sum(
+        self, encoded, positives: contract.Positives, weights: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the weighted sum of the block's cross-entropies."""
+        """Returns the weighted sum of the losses of the block, a scalar."""
         with device_scope.on(self.device):
             if self.is_linear:
-                return sigmoid_cross_entropy.sigmoid_cross_entropy(
-                    self.logits(encoded), positives, weights
+                return fused.of_logits(
+                    self.loss, self.call(encoded), positives, weights
                 )
-            return sigmoid_cross_entropy.dense_sigmoid_cross_entropy(
+            return fused.of_product(
+                self.loss,
                 encoded,
                 tf.convert_to_tensor(self.kernel),
                 tf.convert_to_tensor(self.bias),
@@ -98,8 +109,22 @@ class OutputBlock(keras.layers.Layer):
                 weights,
             )
 
+    def form(self) -> forms.Block:
+        """Returns its serving form."""
+        return forms.Block(self.kernel, self.bias, self.is_linear)
 
-def _prior_logits(priors: np.ndarray) -> np.ndarray:
-    """Returns the logits of `priors`, kept finite."""
-    priors = np.clip(priors, 1e-8, 1 - 1e-4)
-    return np.log(priors / (1 - priors)).astype(np.float32)
+
+def named_weights(layer: keras.layers.Layer, blocks) -> dict:
+    """Returns a head's weights, those of its blocks under their numbers."""
+    names = {
+        f"block_{number}_{weight.name}": weight
+        for number, block in enumerate(blocks)
+        for weight in block.weights
+    }
+    held = {id(weight) for weight in names.values()}
+    others = {
+        name: weight
+        for name, weight in contract.named_weights(layer).items()
+        if id(weight) not in held
+    }
+    return {**names, **others}

@@ -1,6 +1,6 @@
-"""The whole model: sparse rows -> encoders -> head.
+"""The whole model: inputs -> encoders -> head -> re-ranker -> scores.
 
-# N instances, D features, K top labels
+# N instances, D features, C given labels, K top labels
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import reranker, sparse_rows
-from tfxml.models.encoders import bag_encoder
-from tfxml.models.heads import centroid, mach_head, sigmoid
-from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.models import calibration, contract, sparse_rows
+from tfxml.models import reranker as reranker_lib
+
+Inputs = Mapping[str, tf.RaggedTensor | tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The encoders and repetitions that lie on one device.
+    """The encoders and the part of the head that train on one device.
 
     The others' gradients do not depend on them.
     """
 
     device: str | None
-    encoders: Sequence[bag_encoder.Encoder]
+    encoders: Sequence[contract.Encoder]
     repetitions: range | None  # None: the whole head
     trainable_variables: Sequence[keras.Variable]
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class ExtremeClassifier(keras.Model):
-    """Encoders and a head under one roof.
+    """Encoders, a head and perhaps a re-ranker under one roof.
 
     Args:
-        encoders: none for a linear model, one that all outputs share, or one
-            a repetition of MACH (separate encoders).
-        head: a `SigmoidHead`, a `MachHead` or a `CentroidHead`.
+        encoders: none for a linear model, one that all outputs share, or
+            several of which equal runs of repetitions read one each.
+        head: what scores labels.
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
         reranker: what ranks the head's best labels again; None: nothing.
@@ -46,11 +46,11 @@ class ExtremeClassifier(keras.Model):
 
     def __init__(
         self,
-        encoders: Sequence[bag_encoder.Encoder],
-        head: sigmoid.SigmoidHead | mach_head.MachHead | centroid.CentroidHead,
+        encoders: Sequence[contract.Encoder],
+        head: contract.Head,
         num_features: int,
         form: str,
-        reranker: reranker.Reranker | None = None,
+        reranker: reranker_lib.Reranker | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,7 +66,7 @@ class ExtremeClassifier(keras.Model):
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
-            "encoders": [serialize(one) for one in self.encoders],
+            "encoders": [serialize(encoder) for encoder in self.encoders],
             "head": serialize(self.head),
             "num_features": self.num_features,
             "form": self.form,
@@ -89,9 +89,9 @@ class ExtremeClassifier(keras.Model):
 
     def encode(
         self,
-        inputs: Mapping[str, tf.RaggedTensor | tf.Tensor],
+        inputs: Inputs,
         dropout_seed: tf.Tensor | None = None,
-        encoders: Sequence[bag_encoder.Encoder] | None = None,
+        encoders: Sequence[contract.Encoder] | None = None,
     ) -> list:
         """Returns what the head reads: [N, H] an encoder, or the rows.
 
@@ -100,30 +100,22 @@ class ExtremeClassifier(keras.Model):
             dropout_seed: [2] int32, or None for no dropout.
             encoders: some of the model's; None: all of them.
         """
-        feature_ids = inputs[inputs_lib.FEATURE_IDS]
-        feature_values = inputs[inputs_lib.FEATURE_VALUES]
         if not self.encoders:
-            return [
-                sparse_rows.arrange(
-                    feature_ids, feature_values, self.num_features, self.form
-                )
-            ]
+            return [self._rows(inputs, self.form)]
         encoders = self.encoders if encoders is None else encoders
-        # Encoders that hash no features read the same rows.
-        rows = {
-            one.feature_hash: one.arrange(
-                feature_ids, feature_values, self.form
-            )
-            for one in encoders
-        }
+        # Encoders that read the same rows share them.
+        rows = {}
+        for encoder in encoders:
+            if encoder.arrangement not in rows:
+                rows[encoder.arrangement] = encoder.arrange(inputs, self.form)
         return [
-            one.call(rows[one.feature_hash], dropout_seed=dropout_seed)
-            for one in encoders
+            encoder.call(rows[encoder.arrangement], dropout_seed=dropout_seed)
+            for encoder in encoders
         ]
 
     def loss_sum(
         self,
-        inputs: Mapping[str, tf.RaggedTensor | tf.Tensor],
+        inputs: Inputs,
         label_ids: tf.RaggedTensor | tf.Tensor,
         weights: tf.Tensor,
         dropout_seed: tf.Tensor | None = None,
@@ -134,112 +126,151 @@ class ExtremeClassifier(keras.Model):
         Args:
             inputs: rows by the names of `inputs`: ragged, or padded as it
                 says.
-            label_ids: [N, (L)] ragged, or [N, K] padded with -1.
+            label_ids: [N, (L)] ragged, or [N, P] padded with -1.
             weights: [N]; the loss of a row with weight 0 does not count.
             dropout_seed: [2] int32, or None for no dropout.
             part: whose share of the sum; None: all of it.
         """
-        encoded = self.encode(
-            inputs,
-            dropout_seed,
-            None if part is None else part.encoders,
+        encoders = repetitions = None
+        if part is not None:
+            encoders, repetitions = part.encoders, part.repetitions
+        return self.head.loss_sum(
+            self.encode(inputs, dropout_seed, encoders),
+            positives_of(label_ids, weights),
+            weights,
+            repetitions,
         )
-        positives = _positives(label_ids, weights)
-        if part is not None and part.repetitions is not None:
-            return self.head.loss(encoded, positives, weights, part.repetitions)
-        return self.head.loss(encoded, positives, weights)
 
     def parts(self) -> list[Part]:
-        """Returns what trains without knowing of the rest: one a device."""
-        blocks = self.head.blocks
-        devices = list(dict.fromkeys(block.device for block in blocks))
-        if len(devices) <= 1:
-            variables = [
-                weight
-                for layer in [*self.encoders, *blocks]
-                for weight in layer.trainable_weights
-            ]
-            device = devices[0] if devices else None
-            return [Part(device, self.encoders, None, variables)]
+        """Returns what trains without knowing of the rest, one a device.
+
+        Together they hold every trainable weight of encoders and head once.
+        """
+        head_parts = contract.checked_parts(self.head, self.head.parts())
         parts = []
-        for device in devices:
-            encoders = [one for one in self.encoders if one.device == device]
-            repetitions = [
-                r for r, one in enumerate(blocks) if one.device == device
-            ]
-            variables = [
+        for device, repetitions, variables in head_parts:
+            encoders = self.encoders
+            if len(head_parts) > 1:
+                encoders = [
+                    encoder
+                    for encoder in self.encoders
+                    if encoder.device == device
+                ]
+            of_encoders = [
                 weight
-                for layer in [*encoders, *(blocks[r] for r in repetitions)]
-                for weight in layer.trainable_weights
+                for encoder in encoders
+                for weight in encoder.trainable_weights
             ]
-            run = range(repetitions[0], repetitions[-1] + 1)
-            parts.append(Part(device, encoders, run, variables))
+            parts.append(
+                Part(device, encoders, repetitions, [*of_encoders, *variables])
+            )
         return parts
 
-    def top_k(
-        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor], k: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    @property
+    def link(self) -> str:
+        """How estimates become scores; see `calibration`."""
+        return self.head.link if self.reranker is None else calibration.SIGMOID
+
+    def top_k(self, inputs: Inputs, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each, best first."""
         encoded = self.encode(inputs)
         if self.reranker is None:
-            return self.head.top_k(encoded, k)
-        scores, label_ids = self.head.top_k(
-            encoded, max(k, self.reranker.num_candidates)
-        )
-        rows = sparse_rows.arrange(
-            inputs[inputs_lib.FEATURE_IDS],
-            inputs[inputs_lib.FEATURE_VALUES],
-            self.num_features,
-            "ragged",
-        )
-        return self.reranker.rerank(rows, scores, label_ids, k)
+            estimates, label_ids = self.head.top_k(encoded, k)
+        else:
+            estimates, label_ids = self.head.top_k(
+                encoded, max(k, self.reranker.num_candidates)
+            )
+            estimates, label_ids = self.reranker.rerank(
+                self._rows(inputs, "ragged"),
+                calibration.logits(estimates, self.head.link),
+                label_ids,
+                k,
+            )
+        return calibration.scores(estimates, self.link), label_ids
 
-    def candidates(
-        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor], k: int
-    ) -> tf.Tensor:
+    def rank(
+        self, inputs: Inputs, label_ids: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns scores and ids of the best of given labels, [N, K] each.
+
+        With fewer than `k` different labels, K is their number.
+
+        Args:
+            inputs: rows by the names of `inputs`.
+            label_ids: [C], in any order.
+            k: scalar, how many.
+        """
+        label_ids = tf.sort(tf.unique(label_ids)[0])
+        estimates = self.head.label_estimates(self.encode(inputs), label_ids)
+        if self.reranker is not None:
+            estimates = self.reranker.estimates(
+                self._rows(inputs, "ragged"),
+                calibration.logits(estimates, self.head.link),
+                tf.broadcast_to(label_ids, tf.shape(estimates)),
+            )
+        k = tf.minimum(k, tf.size(label_ids))
+        best, places = tf.math.top_k(estimates, k)
+        scores = calibration.scores(best, self.link)
+        return scores, tf.gather(label_ids, places)
+
+    def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:
         """Returns the labels that the head alone finds best, [N, K]."""
         return self.head.top_k(self.encode(inputs), k)[1]
 
     def named_variables(self) -> dict[str, keras.Variable]:
-        """Returns each weight under the name that checkpoints give it.
+        """Returns every weight under the name that checkpoints give it.
 
         (TensorFlow's checkpoints do not look into Keras' lists of layers.)
         """
-        names = {}
-        for index, encoder in enumerate(self.encoders):
-            for weight in encoder.weights:
-                names[f"encoder_{index}_{weight.name}"] = weight
-        for index, block in enumerate(self.head.blocks):
-            for weight in block.weights:
-                names[f"block_{index}_{weight.name}"] = weight
-        if not self.head.blocks:
-            for weight in self.head.weights:
-                names[f"head_{weight.name}"] = weight
+        layers = {
+            f"encoder_{number}": contract.named_weights(encoder)
+            for number, encoder in enumerate(self.encoders)
+        }
+        layers["head"] = self.head.named_weights()
         if self.reranker is not None:
-            for weight in self.reranker.weights:
-                names[f"reranker_{weight.name}"] = weight
+            layers["reranker"] = contract.named_weights(self.reranker)
+        names = {
+            f"{layer}_{name}": weight
+            for layer, weights in layers.items()
+            for name, weight in weights.items()
+        }
+        missing = {id(one) for one in self.weights} - {
+            id(one) for one in names.values()
+        }
+        if missing:
+            raise ValueError(
+                "`named_weights` must hold every weight of a layer, or they "
+                f"would not be saved. Received: {len(missing)} missing"
+            )
         return names
 
-    def call(
-        self, inputs: Mapping[str, tf.RaggedTensor | tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the scores and ids of the top 5 labels, [N, 5] each."""
         return self.top_k(inputs, k=5)
 
+    def _rows(self, inputs: Inputs, form: str):
+        """Returns the bag of features, for what reads rows themselves."""
+        return sparse_rows.arrange(
+            inputs[inputs_lib.FEATURE_IDS],
+            inputs[inputs_lib.FEATURE_VALUES],
+            self.num_features,
+            form,
+        )
 
-def _positives(label_ids, weights) -> sigmoid_cross_entropy.Positives:
+
+def positives_of(
+    label_ids: tf.RaggedTensor | tf.Tensor, weights: tf.Tensor
+) -> contract.Positives:
     """Returns the label ids of a batch as rows, columns and weights."""
     if isinstance(label_ids, tf.RaggedTensor):
         rows = tf.cast(label_ids.value_rowids(), tf.int32)
         columns = tf.cast(label_ids.flat_values, tf.int32)
-        return sigmoid_cross_entropy.Positives(
-            rows, columns, tf.gather(weights, rows)
-        )
+        return contract.Positives(rows, columns, tf.gather(weights, rows))
     columns = tf.cast(label_ids, tf.int32)
     rows = tf.broadcast_to(
         tf.range(tf.shape(columns)[0])[:, None], tf.shape(columns)
     )
     is_label = tf.cast(columns >= 0, weights.dtype)
-    return sigmoid_cross_entropy.Positives(
+    return contract.Positives(
         rows, tf.maximum(columns, 0), weights[:, None] * is_label
     )

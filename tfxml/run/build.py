@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,14 +10,18 @@ import numpy as np
 from tfxml import config as config_lib
 from tfxml.data.catalogue import known_sets, named_sets
 from tfxml.evaluation import metrics
-from tfxml.mach import hashing
-from tfxml.models import extreme_classifier, reranker
-from tfxml.models.encoders import bag_encoder
-from tfxml.models.heads import centroid, mach_head, sigmoid
+from tfxml.models import (
+    contract,
+    encoders,
+    extreme_classifier,
+    heads,
+    losses,
+    reranker,
+)
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import optimizers, schedules
-from tfxml.training.solvers import label_classifiers as classifiers_lib
+from tfxml.training.solvers import label_classifiers
 
 _USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
 
@@ -30,54 +35,71 @@ def model(
 ) -> extreme_classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
-    `label_counts` of None: at 0, where weights are restored. Labels `dropped`
-    are never answered.
+    Args:
+        config: the recipe.
+        facts: of the data.
+        label_counts: [L], in how many training instances each label occurs;
+            None: biases at 0, where weights are restored.
+        placement: which repetitions it has, and where they lie.
+        dropped: ids of labels that are never answered.
     """
-    priors = None
-    if label_counts is not None:
-        priors = _priors(label_counts, facts.num_train)
-    has_encoders = config.head != "centroid" and bool(config.hidden_units)
-    is_linear = not config.hidden_units
-    input_dim = facts.num_features if is_linear else config.hidden_units[-1]
-    if config.head == "mach":
-        repetitions = placement.run_of(config.num_repetitions)
-        hashes = label_hashes(config, facts.num_labels)
-        head = mach_head.MachHead(
-            facts.num_labels,
-            [hashes[repetition] for repetition in repetitions],
-            input_dim,
-            label_priors=priors,
-            estimator=config.estimator,
-            is_linear=is_linear,
-            seeds=_seeds(config, repetitions),
-            devices=placement.devices_of(len(repetitions)),
-            decode_by=_decode_by(config, facts),
-            dropped=dropped,
-        )
-    elif config.head == "centroid":
-        head = centroid.CentroidHead(
-            facts.num_labels,
-            facts.num_features,
-            config.centroid_features,
-            dropped=dropped,
-        )
-    else:
-        head = sigmoid.SigmoidHead(
-            facts.num_labels,
-            input_dim,
-            label_priors=priors,
-            block_size=config.label_block_size,
-            is_linear=is_linear,
-            seed=config.seed,
-            dropped=dropped,
-        )
+    site = contract.Site(
+        facts.num_labels,
+        facts.num_features,
+        facts.num_train,
+        facts.num_tokens,
+        config.seed,
+        config.hash_seed,
+        facts.form,
+        label_counts=label_counts,
+        dropped=dropped,
+        group=placement.group,
+        num_groups=placement.num_groups,
+        devices=placement.devices,
+    )
+    model_encoders = _encoders(config, site)
+    is_linear = not model_encoders
+    site = dataclasses.replace(
+        site,
+        is_linear=is_linear,
+        input_dim=(
+            facts.num_features if is_linear else model_encoders[0].output_dim
+        ),
+    )
+    loss = losses.LOSSES[config.loss].from_options(config)
     return extreme_classifier.ExtremeClassifier(
-        _encoders(config, facts, placement) if has_encoders else [],
-        head,
+        model_encoders,
+        heads.HEADS[config.head].create(config, site, loss),
         facts.num_features,
         facts.form,
         _reranker(config, facts),
     )
+
+
+def reads_rows(config: config_lib.Config) -> bool:
+    """Tells whether the head reads the rows: there is no encoder."""
+    encoder = encoders.ENCODERS[config.encoder]
+    return heads.HEADS[config.head].reads_rows or encoder.passes_rows(config)
+
+
+def _encoders(
+    config: config_lib.Config, site: contract.Site
+) -> list[contract.Encoder]:
+    """Returns the encoders of the repetitions that the site has."""
+    if reads_rows(config):
+        return []
+    kind = encoders.ENCODERS[config.encoder]
+    numbers = site.share_of(heads.HEADS[config.head].num_encoders_of(config))
+    return [
+        kind.create(
+            config,
+            dataclasses.replace(site, devices=(device,) if device else ()),
+            number,
+        )
+        for number, device in zip(
+            numbers, site.devices_of(len(numbers)), strict=True
+        )
+    ]
 
 
 def _reranker(config, facts) -> reranker.Reranker | None:
@@ -92,59 +114,15 @@ def _reranker(config, facts) -> reranker.Reranker | None:
     )
 
 
-def reranking(config: config_lib.Config) -> classifiers_lib.Settings:
-    """Returns how labels' own classifiers are learnt."""
-    return classifiers_lib.Settings(
+def reranking(config: config_lib.Config) -> label_classifiers.Settings:
+    """Returns how the re-ranker is learnt."""
+    return label_classifiers.Settings(
         config.reranker_cost,
         config.reranker_passes,
         config.reranker_features,
         config.reranker_centroid,
         config.seed,
     )
-
-
-def _decode_by(config, facts) -> str:
-    """Returns how the best labels are found; static shapes allow one way."""
-    if facts.form != "padded":
-        return config.decode
-    if config.decode == "threshold":
-        raise ValueError(
-            "`decode` must not be 'threshold' for padded rows, whose static "
-            "shapes it has not. Received: decode='threshold'"
-        )
-    return "exhaustive"
-
-
-def _priors(label_counts: np.ndarray, num_train: int) -> np.ndarray:
-    """Returns the share of the instances that carry each label, [L].
-
-    One not seen is rare, not absent: half an occurrence for everyone, or less
-    where the labels not seen are so many that together they would outweigh
-    those seen once (Good and Turing's estimate of what all of them occur).
-    """
-    num_unseen = np.count_nonzero(label_counts == 0)
-    num_once = max(np.count_nonzero(label_counts == 1), 1)
-    extra = min(0.5, num_once / max(num_unseen, 1))
-    return (label_counts + extra) / (num_train + 1)
-
-
-def label_hashes(
-    config: config_lib.Config, num_labels: int
-) -> list[hashing.UniversalHash]:
-    """Returns one hash a repetition."""
-    num_buckets = config.num_buckets or min(
-        num_labels, max(2, round(4 * num_labels**0.5))
-    )
-    capacity = config.label_capacity or num_labels * 5 // 4
-    if capacity < num_labels:
-        raise ValueError(
-            f"`label_capacity` must be at least the {num_labels} labels. "
-            f"Received: label_capacity={capacity}"
-        )
-    return [
-        hashing.from_seed(config.hash_seed, repetition, num_buckets, capacity)
-        for repetition in range(config.num_repetitions)
-    ]
 
 
 def optimizer(
@@ -162,7 +140,7 @@ def optimizer(
             config.decay,
         )
 
-    made = optimizers.create(
+    whole = optimizers.create(
         config.optimizer,
         schedule(config.learning_rate),
         config.global_clipnorm or None,
@@ -170,11 +148,11 @@ def optimizer(
     )
     if config.head_optimizer == "sgd":
         of_head = optimizers.create("sgd", schedule(config.head_learning_rate))
-        made = optimizers.ByLayer(
-            made, head=(of_head, model.head.trainable_variables)
+        whole = optimizers.ByLayer(
+            whole, head=(of_head, model.head.trainable_variables)
         )
-    made.build(model.trainable_variables)
-    return made
+    whole.build(model.trainable_variables)
+    return whole
 
 
 def ranking_metrics(
@@ -201,46 +179,3 @@ def propensities(config: config_lib.Config) -> tuple[float, float]:
         entry = named_sets.entry_of(config.dataset)
         a, b = entry.propensity_a, entry.propensity_b
     return config.propensity_a or a, config.propensity_b or b
-
-
-def _encoders(
-    config, facts, placement: placement_lib.Placement
-) -> list[bag_encoder.Encoder]:
-    encoders = range(1)
-    if config.head == "mach":
-        encoders = placement.run_of(config.num_encoders)
-    return [
-        bag_encoder.Encoder(
-            config.feature_buckets or facts.num_features,
-            config.hidden_units,
-            config.dropout,
-            config.residual,
-            seed=seed,
-            table_shards=config.table_shards,
-            device=device,
-            feature_hash=_feature_hash(config, facts, encoder),
-        )
-        for encoder, seed, device in zip(
-            encoders,
-            _seeds(config, encoders),
-            placement.devices_of(len(encoders)),
-            strict=True,
-        )
-    ]
-
-
-def _feature_hash(config, facts, encoder: int):
-    """Returns a encoder's own hash of features, or None."""
-    if not config.feature_buckets:
-        return None
-    return hashing.from_seed(
-        ~config.hash_seed & (2**64 - 1),  # apart from the labels'
-        encoder,
-        config.feature_buckets,
-        facts.num_features,
-    )
-
-
-def _seeds(config, which: range) -> list[int]:
-    """Returns a seed per encoder or repetition, whichever others there are."""
-    return [config.seed * 100003 + index for index in which]

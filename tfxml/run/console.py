@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data.synthetic import synthetic_source
+from tfxml.models import contract
 
 _FEW = 20_000  # instances over which the optimum is computed
 
@@ -78,25 +79,16 @@ def describe_data(data) -> str:
 def describe_model(config, facts, model) -> str:
     """Returns a line on what is trained."""
     size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    outputs = f"{facts.num_labels:,} sigmoids"
-    if config.head == "mach":
-        hashes = model.head.hashes
-        outputs = (
-            f"MACH of {len(hashes)} repetitions x "
-            f"{hashes[0].num_buckets:,} buckets, "
-            f"{config.num_encoders} encoder{'s' * (config.num_encoders > 1)}"
-        )
-    if config.head == "centroid":
-        return (
-            f"model     cosines to {facts.num_labels:,} centroids of "
-            f"{config.centroid_features:,} weights"
-            + f", lengths to the power of {1 - config.centroid_power:.3g}"
-            * (config.centroid_power != 1)
-        )
-    hidden = "-".join(map(str, config.hidden_units)) or "linear"
+    encoder = "linear"
+    if model.encoders:
+        encoder = model.encoders[0].describe()
+        number = len(model.encoders)
+        encoder += f" x {number} encoders" * (number > 1)
+    if model.head.learns == contract.ONE_PASS:
+        return f"model     {model.head.describe()}"
     return (
-        f"model     {hidden} -> {outputs}, {size:,} parameters, "
-        f"{facts.form} rows, {config.optimizer}"
+        f"model     {encoder} -> {model.head.describe()}, {size:,} "
+        f"parameters, {facts.form} rows, {config.optimizer}"
         + f", head {config.head_optimizer}"
         * (config.head_optimizer != "same")
     )

@@ -14,7 +14,7 @@ from tfxml.data.feeding import batching, pipeline, service_batches
 from tfxml.data.formats import folder
 from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
-from tfxml.models import sparse_rows
+from tfxml.models import heads, sparse_rows
 from tfxml.run import splits
 from tfxml.run import workdir as workdir_lib
 
@@ -232,8 +232,8 @@ def _facts(
 
 def _form(config, source: pipeline.Source) -> str:
     """Returns how rows are multiplied, by what the first ones hold."""
-    if config.head == "centroid":
-        return "ragged"
+    if heads.HEADS[config.head].reads_rows:
+        return "ragged"  # the head looks features up one by one
     if config.form != "auto":
         return config.form
     number = min(source.num_instances, _SAMPLE)

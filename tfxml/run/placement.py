@@ -1,4 +1,4 @@
-"""Which of MACH's repetitions are trained where."""
+"""Which of a head's repetitions are trained where."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.models import heads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +46,17 @@ class Placement:
         if pieces == 1:
             return
         needed = None
-        if config.head != "mach":
-            needed = "used with head=mach alone"
-        elif _num_encoders(config) % pieces:
+        num_pieces = heads.HEADS[config.head].num_pieces(config)
+        if num_pieces == 1:
             needed = (
-                f"such that {pieces} pieces divide the {config.num_encoders} "
-                "encoders (see num_encoders): repetitions that share one train "
-                "together"
+                "used with a head of several encoders (head=mach, and "
+                "num_encoders above 1), whose repetitions train apart"
+            )
+        elif num_pieces % pieces:
+            needed = (
+                f"such that {pieces} divides the {num_pieces} pieces in which "
+                "the head can be trained apart (see num_encoders: repetitions "
+                "that share an encoder train together)"
             )
         elif config.reranker_passes:
             needed = (
@@ -69,26 +74,5 @@ class Placement:
                 f"repetition_devices={','.join(self.devices) or 'none'}"
             )
 
-    def run_of(self, number: int) -> range:
-        """Returns the group's run of so many encoders or repetitions."""
-        share = number // self.num_groups
-        return range(self.group * share, (self.group + 1) * share)
-
-    def devices_of(self, number: int) -> list[str | None]:
-        """Returns a device for each of the group's encoders or repetitions."""
-        if not self.devices:
-            return [None] * number
-        return [
-            self.devices[index * len(self.devices) // number]
-            for index in range(number)
-        ]
-
 
 EVERYWHERE = Placement()
-
-
-def _num_encoders(config) -> int:
-    """Returns in how many pieces repetitions can be trained apart."""
-    return (
-        config.num_encoders if config.hidden_units else config.num_repetitions
-    )

@@ -60,9 +60,11 @@ def restore(
             placement,
             dropped=workdir.read_dropped_labels(),
         )
+    workdir.check_head(model.head.record())
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,
         tf.train.Checkpoint(model=model.named_variables()),
+        weights=model.named_variables(),
     )
     step = _step(saved, which)
     if step is None:

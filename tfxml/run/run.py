@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,11 +15,12 @@ from tfxml.cpu import predictor as host
 from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
+from tfxml.models import contract, heads
 from tfxml.run import build, console, datasets
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import asynchronous_loop, loop
-from tfxml.training.solvers import centroids, label_classifiers
+from tfxml.training import asynchronous_loop, loop, solvers
+from tfxml.training.solvers import label_classifiers
 
 
 class Run:
@@ -45,12 +47,12 @@ class Run:
         self.data = data
         self._batches = datasets.batches(config, data.train)
         self.steps_per_epoch = self._batches.steps_per_epoch
-        has_centroids = config.head == "centroid"
+        takes_steps = heads.HEADS[config.head].learns == contract.GRADIENTS
         self._steps_of_head = (
-            0 if has_centroids else self.steps_per_epoch * config.num_epochs
+            self.steps_per_epoch * config.num_epochs if takes_steps else 0
         )
         # What takes no gradients is learnt in one step more.
-        has_last = has_centroids or bool(config.reranker_passes)
+        has_last = not takes_steps or bool(config.reranker_passes)
         self.num_steps = self._steps_of_head + has_last
         with strategy.scope():
             self.model = build.model(
@@ -82,8 +84,14 @@ class Run:
     def steps_done(self) -> int:
         return self._loop.steps_done
 
+    @property
+    def weights(self) -> dict[str, keras.Variable]:
+        """What must be finite to be saved: the model's and optimizer's."""
+        moments = {v.path: v for v in self.state.optimizer.variables}
+        return {**self.model.named_variables(), **moments}
+
     def start_folder(self, workdir: workdir_lib.Workdir) -> None:
-        """Writes what stays the same during the run."""
+        """Writes what stays the same into the folder of a beginning."""
         data = self.data
         workdir.start(self.config, data.facts)
         workdir.write_label_counts(data.label_counts)
@@ -91,8 +99,7 @@ class Run:
             workdir.write_label_names(data.label_names)
         if data.text_features is not None:
             workdir.write_text_features(data.text_features)
-        if self.config.head == "mach":
-            workdir.write_hashes(self.model.head.hashes)
+        workdir.write_head(self.model.head.record())
 
     def train_epoch(
         self, progress: console.Progress, after: Callable[[], None]
@@ -137,20 +144,13 @@ class Run:
     def learn_rest(self, after: Callable[[], None]) -> None:
         """Learns what takes no gradients: the last step.
 
-        Those are the centroids of a head that has them, then the labels' own
-        classifiers. `after` is called whenever some labels are done.
+        That is a head that learns in one pass, then the re-ranker. `after` is
+        called whenever some labels are done.
         """
-        config = self.config
-        if config.head == "centroid":
-            self.model.head.assign(
-                centroids.learn(
-                    self.data.train,
-                    config.centroid_features,
-                    config.centroid_labels,
-                    config.centroid_power,
-                    after,
-                )
-            )
+        config, head = self.config, self.model.head
+        if head.learns == contract.ONE_PASS:
+            solve = solvers.SOLVERS[type(head)]
+            solve(head, self.data.train, config, after)
         if config.reranker_passes:
             self.model.reranker.assign(
                 label_classifiers.learn(

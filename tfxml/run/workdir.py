@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import pathlib
 import platform
-import shutil
 import sys
 import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -16,12 +18,23 @@ import tensorflow as tf
 
 import tfxml
 from tfxml import config as config_lib
+from tfxml.data import atomic_files, data_errors
 from tfxml.data.text import text_features as text_features_lib
-from tfxml.mach import hashing
-from tfxml.run import flags
+from tfxml.run import flags, manifest
+from tfxml.training import checkpoints
 
-# What another run's folder does not take over.
-_OF_TRAINING = ("checkpoints", "metrics.jsonl", "result.json")
+# What stays the same during a run, and what comes to it.
+_CONSTANT = (
+    "config.json",
+    "flags.cfg",
+    "run.json",
+    "label_counts.npy",
+    "label_names.jsonl",
+    "head.json",
+    "text_features",
+    "dropped_labels.npy",
+)
+_CHANGING = ("checkpoints", "metrics.jsonl", "result.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +47,7 @@ class Facts:
     form: str  # how sparse rows are multiplied
     is_text: bool
     data_dir: str  # absolute; empty for the generated set
+    num_tokens: int = 0  # one more than the largest token id; 0: no tokens
 
 
 class Workdir:
@@ -42,41 +56,60 @@ class Workdir:
     - `config.json`, `flags.cfg`: the recipe, the second as a flagfile that
       reproduces the run.
     - `run.json`: facts about the data, command lines, versions.
-    - `label_counts.npy`, `label_names.jsonl`, `hashes.json`,
+    - `label_counts.npy`, `label_names.jsonl`, `head.json`,
       `text_features/`: what evaluation and prediction need of the data.
     - `dropped_labels.npy`: labels that are never answered, if there are any.
+    - `manifest.json`: the checksums of all these, written last; a folder
+      without it holds no run.
     - `checkpoints/`, `metrics.jsonl`; `evaluator.jsonl` by an evaluator task.
     - `result.json`: the final metrics, once the run has come to its end.
+
+    Files are checked against the manifest whenever they are read.
     """
 
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
+        self._manifest = manifest.Manifest(self.path)
 
     @property
     def is_started(self) -> bool:
-        return (self.path / "run.json").is_file()
+        return self._manifest.is_there
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[Workdir]:
+        """Gives a folder to write what stays the same; then it is all there.
+
+        Raises:
+            DataError: if there are checkpoints, and their run is gone.
+        """
+        is_lost = not (self.is_started or manifest.is_unfinished(self.path))
+        if is_lost and checkpoints.steps(self.checkpoints):
+            raise data_errors.DataError(
+                self.path,
+                "checkpoints without the manifest.json of their run",
+                "all that training wrote there, or another workdir",
+            )
+        with manifest.beginning(self.path, _CONSTANT, _CHANGING) as stage:
+            yield Workdir(stage)
+        self._manifest = manifest.Manifest(self.path)
 
     def start(self, config: config_lib.Config, facts: Facts) -> None:
-        """Writes what stays the same during the run."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "config.json").write_text(config.to_json())
-        (self.path / "flags.cfg").write_text(flags.to_flagfile(config))
-        self.write_metrics([])
-        self._write(
-            "run.json",
-            {
-                "facts": dataclasses.asdict(facts),
-                "command": sys.argv,
-                "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-                "versions": {
-                    "tfxml": tfxml.__version__,
-                    "tensorflow": tf.__version__,
-                    "keras": keras.__version__,
-                    "python": platform.python_version(),
-                },
+        """Writes the recipe and the facts, into the folder of a beginning."""
+        self._write("config.json", config.to_json())
+        self._write("flags.cfg", flags.to_flagfile(config))
+        run = {
+            "facts": dataclasses.asdict(facts),
+            "command": sys.argv,
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "versions": {
+                "tfxml": tfxml.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "python": platform.python_version(),
             },
-        )
+        }
+        self._write("run.json", json.dumps(run, indent=1))
 
     def read(self) -> tuple[config_lib.Config, Facts]:
         """Returns the run's config and facts.
@@ -84,92 +117,70 @@ class Workdir:
         Raises:
             ValueError: if the folder holds no run, or a damaged one.
         """
+        config = self._manifest.read("config.json")
+        run = self._manifest.read("run.json")
         try:
-            config = config_lib.Config.from_json(
-                (self.path / "config.json").read_text()
+            return (
+                config_lib.Config.from_json(config.decode()),
+                Facts(**json.loads(run)["facts"]),
             )
-            run = json.loads((self.path / "run.json").read_text())
-            return self._with_hashes(config), Facts(**run["facts"])
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"`workdir` must be a folder that training wrote. "
-                f"Received: workdir={self.path}, without {error.filename}"
-            ) from error
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{self.path} holds a run that cannot be read: {error}"
             ) from error
 
-    def _with_hashes(self, config: config_lib.Config) -> config_lib.Config:
-        """Returns the config that gives the hashes that were recorded.
-
-        Those of version 1 have room for as many labels as there can be.
-        """
-        path = self.path / "hashes.json"
-        if not path.is_file():
-            return config
-        version = json.loads(path.read_text())["version"]
-        if version > hashing.VERSION:
-            raise ValueError(
-                f"hashes.json is of version {version}, and this tfxml knows "
-                f"those up to {hashing.VERSION}"
-            )
-        if version == hashing.VERSION or config.label_capacity:
-            return config
-        return dataclasses.replace(config, label_capacity=hashing.LARGEST_PRIME)
-
     def write_label_counts(self, counts: np.ndarray) -> None:
         """Writes in how many training instances each label occurs, [L]."""
-        np.save(self.path / "label_counts.npy", counts, allow_pickle=False)
+        self._write_array("label_counts.npy", counts)
 
     def read_label_counts(self) -> np.ndarray:
-        return np.load(self.path / "label_counts.npy", allow_pickle=False)
+        return self._read_array("label_counts.npy")
 
     def write_label_names(self, names: list[str]) -> None:
         """Writes one JSON string a line: names may hold any character."""
-        with open(self.path / "label_names.jsonl", "w") as lines:
-            for name in names:
-                lines.write(json.dumps(name) + "\n")
+        lines = "".join(json.dumps(name) + "\n" for name in names)
+        self._write("label_names.jsonl", lines)
 
     def read_label_names(self) -> list[str] | None:
         """Returns the label names, or None where labels have none."""
-        path = self.path / "label_names.jsonl"
-        if not path.is_file():
+        if "label_names.jsonl" not in self._manifest:
             return None
-        with open(path) as lines:
-            return [json.loads(line) for line in lines]
+        lines = self._manifest.read("label_names.jsonl").decode().split("\n")
+        return [json.loads(line) for line in lines[:-1]]
 
     def write_dropped_labels(self, label_ids: np.ndarray) -> None:
         """Writes the ids of labels that are never answered."""
-        path = self.path / "dropped_labels.npy"
-        np.save(path, label_ids, allow_pickle=False)
+        self._write_array("dropped_labels.npy", label_ids)
 
     def read_dropped_labels(self) -> np.ndarray:
-        path = self.path / "dropped_labels.npy"
-        if not path.is_file():
+        if "dropped_labels.npy" not in self._manifest:
             return np.zeros(0, np.int64)
-        return np.load(path, allow_pickle=False)
+        return self._read_array("dropped_labels.npy")
 
-    def copy_to(self, target: pathlib.Path) -> None:
-        """Copies what prediction needs, but for the weights, to a folder."""
-        target.mkdir(parents=True, exist_ok=True)
-        for path in self.path.iterdir():
-            if path.name in _OF_TRAINING:
-                continue
-            if path.is_dir():
-                shutil.copytree(path, target / path.name, dirs_exist_ok=True)
-            else:
-                shutil.copy2(path, target / path.name)
+    def copy_to(self, new: Workdir) -> None:
+        """Copies what prediction needs, but for the weights, to a beginning."""
+        for name in self._manifest.names():
+            path = new.path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(self._manifest.read(name))
 
-    def write_hashes(self, hashes) -> None:
-        """Writes MACH's hashes: with them the model needs no seed."""
-        self._write(
-            "hashes.json",
-            {
-                "version": hashing.VERSION,
-                "hashes": [dataclasses.asdict(one) for one in hashes],
-            },
-        )
+    def write_head(self, record: dict | None) -> None:
+        """Writes what a head recorded of itself, if anything."""
+        if record is not None:
+            self._write("head.json", json.dumps(record, indent=1))
+
+    def check_head(self, record: dict | None) -> None:
+        """Raises ValueError unless the head is the one that was recorded."""
+        written = None
+        if "head.json" in self._manifest:
+            written = json.loads(self._manifest.read("head.json"))
+        if written != record:
+            raise ValueError(
+                f"{self.path / 'head.json'} must describe the head that the "
+                "recipe gives: the bucket hashes differ, so the weights would "
+                "be read wrongly. The folder was changed, or written by "
+                "another version of tfxml"
+            )
 
     def write_text_features(
         self, features: text_features_lib.TextFeatures
@@ -177,41 +188,43 @@ class Workdir:
         features.save(self.path / "text_features")
 
     def read_text_features(self) -> text_features_lib.TextFeatures:
+        self._manifest.check("text_features/")
         return text_features_lib.load(self.path / "text_features")
 
     def fitted_text_features(
         self,
     ) -> text_features_lib.TextFeatures | None:
         """Returns the text features that the run goes on with, or None."""
-        if not (self.path / "text_features").is_dir():
+        if not self.is_started or not self.read()[1].is_text:
             return None
         return self.read_text_features()
 
     def append_metrics(self, values: dict, name="metrics.jsonl") -> None:
-        """Adds one JSON line to a file of metrics."""
-        with open(self.path / name, "a") as lines:
-            lines.write(json.dumps(values) + "\n")
+        """Adds one JSON line to a file of metrics, behind its whole lines."""
+        with open(self.path / name, "ab+") as lines:
+            lines.seek(0)
+            lines.truncate(lines.read().rfind(b"\n") + 1)
+            lines.write(json.dumps(values).encode() + b"\n")
+
+    def write_metrics(self, entries: list[dict]) -> None:
+        """Replaces what was appended, all at once."""
+        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+        atomic_files.write_bytes(self.path / "metrics.jsonl", lines.encode())
 
     def write_result(self, metrics: dict[str, float]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._write("result.json", metrics)
+        atomic_files.write_json(self.path / "result.json", metrics)
 
     @property
     def is_finished(self) -> bool:
         return (self.path / "result.json").is_file()
 
-    def read_metrics(self, step: int) -> list[dict]:
-        """Returns what was appended up to `step`."""
-        lines = (self.path / "metrics.jsonl").read_text().splitlines()
-        entries = [json.loads(line) for line in lines]
-        return [entry for entry in entries if entry["step"] <= step]
+    def _read_array(self, name: str) -> np.ndarray:
+        return np.load(
+            io.BytesIO(self._manifest.read(name)), allow_pickle=False
+        )
 
-    def write_metrics(self, entries: list[dict]) -> None:
-        """Replaces what was appended, all at once."""
-        path = self.path / "metrics.jsonl"
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(e) + "\n" for e in entries))
-        partial.replace(path)
+    def _write(self, name: str, text: str) -> None:
+        (self.path / name).write_bytes(text.encode())
 
-    def _write(self, name: str, values) -> None:
-        (self.path / name).write_text(json.dumps(values, indent=1))
+    def _write_array(self, name: str, array: np.ndarray) -> None:
+        np.save(self.path / name, array, allow_pickle=False)

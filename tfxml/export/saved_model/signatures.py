@@ -9,12 +9,18 @@ import tensorflow as tf
 
 from tfxml.data import inputs
 from tfxml.export.saved_model import request_rows
-from tfxml.export.shared import candidate_scores
 from tfxml.models import sparse_rows
 from tfxml.run import restore
 
 DEFAULT_K = 5
 _K_SPEC = tf.TensorSpec(None, tf.int32, "k")
+
+
+class _Untracked:
+    """Hides a Keras layer from a SavedModel, which needs its weights alone."""
+
+    def __init__(self, value):
+        self.value = value
 
 
 class ServedModel(tf.Module):
@@ -51,7 +57,7 @@ class ServedModel(tf.Module):
             raise ValueError(f"`max_k` must be at least 1. Received: {max_k=}")
         facts = run.facts
         self.max_k = max_k
-        self._model = candidate_scores.Untracked(run.model)
+        self._model = _Untracked(run.model)
         self._facts = facts
         self._normalize = run.config.normalize_rows
         self._variables = variables
@@ -140,8 +146,7 @@ class ServedModel(tf.Module):
             self._model.value.head.dropped,
         )
         return self._answer(
-            *candidate_scores.candidate_top_k(
-                self._model.value,
+            *self._model.value.rank(
                 self._arranged(found),
                 candidates,
                 request_rows.checked_k(k, self.max_k),

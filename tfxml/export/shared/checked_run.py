@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.mach import hashing
 from tfxml.run import restore
 from tfxml.run import workdir as workdir_lib
+from tfxml.training import checkpoints
 
 
 def read(path: str, which: str = "auto") -> restore.TrainedRun:
@@ -37,8 +36,6 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
         f"{facts.num_labels}",
     )
     run = _restored(folder, which)
-    if config.head == "mach":
-        _check_hashes(folder, run)
     if facts.is_text:
         _require(
             run.text_features.num_features == facts.num_features,
@@ -52,11 +49,11 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
 
 def metrics(path: str, step: int) -> dict[str, float]:
     """Returns the evaluation of a step of the run in `path`; none: empty."""
-    folder = workdir_lib.Workdir(path)
-    if not (folder.path / "metrics.jsonl").is_file():
+    saved = workdir_lib.Workdir(path).checkpoints
+    if step not in checkpoints.steps(saved):
         return {}
-    entries = _part(folder, "metrics.jsonl", lambda: folder.read_metrics(step))
-    return entries[-1] if entries and entries[-1]["step"] == step else {}
+    history = checkpoints.read_meta(saved, step)["history"]
+    return history[-1] if history and history[-1]["step"] == step else {}
 
 
 def check_output(path: str | pathlib.Path) -> pathlib.Path:
@@ -105,20 +102,6 @@ def _part(folder, name: str, read_part: Callable):
             f"Received: workdir={folder.path}, whose {name} cannot be read: "
             f"{error}"
         ) from error
-
-
-def _check_hashes(folder, run: restore.TrainedRun) -> None:
-    def read_hashes():
-        content = json.loads((folder.path / "hashes.json").read_text())
-        return [hashing.UniversalHash(**one) for one in content["hashes"]]
-
-    written = _part(folder, "hashes.json", read_hashes)
-    _require(
-        written == list(run.model.head.hashes),
-        folder,
-        "hashes.json holds other hashes than the recipe gives",
-        "the hashes that the model was trained with",
-    )
 
 
 def _check_weights(folder, run: restore.TrainedRun) -> None:

@@ -26,19 +26,6 @@ _LIMITS = """## Limits
   figures do not hold; measure before use.
 """
 
-_SIGMOID_SCORES = (
-    "Scores are sigmoids, a label's on its own: they do not add up to 1, and "
-    "whether 0.7 means 70 % on your data has not been checked."
-)
-_MACH_SCORES = (
-    "Scores are estimates made of hashed labels (estimator `{estimator}`): "
-    "labels that share buckets lift each other, and scores are to rank by, not "
-    "probabilities to trust."
-)
-_CENTROID_SCORES = (
-    "Scores are sigmoids of scaled products of an instance with the sums of "
-    "labels' training instances: to rank by, not probabilities to trust."
-)
 _RERANKED_SCORES = (
     " The best labels' scores are mixed with the margins of linear "
     "classifiers, to rank by."
@@ -130,32 +117,19 @@ def _summary(run) -> str:
     weights = sum(
         int(np.prod(one.shape)) for one in run.model.named_variables().values()
     )
-    if config.head == "mach":
-        hashes = run.model.head.hashes
-        head = (
-            f"a MACH head of {len(hashes)} repetitions of "
-            f"{hashes[0].num_buckets:,} buckets, estimator "
-            f"`{config.estimator}`"
-        )
-    elif config.head == "centroid":
-        head = "the cosine to each label's centroid"
-        if config.centroid_power != 1:
-            power = 1 - config.centroid_power
-            head += f" times its length to the power of {power:.3g}"
-    else:
-        head = "a sigmoid for each label"
+    head = run.model.head.describe()
     if config.reranker_passes:
         head += (
-            f", and for the best {config.num_candidates} labels a linear "
-            "classifier each"
+            f", and a re-ranker for the best {config.num_candidates} labels, a "
+            "linear classifier each"
         )
-    hidden = " x ".join(map(str, config.hidden_units)) or "none (linear)"
-    if config.head == "centroid":
-        hidden = "none"
+    hidden = "none (linear)"
+    if run.model.encoders:
+        hidden = run.model.encoders[0].describe()
     num_left = facts.num_labels - len(run.model.head.dropped)
     return (
-        f"Ranks {num_left:,} labels for {reads}: {head}; hidden "
-        f"layers: {hidden}; {weights:,} parameters. Made with tfxml "
+        f"Ranks {num_left:,} labels for {reads}: {head}; "
+        f"encoder: {hidden}; {weights:,} parameters. Made with tfxml "
         f"{tfxml.__version__}."
     )
 
@@ -184,11 +158,7 @@ def _metrics(run, metrics: dict) -> str:
 
 def _limits(run) -> str:
     config, facts = run.config, run.facts
-    scores = _SIGMOID_SCORES
-    if config.head == "mach":
-        scores = _MACH_SCORES.format(estimator=config.estimator)
-    if config.head == "centroid":
-        scores = _CENTROID_SCORES
+    scores = run.model.head.score_note
     if config.reranker_passes:
         scores += _RERANKED_SCORES
     if not facts.is_text:

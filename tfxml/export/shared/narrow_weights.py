@@ -12,8 +12,10 @@ together share a scale.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -83,40 +85,81 @@ def kernels(
         raise ValueError(
             f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
         )
+    model_variables = list(model.named_variables().values())
     if weights == "float32":
-        yield [one.value for one in model.named_variables().values()]
+        yield [weight.value for weight in model_variables]
         return
-    encoders = model.encoders
-    blocks = [*(model.head.blocks or [model.head])]
+    layers = [*model.encoders, model.head]
     if model.reranker is not None:
-        blocks.append(model.reranker)
-    before = (
-        [list(one.kernels) for one in encoders],
-        [one.kernel for one in blocks],
-    )
-    for encoder in encoders:
-        for place, kernel in enumerate(encoder.kernels):
-            encoder.kernels[place] = NarrowKernel(kernel.numpy(), weights)
-    for block in blocks:
-        block.kernel = NarrowKernel(block.kernel.numpy(), weights)
+        layers.append(model.reranker)
+    holders = [holder for layer in layers for holder in _kernels_of(layer)]
+    stands_for = {}
+    for holder in holders:
+        kernel = holder.read()
+        if id(kernel) not in stands_for:
+            stands_for[id(kernel)] = NarrowKernel(kernel.numpy(), weights)
+    wide = [holder.read() for holder in holders]
+    for holder, kernel in zip(holders, wide, strict=True):
+        holder.write(stands_for[id(kernel)])
     try:
-        yield _variables(encoders, blocks)
+        read = []
+        for weight in model_variables:
+            narrow = stands_for.get(id(weight))
+            read += [weight.value] if narrow is None else narrow.variables()
+        yield read
     finally:
-        for encoder, wide in zip(encoders, before[0], strict=True):
-            encoder.kernels[:] = wide
-        for block, wide in zip(blocks, before[1], strict=True):
-            block.kernel = wide
+        for holder, kernel in zip(holders, wide, strict=True):
+            holder.write(kernel)
 
 
-def _variables(encoders, blocks) -> list[tf.Variable]:
-    found = []
-    for encoder in encoders:
-        for kernel, bias in zip(encoder.kernels, encoder.biases, strict=True):
-            found += [*kernel.variables(), bias.value]
-    for block in blocks:
-        found += block.kernel.variables()
-        found += [one.value for one in block.weights if one.name != "kernel"]
-    return found
+class _Holder(NamedTuple):
+    """A place in a layer where a kernel is kept."""
+
+    read: Callable[[], keras.Variable]
+    write: Callable[[object], None]
+
+
+def _kernels_of(layer: keras.layers.Layer) -> list[_Holder]:
+    """Returns where a layer, and those within it, keep kernels.
+
+    A kernel is a weight of that name, or one that begins with it, kept as an
+    attribute or in a list.
+    """
+    holders = []
+    for inner in layer._flatten_layers():
+        for name, value in list(vars(inner).items()):
+            if _is_kernel(value):
+                holders.append(_attribute(inner, name))
+            elif isinstance(value, list) and not name.startswith("_"):
+                holders += [
+                    _item(value, place)
+                    for place, item in enumerate(value)
+                    if _is_kernel(item)
+                ]
+    return holders
+
+
+def _is_kernel(value) -> bool:
+    return (
+        isinstance(value, keras.Variable)
+        and value.name.startswith("kernel")
+        and value.dtype == "float32"
+    )
+
+
+def _attribute(layer: keras.layers.Layer, name: str) -> _Holder:
+    # Past Keras' tracking, which would take a stand-in for a new weight.
+    return _Holder(
+        lambda: vars(layer)[name],
+        lambda value: object.__setattr__(layer, name, value),
+    )
+
+
+def _item(items: list, place: int) -> _Holder:
+    return _Holder(
+        lambda: items[place],
+        lambda value: list.__setitem__(items, place, value),
+    )
 
 
 def _widen(stored, scales) -> tf.Tensor:

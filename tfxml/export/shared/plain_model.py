@@ -12,36 +12,41 @@ home with the 64-bit integers of the hash.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
-from tfxml.export.shared import candidate_scores
 from tfxml.mach import decode
-from tfxml.models import extreme_classifier, reranker
-from tfxml.models.encoders import bag_encoder
-from tfxml.models.heads import centroid, mach_head
+from tfxml.models import calibration, extreme_classifier, forms, reranker
+from tfxml.topk import merging
 
 
 class PlainModel(tf.Module):
-    """A trained model over padded rows."""
+    """A trained model over padded rows, made from its serving forms.
+
+    Raises:
+        ValueError: if encoder or head has a form that plain ops cannot run.
+    """
 
     def __init__(self, model: extreme_classifier.ExtremeClassifier):
         super().__init__()
-        if isinstance(model.head, centroid.CentroidHead):
-            raise ValueError(
-                "`head` must not be centroid for a model in plain ops, which "
-                "know no ragged ranges. Received: a model with head=centroid; "
-                "export it as a SavedModel"
-            )
-        self._head = candidate_scores.Untracked(model.head)
-        self._encoders = [_Trunk(encoder) for encoder in model.encoders]
-        blocks = model.head.blocks
-        transpose = bool(model.encoders)
-        self._kernels = [
-            tf.Variable(_array(b.kernel).T if transpose else _array(b.kernel))
-            for b in blocks
+        form = _ranking_form(model.head)
+        self._encoders = [
+            _DenseStack(_stack_form(encoder)) for encoder in model.encoders
         ]
-        self._biases = _copies([b.bias for b in blocks])
+        self._kernels = [
+            tf.Variable(
+                _array(block.kernel)
+                if block.is_linear
+                else _array(block.kernel).T
+            )
+            for block in form.blocks
+        ]
+        self._biases = _copies([block.bias for block in form.blocks])
+        # Without blocks: a module would track their Keras variables.
+        self._form = _Untracked(dataclasses.replace(form, blocks=()))
+        self._link = model.link
         self._reranker = model.reranker and _Reranker(model.reranker)
 
     def top_k(
@@ -60,44 +65,42 @@ class PlainModel(tf.Module):
             label_block_size: how many labels are scored at once: neither a
                 table of buckets nor the scores of a block grow with L.
         """
+        rows = feature_ids, feature_values
         if self._reranker is None:
-            return self._best(feature_ids, feature_values, k, label_block_size)
-        return self._reranker.rank_again(
-            feature_ids,
-            feature_values,
-            *self._best(
-                feature_ids,
-                feature_values,
-                max(k, self._reranker.num_candidates),
-                label_block_size,
-            ),
-            k,
-        )
+            estimates, label_ids = self._best(*rows, k, label_block_size)
+        else:
+            size = max(k, self._reranker.num_candidates)
+            estimates, label_ids = self._best(*rows, size, label_block_size)
+            logits = calibration.logits(estimates, self._form.value.link)
+            estimates, label_ids = self._reranker.rank_again(
+                *rows, logits, label_ids, k
+            )
+        return calibration.scores(estimates, self._link), label_ids
 
     def _best(self, feature_ids, feature_values, k: int, label_block_size: int):
-        """Returns what `head.top_k` does."""
-        head = self._head.value
+        """Returns the head's best labels' estimates and ids."""
+        form = self._form.value
         logits = self._logits(feature_ids, feature_values)
         best, best_ids = [], []
-        for start in range(0, head.num_labels, label_block_size):
-            stop = min(start + label_block_size, head.num_labels)
-            label_ids = np.setdiff1d(np.arange(start, stop), head.dropped)
+        for start in range(0, form.num_labels, label_block_size):
+            stop = min(start + label_block_size, form.num_labels)
+            label_ids = np.setdiff1d(np.arange(start, stop), form.dropped)
             if not len(label_ids):
                 continue
             estimates, places = tf.math.top_k(
-                candidate_scores.estimates(head, logits, label_ids),
+                forms.estimates(form, logits, label_ids),
                 min(k, len(label_ids)),
             )
             best.append(estimates)
             best_ids.append(_at(label_ids, places))
-        best, best_ids = decode.merge_top_k(best, best_ids, k)
-        return head.scores(logits, best), best_ids
+        best, best_ids = merging.merge_top_k(best, best_ids, k)
+        return forms.finished(form, logits, best), best_ids
 
-    def _logits(self, feature_ids, feature_values):
-        """Returns what `head.logits` does."""
+    def _logits(self, feature_ids, feature_values) -> list[tf.Tensor]:
+        """Returns the logits of repetitions, or of all labels as one."""
         weights = list(zip(self._kernels, self._biases, strict=True))
         if not self._encoders:
-            found = [
+            logits = [
                 _product(feature_ids, feature_values, [kernel]) + bias
                 for kernel, bias in weights
             ]
@@ -106,38 +109,68 @@ class PlainModel(tf.Module):
                 encoder(feature_ids, feature_values)
                 for encoder in self._encoders
             ]
-            found = [
+            logits = [
                 tf.matmul(encoded[place * len(encoded) // len(weights)], kernel)
                 + bias
                 for place, (kernel, bias) in enumerate(weights)
             ]
-        if isinstance(self._head.value, mach_head.MachHead):
-            return found
-        return tf.concat(found, axis=1)
+        if self._form.value.hashes is None:
+            return [tf.concat(logits, axis=1)]
+        return logits
+
+
+class _Untracked:
+    """Hides what a module need not track."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _ranking_form(head) -> forms.BlockRanking:
+    form = head.form()
+    if not isinstance(form, forms.BlockRanking):
+        kind = "no serving form" if form is None else "an inverted index"
+        raise ValueError(
+            "`head` must rank by blocks of outputs for LiteRT and "
+            f"TensorFlow.js. Received: {type(head).__name__}, with {kind}; "
+            "export it as a SavedModel"
+        )
+    return form
+
+
+def _stack_form(encoder) -> forms.DenseStack:
+    form = encoder.form()
+    if form is None:
+        raise ValueError(
+            "`encoder` must be a dense stack for LiteRT and TensorFlow.js. "
+            f"Received: {type(encoder).__name__}, without a serving form; "
+            "export it as a SavedModel"
+        )
+    if form.feature_hash is not None:
+        raise ValueError(
+            "`feature_buckets` must be 0 for LiteRT and TensorFlow.js, which "
+            "know no hash of 64-bit integers. Received: feature_buckets="
+            f"{form.feature_hash.num_buckets}; export it as a SavedModel"
+        )
+    return form
 
 
 def _at(label_ids: np.ndarray, places) -> tf.Tensor:
     """Returns the ids at places of ascending ids; mostly they are a run."""
-    if candidate_scores.is_run(label_ids):
+    if forms.is_run(label_ids):
         return places + int(label_ids[0])
     return tf.gather(tf.constant(label_ids, tf.int32), places)
 
 
-class _Trunk(tf.Module):
-    """What an `Encoder` does, without dropout."""
+class _DenseStack(tf.Module):
+    """A `forms.DenseStack`, without dropout."""
 
-    def __init__(self, encoder: bag_encoder.Encoder):
+    def __init__(self, form: forms.DenseStack):
         super().__init__()
-        if encoder.feature_hash is not None:
-            raise ValueError(
-                "`feature_buckets` must be 0 for a model in plain ops, which "
-                "know no hash of 64-bit integers. Received: feature_buckets="
-                f"{encoder.num_features}; export it as a SavedModel"
-            )
-        self._tables = _copies(encoder.tables)
-        self._kernels = _copies(encoder.upper_kernels)
-        self._biases = _copies(encoder.biases)
-        self._residual = encoder.residual
+        self._tables = _copies(form.tables)
+        self._kernels = _copies(form.kernels)
+        self._biases = _copies(form.biases)
+        self._is_residual = form.is_residual
 
     def __call__(self, feature_ids, feature_values) -> tf.Tensor:
         """Returns [N, H]."""
@@ -145,7 +178,7 @@ class _Trunk(tf.Module):
         hidden = tf.nn.relu(product + self._biases[0])
         for kernel, bias in zip(self._kernels, self._biases[1:], strict=True):
             output = tf.nn.relu(tf.matmul(hidden, kernel) + bias)
-            if self._residual and hidden.shape[1] == output.shape[1]:
+            if self._is_residual and hidden.shape[1] == output.shape[1]:
                 output += hidden
             hidden = output
         return hidden
@@ -154,17 +187,25 @@ class _Trunk(tf.Module):
 class _Reranker(tf.Module):
     """What a `Reranker` does, with the features' hashes as tables."""
 
-    def __init__(self, own: reranker.Reranker):
+    def __init__(self, layer: reranker.Reranker):
         super().__init__()
-        self.num_candidates = own.num_candidates
-        self._share = own.share
-        hashes = reranker.hashes_of(np.arange(own.num_features, dtype=np.int64))
+        self.num_candidates = layer.num_candidates
+        self._weight = layer.weight
+        hashes = reranker.hashes_of(
+            np.arange(layer.num_features, dtype=np.int64)
+        )
         self._hashes = [tf.Variable(one.astype(np.int32)) for one in hashes]
         self._splits, self._bias, *self._table = _copies(
-            [own.splits, own.bias, own.shifts, own.features, own.kernel]
+            [
+                layer.splits,
+                layer.bias,
+                layer.shifts,
+                layer.features,
+                layer.kernel,
+            ]
         )
 
-    def rank_again(self, feature_ids, feature_values, scores, label_ids, k):
+    def rank_again(self, feature_ids, feature_values, logits, label_ids, k):
         """Returns what `Reranker.rerank` does."""
         candidates = label_ids[:, : self.num_candidates]
         runs = reranker.runs_of(self._splits, candidates)
@@ -178,10 +219,10 @@ class _Reranker(tf.Module):
         margins = tf.reduce_sum(values * weights, axis=1)
         return reranker.rank_again(
             margins + tf.gather(self._bias, candidates),
-            scores,
+            logits,
             label_ids,
             k,
-            self._share,
+            self._weight,
         )
 
 

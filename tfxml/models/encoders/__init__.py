@@ -1,1 +1,10 @@
-"""Encoders: what turns an instance into a dense vector."""
+"""Encoders, from an instance to a vector: one file each, one line here."""
+
+from __future__ import annotations
+
+from tfxml.models import contract
+from tfxml.models.encoders import bag_encoder
+
+ENCODERS: dict[str, type[contract.Encoder]] = {
+    "bag": bag_encoder.BagEncoder,
+}

@@ -11,12 +11,42 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from tfxml import options as options_lib
+from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
-from tfxml.models import device_scope, sparse_rows
+from tfxml.models import contract, device_scope, forms, sparse_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class BagOptions:
+    """Options of the bag encoder."""
+
+    hidden_units: tuple[int, ...] = options_lib.option(
+        (256,),
+        "Widths of the hidden layers, comma-separated. Empty: a linear model.",
+    )
+    dropout: float = options_lib.option(
+        0.5, "Share of hidden units dropped in training.", minimum=0
+    )
+    residual: bool = options_lib.option(
+        False, "Add a hidden layer's input to its output where widths agree."
+    )
+    table_shards: int = options_lib.option(
+        1,
+        "Variables that hold the first layer's table, for parameter servers "
+        "to share.",
+        minimum=1,
+    )
+    feature_buckets: int = options_lib.option(
+        0,
+        "Hash features into this many before the first layer; each encoder "
+        "has its own hash. 0: do not hash.",
+        minimum=0,
+    )
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
-class Encoder(keras.layers.Layer):
+class BagEncoder(contract.Encoder):
     """ReLU layers over sparse rows, each with dropout.
 
     The first layer reads only the kernel rows of the batch's features.
@@ -34,6 +64,9 @@ class Encoder(keras.layers.Layer):
         feature_hash: what makes the D features of the instances' own ids, or
             None.
     """
+
+    Options = BagOptions
+    reads = contract.BAG
 
     def __init__(
         self,
@@ -71,8 +104,55 @@ class Encoder(keras.layers.Layer):
             self._add_weights()
         self.built = True
 
+    @classmethod
+    def check(cls, options) -> None:
+        """Raises ValueError for options under which it cannot be built."""
+        require = options_lib.require
+        require(options.dropout < 1, "dropout", "below 1", options)
+        require(
+            all(units >= 1 for units in options.hidden_units),
+            "hidden_units",
+            "positive widths",
+            options,
+        )
+        require(
+            not options.feature_buckets or bool(options.hidden_units),
+            "feature_buckets",
+            "0 for a linear model",
+            options,
+        )
+
+    @classmethod
+    def create(cls, options, site: contract.Site, number: int) -> BagEncoder:
+        """Returns the `number`-th encoder of a model."""
+        numbers = range(number, number + 1)
+        feature_hash = None
+        if options.feature_buckets:
+            feature_hash = hashing.from_seed(
+                ~site.hash_seed & (2**64 - 1),  # apart from the labels'
+                number,
+                options.feature_buckets,
+                site.num_features,
+            )
+        return cls(
+            options.feature_buckets or site.num_features,
+            options.hidden_units,
+            options.dropout,
+            options.residual,
+            seed=site.seeds_of(numbers)[0],
+            table_shards=options.table_shards,
+            device=site.devices[0] if site.devices else None,
+            feature_hash=feature_hash,
+        )
+
+    @classmethod
+    def passes_rows(cls, options) -> bool:
+        """Tells whether there is no encoder: a model without hidden layers."""
+        return not options.hidden_units
+
     @property
     def output_dim(self) -> int:
+        """H, the width of the last layer."""
         return self.hidden_units[-1]
 
     @property
@@ -85,15 +165,24 @@ class Encoder(keras.layers.Layer):
         """The kernels of the other layers."""
         return self.kernels[self.table_shards :]
 
-    def arrange(self, feature_ids, feature_values, form: str):
+    def arrange(self, inputs: dict, form: str):
         """Returns the rows as `call` takes them; see `sparse_rows.arrange`."""
+        feature_ids = inputs[inputs_lib.FEATURE_IDS]
         if self.feature_hash is not None:
             feature_ids = tf.ragged.map_flat_values(
                 self.feature_hash, feature_ids
             )
         return sparse_rows.arrange(
-            feature_ids, feature_values, self.num_features, form
+            feature_ids,
+            inputs[inputs_lib.FEATURE_VALUES],
+            self.num_features,
+            form,
         )
+
+    @property
+    def arrangement(self):
+        """Encoders that hash no features, or hash alike, read the same rows."""
+        return self.num_features, self.feature_hash
 
     def call(self, rows, dropout_seed=None) -> tf.Tensor:
         """Returns [N, H].
@@ -121,6 +210,20 @@ class Encoder(keras.layers.Layer):
             hidden = self._drop(output, layer, dropout_seed)
         return hidden
 
+    def form(self) -> forms.DenseStack:
+        """Returns its serving form."""
+        return forms.DenseStack(
+            self.tables,
+            self.upper_kernels,
+            self.biases,
+            self.residual,
+            self.feature_hash,
+        )
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return "-".join(map(str, self.hidden_units))
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),
@@ -136,7 +239,7 @@ class Encoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> Encoder:
+    def from_config(cls, config: dict) -> BagEncoder:
         """Returns the encoder that `get_config` describes."""
         feature_hash = config["feature_hash"]
         if feature_hash is not None:

@@ -1,19 +1,19 @@
-"""The head that asks which labels' training instances an instance is like.
+"""The head that asks which labels' training instances an instance resembles.
 
-# N instances, D features, E features of all rows, L labels, K top labels,
-# P pages of 32 labels, F weights a label
+# N instances, D features, E features of all rows, L labels, C given labels,
+# K top labels, P pages of 32 labels, F weights a label
 
-A label's centroid is the sum of the rows of its positives, divided by its
+A label's centroid is the sum of the rows of its positives divided by its
 length, and its score the cosine between it and an instance (Rocchio, "Relevance
-feedback in information retrieval", 1971). Nothing is trained: it takes one
-look at the rows, which a label with a single positive needs as little more of
-as one with thousands. Its best labels are a candidates for `reranker`. Divided
-by a smaller power of the length scores are larger for frequent labels, which a
-candidates may want.
+feedback in information retrieval", 1971). Nothing is trained: one look at the
+rows is enough, for a label with a single positive as for one with thousands.
+Its best labels are candidates for the re-ranker. Divided by a smaller power of
+the length, frequent labels score higher, which candidates may want.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,13 +21,38 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import sparse_rows
+from tfxml import options as options_lib
+from tfxml.models import calibration, contract, forms, sparse_rows
 from tfxml.topk import dropping, selection
 
 PAGE = 32  # labels of a feature that lie together
 # A cosine of a half is even odds; from 0 to 1 the logit goes from -10 to 10.
 _SLOPE = 20.0
 _MIDDLE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class CentroidOptions:
+    """Options of the centroid head."""
+
+    centroid_features: int = options_lib.option(
+        200,
+        "Centroid: weights kept per label on average; the largest of all "
+        "labels are kept.",
+        minimum=1,
+    )
+    centroid_labels: int = options_lib.option(
+        500,
+        "Centroid: the most labels kept per feature. Frequent features cost "
+        "time and say little.",
+        minimum=1,
+    )
+    centroid_power: float = options_lib.option(
+        1.0,
+        "Centroid: the sum of a label's positives is divided by this power of "
+        "its length. 1: cosines; smaller: frequent labels rank higher.",
+        minimum=0,
+    )
 
 
 class Table(NamedTuple):
@@ -38,25 +63,34 @@ class Table(NamedTuple):
     weights: np.ndarray  # [P, 32]; 0: no label
 
 
-def room(num_labels: int, num_features: int, mean_features: int) -> int:
-    """Returns P, for how many pages there is room."""
+def capacity(num_labels: int, num_features: int, mean_features: int) -> int:
+    """Returns P, how many pages are allocated."""
     return num_labels * mean_features // PAGE + num_features
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
-class CentroidHead(keras.layers.Layer):
+class CentroidHead(contract.Head):
     """The cosines between instances and labels' centroids.
 
-    Its weights are not trained by gradients: `training.centroids` finds them,
-    and `assign` puts them here.
+    Its weights are not trained by gradients: `training.solvers.centroids`
+    computes them, and `assign` puts them here.
 
     Args:
         num_labels: L.
         num_features: D.
-        mean_features: F, for how many weights a label there is room, on
-            average.
+        mean_features: F, how many weights a label can have on average.
         dropped: ids of labels that are never answered.
+        power: of the length by which the sums were divided; told, not used.
     """
+
+    Options = CentroidOptions
+    learns = contract.ONE_PASS
+    reads_rows = True
+    score_note = (
+        "Scores are sigmoids of scaled products of an instance with the sums "
+        "of labels' training instances: use them to rank, not as "
+        "probabilities."
+    )
 
     def __init__(
         self,
@@ -64,15 +98,16 @@ class CentroidHead(keras.layers.Layer):
         num_features: int,
         mean_features: int,
         dropped: Sequence[int] = (),
+        power: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_labels = num_labels
         self.num_features = num_features
         self.mean_features = mean_features
+        self.power = power
         self.dropped = dropping.checked(dropped, num_labels)
-        self.blocks = []  # nothing is trained step by step
-        shape = room(num_labels, num_features, mean_features), PAGE
+        shape = capacity(num_labels, num_features, mean_features), PAGE
 
         def weight(name: str, shape: tuple, dtype: str):
             return self.add_weight(
@@ -88,11 +123,41 @@ class CentroidHead(keras.layers.Layer):
         self.kernel = weight("kernel", shape, "float32")
         self.built = True
 
-    def assign(self, found: Table) -> None:
+    @classmethod
+    def check(cls, options) -> None:
+        """Raises ValueError for a form of rows that it cannot read."""
+        options_lib.require(
+            options.form == "auto",
+            "form",
+            "auto with head=centroid, which reads rows as they come (and so "
+            "not on a TPU, whose shapes are static)",
+            options,
+        )
+
+    @classmethod
+    def create(
+        cls, options, site: contract.Site, loss: contract.Loss
+    ) -> CentroidHead:
+        """Returns the head that the options describe, still without weights."""
+        del loss  # nothing is trained
+        return cls(
+            site.num_labels,
+            site.num_features,
+            options.centroid_features,
+            dropped=site.dropped,
+            power=options.centroid_power,
+        )
+
+    @property
+    def link(self) -> str:
+        """Estimates are logits."""
+        return calibration.SIGMOID
+
+    def assign(self, table: Table) -> None:
         """Takes the centroids from now on."""
-        self.splits.assign(found.splits)
-        self.labels.assign(found.labels)
-        self.kernel.assign(found.weights)
+        self.splits.assign(table.splits)
+        self.labels.assign(table.labels)
+        self.kernel.assign(table.weights)
 
     def get_config(self) -> dict:
         """Returns what makes the head again, but for its weights."""
@@ -102,48 +167,71 @@ class CentroidHead(keras.layers.Layer):
             "num_features": self.num_features,
             "mean_features": self.mean_features,
             "dropped": self.dropped.tolist(),
+            "power": self.power,
         }
 
-    def logits(self, encoded: Sequence) -> tf.Tensor:
-        """Returns [N, L].
+    def call(self, encoded) -> tf.Tensor:
+        """Returns logits, [N, L].
 
         Args:
-            encoded: one `sparse_rows.RaggedRows`.
+            encoded: `sparse_rows.RaggedRows`.
         """
         (cosines,) = sparse_rows.map_chunks(
-            lambda some: (self._cosines(some),),
-            encoded[0],
+            lambda chunk: (self._cosines(chunk),),
+            contract.only(encoded),
             (tf.TensorSpec([None, self.num_labels]),),
         )
-        return logits_of(cosines)
+        return _logits_of(cosines)
 
-    def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' scores and ids, [N, K] each."""
-        k = min(k, self.num_labels - len(self.dropped))
+    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+        """Returns what given labels [C] are ranked by, [N, C]."""
+        return tf.gather(self.call(encoded), label_ids, axis=1)
+
+    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' logits and ids, [N, K], best first."""
+        k = min(k, self.num_answers)
         is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
 
-        def best(some: sparse_rows.Chunk) -> tuple[tf.Tensor, tf.Tensor]:
-            cosines = self._cosines(some)
+        def best(chunk: sparse_rows.Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+            cosines = self._cosines(chunk)
             if is_dropped.any():
                 cosines = tf.where(is_dropped, -float("inf"), cosines)
             return selection.top_k(cosines, k)
 
-        cosines, ids = sparse_rows.map_chunks(
+        cosines, label_ids = sparse_rows.map_chunks(
             best,
-            encoded[0],
+            contract.only(encoded),
             (tf.TensorSpec([None, k]), tf.TensorSpec([None, k], tf.int32)),
         )
-        logits = logits_of(cosines)
-        return self.scores(logits, logits), ids
+        return _logits_of(cosines), label_ids
 
-    def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
-        """Returns what labels of these estimates, logits, are shown with."""
-        return tf.nn.sigmoid(estimates)
+    def form(self) -> forms.InvertedIndex:
+        """Returns its serving form."""
+        return forms.InvertedIndex(
+            self.num_labels,
+            self.splits,
+            self.labels,
+            self.kernel,
+            _SLOPE,
+            _MIDDLE,
+            self.link,
+            self.dropped,
+        )
 
-    def _cosines(self, some: sparse_rows.Chunk) -> tf.Tensor:
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        power = 1 - self.power
+        return (
+            f"cosines to {self.num_labels:,} centroids of "
+            f"{self.mean_features:,} weights"
+            + f", times their lengths to the power of {power:.3g}"
+            * (self.power != 1)
+        )
+
+    def _cosines(self, chunk: sparse_rows.Chunk) -> tf.Tensor:
         """Returns the cosines of some rows, [rows, L]."""
-        starts = tf.gather(self.splits.value, some.feature_ids)
-        ends = tf.gather(self.splits.value, some.feature_ids + 1)
+        starts = tf.gather(self.splits.value, chunk.feature_ids)
+        ends = tf.gather(self.splits.value, chunk.feature_ids + 1)
         runs = tf.raw_ops.RaggedRange(starts=starts, limits=ends, deltas=1)
         pages, splits = runs.rt_dense_values, runs.rt_nested_splits
         # Which entry of the rows each page belongs to.
@@ -151,17 +239,17 @@ class CentroidHead(keras.layers.Layer):
             splits[1:], tf.range(tf.size(pages, tf.int64)), side="right"
         )
         parts = tf.gather(self.kernel.value, pages)
-        parts *= tf.gather(some.values, entries)[:, None]
-        # A histogram of the labels, with weights: the fastest of the ops that
-        # add numbers up at given places.
+        parts *= tf.gather(chunk.values, entries)[:, None]
+        # A weighted histogram of the labels: the fastest op that adds numbers
+        # up at given places.
         cosines = tf.raw_ops.RaggedBincount(
-            splits=tf.gather(splits, some.splits) * PAGE,
+            splits=tf.gather(splits, chunk.splits) * PAGE,
             values=tf.reshape(tf.gather(self.labels.value, pages), [-1]),
             size=self.num_labels,
             weights=tf.reshape(parts, [-1]),
         )
-        return tf.reshape(cosines, [some.num_rows, self.num_labels])
+        return tf.reshape(cosines, [chunk.num_rows, self.num_labels])
 
 
-def logits_of(cosines: tf.Tensor) -> tf.Tensor:
+def _logits_of(cosines: tf.Tensor) -> tf.Tensor:
     return _SLOPE * (cosines - _MIDDLE)

@@ -1,6 +1,6 @@
 """The MACH head: R small classifiers over hashed labels, and their agreement.
 
-# N instances, L labels, R repetitions, B buckets, K top labels
+# N instances, L labels, R repetitions, B buckets, C given labels, K top labels
 
 Medini et al., "Extreme classification in log memory using count-min sketch",
 NeurIPS 2019.
@@ -15,54 +15,110 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml import options as options_lib
 from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
-from tfxml.models import blocks
+from tfxml.models import blocks, calibration, contract, forms, losses
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.topk import dropping
 
-# The threshold decode is chosen from here on. It is faster from 41,000 on
-# (benchmarks/decode.md), but decodes twice what it cannot certify.
+DECODES = ("auto", "exhaustive", "threshold")
+# The threshold decode is chosen from here on. It is faster from 41,000 labels
+# on (benchmarks/decode.md), but decodes twice what it cannot certify.
 _MANY_LABELS = 65_000
 
 
-@keras.saving.register_keras_serializable(package="tfxml")
-class MachHead(keras.layers.Layer):
-    """R repetitions, each a sigmoid classifier over B buckets.
+@dataclasses.dataclass(frozen=True)
+class MachOptions:
+    """Options of the MACH head."""
 
-    Several labels of an instance in one bucket combine by OR.
+    num_repetitions: int = options_lib.option(
+        16, "MACH: independent hashes and classifiers, R.", minimum=1
+    )
+    num_buckets: int = options_lib.option(
+        0,
+        "MACH: buckets of a repetition, B. 0: about 4 sqrt(L).",
+        minimum=0,
+    )
+    num_encoders: int = options_lib.option(
+        1,
+        "MACH: encoders. 1: shared by all repetitions; R: one for each. Must "
+        "divide R.",
+        minimum=1,
+    )
+    estimator: str = options_lib.option(
+        "logit",
+        "MACH: how the scores of the repetitions combine.",
+        choices=decode.ESTIMATORS,
+    )
+    hash_seed: int = options_lib.option(0, "MACH: seed of the label hashes.")
+    label_capacity: int = options_lib.option(
+        0,
+        "MACH: the most labels that the hashes can take when labels are added "
+        "later. 0: a quarter more than there are.",
+        minimum=0,
+    )
+    decode: str = options_lib.option(
+        "auto",
+        "MACH: how the best labels are found. exhaustive scores every label, "
+        "threshold only those in opened buckets, with the same answer. auto: "
+        "the cheaper one.",
+        choices=DECODES,
+    )
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class MachHead(contract.Head):
+    """R repetitions, each a classifier over B buckets of labels.
+
+    Several labels of an instance in one bucket combine by OR. As a Keras layer
+    it takes what any encoder returns, [N, H], and returns the logits of all
+    buckets, [N, R, B]; `top_k` decodes them.
 
     Args:
         num_labels: L.
-        hashes: R hashes of label ids, one a repetition.
+        num_repetitions: R; ignored where `hashes` are given.
+        num_buckets: B; None: about 4 sqrt(L). Ignored where `hashes` are given.
+        seed: of the hashes and of the initial weights.
+        hashes: R hashes of label ids; None: made from `seed`.
         input_dim: the encoders' width, or the number of features where
-            `is_linear`.
+            `is_linear`; None: of the first input.
         label_priors: [L], the share of the instances that carry each label.
-        estimator: how the repetitions' scores combine; see `decode.ESTIMATORS`.
+        estimator: how the repetitions combine; see `decode.ESTIMATORS`.
         is_linear: whether there is no encoder.
-        seeds: R seeds of the initial weights, one a repetition.
+        seeds: R seeds of the initial weights; None: made from `seed`.
         devices: where each repetition lies, R of them; None for anywhere.
         decode_by: how the best labels are found: `exhaustive`, `threshold`,
             or `auto`, by cost; the answer is the same.
         dropped: ids of labels that are never answered.
+        loss: of the buckets; None: sigmoid cross-entropy.
     """
+
+    Options = MachOptions
 
     def __init__(
         self,
         num_labels: int,
-        hashes: Sequence[hashing.UniversalHash],
-        input_dim: int,
+        num_repetitions: int = 16,
+        num_buckets: int | None = None,
+        seed: int = 0,
+        *,
+        hashes: Sequence[hashing.UniversalHash] | None = None,
+        input_dim: int | None = None,
         label_priors: np.ndarray | None = None,
         estimator: str = "logit",
         is_linear: bool = False,
         seeds: Sequence[int] | None = None,
-        devices: Sequence[str] | None = None,
+        devices: Sequence[str | None] | None = None,
         decode_by: str = "auto",
         dropped: Sequence[int] = (),
+        loss: contract.Loss | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         decode.check_estimator(estimator)
+        if hashes is None:
+            hashes = hashes_from(num_labels, num_repetitions, num_buckets, seed)
         if not hashes:
             raise ValueError("`hashes` must hold at least one. Received: none")
         self.num_labels = num_labels
@@ -72,25 +128,89 @@ class MachHead(keras.layers.Layer):
         self.estimator = estimator
         self.decode_by = decode_by
         self.dropped = dropping.checked(dropped, num_labels)
+        self.loss = loss or sigmoid_cross_entropy.SigmoidCrossEntropy()
         self._crossings = None
         log_absent = None
         if label_priors is not None:
             log_absent = np.log1p(-np.minimum(label_priors, 1 - 1e-9))
-        seeds = range(len(self.hashes)) if seeds is None else seeds
-        devices = [None] * len(self.hashes) if devices is None else devices
+        number = len(self.hashes)
+        if seeds is None:
+            seeds = range(seed * 1009, seed * 1009 + number)
+        devices = [None] * number if devices is None else devices
         self.blocks = [
             blocks.OutputBlock(
-                one.num_buckets,
+                label_hash.num_buckets,
+                self.loss,
                 input_dim,
-                bucket_priors(one, log_absent),
+                bucket_priors(label_hash, log_absent),
                 is_linear,
-                seed=seed,
+                seed=block_seed,
                 device=device,
             )
-            for one, seed, device in zip(
+            for label_hash, block_seed, device in zip(
                 self.hashes, seeds, devices, strict=True
             )
         ]
+        self.built = input_dim is not None
+
+    @classmethod
+    def check(cls, options) -> None:
+        """Raises ValueError unless the encoders divide the repetitions."""
+        options_lib.require(
+            options.num_repetitions % options.num_encoders == 0,
+            "num_encoders",
+            f"a divisor of num_repetitions={options.num_repetitions}",
+            options,
+        )
+
+    @classmethod
+    def create(
+        cls, options, site: contract.Site, loss: contract.Loss
+    ) -> MachHead:
+        """Returns the head that the options describe, or a group's share."""
+        numbers = site.share_of(options.num_repetitions)
+        hashes = hashes_from(
+            site.num_labels,
+            options.num_repetitions,
+            options.num_buckets or None,
+            options.hash_seed,
+            options.label_capacity or None,
+        )
+        return cls(
+            site.num_labels,
+            hashes=[hashes[number] for number in numbers],
+            input_dim=site.input_dim,
+            label_priors=site.label_priors(),
+            estimator=options.estimator,
+            is_linear=site.is_linear,
+            seeds=site.seeds_of(numbers),
+            devices=site.devices_of(len(numbers)),
+            decode_by=_decode_by(options, site),
+            dropped=site.dropped,
+            loss=loss,
+        )
+
+    @classmethod
+    def num_encoders_of(cls, options) -> int:
+        """Returns how many encoders feed the head."""
+        return options.num_encoders
+
+    @classmethod
+    def num_pieces(cls, options) -> int:
+        """Returns into how many pieces it can be cut to be trained apart.
+
+        Repetitions that share an encoder train together.
+        """
+        if options.hidden_units:
+            return options.num_encoders
+        return options.num_repetitions
+
+    def build(self, input_shape) -> None:
+        """Adds the weights, for one input [N, H] or several."""
+        for block, shape in zip(
+            self.blocks, self._per_repetition(input_shape), strict=True
+        ):
+            block.build(shape)
         self.built = True
 
     def get_config(self) -> dict:
@@ -104,112 +224,130 @@ class MachHead(keras.layers.Layer):
             "is_linear": self.is_linear,
             "decode_by": self.decode_by,
             "dropped": self.dropped.tolist(),
+            "loss": losses.to_config(self.loss),
         }
 
     @classmethod
     def from_config(cls, config: dict) -> MachHead:
         """Returns the head that `get_config` describes."""
         hashes = [hashing.UniversalHash(**one) for one in config["hashes"]]
-        return cls(**{**config, "hashes": hashes})
+        loss = losses.from_config(config["loss"])
+        return cls(**{**config, "hashes": hashes, "loss": loss})
 
-    def logits(self, encoded: Sequence) -> list[tf.Tensor]:
+    def call(self, encoded) -> tf.Tensor:
+        """Returns the logits of all buckets, [N, R, B]."""
+        return tf.stack(self.bucket_logits(encoded), axis=1)
+
+    def bucket_logits(self, encoded) -> list[tf.Tensor]:
         """Returns each repetition's bucket logits, R tensors [N, B]."""
         return [
-            repetition.logits(one)
-            for repetition, one in zip(
-                self.blocks,
-                _for_repetitions(encoded, len(self.blocks)),
-                strict=True,
+            block.call(one)
+            for block, one in zip(
+                self.blocks, self._per_repetition(encoded), strict=True
             )
         ]
 
-    def loss(
+    def loss_sum(
         self,
-        encoded: Sequence,
-        labels: sigmoid_cross_entropy.Positives,
+        encoded,
+        positives: contract.Positives,
         weights: tf.Tensor,
         repetitions: range | None = None,
     ) -> tf.Tensor:
-        """Returns sum_i w_i sum_r sum_b cross-entropy, a scalar.
+        """Returns sum_i w_i sum_r of repetition r's loss, a scalar.
 
-        The repetitions' losses add, so that a repetition's gradient is the same
-        whichever other repetitions are trained beside it.
+        The repetitions' losses add up, so the gradient of one is the same
+        whichever others are trained beside it.
 
         Args:
-            encoded: a tensor a encoder; their number divides that of
-            repetitions. labels: the label ids of the batch, as positives.
-            weights: [N]. repetitions: which repetitions' losses are added;
-            None: all R.
+            encoded: a tensor per encoder; their number divides that of the
+                repetitions.
+            positives: the labels of the batch.
+            weights: [N].
+            repetitions: whose losses are added; None: all R.
         """
-        repetitions = (
+        numbers = (
             range(len(self.blocks)) if repetitions is None else repetitions
         )
         return tf.add_n(
             [
-                self.blocks[repetition].loss(
-                    one, _buckets_of(labels, self.hashes[repetition]), weights
+                self.blocks[number].loss_sum(
+                    one, buckets_of(positives, self.hashes[number]), weights
                 )
-                for repetition, one in zip(
-                    repetitions,
-                    _for_repetitions(encoded, len(repetitions)),
-                    strict=True,
+                for number, one in zip(
+                    numbers, _spread(encoded, len(numbers)), strict=True
                 )
             ]
         )
 
-    def top_k(
-        self, encoded: Sequence, k: int, estimator: str | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' scores and ids, [N, K] each."""
-        estimator = estimator or self.estimator
-        logits = self.logits(encoded)
-        estimates, label_ids = self._best_estimates(logits, k, estimator)
-        return self.scores(logits, estimates, estimator), label_ids
+    def parts(self) -> list[contract.HeadPart]:
+        """Returns the repetitions of each device; one part without devices."""
+        devices = list(dict.fromkeys(block.device for block in self.blocks))
+        if len(devices) <= 1:
+            return [
+                contract.HeadPart(
+                    devices[0], None, list(self.trainable_weights)
+                )
+            ]
+        parts = []
+        for device in devices:
+            numbers = [
+                number
+                for number, block in enumerate(self.blocks)
+                if block.device == device
+            ]
+            weights = [
+                weight
+                for number in numbers
+                for weight in self.blocks[number].trainable_weights
+            ]
+            run = range(numbers[0], numbers[-1] + 1)
+            parts.append(contract.HeadPart(device, run, weights))
+        return parts
 
-    def scores(
-        self,
-        logits: Sequence[tf.Tensor],
-        estimates: tf.Tensor,
-        estimator: str | None = None,
-    ) -> tf.Tensor:
-        """Returns what labels of these estimates are shown with, [N, K].
+    @property
+    def link(self) -> str:
+        """Logits for `logit`; other estimators give probabilities.
 
-        A probability for `min` and `median`, the sigmoid of the mean logit for
-        `logit`, and for `mean` the unbiased estimate, which can fall below 0.
-
-        Args:
-            logits: what `logits` returns.
-            estimates: [N, K], what the estimator makes of them.
-            estimator: which one; None: the head's.
+        That of `mean` is unbiased, and can fall below 0.
         """
-        estimator = estimator or self.estimator
-        if estimator == "logit":
-            return tf.nn.sigmoid(estimates)
-        if estimator != "mean" or not self.has_collisions():
-            return estimates
-        masses = [
-            tf.reduce_sum(tf.nn.sigmoid(one), axis=1, keepdims=True)
-            for one in logits
-        ]
-        return decode.unbiased_mean(
-            estimates,
-            tf.add_n(masses) / len(masses),
-            self.hashes[0].num_buckets,
+        return (
+            self.loss.link
+            if self.estimator == "logit"
+            else calibration.IDENTITY
         )
 
-    def _best_estimates(self, bucket_logits, k: int, estimator: str):
-        if not self.decodes_by_threshold():
-            return decode.top_k(
-                bucket_logits,
+    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+        """Returns what given labels [C] are ranked by, [N, C]."""
+        logits = self._normalized(encoded)
+        form = self._ranking()
+        found = forms.estimates(form, logits, label_ids)
+        return forms.finished(form, logits, found)
+
+    def top_k(
+        self, encoded, k: int, estimator: str | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' estimates and ids, [N, K], best first.
+
+        `estimator` stands in for the head's.
+        """
+        estimator = estimator or self.estimator
+        logits = self._normalized(encoded)
+        if self.decodes_by_threshold():
+            best, label_ids = exact_top_k.exact_top_k(
+                logits, self.hashes, self.bucket_crossings(), k, estimator
+            )
+        else:
+            best, label_ids = decode.top_k(
+                logits,
                 self.hashes,
                 self.num_labels,
                 k,
                 estimator,
                 dropped=self.dropped,
             )
-        return exact_top_k.exact_top_k(
-            bucket_logits, self.hashes, self.bucket_crossings(), k, estimator
-        )
+        form = self._ranking(estimator)
+        return forms.finished(form, logits, best), label_ids
 
     def decodes_by_threshold(self) -> bool:
         """Tells which decode finds the best labels.
@@ -222,7 +360,7 @@ class MachHead(keras.layers.Layer):
         if self.decode_by == "threshold" and not can_serve:
             raise ValueError(
                 "`decode_by` must not be 'threshold' for fewer than two "
-                "hashes, or hashes of version 1. "
+                "hashes, or hashes that differ in buckets or prime. "
                 f"Received: decode_by={self.decode_by!r}"
             )
         if self.decode_by != "auto":
@@ -238,13 +376,125 @@ class MachHead(keras.layers.Layer):
                 )
         return self._crossings
 
-    def has_collisions(self) -> bool:
+    def form(self) -> forms.BlockRanking | None:
+        """Returns its serving form; None for a loss with a normaliser."""
+        return self._ranking() if self.loss.separates else None
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """Returns every weight under the name that checkpoints give it."""
+        return blocks.named_weights(self, self.blocks)
+
+    def record(self) -> dict:
+        """Returns the hashes: with them the model needs no seed."""
+        return {
+            "version": hashing.VERSION,
+            "hashes": [dataclasses.asdict(one) for one in self.hashes],
+        }
+
+    @property
+    def label_capacity(self) -> int:
+        """How many labels the hashes can take."""
+        return self.hashes[0].prime
+
+    def growth_options(self) -> dict:
+        """Returns the options under which more labels have the same buckets."""
+        return {
+            "num_buckets": self.hashes[0].num_buckets,
+            "label_capacity": self.hashes[0].prime,
+        }
+
+    @property
+    def score_note(self) -> str:
+        """What the model card says of the scores."""
+        return (
+            "Scores are estimates made of hashed labels (estimator "
+            f"`{self.estimator}`): labels that share buckets lift each other, "
+            "so use scores to rank, not as probabilities."
+        )
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return (
+            f"MACH of {len(self.hashes)} repetitions x "
+            f"{self.hashes[0].num_buckets:,} buckets, estimator "
+            f"{self.estimator}"
+        )
+
+    def _per_repetition(self, encoded) -> list:
+        return _spread(encoded, len(self.blocks))
+
+    def _normalized(self, encoded) -> list[tf.Tensor]:
+        return [
+            self.loss.normalized(logits)
+            for logits in self.bucket_logits(encoded)
+        ]
+
+    def _ranking(self, estimator: str | None = None) -> forms.BlockRanking:
+        estimator = estimator or self.estimator
+        return forms.BlockRanking(
+            self.num_labels,
+            [block.form() for block in self.blocks],
+            self.hashes,
+            estimator,
+            is_unbiased=estimator == "mean" and self._has_collisions(),
+            link=self.link,
+            dropped=self.dropped,
+            is_exhaustive=not self.decodes_by_threshold(),
+        )
+
+    def _has_collisions(self) -> bool:
         """Tells whether labels may share a bucket, so that means need care."""
         return any(
-            one != hashing.identity(one.num_buckets)
-            or one.num_buckets < self.num_labels
-            for one in self.hashes
+            label_hash != hashing.identity(label_hash.num_buckets)
+            or label_hash.num_buckets < self.num_labels
+            for label_hash in self.hashes
         )
+
+
+def hashes_from(
+    num_labels: int,
+    num_repetitions: int,
+    num_buckets: int | None = None,
+    seed: int = 0,
+    capacity: int | None = None,
+) -> list[hashing.UniversalHash]:
+    """Returns one hash a repetition.
+
+    Args:
+        num_labels: L.
+        num_repetitions: R.
+        num_buckets: B; None: about 4 sqrt(L).
+        seed: of all hashes.
+        capacity: the most labels they can take; None: a quarter more than L.
+
+    Raises:
+        ValueError: if the capacity is below L.
+    """
+    num_buckets = num_buckets or min(
+        num_labels, max(2, round(4 * num_labels**0.5))
+    )
+    capacity = capacity or num_labels * 5 // 4
+    if capacity < num_labels:
+        raise ValueError(
+            f"`label_capacity` must be at least the {num_labels} labels. "
+            f"Received: label_capacity={capacity}"
+        )
+    return [
+        hashing.from_seed(seed, repetition, num_buckets, capacity)
+        for repetition in range(num_repetitions)
+    ]
+
+
+def _decode_by(options, site: contract.Site) -> str:
+    """Returns how the best labels are found; static shapes allow one way."""
+    if site.form != "padded":
+        return options.decode
+    if options.decode == "threshold":
+        raise ValueError(
+            "`decode` must not be 'threshold' for padded rows: it has no "
+            "static shapes. Received: decode='threshold'"
+        )
+    return "exhaustive"
 
 
 def bucket_priors(
@@ -264,24 +514,24 @@ def bucket_priors(
     return -np.expm1(total)
 
 
-def _buckets_of(
-    labels: sigmoid_cross_entropy.Positives, label_hash: hashing.UniversalHash
-) -> sigmoid_cross_entropy.Positives:
+def buckets_of(
+    positives: contract.Positives, label_hash: hashing.UniversalHash
+) -> contract.Positives:
     """Returns the batch's positive buckets, each once (OR)."""
     num_buckets = label_hash.num_buckets
-    buckets = label_hash(labels.columns)
-    if labels.rows.shape.rank == 2:
-        return sigmoid_cross_entropy.Positives(
-            labels.rows, buckets, _weights_once(buckets, labels.weights)
+    buckets = label_hash(positives.columns)
+    if positives.rows.shape.rank == 2:
+        return contract.Positives(
+            positives.rows, buckets, _weights_once(buckets, positives.weights)
         )
-    keys = tf.cast(labels.rows, tf.int64) * num_buckets + tf.cast(
+    keys = tf.cast(positives.rows, tf.int64) * num_buckets + tf.cast(
         buckets, tf.int64
     )
     keys, places = tf.unique(keys)
-    return sigmoid_cross_entropy.Positives(
+    return contract.Positives(
         tf.cast(keys // num_buckets, tf.int32),
         tf.cast(keys % num_buckets, tf.int32),
-        tf.math.unsorted_segment_max(labels.weights, places, tf.size(keys)),
+        tf.math.unsorted_segment_max(positives.weights, places, tf.size(keys)),
     )
 
 
@@ -298,15 +548,19 @@ def _weights_once(buckets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.equal(first, places), weights, 0.0)
 
 
-def _for_repetitions(encoded: Sequence, num_repetitions: int) -> list:
-    """Returns what each repetition reads; runs of equal size share encoders."""
+def _spread(encoded, num_repetitions: int) -> list:
+    """Returns what each repetition reads: equal runs share an encoder.
+
+    Of shapes in place of tensors too.
+    """
+    encoded = list(encoded) if contract.is_several(encoded) else [encoded]
     num_encoders = len(encoded)
     if num_repetitions % num_encoders:
         raise ValueError(
-            f"`encoded` must hold a number of tensors that divides the "
+            "`encoded` must hold a number of tensors that divides the "
             f"{num_repetitions} repetitions. Received: {num_encoders}"
         )
     return [
-        encoded[repetition * num_encoders // num_repetitions]
-        for repetition in range(num_repetitions)
+        encoded[number * num_encoders // num_repetitions]
+        for number in range(num_repetitions)
     ]

@@ -1,46 +1,63 @@
 """The independent-sigmoid head: P(label | x) for each label on its own.
 
-# N instances, L labels, M labels of a batch, K top labels
+# N instances, L labels, K top labels
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.mach import decode
-from tfxml.models import blocks
+from tfxml import options as options_lib
+from tfxml.models import blocks, contract, forms, losses
 from tfxml.models.losses import sigmoid_cross_entropy
-from tfxml.topk import dropping, selection
+from tfxml.topk import dropping, merging, selection
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmoidOptions:
+    """Options of the sigmoid head."""
+
+    label_block_size: int = options_lib.option(
+        16384, "Sigmoid: labels computed at once.", minimum=1
+    )
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
-class SigmoidHead(keras.layers.Layer):
-    """One sigmoid a label, in label blocks, so that [N, L] need not exist.
+class SigmoidHead(contract.Head):
+    """One output a label, in label blocks, so that [N, L] need not exist.
+
+    As a Keras layer it takes what any encoder returns, [N, H], and returns
+    logits [N, L].
 
     Args:
         num_labels: L.
         input_dim: the encoder's width, or the number of features where
-            `is_linear`.
+            `is_linear`; None: of the first input.
         label_priors: [L], the share of the instances that carry each label.
         block_size: how many labels are computed at once.
         is_linear: whether there is no encoder (linear one-vs-rest).
         seed: of the initial weights.
         dropped: ids of labels that are never answered.
+        loss: of the labels; None: sigmoid cross-entropy.
     """
+
+    Options = SigmoidOptions
 
     def __init__(
         self,
         num_labels: int,
-        input_dim: int,
+        input_dim: int | None = None,
         label_priors: np.ndarray | None = None,
         block_size: int = 16384,
         is_linear: bool = False,
         seed: int = 0,
         dropped: Sequence[int] = (),
+        loss: contract.Loss | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -50,6 +67,7 @@ class SigmoidHead(keras.layers.Layer):
         self.is_linear = is_linear
         self.seed = seed
         self.dropped = dropping.checked(dropped, num_labels)
+        self.loss = loss or sigmoid_cross_entropy.SigmoidCrossEntropy()
         self.starts = range(0, num_labels, block_size)
         self.blocks = []
         for number, start in enumerate(self.starts):
@@ -57,12 +75,35 @@ class SigmoidHead(keras.layers.Layer):
             self.blocks.append(
                 blocks.OutputBlock(
                     stop - start,
+                    self.loss,
                     input_dim,
                     None if label_priors is None else label_priors[start:stop],
                     is_linear,
                     seed=seed * 1009 + number,
                 )
             )
+        self.built = input_dim is not None
+
+    @classmethod
+    def create(
+        cls, options, site: contract.Site, loss: contract.Loss
+    ) -> SigmoidHead:
+        """Returns the head that the options describe."""
+        return cls(
+            site.num_labels,
+            site.input_dim,
+            label_priors=site.label_priors(),
+            block_size=options.label_block_size,
+            is_linear=site.is_linear,
+            seed=site.seed,
+            dropped=site.dropped,
+            loss=loss,
+        )
+
+    def build(self, input_shape) -> None:
+        """Adds the weights, for inputs [N, H]."""
+        for block in self.blocks:
+            block.build(contract.only(input_shape))
         self.built = True
 
     def get_config(self) -> dict:
@@ -75,44 +116,57 @@ class SigmoidHead(keras.layers.Layer):
             "is_linear": self.is_linear,
             "seed": self.seed,
             "dropped": self.dropped.tolist(),
+            "loss": losses.to_config(self.loss),
         }
 
-    def logits(self, encoded: Sequence) -> tf.Tensor:
-        """Returns [N, L]."""
-        return tf.concat(
-            [block.logits(encoded[0]) for block in self.blocks], axis=1
-        )
+    @classmethod
+    def from_config(cls, config: dict) -> SigmoidHead:
+        """Returns the head that `get_config` describes."""
+        return cls(**{**config, "loss": losses.from_config(config["loss"])})
 
-    def loss(
+    def call(self, encoded) -> tf.Tensor:
+        """Returns logits, [N, L]."""
+        encoded = contract.only(encoded)
+        return tf.concat([block.call(encoded) for block in self.blocks], axis=1)
+
+    def loss_sum(
         self,
-        encoded: Sequence,
-        labels: sigmoid_cross_entropy.Positives,
+        encoded,
+        positives: contract.Positives,
         weights: tf.Tensor,
+        repetitions: range | None = None,
     ) -> tf.Tensor:
-        """Returns sum_i w_i sum_l cross-entropy, a scalar.
+        """Returns the weighted sum of the instances' losses, a scalar.
 
         Args:
             encoded: one tensor, what the only encoder returns.
-            labels: the label ids of the batch, as positives.
+            positives: the labels of the batch.
             weights: [N].
+            repetitions: not of this head.
         """
+        if len(self.blocks) > 1 and not self.loss.separates:
+            return super().loss_sum(encoded, positives, weights)
+        encoded = contract.only(encoded)
         return tf.add_n(
             [
-                block.loss(
-                    encoded[0],
-                    _inside(labels, start, block.num_outputs),
+                block.loss_sum(
+                    encoded,
+                    _inside(positives, start, block.num_outputs),
                     weights,
                 )
                 for start, block in zip(self.starts, self.blocks, strict=True)
             ]
         )
 
-    def top_k(self, encoded: Sequence, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' probabilities and ids, [N, K] each."""
-        k = min(k, self.num_labels - len(self.dropped))
+    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' logits and ids, [N, K], best first."""
+        if not self.loss.separates:
+            return super().top_k(encoded, k)
+        encoded = contract.only(encoded)
+        k = min(k, self.num_answers)
         best_logits, best_ids = [], []
         for start, block in zip(self.starts, self.blocks, strict=True):
-            logits = block.logits(encoded[0])
+            logits = self.loss.normalized(block.call(encoded))
             is_dropped = np.isin(
                 np.arange(start, start + block.num_outputs), self.dropped
             )
@@ -121,20 +175,36 @@ class SigmoidHead(keras.layers.Layer):
             logits, places = selection.top_k(logits, min(k, block.num_outputs))
             best_logits.append(logits)
             best_ids.append(places + start)
-        logits, label_ids = decode.merge_top_k(best_logits, best_ids, k)
-        return self.scores(logits, logits), label_ids
+        return merging.merge_top_k(best_logits, best_ids, k)
 
-    def scores(self, logits: tf.Tensor, estimates: tf.Tensor) -> tf.Tensor:
-        """Returns what labels of these estimates, logits, are shown with."""
-        return tf.nn.sigmoid(estimates)
+    def form(self) -> forms.BlockRanking | None:
+        """Returns its serving form; None for a loss with a normaliser."""
+        if not self.loss.separates:
+            return None
+        return forms.BlockRanking(
+            self.num_labels,
+            [block.form() for block in self.blocks],
+            link=self.link,
+            dropped=self.dropped,
+        )
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """Returns every weight under the name that checkpoints give it."""
+        return blocks.named_weights(self, self.blocks)
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return f"{self.num_labels:,} sigmoids"
 
 
-def _inside(labels: sigmoid_cross_entropy.Positives, start: int, size: int):
+def _inside(
+    positives: contract.Positives, start: int, size: int
+) -> contract.Positives:
     """Returns the labels in [start, start + size); others get weight 0."""
-    columns = labels.columns - start
+    columns = positives.columns - start
     is_inside = (columns >= 0) & (columns < size)
-    return sigmoid_cross_entropy.Positives(
-        labels.rows,
+    return contract.Positives(
+        positives.rows,
         tf.where(is_inside, columns, 0),
-        tf.where(is_inside, labels.weights, 0.0),
+        tf.where(is_inside, positives.weights, 0.0),
     )

@@ -1,1 +1,23 @@
-"""Losses, computed from sparse positives."""
+"""Losses, computed from sparse positives: one file each, one line here."""
+
+from __future__ import annotations
+
+from tfxml.models import contract
+from tfxml.models.losses import sigmoid_cross_entropy, softmax_cross_entropy
+
+LOSSES: dict[str, type[contract.Loss]] = {
+    "sigmoid_cross_entropy": sigmoid_cross_entropy.SigmoidCrossEntropy,
+    "softmax_cross_entropy": softmax_cross_entropy.SoftmaxCrossEntropy,
+}
+
+
+def to_config(loss: contract.Loss) -> dict:
+    """Returns what `from_config` makes the loss again from."""
+    (name,) = [name for name, kind in LOSSES.items() if kind is type(loss)]
+    return {"name": name, **loss.get_config()}
+
+
+def from_config(config: dict) -> contract.Loss:
+    """Returns the loss that `to_config` described."""
+    arguments = {key: config[key] for key in config if key != "name"}
+    return LOSSES[config["name"]](**arguments)

@@ -17,6 +17,23 @@ from tfxml.training.solvers import label_classifiers, label_pairs
 _at_rank = compiled.at_rank
 
 
+def solve(
+    head: centroid.CentroidHead,
+    source: pipeline.Source,
+    options: centroid.CentroidOptions,
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Gives a head the centroids of the training split."""
+    table = learn(
+        source,
+        options.centroid_features,
+        options.centroid_labels,
+        options.centroid_power,
+        between,
+    )
+    head.assign(table)
+
+
 def learn(
     source: pipeline.Source,
     mean_features: int,
@@ -48,7 +65,9 @@ def learn(
     entries, _ = label_classifiers.solve_all(
         source, label_pairs.pairs(source, none), settings, between
     )
-    shape = centroid.room(source.num_labels, source.num_features, mean_features)
+    shape = centroid.capacity(
+        source.num_labels, source.num_features, mean_features
+    )
     splits = np.zeros(source.num_features + 1, np.int32)
     labels = np.zeros((shape, centroid.PAGE), np.int32)
     weights = np.zeros((shape, centroid.PAGE), np.float32)

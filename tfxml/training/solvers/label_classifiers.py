@@ -18,7 +18,12 @@ import numpy as np
 from tfxml.data import parallel
 from tfxml.data.feeding import pipeline
 from tfxml.models import reranker
-from tfxml.training.solvers import label_pairs, largest, linear_svm
+from tfxml.training.solvers import (
+    label_pairs,
+    largest,
+    linear_svm,
+    weight_places,
+)
 
 # A label that no training instance has is as far off as a negative should be.
 _UNSEEN_BIAS = -1.0
@@ -53,7 +58,7 @@ def learn(
     """
     pairs = label_pairs.pairs(source, candidates)
     entries, biases = solve_all(source, pairs, settings, between)
-    return reranker.table(
+    return weight_places.place(
         *entries, biases, source.num_features, settings.mean_features
     )
 

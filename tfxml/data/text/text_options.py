@@ -1,0 +1,54 @@
+"""Options of text: how it becomes TF-IDF features."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfxml import options
+from tfxml.data.text import unicode_forms
+
+
+@dataclasses.dataclass(frozen=True)
+class TextOptions:
+    """How raw text becomes features; ignored for data with features."""
+
+    unicode_normalization: str = options.option(
+        "none",
+        "Text: Unicode normal form applied first. NFC unifies the ways of "
+        "writing one character; NFKC also replaces ligatures, full-width and "
+        "superscript characters by plain ones.",
+        choices=unicode_forms.CHOICES,
+    )
+    ngrams: int = options.option(
+        1, "Text: the longest n-gram, in words.", minimum=1
+    )
+    min_df: int = options.option(
+        2,
+        "Text: the fewest documents a term must occur in to enter the "
+        "vocabulary.",
+        minimum=1,
+    )
+    max_features: int = options.option(
+        0, "Text: keep only the most frequent terms. 0: all.", minimum=0
+    )
+    sublinear_tf: bool = options.option(
+        True, "Text: weigh a count c as 1 + ln(c)."
+    )
+    use_idf: bool = options.option(
+        True, "Text: weigh terms by inverse document frequency."
+    )
+    hash_buckets: int = options.option(
+        0,
+        "Text: hash terms into this many features instead of keeping a "
+        "vocabulary. 0: keep one.",
+        minimum=0,
+    )
+
+    def check_text(self) -> None:
+        """Raises ValueError if the options of text contradict."""
+        options.require(
+            not (self.max_features and self.hash_buckets),
+            "max_features",
+            "0 with hash_buckets, which keeps no vocabulary",
+            self,
+        )

@@ -1,0 +1,433 @@
+"""What a loss, an encoder and a head promise to the rest of tfxml.
+
+# N instances, D features, H units of an encoder, L labels, B outputs of a
+# block, P positives of a batch, K top labels, C given labels
+
+A new module is one file and one line in its dictionary (`losses.LOSSES`,
+`encoders.ENCODERS`, `heads.HEADS`). Everything else is inherited from the
+classes here: by default all weights of a module are trained, saved, restored
+and placed, and the head's best labels are found in all of its logits. A module
+overrides what it can do better.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.models import forms
+from tfxml.topk import selection
+
+GRADIENTS = "gradients"  # how a head learns: by steps of the loop
+ONE_PASS = "one pass"  # or in one look at the rows, by a solver
+
+BAG = "bag"  # what an encoder reads: the features of an instance, unordered
+TOKENS = "tokens"  # or its tokens, in order
+
+
+class Positives(NamedTuple):
+    """The targets of a block that are 1, [P], or padded [N, P]."""
+
+    rows: tf.Tensor  # int32
+    columns: tf.Tensor  # int32
+    weights: tf.Tensor  # weight of the row; 0 for a padded place
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The options of a module that has none."""
+
+
+class Loss(abc.ABC):
+    """A loss of logits [N, B] and sparse targets.
+
+    Subclasses say whether it `separates`: whether the loss of all outputs is
+    the sum of the losses of blocks of them. Sigmoid cross-entropy does. Softmax
+    cross-entropy does not, as its normaliser runs over all outputs, so heads
+    hand it all logits of a repetition at once.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    separates: ClassVar[bool] = True
+    # How what `normalized` returns becomes a score, one of `calibration.LINKS`.
+    link: ClassVar[str] = "sigmoid"
+
+    @classmethod
+    def from_options(cls, options) -> Loss:
+        """Returns the loss that the options describe."""
+        del options
+        return cls()
+
+    @abc.abstractmethod
+    def value(
+        self, logits: tf.Tensor, positives: Positives, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the instances' losses, a scalar.
+
+        Args:
+            logits: [N, B].
+            positives: where the targets are 1.
+            weights: [N].
+        """
+
+    def logit_gradient(
+        self, logits: tf.Tensor, positives: Positives, weights: tf.Tensor
+    ) -> tf.Tensor | None:
+        """Returns the gradient of `value` with respect to the logits, [N, B].
+
+        None where no closed form is known: the gradient then comes from
+        automatic differentiation of `value`.
+        """
+        return None
+
+    def prior_bias(self, priors: np.ndarray) -> np.ndarray:
+        """Returns the biases at which training starts, [B].
+
+        Args:
+            priors: [B], the share of instances in which each output is on.
+        """
+        return np.zeros(len(priors), np.float32)
+
+    def normalized(self, logits: tf.Tensor) -> tf.Tensor:
+        """Returns logits [N, B] by which labels are ranked and scored.
+
+        A loss with a normaliser over all B outputs returns the logits of its
+        probabilities here, log(p / (1 - p)), so that a sigmoid gives them back.
+        """
+        return logits
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {}
+
+
+def share_of(number: int, group: int, num_groups: int) -> range:
+    """Returns a group's run of so many encoders or repetitions."""
+    share = number // num_groups
+    return range(group * share, (group + 1) * share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """What a module's shape follows from, beside its options.
+
+    Attributes:
+        num_labels: L.
+        num_features: D of the data.
+        num_train: training instances.
+        num_tokens: one more than the largest token id; 0 without tokens.
+        form: how rows are multiplied; see `sparse_rows.FORMS`.
+        input_dim: what the head reads: the encoder's H, or D.
+        is_linear: whether the head reads the rows themselves.
+        label_counts: [L], in how many training instances each label occurs;
+            None where weights are restored.
+        dropped: ids of labels that are never answered.
+        group, num_groups: which share of the repetitions is trained here.
+        devices: over which the repetitions are spread; none: anywhere.
+        seed: of the initial weights and the dropout.
+        hash_seed: of the hashes of labels and features.
+    """
+
+    num_labels: int
+    num_features: int
+    num_train: int = 0
+    num_tokens: int = 0
+    seed: int = 0
+    hash_seed: int = 0
+    form: str = "compact"
+    input_dim: int = 0
+    is_linear: bool = False
+    label_counts: np.ndarray | None = None
+    dropped: Sequence[int] = ()
+    group: int = 0
+    num_groups: int = 1
+    devices: tuple[str, ...] = ()
+
+    def share_of(self, number: int) -> range:
+        """Returns the group's run of so many encoders or repetitions."""
+        return share_of(number, self.group, self.num_groups)
+
+    def devices_of(self, number: int) -> list[str | None]:
+        """Returns a device for each of the group's encoders or repetitions."""
+        if not self.devices:
+            return [None] * number
+        return [
+            self.devices[index * len(self.devices) // number]
+            for index in range(number)
+        ]
+
+    def seeds_of(self, numbers: range) -> list[int]:
+        """Returns a seed per encoder or repetition, whichever others exist."""
+        return [self.seed * 100003 + number for number in numbers]
+
+    def label_priors(self) -> np.ndarray | None:
+        """Returns the share of the instances that carry each label, [L].
+
+        A label without a training instance is rare, not impossible: each gets
+        half an occurrence, or less where so many labels are unseen that they
+        would together outweigh those seen once (Good and Turing's estimate of
+        what all of them occur).
+        """
+        if self.label_counts is None:
+            return None
+        num_unseen = np.count_nonzero(self.label_counts == 0)
+        num_once = max(np.count_nonzero(self.label_counts == 1), 1)
+        extra = min(0.5, num_once / max(num_unseen, 1))
+        return (self.label_counts + extra) / (self.num_train + 1)
+
+
+class Encoder(keras.layers.Layer):
+    """Turns the inputs of a batch into a dense vector an instance, [N, H].
+
+    Subclasses set `Options`, `reads` and `output_dim`, and implement `call`.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    reads: ClassVar[str] = BAG
+    output_dim: int
+    device: str | None = None  # where weights lie and are used
+
+    @classmethod
+    def check(cls, options) -> None:
+        """Raises ValueError for options under which it cannot be built."""
+
+    @classmethod
+    def create(cls, options, site: Site, number: int) -> Encoder:
+        """Returns the `number`-th encoder of a model."""
+        raise NotImplementedError
+
+    @classmethod
+    def passes_rows(cls, options) -> bool:
+        """Tells whether there is no encoder: the head reads the rows."""
+        return False
+
+    def arrange(self, inputs: dict, form: str):
+        """Returns what `call` takes, of the named inputs of a batch."""
+        raise NotImplementedError
+
+    @property
+    def arrangement(self):
+        """A key that encoders share if `arrange` gives them the same."""
+        return id(self)
+
+    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+        """Returns [N, H].
+
+        Args:
+            rows: what `arrange` returns.
+            dropout_seed: [2] int32, a function of the step; None: no dropout.
+        """
+        raise NotImplementedError
+
+    def form(self) -> forms.DenseStack | None:
+        """Returns its serving form; None: TensorFlow alone can run it."""
+        return None
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return f"{type(self).__name__} of {self.output_dim} units"
+
+
+class HeadPart(NamedTuple):
+    """A part of a head that trains without knowing of the others."""
+
+    device: str | None
+    repetitions: range | None  # None: the whole head
+    variables: list[keras.Variable]
+
+
+class Head(keras.layers.Layer):
+    """An output layer: scores of L labels from what the encoders return.
+
+    Subclasses implement `call` and `create`; the rest has defaults. `encoded`
+    is a tensor [N, H], or a list of one tensor an encoder; of a head that
+    reads rows it is what `sparse_rows.arrange` returns.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    learns: ClassVar[str] = GRADIENTS
+    reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
+    score_note: str = (
+        "Scores are sigmoids, each label on its own: they do not add up to 1, "
+        "and whether 0.7 means 70 % on your data has not been checked."
+    )
+
+    num_labels: int
+    dropped: np.ndarray  # ids that are never answered
+    loss: Loss
+
+    # --- from options ---------------------------------------------------
+
+    @classmethod
+    def check(cls, options) -> None:
+        """Raises ValueError for options under which it cannot be built."""
+
+    @classmethod
+    def create(cls, options, site: Site, loss: Loss) -> Head:
+        """Returns the head that the options describe."""
+        raise NotImplementedError
+
+    @classmethod
+    def num_encoders_of(cls, options) -> int:
+        """Returns how many encoders feed the head."""
+        return 1
+
+    @classmethod
+    def num_pieces(cls, options) -> int:
+        """Returns into how many pieces it can be cut to be trained apart."""
+        return 1
+
+    # --- training -------------------------------------------------------
+
+    def call(self, encoded) -> tf.Tensor:
+        """Returns logits, [N, L]."""
+        raise NotImplementedError
+
+    def loss_sum(
+        self,
+        encoded,
+        positives: Positives,
+        weights: tf.Tensor,
+        repetitions: range | None = None,
+    ) -> tf.Tensor:
+        """Returns the weighted sum of the instances' losses, a scalar.
+
+        Args:
+            encoded: what the encoders return.
+            positives: the labels of the batch.
+            weights: [N].
+            repetitions: those of the part that is trained; None: all.
+        """
+        del repetitions
+        return self.loss.value(self.call(encoded), positives, weights)
+
+    def parts(self) -> list[HeadPart]:
+        """Returns what trains apart; together they hold every weight."""
+        return [HeadPart(None, None, list(self.trainable_weights))]
+
+    # --- ranking --------------------------------------------------------
+
+    @property
+    def num_answers(self) -> int:
+        """How many labels can be answered."""
+        return self.num_labels - len(self.dropped)
+
+    @property
+    def link(self) -> str:
+        """How estimates become scores, one of `calibration.LINKS`."""
+        return self.loss.link
+
+    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+        """Returns what given labels [C] are ranked by, [N, C]."""
+        estimates = self.loss.normalized(self.call(encoded))
+        return tf.gather(estimates, label_ids, axis=1)
+
+    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' estimates and ids, [N, K], best first.
+
+        Estimates rank labels; `calibration.scores` turns them into scores.
+        """
+        estimates = self.loss.normalized(self.call(encoded))
+        if len(self.dropped):
+            is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
+            estimates = tf.where(is_dropped, -float("inf"), estimates)
+        estimates = tf.ensure_shape(estimates, [None, self.num_labels])
+        return selection.top_k(estimates, min(k, self.num_answers))
+
+    def form(self) -> forms.BlockRanking | forms.InvertedIndex | None:
+        """Returns its serving form; None: TensorFlow alone can run it."""
+        return None
+
+    # --- what is kept and told --------------------------------------------
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """Returns every weight under the name that checkpoints give it."""
+        return named_weights(self)
+
+    def record(self) -> dict | None:
+        """Returns what a run directory keeps of the head, as JSON can hold it.
+
+        None: all follows from the options.
+        """
+        return None
+
+    @property
+    def label_capacity(self) -> int:
+        """How many labels it can have without a new weight."""
+        return self.num_labels
+
+    def growth_options(self) -> dict | None:
+        """Returns the options under which more labels need no new weight.
+
+        None: it cannot take more labels.
+        """
+        return None
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return f"{type(self).__name__} of {self.num_labels:,} labels"
+
+
+def named_weights(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """Returns all weights of a layer, those of layers within it too, by name.
+
+    Of weights with one name the second is called `name_1`, and so on: the
+    order of a layer's weights follows from its construction.
+    """
+    names: dict[str, keras.Variable] = {}
+    for weight in layer.weights:
+        name, number = weight.name, 0
+        while name in names:
+            number += 1
+            name = f"{weight.name}_{number}"
+        names[name] = weight
+    return names
+
+
+def checked_parts(head: Head, parts: Sequence[HeadPart]) -> Sequence[HeadPart]:
+    """Returns the parts of a head, after a look that they hold every weight.
+
+    Raises:
+        ValueError: if a trainable weight is in no part, or in several: it
+            would silently stay as it is, or move twice.
+    """
+    held = [id(weight) for part in parts for weight in part.variables]
+    for weight in head.trainable_weights:
+        times = held.count(id(weight))
+        if times != 1:
+            raise ValueError(
+                f"`{type(head).__name__}.parts` must hold every trainable "
+                f"weight once. Received: {weight.path}, in {times} parts"
+            )
+    return parts
+
+
+def only(encoded):
+    """Returns the one tensor, or rows, that a head with one encoder reads.
+
+    Of shapes in place of tensors too.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    if not is_several(encoded):
+        return encoded
+    if len(encoded) != 1:
+        raise ValueError(
+            "`encoded` must hold one tensor, for the head reads one encoder. "
+            f"Received: {len(encoded)}"
+        )
+    return encoded[0]
+
+
+def is_several(encoded) -> bool:
+    """Tells a list of tensors, or of shapes, from a single one."""
+    if not isinstance(encoded, (list, tuple)) or hasattr(encoded, "_fields"):
+        return False  # a tensor, or rows, which are named tuples
+    return not (encoded and isinstance(encoded[-1], (int, type(None))))

@@ -1,0 +1,36 @@
+"""Which encoder, head and loss make a model, and the form of its rows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfxml import options
+from tfxml.models import encoders, heads, losses, sparse_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """The choice of modules."""
+
+    encoder: str = options.option(
+        "bag",
+        "What turns an instance into a vector.",
+        choices=tuple(encoders.ENCODERS),
+    )
+    head: str = options.option(
+        "sigmoid",
+        "The output layer. centroid has no hidden units and takes no steps: it "
+        "ranks by cosines to the labels' centroids.",
+        choices=tuple(heads.HEADS),
+    )
+    loss: str = options.option(
+        "sigmoid_cross_entropy",
+        "The loss of the head's outputs.",
+        choices=tuple(losses.LOSSES),
+    )
+    form: str = options.option(
+        "auto",
+        "How sparse rows are multiplied. auto: the cheapest; padded: static "
+        "shapes, which a TPU needs.",
+        choices=("auto", *sparse_rows.FORMS),
+    )

@@ -1,0 +1,76 @@
+"""Options: what the settings of every module are made of.
+
+A module's settings are a frozen dataclass whose fields are made by `option`.
+`config.Config` joins them all, and the command-line flags come from that, so
+that a default, its help and its limits are written once, beside the code that
+they steer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+
+
+def option(default, help_text: str, choices=None, minimum=None):
+    """Returns a dataclass field that is also a command-line flag.
+
+    Args:
+        default: its value where none is given; its type is the flag's type.
+        help_text: what `--help` says.
+        choices: the only values allowed; None: any.
+        minimum: the smallest number allowed; None: any.
+    """
+    metadata = {"help": help_text, "choices": choices, "minimum": minimum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_type(owner: type, field: dataclasses.Field) -> type:
+    """Returns the plain type of a field's values: tuples without their item."""
+    hint = typing.get_type_hints(owner)[field.name]
+    return tuple if isinstance(hint, types.GenericAlias) else hint
+
+
+def check_values(options) -> None:
+    """Raises unless each field has the type, choice and range it declares.
+
+    Raises:
+        ValueError: for a value that is no choice, too small or not finite.
+        TypeError: for a value of another type than its default.
+    """
+    for field in dataclasses.fields(options):
+        _check(type(options), field, getattr(options, field.name))
+
+
+def require(holds, name: str, needed: str, options) -> None:
+    """Raises ValueError unless `holds`: the option `name` must be `needed`."""
+    if not holds:
+        raise ValueError(
+            f"`{name}` must be {needed}. "
+            f"Received: {name}={getattr(options, name)!r}"
+        )
+
+
+def _check(owner: type, field: dataclasses.Field, value) -> None:
+    wanted = value_type(owner, field)
+    is_int_for_float = wanted is float and type(value) is int
+    if type(value) is not wanted and not is_int_for_float:
+        raise TypeError(
+            f"`{field.name}` must be of type {wanted.__name__}. "
+            f"Received: {field.name}={value!r}"
+        )
+    received = f"Received: {field.name}={value!r}"
+    if wanted is float and not math.isfinite(value):
+        raise ValueError(f"`{field.name}` must be a finite number. {received}")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise ValueError(
+            f"`{field.name}` must be one of {tuple(choices)}. {received}"
+        )
+    minimum = field.metadata["minimum"]
+    if minimum is not None and value < minimum:
+        raise ValueError(
+            f"`{field.name}` must be at least {minimum}. {received}"
+        )

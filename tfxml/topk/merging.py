@@ -1,0 +1,28 @@
+"""The best of several blocks' best.
+
+# N instances, K best
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+def merge_top_k(
+    scores: Sequence[tf.Tensor], ids: Sequence[tf.Tensor], k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best scores and their ids, [N, K], of blocks' best.
+
+    Of equal scores that of the earlier block comes first.
+
+    Args:
+        scores, ids: of each block, [N, at most K], best first.
+        k: how many.
+    """
+    if len(scores) == 1:
+        return scores[0], ids[0]
+    joined = tf.concat(scores, axis=1)
+    best, places = tf.math.top_k(joined, min(k, joined.shape[1]))
+    return best, tf.gather(tf.concat(ids, axis=1), places, batch_dims=1)

@@ -1,0 +1,71 @@
+"""Options of optimisation: optimizer, learning rate, batches, epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfxml import options
+from tfxml.training import optimizers, schedules
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How weights are trained by gradient steps."""
+
+    optimizer: str = options.option(
+        "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
+    )
+    learning_rate: float = options.option(
+        0.003, "The peak learning rate.", minimum=0
+    )
+    head_optimizer: str = options.option(
+        "same",
+        "Optimizer of the head. same: --optimizer; sgd: plain gradient steps "
+        "at --head_learning_rate, which keep no moments.",
+        choices=("same", "sgd"),
+    )
+    head_learning_rate: float = options.option(
+        60.0,
+        "Peak learning rate of head_optimizer=sgd, for a loss that is the mean "
+        "over instances of the sum over labels.",
+        minimum=0,
+    )
+    epsilon: float = options.option(
+        1e-6,
+        "Adam's and Adagrad's epsilon. Larger values damp weights with small "
+        "gradients.",
+        minimum=0,
+    )
+    warmup_steps: int = options.option(
+        0, "Steps in which the learning rate rises from 0.", minimum=0
+    )
+    decay: str = options.option(
+        "linear",
+        "How the learning rate falls to 0 after the warm-up.",
+        choices=schedules.WarmUpAndDecay.DECAYS,
+    )
+    global_clipnorm: float = options.option(
+        0.0, "Clip the global gradient norm. 0: no clipping.", minimum=0
+    )
+    batch_size: int = options.option(
+        128, "Instances per step, over all replicas.", minimum=1
+    )
+    batch_nonzeros: int = options.option(
+        0,
+        "The most features per step, over all replicas: steps then have about "
+        "equally many features and at most batch_size instances. 0: steps of "
+        "batch_size instances.",
+        minimum=0,
+    )
+    num_epochs: int = options.option(
+        10, "Passes over the training split.", minimum=1
+    )
+
+    def check_training(self) -> None:
+        """Raises ValueError if the options of training contradict."""
+        options.require(
+            self.head_optimizer == "same" or not self.global_clipnorm,
+            "global_clipnorm",
+            "0 with head_optimizer=sgd: a global norm covers all gradients",
+            self,
+        )
