@@ -1,0 +1,308 @@
+"""The documentation: it builds, its links lead somewhere, its code runs."""
+
+import ast
+import collections
+import html.parser
+import importlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.parse
+
+import documents
+import pytest
+from absl import flags as absl_flags
+
+ROOT = documents.ROOT
+PAGES = documents.pages()
+RUN = [
+    page
+    for page in PAGES
+    if any(block.is_run for block in documents.blocks(page.read_text()))
+]
+FOLDERS = ("tfxml", "strategies", "tests", "configs", "benchmarks", "docs")
+# Of absl itself, and of pytest, pip, docker and tfds.
+OTHER_FLAGS = {"help", "helpfull", "flagfile", "no-deps"}
+
+
+def _ids(page):
+    return documents.name_of(page)
+
+
+# --- the site -----------------------------------------------------------
+
+
+class _Html(html.parser.HTMLParser):
+    """The ids of a page, its links, and what it loads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loaded = set(), set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids.add(found.get("id"))
+        if tag == "a" and "href" in found:
+            self.links.add(found["href"])
+        if tag in ("img", "script") and "src" in found:
+            self.loaded.add(found["src"])
+        if tag == "link" and found.get("rel") in ("stylesheet", "icon"):
+            self.loaded.add(found["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Returns the built pages by their path; strict: a warning is an error."""
+    pytest.importorskip("mkdocstrings")
+    pytest.importorskip("material")
+    from mkdocs.commands import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    config = load_config(
+        str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True
+    )
+    build.build(config)
+    found = {
+        path.resolve(): _Html(path.read_text())
+        for path in folder.rglob("*.html")
+    }
+    assert len(found) > 20
+    return found
+
+
+def test_links_and_anchors_of_the_site(site):
+    broken = []
+    for path, page in site.items():
+        if path.name == "404.html":
+            continue  # its links start at the root of wherever it is served
+        for link in page.links | page.loaded:
+            target = urllib.parse.urlsplit(link)
+            if target.scheme:
+                continue
+            other = path
+            if target.path:
+                other = (path.parent / target.path).resolve()
+            if other.is_dir():
+                other /= "index.html"
+            anchor = urllib.parse.unquote(target.fragment)
+            if not other.is_file() or (
+                anchor and anchor not in site[other].ids
+            ):
+                broken.append(f"{path}: {link}")
+    assert not broken
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    for path, page in site.items():
+        outside = {x for x in page.loaded if urllib.parse.urlsplit(x).netloc}
+        assert not outside, path
+
+
+# --- code ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory):
+    """Returns what each page's blocks raised, all run in one process."""
+    result = tmp_path_factory.mktemp("blocks") / "errors.json"
+    done = subprocess.run(
+        [sys.executable, documents.__file__, result, *RUN],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(result.read_text())
+
+
+@pytest.mark.parametrize("page", RUN, ids=_ids)
+def test_python_blocks_run(page, errors):
+    assert errors[str(page)] is None, errors[str(page)]
+
+
+# --- commands -----------------------------------------------------------
+
+
+def _defined_flags(command):
+    """Returns the flags that a command of ours defines, by name."""
+    path = "tfxml.export.__main__" if command == "tfxml.export" else command
+    module = importlib.import_module(path)
+    before = set(absl_flags.FLAGS)
+    module.define_flags()
+    found = {name: absl_flags.FLAGS[name] for name in absl_flags.FLAGS}
+    ours = {name: found[name] for name in set(found) - before}
+    for name in ours:
+        delattr(absl_flags.FLAGS, name)
+    return ours
+
+
+def _is_command(path):
+    return re.search(r"^def run\(\)", path.read_text(), flags=re.M)
+
+
+@pytest.fixture(scope="module")
+def flags_of():
+    """Returns the flags of every command by the name of its module."""
+    paths = sorted((ROOT / "tfxml").glob("*.py"))
+    names = [f"tfxml.{path.stem}" for path in paths if _is_command(path)]
+    found = {name: _defined_flags(name) for name in [*names, "tfxml.export"]}
+    for name in ("launch", "resolvers", "tpu"):
+        shown = subprocess.run(
+            [sys.executable, "-m", f"strategies.{name}", "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        words = re.findall(r"--(\w+)", shown.stdout)
+        found[f"strategies.{name}"] = dict.fromkeys(words)
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        words = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())
+        found[f"benchmarks/{path.name}"] = dict.fromkeys(words)
+    return found
+
+
+def _wrong_flags(words, known):
+    """Returns the words that are no flag, or have a value that it refuses."""
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name in ("", *OTHER_FLAGS):
+            continue
+        if name not in known and name.removeprefix("no") not in known:
+            yield word
+        elif equals and not re.search(r"[<$|…]|^\.+$|^[A-Z]$", value):
+            if (flag := known[name]) is None:
+                continue  # of a command that is not ours to ask
+            try:
+                flag.parser.parse(value)
+            except ValueError:
+                yield word
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_commands_exist_and_have_their_flags(page, flags_of):
+    for command in documents.commands(page.read_text()):
+        if command.program in ("pytest", "build", "venv", "..."):
+            continue
+        assert command.program in flags_of, command
+        wrong = list(_wrong_flags(command.words, flags_of[command.program]))
+        assert not wrong, command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_flags_in_the_text_exist(page, flags_of):
+    for span in documents.code_spans(page.read_text()):
+        for word in span.split() if span.startswith("--") else ():
+            assert any(
+                not list(_wrong_flags([word], known))
+                for known in flags_of.values()
+            ), span
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_paths_in_the_text_exist(page):
+    text = page.read_text()
+    shell = [b.text for b in documents.blocks(text) if b.language == "sh"]
+    words = " ".join([*shell, *documents.code_spans(text)]).split()
+    for word in words:
+        path = word.removeprefix("--flagfile=").partition("::")[0]
+        if path.partition("/")[0] in FOLDERS and "/" in path:
+            assert list(ROOT.glob(path)), word
+
+
+def test_blocks_say_their_language():
+    known = {"sh", "python", "text", "json", "yaml"}
+    for page in PAGES:
+        for block in documents.blocks(page.read_text()):
+            assert block.language in known, (page, block.line)
+
+
+# --- the map ------------------------------------------------------------
+
+
+# The options of runs, which the config joins, lie beside what it is read by.
+FILES_APART = ("tfxml.run.run_options",)
+
+
+def _room(module):
+    """Returns the room of a module: a package, the commands, or one file."""
+    parts = module.split(".")
+    if parts[0] == "strategies":
+        return "strategies/"
+    if len(parts) == 1:
+        return None  # the package, which holds its version
+    if (ROOT / "tfxml" / parts[1]).is_dir() and module not in FILES_APART:
+        return f"tfxml/{parts[1]}/"
+    path = (ROOT / pathlib.Path(*parts)).with_suffix(".py")
+    return "commands" if _is_command(path) else f"{'/'.join(parts)}.py"
+
+
+def _arrows():
+    """Returns for each room the rooms that its modules import."""
+    paths = [
+        path
+        for package in ("strategies", "tfxml")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    names = {
+        ".".join(
+            part
+            for part in path.relative_to(ROOT).with_suffix("").parts
+            if part != "__init__"
+        ): path
+        for path in paths
+    }
+    arrows = collections.defaultdict(set)
+    for module, path in names.items():
+        room = _room(module)
+        if room is None:
+            continue
+        arrows[room] |= set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = []
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                full = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [x if x in names else node.module for x in full]
+            rooms = {_room(x) for x in found if x in names}
+            arrows[room] |= rooms - {room, None}
+    return arrows
+
+
+def _map():
+    """Returns the rooms of the page's table, in order, and their imports."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text[text.index("| room | what it holds | imports |") :]
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    rows = rows[: next((i for i, r in enumerate(rows) if len(r) < 3), None)]
+    return {
+        re.sub("[`| ]", "", room): set(re.findall(r"`([^`]+)`", imports))
+        for room, _, imports in rows
+    }
+
+
+def test_the_map_is_the_tree():
+    assert _map() == dict(_arrows())
+
+
+def test_imports_run_upwards_in_the_map():
+    seen = set()
+    for room, imports in _map().items():
+        assert imports <= seen, (room, imports - seen)
+        seen.add(room)
+
+
+def test_the_map_names_every_folder():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    spans = set(documents.code_spans(text))
+    for path in (ROOT / "tfxml").rglob("__init__.py"):
+        folder = f"{path.parent.relative_to(ROOT).as_posix()}/"
+        if pathlib.PurePath(folder).parts[1:]:
+            assert folder in spans, folder
