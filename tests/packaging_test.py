@@ -1,0 +1,231 @@
+"""What is installed and published: scripts, extras, archives, CI and hooks."""
+
+import configparser
+import email
+import importlib
+import itertools
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import documents
+import pytest
+import yaml
+
+import tfxml
+
+ROOT = documents.ROOT
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+EXTRAS = SETUP["options.extras_require"]
+IGNORED = (ROOT / ".gitignore").read_text().replace("/", "").split()
+
+
+def _lines(text):
+    return [line for line in text.splitlines() if line]
+
+
+def _scripts():
+    """Returns the targets of the console scripts by their names."""
+    lines = _lines(SETUP["options.entry_points"]["console_scripts"])
+    return dict(line.split(" = ") for line in lines)
+
+
+def test_every_command_has_a_script():
+    commands = {
+        path.stem: f"tfxml.{path.stem}"
+        for path in (ROOT / "tfxml").glob("*.py")
+        if re.search(r"^def run\(\)", path.read_text(), flags=re.M)
+    }
+    commands["export"] = "tfxml.export.__main__"
+    assert _scripts() == {
+        f"tfxml-{name.replace('_', '-')}": f"{module}:run"
+        for name, module in commands.items()
+    }
+
+
+@pytest.mark.parametrize("target", _scripts().values())
+def test_scripts_lead_to_a_function(target):
+    module, _, name = target.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_extras_have_names_that_every_pip_finds():
+    """Old versions of pip do not match `a_b` with the `a-b` of a wheel."""
+    for name in EXTRAS:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name), name
+
+
+def test_extras_in_texts_exist():
+    texts = [page.read_text() for page in documents.pages()]
+    for folder in ("tests", "benchmarks", ".github", ".ci", "notebooks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                texts.append(path.read_text())
+    named = re.findall(r"\.\[([\w,-]+)\]", " ".join(texts))
+    extras = set(itertools.chain.from_iterable(x.split(",") for x in named))
+    assert {"test", "docs", "export"} <= extras
+    assert extras <= set(EXTRAS)
+
+
+def test_tests_have_what_the_documentation_needs():
+    assert set(_lines(EXTRAS["docs"])) <= set(_lines(EXTRAS["test"]))
+
+
+# --- archives -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """Returns a clean copy of the project, its sdist and its wheel."""
+    folder = tmp_path_factory.mktemp("archives")
+    copy = folder / "project"
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".git", ".*_cache", *IGNORED),
+    )
+    files = {path for path in copy.rglob("*") if path.is_file()}
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from setuptools import build_meta\n"
+            "build_meta.build_sdist('dist')\nbuild_meta.build_wheel('dist')",
+        ],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    names = {path.relative_to(copy).as_posix() for path in files}
+    (source,) = (copy / "dist").glob("*.tar.gz")
+    (wheel,) = (copy / "dist").glob("*.whl")
+    return names, source, wheel
+
+
+def test_sdist_holds_the_project(archives):
+    names, source, _ = archives
+    with tarfile.open(source) as archive:
+        inside = {
+            pathlib.PurePosixPath(name).relative_to(source.name[:-7]).as_posix()
+            for name in archive.getnames()
+            if "/" in name
+        }
+    assert names - inside <= {".gitignore"}
+    for name in (
+        "configs/bibtex_sigmoid.cfg",
+        "configs/cluster/slurm.sh",
+        "docs/index.md",
+        "docs/images/cost.png",
+        "notebooks/colab_tpu.ipynb",
+        "tests/packaging_test.py",
+        "mkdocs.yml",
+        "CHANGELOG.md",
+    ):
+        assert name in inside, name
+
+
+def test_wheel_holds_the_packages(archives):
+    names, _, wheel = archives
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    packages = {
+        name for name in names if name.startswith(("tfxml/", "strategies/"))
+    }
+    assert {name for name in inside if ".dist-info/" not in name} == packages
+    for name in (
+        "tfxml/py.typed",
+        "strategies/py.typed",
+        "tfxml/export/js/page/page.html",
+        "tfxml/data/builders/extreme_classification/CITATIONS.bib",
+    ):
+        assert name in inside, name
+
+
+def test_wheel_says_what_setup_says(archives):
+    with zipfile.ZipFile(archives[2]) as archive:
+        (path,) = [x for x in archive.namelist() if x.endswith("/METADATA")]
+        facts = email.message_from_bytes(archive.read(path))
+    assert set(facts.get_all("Provides-Extra")) == set(EXTRAS)
+    assert facts["Version"] == tfxml.__version__
+    assert facts["Description-Content-Type"] == "text/markdown"
+    assert facts.get_payload().startswith("# tfxml")
+
+
+# --- what is beside the code ----------------------------------------------
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == tfxml.__version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def _workflow():
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    return yaml.safe_load(path.read_text())["jobs"]["test"]
+
+
+def test_hosted_ci_does_what_ci_run_does():
+    script = (ROOT / ".ci" / "run").read_text()
+    script = script.replace('"$folder/env/bin/', '"').replace("python -m", "")
+    steps = "\n".join(step.get("run", "") for step in _workflow()["steps"])
+    wanted = re.findall(r'^"(?:pip|ruff|python)" (.+)$', script, flags=re.M)
+    assert len(wanted) == 4
+    for words in wanted:
+        assert words.strip() in steps, words
+
+
+def test_hosted_ci_covers_the_supported_versions():
+    matrix = _workflow()["strategy"]["matrix"]
+    pythons = re.findall(
+        r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], flags=re.M
+    )
+    assert matrix["python"] == pythons
+    assert SETUP["options"]["python_requires"] == ">=3.10,<3.14"
+    assert "tensorflow>=2.19,<2.22" in SETUP["options"]["install_requires"]
+    assert matrix["tensorflow"] == ["2.19", "2.20", "2.21"]
+
+
+def test_templates_and_hooks_are_yaml():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        template = yaml.safe_load(path.read_text())
+        if path.stem != "config":
+            assert {"name", "description", "body"} <= set(template)
+            for part in template["body"]:
+                assert {"type", "attributes"} <= set(part)
+
+
+def _hooks():
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    (repository,) = yaml.safe_load(text)["repos"]
+    assert repository["repo"] == "local"  # nothing is fetched
+    return repository["hooks"]
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [hook for hook in _hooks() if hook["language"] == "pygrep"],
+    ids=lambda hook: hook["id"],
+)
+def test_files_pass_the_hooks(hook):
+    """pygrep looks at each line, or with --multiline at the whole file."""
+    pattern = re.compile(hook["entry"].encode())
+    is_whole = "--multiline" in hook.get("args", ())
+    for path in ROOT.rglob("*"):
+        parts = path.relative_to(ROOT).parts
+        if path.suffix not in (".py", ".md", ".cfg", ".yml", ".toml", ".cff"):
+            continue
+        if not path.is_file() or any(
+            p in IGNORED or p == ".git" for p in parts
+        ):
+            continue
+        data = path.read_bytes()
+        for piece in [data] if is_whole else data.split(b"\n"):
+            assert not data or not pattern.search(piece), path
