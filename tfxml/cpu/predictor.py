@@ -16,7 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import best, dense_stack, margins, ranking, threads
-from tfxml.models import calibration, extreme_classifier, forms, sparse_rows
+from tfxml.models import (
+    calibration,
+    contract,
+    extreme_classifier,
+    forms,
+    sparse_rows,
+)
 
 _ROWS_OF_HEAD = 512  # whose estimates are held at once
 ROWS_AT_ONCE = 8192  # which share what is read of the re-ranker's weights
@@ -47,11 +53,9 @@ def suits(
 def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
     """Returns why a model has no compiled path, or '' if it has one."""
     for layer in (*model.encoders, model.head):
-        if layer.form() is None:
-            return (
-                f"{type(layer).__name__} declares no serving form, so "
-                "TensorFlow alone can run it"
-            )
+        form, reason = contract.checked_form(layer)
+        if form is None:
+            return f"{reason}, so TensorFlow alone can run it"
     return ""
 
 

@@ -408,6 +408,27 @@ def checked_parts(head: Head, parts: Sequence[HeadPart]) -> Sequence[HeadPart]:
     return parts
 
 
+def checked_form(
+    module: Encoder | Head,
+) -> tuple[
+    forms.DenseStack | forms.BlockRanking | forms.InvertedIndex | None, str
+]:
+    """Returns a module's serving form; or None, and why it has none.
+
+    A form that leaves a weight out is none: what a subclass adds would be
+    silently ignored by what reads the form.
+    """
+    name = type(module).__name__
+    form = module.form()
+    if form is None:
+        return None, f"{name} declares no serving form"
+    held = {id(weight) for weight in forms.variables(form)}
+    for weight in module.weights:
+        if id(weight) not in held:
+            return None, f"the serving form of {name} leaves out {weight.path}"
+    return form, ""
+
+
 def only(encoded):
     """Returns the one tensor, or rows, that a head with one encoder reads.
 

@@ -112,6 +112,17 @@ class InvertedIndex:
     dropped: np.ndarray
 
 
+def variables(form) -> list[keras.Variable]:
+    """Returns every variable that a form holds."""
+    if isinstance(form, keras.Variable):
+        return [form]
+    if dataclasses.is_dataclass(form):
+        form = [getattr(form, field.name) for field in dataclasses.fields(form)]
+    if not isinstance(form, (list, tuple)):
+        return []
+    return [variable for part in form for variable in variables(part)]
+
+
 def estimates(
     form: BlockRanking, logits: Sequence[tf.Tensor], label_ids
 ) -> tf.Tensor:

@@ -55,13 +55,35 @@ def make_replica_step(
                         dropout_seed,
                         part,
                     )
-                gradients += tape.gradient(loss, part.trainable_variables)
+                gradients += _all_gradients(tape, loss, part)
             variables += part.trainable_variables
             losses.append(loss)
         optimizer.apply(gradients, variables)
         return tf.add_n(losses)
 
     return replica_step
+
+
+def _all_gradients(
+    tape: tf.GradientTape, loss: tf.Tensor, part: classifier_lib.Part
+) -> list[tf.Tensor | tf.IndexedSlices]:
+    """Returns a gradient for every weight of a part.
+
+    Raises:
+        ValueError: if the loss does not depend on a weight, which would
+            silently stay as it is.
+    """
+    gradients = tape.gradient(loss, part.trainable_variables)
+    for gradient, variable in zip(
+        gradients, part.trainable_variables, strict=True
+    ):
+        if gradient is None:
+            raise ValueError(
+                "`loss_sum` must depend on every trainable weight. "
+                f"Received: {variable.path} has no gradient; use it in the "
+                "loss, or make it trainable=False"
+            )
+    return gradients
 
 
 class SynchronousLoop:

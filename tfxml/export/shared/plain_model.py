@@ -18,7 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.mach import decode
-from tfxml.models import calibration, extreme_classifier, forms, reranker
+from tfxml.models import (
+    calibration,
+    contract,
+    extreme_classifier,
+    forms,
+    reranker,
+)
 from tfxml.topk import merging
 
 
@@ -127,24 +133,22 @@ class _Untracked:
 
 
 def _ranking_form(head) -> forms.BlockRanking:
-    form = head.form()
+    form, reason = contract.checked_form(head)
     if not isinstance(form, forms.BlockRanking):
-        kind = "no serving form" if form is None else "an inverted index"
+        reason = reason or f"{type(head).__name__} ranks by an inverted index"
         raise ValueError(
             "`head` must rank by blocks of outputs for LiteRT and "
-            f"TensorFlow.js. Received: {type(head).__name__}, with {kind}; "
-            "export it as a SavedModel"
+            f"TensorFlow.js. Received: {reason}; export it as a SavedModel"
         )
     return form
 
 
 def _stack_form(encoder) -> forms.DenseStack:
-    form = encoder.form()
+    form, reason = contract.checked_form(encoder)
     if form is None:
         raise ValueError(
             "`encoder` must be a dense stack for LiteRT and TensorFlow.js. "
-            f"Received: {type(encoder).__name__}, without a serving form; "
-            "export it as a SavedModel"
+            f"Received: {reason}; export it as a SavedModel"
         )
     if form.feature_hash is not None:
         raise ValueError(
