@@ -9,9 +9,16 @@ import pytest
 import scipy.sparse
 
 from tfxml.data import bad_rows, data_errors, files, instances
-from tfxml.data.formats import csr_npz, json_lines, xc_text, xy_sparse
+from tfxml.data.formats import (
+    json_lines,
+    label_space,
+    matrices,
+    xc_text,
+    xy_sparse,
+)
 
 D, L = 9, 4
+IDS = {"space": label_space.Ids(L)}
 
 
 def xc(rows):
@@ -54,6 +61,7 @@ JSON_ROWS = [
     record(title=5),
     '{"title": "\\ud800", "target_ind": []}',
     "NaN",
+    "",
     record(target_ind=[3, 3]),  # good: a set
 ]
 
@@ -86,10 +94,24 @@ def cases(tmp_path):
     yield "xy_sparse", xy_sparse.read, paths, {}, [3, 4, 5, 6, 7], 2
     lines = list(range(2, len(JSON_ROWS)))
     path = write(tmp_path / "trn.json", "\n".join(JSON_ROWS).encode())
-    yield "json", json_lines.read, [path], {"num_labels": L}, lines, 2
+    yield (
+        "json",
+        json_lines.read,
+        [path],
+        IDS,
+        lines,
+        2,
+    )
     content = b'{"title": "\xff", "target_ind": []}\n' + record().encode()
     path = write(tmp_path / "latin.json", content)
-    yield "json_latin", json_lines.read, [path], {"num_labels": L}, [1], 1
+    yield (
+        "json_latin",
+        json_lines.read,
+        [path],
+        IDS,
+        [1],
+        1,
+    )
 
 
 NAMES = (
@@ -171,16 +193,16 @@ def test_csr_rows_are_skipped_in_both_files(tmp_path):
             data=matrix.data,
         )
     with pytest.raises(data_errors.RowError, match="row 0 "):
-        read_all(csr_npz.read, paths, bad_rows.BadRows())
+        read_all(matrices.read, paths, bad_rows.BadRows())
     bad = bad_rows.BadRows("skip")
-    (run,) = read_all(csr_npz.read, paths, bad)
+    (run,) = read_all(matrices.read, paths, bad)
     assert (run.num_instances, bad.total) == (3, 3)
     np.testing.assert_array_equal(
         run.feature_values.reshape(3, D), x.toarray()[3:]
     )
     assert run.label_ids.tolist() == [3]
     ranged = read_all(
-        csr_npz.read, paths, bad_rows.BadRows("skip"), wanted=range(3, 6)
+        matrices.read, paths, bad_rows.BadRows("skip"), wanted=range(3, 6)
     )
     assert instances.concatenate(ranged).feature_ids.tolist() == (
         run.feature_ids.tolist()

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from tfxml.data import data_errors, instances
-from tfxml.data.formats import folder
+from tfxml.data.formats import folder, format_table, read_options
 
 X = scipy.sparse.csr_matrix(np.float32([[0, 2, 0], [0, 0, 0.5]]))
 Y = scipy.sparse.csr_matrix(np.float32([[1, 0, 0, 1], [0, 1, 0, 0]]))
@@ -52,9 +52,9 @@ XY = {"X_Xf.txt": "2 3\n1:2\n2:0.5\n", "X_Y.txt": "2 4\n0:1 3:1\n1:1\n"}
         ("xc_text", {"train.txt": XC, "train_texts.txt": "a"}, ["train"]),
         ("xy_sparse", {f"trn_{n}": t for n, t in XY.items()}, ["train"]),
         ("xy_sparse", {f"tst_{n}.gz": t for n, t in XY.items()}, ["test"]),
-        ("csr_npz", {"X.trn.npz": X, "Y.trn.npz": Y}, ["train"]),
+        ("matrices", {"X.trn.npz": X, "Y.trn.npz": Y}, ["train"]),
         (
-            "csr_npz",
+            "matrices",
             {
                 f"{name}.{split}.npz": matrix
                 for split in ("trn", "tst", "dev")
@@ -81,7 +81,8 @@ def test_detects_and_reads(tmp_path, format, files, splits):
         assert labels == [0, 3, 1]
         if format == "json_lines":
             assert [text for run in runs for text in run.texts] == ["a", "a"]
-            assert found.num_features is found.num_instances(split) is None
+            assert found.num_features is None
+            assert found.num_instances(split) == 2
         else:
             read = instances.concatenate(runs)
             assert read.feature_values.tolist() == [2, 0.5]
@@ -119,7 +120,8 @@ def test_splits_are_not_mixed_up(tmp_path):
         ({"Y.tst.npz": Y}, "without its pair"),
         ({"train.txt": XC, "test.txt": "0 9 4\n"}, "(9, 4)"),
         ({"train.txt": XC, "test.txt": "0 3 5\n"}, "(3, 5)"),
-        ({"trn.json": ""}, "no label"),
+        ({"trn.json": ""}, "no row"),
+        ({"trn.json": text_line([])}, "no label"),
     ],
 )
 def test_says_what_it_found(tmp_path, files, found):
@@ -134,20 +136,27 @@ def test_says_what_it_found(tmp_path, files, found):
 def test_format_chooses(tmp_path):
     files = {"train.txt": XC, "trn.json": JSON, "trn_X_Y.txt": ""}
     path = fill(tmp_path, files)
-    assert folder.detect(path, format="xc_text").num_features == 3
-    assert folder.detect(path, format="json_lines").num_features is None
+
+    def detect(format):
+        return folder.detect(path, read_options.ReadOptions(format=format))
+
+    assert detect("xc_text").num_features == 3
+    assert detect("json_lines").num_features is None
     with pytest.raises(
         data_errors.DataError, match="found train.txt, trn.json, tr"
     ):
-        folder.detect(path, format="csr_npz")
-    with pytest.raises(ValueError, match="Received: format='libsvm'"):
-        folder.detect(path, format="libsvm")
+        detect("matrices")
+    with pytest.raises(ValueError, match="Received: format='libsvn'"):
+        detect("libsvn")
 
 
 def test_unknown_split_and_folder(tmp_path):
     found = folder.detect(fill(tmp_path, {"train.txt": XC}))
     for method in (found.read, found.num_instances, found.filter_pairs):
-        with pytest.raises(ValueError, match="Received: split='dev'"):
+        with pytest.raises(
+            data_errors.DataError,
+            match=r"found data of train alone; needed data of dev too \(xc_",
+        ):
             method("dev")
     with pytest.raises(FileNotFoundError):
         folder.detect(str(tmp_path / "none"))
@@ -201,8 +210,16 @@ def test_filter_pairs(tmp_path):
 @pytest.mark.parametrize(
     "pair, found", [("2 0", "found row 2"), ("0 4", "found label 4")]
 )
-def test_filter_pairs_out_of_range(tmp_path, pair, found):
-    files = {"train.txt": XC, "filter_labels_train.txt": f"0 0\n{pair}\n"}
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"train.txt": XC},
+        {"trn.json": JSON},
+        {"trn.json.gz": JSON + "\n \n", "lbl.json": NAMES},
+    ],
+)
+def test_filter_pairs_out_of_range(tmp_path, data, pair, found):
+    files = data | {"filter_labels_train.txt": f"0 0\n{pair}\n"}
     with pytest.raises(data_errors.DataError, match=found):
         folder.detect(fill(tmp_path, files)).filter_pairs("train")
 
@@ -248,11 +265,5 @@ def test_real_training_text(real_data, name, size):
 def test_error_lists_every_format(tmp_path):
     with pytest.raises(data_errors.DataError) as caught:
         folder.detect(str(tmp_path))
-    named = re.findall(r"\w+_\w+(?=:)", caught.value.needed)
-    assert named == [
-        "xc_text",
-        "xc_splits",
-        "xy_sparse",
-        "csr_npz",
-        "json_lines",
-    ]
+    named = re.findall(r"(?:^|[.;]) (\w+):", caught.value.needed)
+    assert named == list(format_table.FORMATS)

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from tfxml.data import data_errors
-from tfxml.data.formats import filter_labels, json_lines, label_names
+from tfxml.data.formats import (
+    filter_labels,
+    json_lines,
+    label_names,
+    label_space,
+)
 
 LINES = [
     {"uid": "a", "title": "Café", "content": "in Köln", "target_ind": [3, 1]},
@@ -32,7 +37,11 @@ def test_by_hand(tmp_path, chunk_bytes, is_ascii):
     (tmp_path / "trn.json.gz").write_bytes(gzip.compress(content))
     for name in ("trn.json", "trn.json.gz"):
         runs = list(
-            json_lines.read(str(tmp_path / name), 5, chunk_bytes=chunk_bytes)
+            json_lines.read(
+                str(tmp_path / name),
+                space=label_space.Ids(5),
+                chunk_bytes=chunk_bytes,
+            )
         )
         assert [text for run in runs for text in run.texts] == [
             "Café in Köln",
@@ -58,7 +67,8 @@ def test_by_hand(tmp_path, chunk_bytes, is_ascii):
         ("nonsense", "'nonsense' (Expecting"),
         ("[1, 2]", "'[1, 2]'"),
         ('"text"', "text"),
-        ('{"title": "a"}', "NoneType as `target_ind`"),
+        ('{"title": "a"}', "no `target_ind` among the keys title"),
+        ('{"title": "a", "target_ind": null}', "null as `target_ind`"),
         ('{"target_ind": {"1": 1}}', "dict as `target_ind`"),
         ('{"target_ind": 1}', "int as `target_ind`"),
         ('{"target_ind": [1.0]}', "float in `target_ind`"),
@@ -73,6 +83,11 @@ def test_by_hand(tmp_path, chunk_bytes, is_ascii):
         ('{"title": 3, "target_ind": []}', "int as `title`"),
         ('{"content": ["a"], "target_ind": []}', "list as `content`"),
         ('{"title": "\\ud800", "target_ind": []}', "half a surrogate pair"),
+        (
+            '{"title": "a", "text": "b", "target_ind": []}',
+            "text under text, among the keys target_ind, text, title",
+        ),
+        ('{"utterance": "b", "target_ind": []}', "text under utterance"),
         ("[" * 100_000, "[[[["),
         ("", "a blank line"),
         (b'{"title": "\xff\xfe", "target_ind": []}', r"\xff\xfe"),
@@ -85,7 +100,13 @@ def test_names_the_bad_line(tmp_path, line, found):
     path.write_bytes(good * 2 + line + b"\n" + good)
     for chunk_bytes in (20, 1 << 20):
         with pytest.raises(data_errors.DataError) as caught:
-            list(json_lines.read(str(path), 5, chunk_bytes))
+            list(
+                json_lines.read(
+                    str(path),
+                    space=label_space.Ids(5),
+                    chunk_bytes=chunk_bytes,
+                )
+            )
         assert (caught.value.path, caught.value.line) == (str(path), 3)
         assert found in caught.value.found
 

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse
 
 from tfxml.data import data_errors, instances
-from tfxml.data.formats import csr_npz
+from tfxml.data.formats import matrices
 
 
-def matrices():
+def draw():
     generator = np.random.default_rng(1)
     x = scipy.sparse.random(70, 90, 0.1, "csr", np.float32, generator)
     y = scipy.sparse.random(70, 40, 0.1, "csr", np.float32, generator)
@@ -47,14 +47,14 @@ def pair(tmp_path):
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("rows_per_run", [1, 9, 1024])
 def test_against_scipy(tmp_path, compressed, index, rows_per_run):
-    x, y = matrices()
+    x, y = draw()
     for name, matrix in (("X", x), ("Y", y)):
         matrix.indptr = matrix.indptr.astype(index)
         matrix.indices = matrix.indices.astype(index)
         scipy.sparse.save_npz(tmp_path / f"{name}.npz", matrix, compressed)
     paths = str(tmp_path / "X.npz"), str(tmp_path / "Y.npz")
-    assert csr_npz.read_header(*paths) == (70, 90, 40)
-    read = instances.concatenate(csr_npz.read(*paths, rows_per_run))
+    assert matrices.read_header(*paths) == (70, 90, 40)
+    read = instances.concatenate(matrices.read(*paths, rows_per_run))
     np.testing.assert_array_equal(read.feature_splits, x.indptr)
     np.testing.assert_array_equal(read.feature_ids, x.indices)
     np.testing.assert_array_equal(read.feature_values, x.data)
@@ -69,13 +69,13 @@ def test_order_repeats_and_zeros(pair):
         {"indices": np.array([1, 1, 0], np.int32)},
         {"data": np.array([0.0, 1, 0]), "indices": np.array([1, 1, 0])},
     )
-    read = instances.concatenate(csr_npz.read(*paths))
+    read = instances.concatenate(matrices.read(*paths))
     assert read.feature_ids.tolist() == [1, 0, 1]
     assert read.feature_values.tolist() == [1.5, 3, 2]
     assert read.label_splits.tolist() == [0, 0, 0, 1]
     assert read.label_ids.tolist() == [1]
     paths = pair({"indices": np.array([1, 1, 1], np.int32)})
-    read = instances.concatenate(csr_npz.read(*paths))
+    read = instances.concatenate(matrices.read(*paths))
     assert read.feature_splits.tolist() == [0, 1, 1, 2]
     assert read.feature_values.tolist() == [1.5, 5]
 
@@ -86,7 +86,7 @@ def test_order_repeats_and_zeros(pair):
 def test_dtypes_of_values(pair, dtype):
     values = np.array([1, 1, 1]).astype(dtype)
     paths = pair({"data": values}, {"data": values})
-    read = instances.concatenate(csr_npz.read(*paths))
+    read = instances.concatenate(matrices.read(*paths))
     assert read.feature_values.tolist() == [1, 1, 1]
     assert read.label_ids.tolist() == [1, 0, 1]
 
@@ -94,7 +94,7 @@ def test_dtypes_of_values(pair, dtype):
 @pytest.mark.parametrize(
     "change, found",
     [
-        ({"format": np.array(b"csc")}, "`format`"),
+        ({"format": np.array(b"bsr")}, "`format` with 'bsr'"),
         ({"shape": np.array([3])}, "`shape`"),
         ({"shape": np.array([3.0, 2.0])}, "float64"),
         ({"shape": np.array([-1, 2])}, "-1 x 2"),
@@ -121,7 +121,7 @@ def test_dtypes_of_values(pair, dtype):
 def test_names_what_is_wrong(pair, change, found, bad):
     paths = pair(**{bad: change})
     with pytest.raises(data_errors.DataError) as caught:
-        list(csr_npz.read(*paths))
+        list(matrices.read(*paths))
     assert found in caught.value.found
     assert caught.value.path == paths[bad == "y"]
 
@@ -131,25 +131,25 @@ def test_values_that_float32_cannot_hold(pair):
     with pytest.raises(
         data_errors.DataError, match="1e\\+39 of feature 1 in row 2"
     ):
-        list(csr_npz.read(*paths))
+        list(matrices.read(*paths))
 
 
 def test_missing_array_and_other_row_count(pair, tmp_path):
     x, y = pair()
     np.savez(y, **{k: v for k, v in arrays().items() if k != "indptr"})
     with pytest.raises(data_errors.DataError, match="no `indptr`"):
-        csr_npz.read_header(x, y)
+        matrices.read_header(x, y)
     np.savez(
         y,
         **arrays() | {"shape": np.array([2, 2]), "indptr": np.array([0, 1, 3])},
     )
     with pytest.raises(data_errors.DataError, match="2 rows; needed 3"):
-        csr_npz.read_header(x, y)
+        matrices.read_header(x, y)
     (tmp_path / "Y.trn.npz").write_bytes(b"PK\3\4 no archive")
     with pytest.raises(data_errors.DataError, match="no readable npz"):
-        csr_npz.read_header(x, y)
+        matrices.read_header(x, y)
     with pytest.raises(FileNotFoundError):
-        csr_npz.read_header(x, str(tmp_path / "none.npz"))
+        matrices.read_header(x, str(tmp_path / "none.npz"))
 
 
 def test_flipped_byte_fails_the_checksum(pair):
@@ -161,7 +161,7 @@ def test_flipped_byte_fails_the_checksum(pair):
     with open(x, "wb") as file:
         file.write(content.replace(value, np.float64(2.5).tobytes()))
     with pytest.raises(data_errors.DataError, match="CRC"):
-        list(csr_npz.read(x, y))
+        list(matrices.read(x, y))
 
 
 def test_lying_header_does_not_take_memory(pair, tmp_path):
@@ -185,9 +185,9 @@ def test_lying_header_does_not_take_memory(pair, tmp_path):
             ):
                 with archive.open(f"{name}.npy", "w") as file:
                     np.lib.format.write_array(file, value)
-    assert csr_npz.read_header(x, y) == (huge, 2, 2)
+    assert matrices.read_header(x, y) == (huge, 2, 2)
     tracemalloc.start()
     with pytest.raises(data_errors.DataError, match="an early end"):
-        list(csr_npz.read(x, y))
+        list(matrices.read(x, y))
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()

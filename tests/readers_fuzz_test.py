@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tfxml.data import bad_rows, data_errors, instances
 from tfxml.data.formats import (
-    csr_npz,
     filter_labels,
     json_lines,
     label_names,
+    matrices,
     row_checks,
     row_grammar,
     xc_text,
@@ -41,9 +41,9 @@ READERS = {
     "xc_text": (xc_text.read, [("a.txt", TEXT)]),
     "xc_text_gz": (xc_text.read, [("a.gz", gzip.compress(TEXT, mtime=0))]),
     "xy_sparse": (xy_sparse.read, [("x.txt", X), ("y.txt", X)]),
-    "csr_npz": (csr_npz.read, [("x.npz", npz()), ("y.npz", npz())]),
-    "csr_npz_deflated": (
-        csr_npz.read,
+    "matrices": (matrices.read, [("x.npz", npz()), ("y.npz", npz())]),
+    "matrices_deflated": (
+        matrices.read,
         [("x.npz", npz(True)), ("y.npz", npz(True))],
     ),
     "json_lines": (json_lines.read, [("a.json", JSON)]),
@@ -229,4 +229,4 @@ def test_npz_round_trip(tmp_path, data_set, compress, rows_per_run):
     paths = str(tmp_path / "x.npz"), str(tmp_path / "y.npz")
     for path, matrix in zip(paths, (x, y), strict=True):
         scipy.sparse.save_npz(path, matrix, compress)
-    assert_rows(csr_npz.read(*paths, rows_per_run), rows)
+    assert_rows(matrices.read(*paths, rows_per_run), rows)

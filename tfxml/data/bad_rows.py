@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from tfxml.data import data_errors, instances
 
 # N rows of a run
+
+Run = TypeVar("Run", instances.Instances, instances.TextInstances)
 
 POLICIES = ("error", "skip")
 
@@ -59,16 +62,18 @@ class BadRows:
 
 
 def keep_good(
-    check: Callable[[int, int], instances.Instances],
+    check: Callable[[int, int], Run],
     is_bad: np.ndarray,
     bad: BadRows,
-) -> instances.Instances:
+    join: Callable[[list[Run]], Run] = instances.concatenate,
+) -> Run:
     """Returns the rows of a run that can be read.
 
     Args:
         check: returns rows first .. last - 1 of the run, or raises RowError.
         is_bad: rows that are known to be bad, and counted, [N] bool.
         bad: what to do about those that `check` refuses.
+        join: makes one run of several, or of none.
     """
     if not is_bad.any():
         try:
@@ -82,4 +87,4 @@ def keep_good(
             kept.append(check(row, row + 1))
         except data_errors.RowError as error:
             bad.take(error)
-    return instances.concatenate(kept)
+    return join(kept)

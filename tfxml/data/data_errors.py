@@ -34,3 +34,7 @@ class RowError(DataError):
     ):
         super().__init__(path, found, needed, line)
         self.row = row  # of the file, from 0; None where only the line is known
+
+
+class NoFormatError(DataError):
+    """A folder holds the files of no format."""

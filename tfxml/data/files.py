@@ -20,6 +20,10 @@ MAX_LINE_BYTES = 1 << 26
 # Stands for a longer line; its zero bytes are in no row.
 TOO_LONG = b"\0longer-than-%d-bytes\0" % MAX_LINE_BYTES
 
+_TOO_LONG_WORDS = (
+    f"more than {MAX_LINE_BYTES} bytes without a line break",
+    "shorter lines",
+)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -90,6 +94,8 @@ def first_line(path: str) -> bytes:
 
 def first_lines(chunk: bytes, number: int) -> bytes:
     """Returns the first lines of a run of whole lines."""
+    if not number:
+        return b""
     if chunk.count(b"\n") <= number:
         return chunk
     _, rest = _skip(chunk, 0, number)
@@ -109,7 +115,13 @@ def text_line_chunks(
 
 
 def decode(path: str, number: int, line: bytes) -> str:
-    """Returns a line as text; raises RowError for other than UTF-8."""
+    """Returns a line as text.
+
+    Raises RowError for other than UTF-8, and for what stands for a line that
+    is too long.
+    """
+    if line == TOO_LONG:
+        raise data_errors.RowError(path, *_TOO_LONG_WORDS, number)
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -150,12 +162,7 @@ def _skip(data: bytes, line: int, start: int) -> tuple[int, bytes]:
 
 
 def _too_long(path: str, line: int) -> data_errors.DataError:
-    return data_errors.DataError(
-        path,
-        f"more than {MAX_LINE_BYTES} bytes without a line break",
-        "shorter lines",
-        line,
-    )
+    return data_errors.DataError(path, *_TOO_LONG_WORDS, line)
 
 
 def _read(file: BinaryIO, path: str, size: int) -> bytes:

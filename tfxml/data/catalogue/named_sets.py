@@ -152,7 +152,7 @@ def _find(root: pathlib.Path) -> folder_lib.Folder | None:
             continue
         try:
             return folder_lib.detect(path)
-        except folder_lib.NoFormatError:
+        except data_errors.NoFormatError:
             continue
     return None
 

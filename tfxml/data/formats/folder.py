@@ -1,84 +1,67 @@
-"""Recognises a data set by the file names in its folder."""
+"""Recognises a data set by the names of its files, and reads its splits."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from tfxml.data import bad_rows, data_errors, instances
+from tfxml.data import bad_rows as bad_rows_lib
+from tfxml.data import data_errors, instances
 from tfxml.data.formats import (
-    csr_npz,
+    chosen_rows,
+    detection,
     filter_labels,
-    json_lines,
-    label_names,
+    folder_files,
+    format_table,
+    hf_datasets,
+    names_beside,
+    other_ids,
+    piece_rows,
+    read_options,
+    surveys,
     tfds_folder,
-    xc_splits,
-    xc_text,
-    xy_sparse,
 )
 from tfxml.data.records import record_files
-
-_SPLITS = {
-    "dev": "dev|valid|val|validation",
-    "test": "test|tst",
-    "train": "train|trn",
-}
-
-# As the repository's index files, which share one data file, call them.
-_INDEX_NAMES = {"dev": "val", "test": "tst", "train": "tr"}
-
-# The files of one split, as patterns; SPLIT stands for any of its names.
-_PATTERNS = {
-    "xc_text": (r"(?!filter_labels_)(?:.*[_-])?SPLIT\.txt(?:\.gz)?",),
-    "xc_splits": (
-        r"(?:.*[_-])?data\.txt(?:\.gz)?",
-        r"(?:.*[_-])?INDEX_NAMESplit\.txt(?:\.gz)?",
-    ),
-    "xy_sparse": (
-        r"SPLIT_X_Xf\.txt(?:\.gz)?",
-        r"SPLIT_X_Y\.txt(?:\.gz)?",
-    ),
-    "csr_npz": (r"(?:tfidf[^/]*/)?X\.SPLIT\.npz", r"Y\.SPLIT\.npz"),
-    "json_lines": (r"SPLIT(?:\.raw)?\.jsonl?(?:\.gz)?",),
-}
-_FILTER_PATTERN = r"filter_labels_SPLIT\.txt(?:\.gz)?"
-_LABEL_OBJECTS_PATTERN = r"lbl(?:\.raw)?\.jsonl?(?:\.gz)?"
-_LABEL_NAMES_PATTERN = r"(?:labels|Yf|output-items)\.txt(?:\.gz)?"
-
-_UNDERSTOOD = """\
-xc_text: train.txt, test.txt (or eurlex_train.txt and the like); \
-xc_splits: Bibtex_data.txt with bibtex_trSplit.txt, bibtex_tstSplit.txt; \
-xy_sparse: trn_X_Xf.txt with trn_X_Y.txt, tst_X_Xf.txt with tst_X_Y.txt; \
-csr_npz: X.trn.npz (or tfidf-attnxml/X.trn.npz) with Y.trn.npz, the same for \
-tst; json_lines: trn.json.gz, tst.json.gz with lbl.json.gz. Text may be gzip, \
-a third split is dev"""
-
-
-class NoFormatError(data_errors.DataError):
-    """A folder holds the files of no format."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A data set on disk: its format, its sizes and its splits."""
 
-    path: str
-    # "xc_text", "xc_splits", "xy_sparse", "csr_npz", "json_lines",
-    # "records" or "tfds"
-    format: str
+    path: str  # the folder, or the one file
+    format: str  # of format_table.FORMATS, or "records" or "tfds"
     num_features: int | None  # None for text
     num_labels: int
-    split_paths: dict[str, tuple[str, ...]]  # the files of each split
-    split_sizes: dict[str, int]  # of splits whose files say it in front
+    pieces: surveys.Pieces
+    piece_sizes: dict[str, tuple[int, ...]]  # of splits where they are known
+    arguments: dict = dataclasses.field(default_factory=dict)  # of `read`
+    names: tuple[str, ...] | None = None  # of labels; None: a file has them
+    notes: tuple[str, ...] = ()  # what was decided, for a person
+    # The rows of its pieces that a split has, where it was cut from another.
+    chosen: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    label_map: np.ndarray | None = None  # see with_labels
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Those of "dev", "test" and "train" that are here, in that order."""
-        return tuple(sorted(self.split_paths))
+        return tuple(sorted(self.pieces))
+
+    @property
+    def split_paths(self) -> dict[str, tuple[str, ...]]:
+        """The files of each split."""
+        return {
+            split: tuple(path for piece in of_split for path in piece)
+            for split, of_split in self.pieces.items()
+        }
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """The sizes of the splits where they are known."""
+        sizes = {split: sum(of) for split, of in self.piece_sizes.items()}
+        return sizes | {split: len(rows) for split, rows in self.chosen.items()}
 
     def num_instances(self, split: str) -> int | None:
         """Returns a split's size; None where only reading it all would say."""
@@ -88,7 +71,7 @@ class Folder:
     def read(
         self,
         split: str,
-        bad: bad_rows.BadRows | None = None,
+        bad: bad_rows_lib.BadRows | None = None,
         wanted: range | None = None,
     ) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
         """Returns the runs of a split's instances.
@@ -99,53 +82,87 @@ class Folder:
             wanted: a run of rows; all of them if None.
         """
         self._check_split(split)
-        paths = self.split_paths[split]
         if self.format == "records":
             raise ValueError(
                 "`folder` must hold data that is not prepared; prepared rows "
                 f"are read by RecordSource. Received: folder={self.path}"
             )
+        bad = bad or bad_rows_lib.BadRows()
         if self.format == "tfds":
-            return tfds_folder.read(self.path, split, bad, wanted)
-        if self.format == "json_lines":
-            return json_lines.read(
-                *paths, num_labels=self.num_labels, bad=bad, wanted=wanted
+            runs = tfds_folder.read(self.path, split, bad, wanted)
+        else:
+            runs = piece_rows.read(
+                self._read_piece,
+                self.pieces[split],
+                lambda: self._sizes(split),
+                self.chosen.get(split),
+                bad,
+                wanted,
             )
-        return _SPARSE_READERS[self.format].read(*paths, bad=bad, wanted=wanted)
+        if self.label_map is None:
+            return runs
+        return (other_ids.replace(run, self.label_map) for run in runs)
 
     def count_rows(self, split: str) -> int:
-        """Returns a split's rows, bad ones and blank last lines included."""
+        """Returns a split's rows, bad ones included."""
         number = self.num_instances(split)
-        if number is not None:
-            return number
-        return json_lines.count_rows(*self.split_paths[split])
+        return sum(self._sizes(split)) if number is None else number
 
     def label_names(self) -> list[str] | None:
         """Returns the labels' names; None where no file has them."""
-        files = _list_files(self.path)
-        objects = _only_match(self.path, files, _LABEL_OBJECTS_PATTERN)
-        lines = _only_match(self.path, files, _LABEL_NAMES_PATTERN)
-        if objects:
-            found = json_lines.read_names(objects)
-        elif lines:
-            found = label_names.read(lines)
-        else:
+        if self.names is not None:
+            return list(self.names)
+        path = names_beside.find(self.path)
+        if path is None:
             return None
-        if len(found) != self.num_labels:
+        names = names_beside.read(path)
+        if len(names) != self.num_labels:
             raise data_errors.DataError(
-                objects or lines,
-                f"{len(found)} names",
+                path,
+                f"{len(names)} names",
                 f"{self.num_labels}, one for each label",
             )
-        return found
+        return names
+
+    def with_labels(self, names: list[str]) -> Folder:
+        """Returns the data set with label ids that are places in `names`.
+
+        So a folder whose labels have another order is read with the ids of a
+        run. Labels that are not in `names` are left out of the rows, and a
+        note counts them.
+
+        Raises:
+            DataError: if the labels have no names here.
+        """
+        here = self.label_names()
+        if here is None:
+            raise data_errors.DataError(
+                self.path, "labels without names", "a file of their names"
+            )
+        if here == names:
+            return self
+        label_map = other_ids.find(here, names)
+        notes = self.notes
+        if missing := int((label_map < 0).sum()):
+            notes += (
+                f"{missing:,} labels are left out: no label of the run "
+                "has their names",
+            )
+        if self.label_map is not None:
+            label_map = np.append(label_map, -1)[self.label_map]
+        return dataclasses.replace(
+            self,
+            num_labels=len(names),
+            names=tuple(names),
+            notes=notes,
+            label_map=label_map,
+        )
 
     def files_beside(self) -> list[str]:
         """Returns the files of label names and of pairs not scored."""
-        files = _list_files(self.path)
-        patterns = [_LABEL_OBJECTS_PATTERN, _LABEL_NAMES_PATTERN]
-        patterns += [_of_split(_FILTER_PATTERN, s) for s in self.splits]
-        found = [_only_match(self.path, files, p) for p in patterns]
-        return [path for path in found if path]
+        paths = [names_beside.find(self.path)]
+        paths += [self._pairs_path(split) for split in self.splits]
+        return [path for path in paths if path]
 
     def filter_pairs(self, split: str) -> np.ndarray | None:
         """Returns (row, label) to leave out, [P, 2]; None without a file."""
@@ -153,15 +170,21 @@ class Folder:
         if path is None:
             return None
         pairs = filter_labels.read(path)
+        num_labels = self.num_labels
+        if self.label_map is not None:
+            num_labels = len(self.label_map)
         for name, column, limit in (
-            ("row", 0, self.num_instances(split)),
-            ("label", 1, self.num_labels),
+            ("row", 0, self.count_rows(split)),
+            ("label", 1, num_labels),
         ):
             highest = pairs[:, column].max(initial=-1)
-            if limit is not None and highest >= limit:
+            if highest >= limit:
                 raise data_errors.DataError(
                     path, f"{name} {highest}", f"{name}s in [0, {limit})"
                 )
+        if self.label_map is not None:
+            pairs[:, 1] = self.label_map[pairs[:, 1]]
+            pairs = pairs[pairs[:, 1] >= 0]
         return pairs
 
     def has_pairs(self, split: str) -> bool:
@@ -170,82 +193,90 @@ class Folder:
 
     def _pairs_path(self, split: str) -> str | None:
         self._check_split(split)
-        pattern = _of_split(_FILTER_PATTERN, split)
-        return _only_match(self.path, _list_files(self.path), pattern)
+        return folder_files.only_match(
+            self.path,
+            folder_files.listed(self.path),
+            folder_files.of_split(folder_files.FILTER, split),
+        )
+
+    def _read_piece(self, piece, bad, wanted) -> Iterator:
+        module = format_table.FORMATS[self.format]
+        return module.read(*piece, **self.arguments, bad=bad, wanted=wanted)
+
+    def _sizes(self, split: str) -> tuple[int, ...]:
+        """Returns the rows of each piece of a split, counted if need be."""
+        if split in self.piece_sizes:
+            return self.piece_sizes[split]
+        module = format_table.FORMATS[self.format]
+        return tuple(module.count_rows(*p) for p in self.pieces[split])
 
     def _check_split(self, split: str) -> None:
-        if split not in self.split_paths:
-            raise ValueError(
-                f"`split` must be one of {self.splits}. Received: {split=}"
+        if split not in self.pieces:
+            raise data_errors.DataError(
+                self.path,
+                f"data of {' and '.join(self.splits)} alone",
+                f"data of {split} too" + detection.example(self.format),
             )
 
 
-_SPARSE_READERS = {
-    "xc_text": xc_text,
-    "xc_splits": xc_splits,
-    "xy_sparse": xy_sparse,
-    "csr_npz": csr_npz,
-}
+def detect(
+    data_dir: str, options: read_options.ReadOptions = read_options.DEFAULTS
+) -> Folder:
+    """Returns the data set in a folder, or the one that a file is.
 
-
-def detect(data_dir: str, format: str | None = None) -> Folder:
-    """Returns the data set in a folder.
-
-    The sizes come from the files' headers. Text has none: its labels are
-    counted in lbl.json.gz; without that file every split is read through, and
-    the number of labels is the highest id plus one.
+    Sizes come from the files' headers. Files without one are read through, so
+    that this is best done once.
 
     Args:
-      data_dir: the folder.
-      format: which to take where the folder holds several.
+        data_dir: the folder or file.
+        options: how it is read; prepared data have settled that already.
 
     Raises:
-      DataError: if there is no data set of that format, or more than one.
+        DataError: if there is no data set of the format, or more than one.
+        ValueError: for an option that is none of the format's.
     """
-    if format is not None and format not in _PATTERNS:
-        raise ValueError(
-            f"`format` must be one of {tuple(_PATTERNS)}. Received: {format=}"
-        )
-    files = _list_files(data_dir)
+    files = folder_files.listed(data_dir)
     if {record_files.MANIFEST, record_files.PLAN} & set(files):
         return _prepared_folder(data_dir)
-    if tfds_folder.INFO in files:
+    if tfds_folder.INFO in files and hf_datasets.STATE not in files:
         return _tfds_folder(data_dir)
-    by_format = {
-        name: split_paths
-        for name in ([format] if format else _PATTERNS)
-        if (split_paths := _find_splits(data_dir, files, name))
-    }
-    if not by_format:
-        raise NoFormatError(
-            data_dir, _listing(files), f"the files of a format. {_UNDERSTOOD}"
-        )
-    if len(by_format) > 1:
-        raise data_errors.DataError(
-            data_dir,
-            f"{' and '.join(by_format)} among {_listing(files)}",
-            "one format, or `format` to say which",
-        )
-    ((found, split_paths),) = by_format.items()
-    if found == "json_lines":
-        num_labels = _count_labels(data_dir, files, split_paths)
-        return Folder(data_dir, found, None, num_labels, split_paths, {})
-    return _sparse_folder(data_dir, found, split_paths)
+    name, pieces = detection.find(data_dir, files, options)
+
+    def read_names():
+        path = names_beside.find(data_dir)
+        return names_beside.read(path) if path else None
+
+    survey = format_table.FORMATS[name].survey(
+        pieces, data_dir, options, read_names
+    )
+    folder = Folder(
+        data_dir,
+        name,
+        survey.num_features,
+        survey.num_labels,
+        pieces,
+        survey.piece_sizes,
+        survey.arguments,
+        survey.label_names,
+        survey.notes,
+    )
+    return _cut(folder, options) if options.test_fraction else folder
 
 
 def _prepared_folder(data_dir: str) -> Folder:
     manifest = record_files.read_manifest(data_dir)
     path = os.path.join(data_dir, record_files.MANIFEST)
+    sizes = {
+        split: (facts["num_instances"],)
+        for split, facts in manifest["splits"].items()
+    }
     return Folder(
         data_dir,
         "records",
         manifest["num_features"],
         manifest["num_labels"],
-        {split: (path,) for split in manifest["splits"]},
-        {
-            split: facts["num_instances"]
-            for split, facts in manifest["splits"].items()
-        },
+        {split: ((path,),) for split in sizes},
+        sizes,
     )
 
 
@@ -257,100 +288,37 @@ def _tfds_folder(data_dir: str) -> Folder:
         "tfds",
         num_features,
         num_labels,
-        {split: (path,) for split in sizes},
-        sizes,
+        {split: ((path,),) for split in sizes},
+        {split: (size,) for split, size in sizes.items()},
     )
 
 
-def _sparse_folder(
-    data_dir: str, format: str, split_paths: dict[str, tuple[str, ...]]
-) -> Folder:
-    """Returns the folder of sparse features, whose splits must agree."""
-    headers = {
-        split: _SPARSE_READERS[format].read_header(*paths)
-        for split, paths in split_paths.items()
-    }
-    shapes = {split: header[1:] for split, header in headers.items()}
-    if len(set(shapes.values())) > 1:
-        raise data_errors.DataError(
-            data_dir,
-            f"(features, labels) of {shapes}",
-            "the same in all splits",
+def _cut(folder: Folder, options: read_options.ReadOptions) -> Folder:
+    """Returns the data set with a share of its rows as the test split."""
+    if "test" in folder.splits:
+        raise ValueError(
+            "`test_fraction` must be 0 for data that have a test split. "
+            f"Received: test_fraction={options.test_fraction} with "
+            f"{folder.path}"
         )
-    num_features, num_labels = next(iter(shapes.values()))
-    sizes = {split: header[0] for split, header in headers.items()}
-    return Folder(
-        data_dir, format, num_features, num_labels, split_paths, sizes
+    train, test = chosen_rows.hold_out(
+        folder.path,
+        folder.count_rows("train"),
+        options.test_fraction,
+        options.split_seed,
     )
-
-
-def _count_labels(
-    data_dir: str, files: list[str], split_paths: dict[str, tuple[str, ...]]
-) -> int:
-    path = _only_match(data_dir, files, _LABEL_OBJECTS_PATTERN)
-    if path:
-        num_labels = len(json_lines.read_names(path))
-    else:
-        highest = (
-            run.label_ids.max(initial=-1)
-            for paths in split_paths.values()
-            for run in json_lines.read(*paths)
-        )
-        num_labels = 1 + int(max(highest, default=-1))
-    if not num_labels:
-        raise data_errors.DataError(path or data_dir, "no label", "one or more")
-    return num_labels
-
-
-def _find_splits(
-    data_dir: str, files: list[str], format: str
-) -> dict[str, tuple[str, ...]]:
-    """Returns the paths of each split that is there in a format."""
-    found = {}
-    for split in _SPLITS:
-        patterns = [_of_split(p, split) for p in _PATTERNS[format]]
-        paths = [_only_match(data_dir, files, p) for p in patterns]
-        if None not in paths:
-            found[split] = tuple(paths)
-        elif any(paths[1:] if format == "xc_splits" else paths):
-            raise data_errors.DataError(
-                data_dir,
-                f"{next(filter(None, paths))} without its pair",
-                f"both files of {split}. {_UNDERSTOOD}",
-            )
-    return found
-
-
-def _of_split(pattern: str, split: str) -> str:
-    pattern = pattern.replace("INDEX_NAME", _INDEX_NAMES[split])
-    return pattern.replace("SPLIT", f"(?:{_SPLITS[split]})")
-
-
-def _only_match(data_dir: str, files: list[str], pattern: str) -> str | None:
-    """Returns the path of the one file whose name matches, None without."""
-    matches = [file for file in files if re.fullmatch(pattern, file)]
-    if len(matches) > 1:
-        raise data_errors.DataError(
-            data_dir, f"{' and '.join(matches)}", "only one of them"
-        )
-    return os.path.join(data_dir, matches[0]) if matches else None
-
-
-def _list_files(data_dir: str) -> list[str]:
-    """Returns names in the folder and, as PECOS has them, in tfidf folders."""
-    found = []
-    for name in sorted(os.listdir(data_dir)):
-        path = os.path.join(data_dir, name)
-        if not os.path.isdir(path):
-            found.append(name)
-        elif name.startswith("tfidf"):
-            found += sorted(f"{name}/{inner}" for inner in os.listdir(path))
-    return found
-
-
-def _listing(files: list[str]) -> str:
-    """Returns the first names in a folder, for a message."""
-    if not files:
-        return "no file"
-    more = f" and {len(files) - 12} more" if len(files) > 12 else ""
-    return ", ".join(files[:12]) + more
+    pieces = folder.pieces | {"test": folder.pieces["train"]}
+    sizes = folder.piece_sizes
+    if "train" in sizes:
+        sizes = sizes | {"test": sizes["train"]}
+    return dataclasses.replace(
+        folder,
+        pieces=pieces,
+        piece_sizes=sizes,
+        chosen={"train": train, "test": test},
+        notes=(
+            *folder.notes,
+            f"{len(test):,} of {len(train) + len(test):,} rows are held out "
+            "as the test split",
+        ),
+    )

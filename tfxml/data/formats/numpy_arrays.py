@@ -1,4 +1,4 @@
-"""Reads the arrays of an npz archive as streams, in bounded pieces.
+"""Reads NumPy's arrays: those of an npz archive in pieces, npy files mapped.
 
 Unlike numpy.load this never believes a size in a header: memory grows with
 the bytes that are there. Nothing is unpickled.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ _PIECE_BYTES = 1 << 22
 _MAX_HEADER_BYTES = 10_000
 _HEADER = re.compile(
     rb"\{\s*'descr':\s*'([<>=|]?[biufSU][1-9][0-9]?)',"
-    rb"\s*'fortran_order':\s*(?:False|True),"
+    rb"\s*'fortran_order':\s*(False|True),"
     rb"\s*'shape':\s*\(([0-9, ]{0,60})\),?\s*\}\s*"
 )
 # All that zipfile raises over bytes that are no archive.
@@ -52,8 +53,16 @@ def open_archive(path: str) -> Iterator[zipfile.ZipFile]:
             yield archive
 
 
+class Header(NamedTuple):
+    """What the head of an array in npy format says."""
+
+    dtype: np.dtype
+    is_fortran: bool
+    shape: tuple[int, ...]
+
+
 class Array:
-    """A one-dimensional array in an archive, read from front to back."""
+    """An array in an archive, its elements read from front to back."""
 
     def __init__(
         self, archive: zipfile.ZipFile, path: str, name: str, kinds: str
@@ -62,19 +71,24 @@ class Array:
         self._path = path
         self._name = name
         self._file = _open_member(archive, path, name)
-        dtype, shape = self._read_header()
-        if dtype.kind not in kinds:
-            raise self.error(f"dtype {dtype}", f"a dtype of kinds {kinds!r}")
-        self.dtype = dtype
-        self.remaining = math.prod(shape)
+        self._dtype, self.is_fortran, self.shape = _read_header(
+            self._bytes, kinds, self.error
+        )
+        self.remaining = math.prod(self.shape)
 
     def take(self, size: int) -> np.ndarray:
         """Returns the next `size` elements."""
         if size > self.remaining:
             raise self.error(f"{self.remaining} elements", f"{size} or more")
         self.remaining -= size
-        data = self._bytes(size * self.dtype.itemsize)
-        return np.frombuffer(data, self.dtype)
+        data = self._bytes(size * self._dtype.itemsize)
+        return np.frombuffer(data, self._dtype)
+
+    def take_all(self) -> np.ndarray:
+        """Returns the elements that are left."""
+        elements = self.take(self.remaining)
+        self.check_end()
+        return elements
 
     def check_end(self) -> None:
         """Raises DataError unless the file ends here, its checksum right."""
@@ -87,23 +101,6 @@ class Array:
             self._path, f"`{self._name}` with {found}", needed
         )
 
-    def _read_header(self) -> tuple[np.dtype, tuple[int, ...]]:
-        """Reads the head of the npy format, version 1, 2 or 3."""
-        magic = self._bytes(8)
-        size_format = "<H" if magic[6:7] == b"\x01" else "<I"
-        size_bytes = self._bytes(struct.calcsize(size_format))
-        (size,) = struct.unpack(size_format, size_bytes)
-        header = self._bytes(min(size, _MAX_HEADER_BYTES))
-        match = _HEADER.fullmatch(header)
-        if magic[:6] != b"\x93NUMPY" or not match:
-            raise self.error("no npy header of numbers", "an array of numbers")
-        try:
-            dtype = np.dtype(match[1].decode())
-            shape = tuple(map(int, filter(None, match[2].split(b","))))
-        except (TypeError, ValueError) as error:
-            raise self.error(f"a bad npy header ({error})", "npy") from error
-        return dtype, shape
-
     def _bytes(self, size: int) -> bytes:
         """Reads `size` bytes, of which the archive may hold fewer."""
         pieces = []
@@ -114,6 +111,72 @@ class Array:
             pieces.append(piece)
             size -= len(piece)
         return b"".join(pieces)
+
+
+class MappedArray:
+    """An array in a plain npy file, mapped into memory."""
+
+    def __init__(self, path: str, kinds: str):
+        """Opens the file, whose dtype must be of one of `kinds`."""
+        self._path = path
+        with open(path, "rb") as file:
+            dtype, is_fortran, self.shape = _read_header(
+                file.read, kinds, self.error
+            )
+            start = file.tell()
+            size = file.seek(0, os.SEEK_END) - start
+        needed = math.prod(self.shape) * dtype.itemsize
+        if size != needed:
+            raise self.error(
+                f"{size} bytes after the header",
+                f"{needed}, as its shape {self.shape} says",
+            )
+        order = "F" if is_fortran else "C"
+        if size:
+            self.cells = np.memmap(path, dtype, "r", start, self.shape, order)
+        else:  # nothing can be mapped
+            self.cells = np.zeros(self.shape, dtype)
+
+    def error(self, found: str, needed: str) -> data_errors.DataError:
+        """Returns the error of something wrong with this array."""
+        return data_errors.DataError(self._path, found, needed)
+
+
+def only_array(archive: zipfile.ZipFile, path: str, kinds: str) -> Array:
+    """Returns the array of an archive that holds no other."""
+    names = [name.removesuffix(".npy") for name in archive.namelist()]
+    if len(names) != 1:
+        raise data_errors.DataError(
+            path,
+            f"the arrays {', '.join(names[:9]) or 'of an empty archive'}",
+            "one dense matrix, or the arrays of scipy.sparse.save_npz",
+        )
+    return Array(archive, path, names[0], kinds)
+
+
+def _read_header(
+    read: Callable[[int], bytes],
+    kinds: str,
+    error: Callable[[str, str], data_errors.DataError],
+) -> Header:
+    """Reads the head of the npy format, version 1, 2 or 3."""
+    magic = read(8)
+    size_format = "<H" if magic[6:7] == b"\x01" else "<I"
+    size_bytes = read(struct.calcsize(size_format))
+    if magic[:6] != b"\x93NUMPY" or len(size_bytes) < 2:
+        raise error("no npy header", "an array of numbers")
+    size = int.from_bytes(size_bytes, "little")
+    match = _HEADER.fullmatch(read(min(size, _MAX_HEADER_BYTES)))
+    if not match:
+        raise error("no npy header of numbers", "an array of numbers")
+    try:
+        dtype = np.dtype(match[1].decode())
+        shape = tuple(map(int, filter(None, match[3].split(b","))))
+    except (TypeError, ValueError) as cause:
+        raise error(f"a bad npy header ({cause})", "npy") from cause
+    if dtype.kind not in kinds:
+        raise error(f"dtype {dtype}", f"a dtype of kinds {kinds!r}")
+    return Header(dtype, match[2] == b"True", shape)
 
 
 def _open_member(archive: zipfile.ZipFile, path: str, name: str) -> BinaryIO:

@@ -18,8 +18,19 @@ MAX_COLUMNS = 2**31 - 1  # ids are int32, and so is their number
 class FirstIds(NamedTuple):
     """The lowest ids of a file, 0 or 1; those of Instances start at 0."""
 
-    features: int = 0
-    labels: int = 0
+    features: int
+    labels: int
+
+
+FROM_ZERO = FirstIds(0, 0)
+
+
+def under_header(one_based: str) -> FirstIds:
+    """Returns the first ids of files with a header; see ReadOptions."""
+    return FirstIds(
+        int(one_based in ("yes", "features")),
+        int(one_based in ("yes", "labels")),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

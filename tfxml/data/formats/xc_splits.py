@@ -18,14 +18,36 @@ import numpy as np
 from tfxml.data import bad_rows, data_errors, files, instances
 from tfxml.data.formats import (
     chosen_rows,
+    read_options,
     row_checks,
     sparse_text,
+    surveys,
     xc_text,
 )
+
+FILES = (
+    r"(?:.*[_-])?data\.txt(?:\.gz)?",
+    r"(?:.*[_-])?INDEX_NAMESplit\.txt(?:\.gz)?",
+)
+EXAMPLE = "Bibtex_data.txt with bibtex_trSplit.txt, bibtex_tstSplit.txt"
+OPTIONS = ("one_based",)
 
 # N instances of the data file, n of a split
 
 _NUMBER = re.compile(rb"[0-9]{1,18}")
+
+
+def survey(
+    pieces: surveys.Pieces,
+    data_dir: str,
+    options: read_options.ReadOptions,
+    read_names,
+) -> surveys.Survey:
+    """Returns the sizes, as the headers say them."""
+    first_ids = row_checks.under_header(options.one_based)
+    return surveys.of_headers(
+        read_header, pieces, data_dir, first_ids=first_ids
+    )
 
 
 def read_header(data_path: str, split_path: str) -> tuple[int, int, int]:
@@ -75,7 +97,7 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
-    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
+    first_ids: row_checks.FirstIds = row_checks.FROM_ZERO,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a split; see `xc_text.read`.
 

@@ -10,7 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfxml.data import bad_rows, instances
-from tfxml.data.formats import row_checks, row_grammar, sparse_text
+from tfxml.data.formats import (
+    read_options,
+    row_checks,
+    row_grammar,
+    sparse_text,
+    surveys,
+)
+
+ENDING = r"\.txt(?:\.gz)?"
+FILES = (r"(?!filter_labels_)(?:.*[_-])?SPLIT" + ENDING,)
+EXAMPLE = "train.txt, test.txt (or eurlex_train.txt and the like)"
+OPTIONS = ("one_based",)
+
+
+def survey(
+    pieces: surveys.Pieces,
+    data_dir: str,
+    options: read_options.ReadOptions,
+    read_names,
+) -> surveys.Survey:
+    """Returns the sizes, as the headers say them."""
+    first_ids = row_checks.under_header(options.one_based)
+    return surveys.of_headers(
+        read_header, pieces, data_dir, first_ids=first_ids
+    )
 
 
 def read_header(path: str) -> tuple[int, int, int]:
@@ -25,7 +49,7 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
-    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
+    first_ids: row_checks.FirstIds = row_checks.FROM_ZERO,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a file, gzip if its name ends in .gz.
 

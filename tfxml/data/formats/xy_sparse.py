@@ -7,12 +7,34 @@ Each is a header `rows columns`, then one row a line, `id:value id:value`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from tfxml.data import bad_rows, data_errors, instances
-from tfxml.data.formats import row_checks, row_grammar, sparse_text
+from tfxml.data.formats import (
+    pair_runs,
+    read_options,
+    row_checks,
+    sparse_text,
+    surveys,
+)
+
+FILES = (r"SPLIT_X_Xf\.txt(?:\.gz)?", r"SPLIT_X_Y\.txt(?:\.gz)?")
+EXAMPLE = "trn_X_Xf.txt with trn_X_Y.txt, tst_X_Xf.txt with tst_X_Y.txt"
+OPTIONS = ("one_based",)
+
+
+def survey(
+    pieces: surveys.Pieces,
+    data_dir: str,
+    options: read_options.ReadOptions,
+    read_names,
+) -> surveys.Survey:
+    """Returns the sizes, as the headers say them."""
+    first_ids = row_checks.under_header(options.one_based)
+    return surveys.of_headers(
+        read_header, pieces, data_dir, first_ids=first_ids
+    )
 
 
 def read_header(features_path: str, labels_path: str) -> tuple[int, int, int]:
@@ -39,7 +61,7 @@ def read(
     chunk_bytes: int = sparse_text.CHUNK_BYTES,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
-    first_ids: row_checks.FirstIds = row_checks.FirstIds(),
+    first_ids: row_checks.FirstIds = row_checks.FROM_ZERO,
 ) -> Iterator[instances.Instances]:
     """Yields the instances of a pair of files, gzip by their names.
 
@@ -60,57 +82,22 @@ def read(
         features_path, labels_path
     )
     bad = bad or bad_rows.BadRows()
-    sides = [
-        _read_pairs(path, num_instances, chunk_bytes, bad, wanted)
+    features, labels = (
+        read_pairs(path, num_instances, chunk_bytes, bad, wanted)
         for path in (features_path, labels_path)
-    ]
-    for features, labels in _align(*sides):
-
-        def check(first, last, features=features, labels=labels):
-            x, y = features.cut(first, last), labels.cut(first, last)
-            return instances.Instances(
-                *row_checks.feature_rows(
-                    *x.columns(), num_features, x.source, first_ids.features
-                ),
-                *row_checks.nonzero_label_rows(
-                    *y.columns(), num_labels, y.source, first_ids.labels
-                ),
-            )
-
-        yield bad_rows.keep_good(check, features.is_bad | labels.is_bad, bad)
+    )
+    limits = num_features, num_labels
+    yield from pair_runs.read(features, labels, limits, bad, first_ids)
 
 
-class _Run(NamedTuple):
-    """Rows of one of the two files."""
-
-    source: row_checks.Source
-    rows: row_grammar.Rows
-    is_bad: np.ndarray  # [n] bool
-
-    def cut(self, first: int, last: int) -> _Run:
-        """Returns rows first .. last - 1."""
-        return _Run(
-            self.source.after(first),
-            row_grammar.cut(self.rows, first, last),
-            self.is_bad[first:last],
-        )
-
-    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return (
-            self.rows.feature_splits,
-            self.rows.feature_ids,
-            self.rows.feature_values,
-        )
-
-
-def _read_pairs(
+def read_pairs(
     path: str,
     num_rows: int,
     chunk_bytes: int,
     bad: bad_rows.BadRows,
     wanted: range | None,
-) -> Iterator[_Run]:
-    """Yields rows that are pairs only."""
+) -> Iterator[pair_runs.PairRun]:
+    """Yields the rows of one file, which are pairs only; see sparse_text."""
     for source, run, is_bad in sparse_text.read(
         path, num_rows, chunk_bytes, bad, wanted
     ):
@@ -122,24 +109,10 @@ def _read_pairs(
                 )
             )
             is_bad[row] = True
-        yield _Run(source, run, is_bad)
-
-
-def _align(
-    left: Iterator[_Run], right: Iterator[_Run]
-) -> Iterator[tuple[_Run, _Run]]:
-    """Yields the runs of two streams of as many rows, cut at the same rows."""
-    runs = [None, None]
-    while True:
-        for side, stream in enumerate((left, right)):
-            if runs[side] is None:
-                runs[side] = next(stream, None)
-        # Both streams are read to their ends, where their sizes are checked.
-        if None in runs:
-            return
-        size = min(len(run.is_bad) for run in runs)
-        yield tuple(run.cut(0, size) for run in runs)
-        runs = [
-            run.cut(size, len(run.is_bad)) if len(run.is_bad) > size else None
-            for run in runs
-        ]
+        yield pair_runs.PairRun(
+            source,
+            run.feature_splits,
+            run.feature_ids,
+            run.feature_values,
+            is_bad,
+        )
