@@ -1,13 +1,16 @@
 """What prediction reads, and what it refuses."""
 
+import gzip
+import io
 import json
+import os
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfxml.data import data_errors, requests
+from tfxml.data import data_errors, files, requests
 
 
 def _read(*lines, is_text=True):
@@ -20,13 +23,15 @@ def _read(*lines, is_text=True):
         ({"text": "a b"}, "a b"),
         ({"title": "a", "content": "b"}, "a b"),
         ({"title": "a", "content": None}, "a"),
+        ({"title": "", "content": "b"}, "b"),
+        ({"text": None}, ""),
         ({"content": "b"}, "b"),
         ({"text": ""}, ""),
     ],
 )
 def test_text(row, text):
     (request,) = _read(json.dumps({**row, "uid": 3}))
-    assert (request.text, request.uid) == (text, 3)
+    assert (request.text, request.uid, request.line) == (text, 3, 1)
 
 
 def test_features():
@@ -37,9 +42,10 @@ def test_features():
     assert request.text is None
 
 
-def test_values_default_to_one_and_blank_lines_are_skipped():
-    (request,) = _read("\n", '{"feature_ids": [1]}', "  ")
+def test_values_default_to_one_and_blank_lines_are_told():
+    first, request, last = _read("\n", '{"feature_ids": [1]}', "  ")
     np.testing.assert_array_equal(request.feature_values, [1.0])
+    assert [first, last] == [requests.Skipped(None, 1), (None, 3)]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,15 @@ def test_values_default_to_one_and_blank_lines_are_skipped():
     [
         ("{", "a JSON object"),
         ("[1]", "a JSON object"),
+        ("[" * 100_000, "a JSON object"),
+        ('{"uid": ' * 100_000, "a JSON object"),
+        (b'{"text": "\xe4"}', "UTF-8"),
+        ('{"text": "a", "uid": NaN}', "finite"),
+        ('{"text": "a", "uid": 1e999}', "finite"),
+        ('{"text": "a", "uid": [1]}', "a string or a number"),
+        ('{"text": "a", "uid": "\\udfff"}', "Unicode"),
+        ('{"text": "a", "title": "b"}', "one of both"),
+        (f'{{"feature_ids": [{10**30}]}}', "ids from 0 to 9"),
         ('{"txt": "a"}', "text, title or content"),
         ('{"text": 3}', "strings"),
         ('{"text": "\\ud800"}', "Unicode"),
@@ -67,6 +82,68 @@ def test_errors_name_the_line(line, needed):
     with pytest.raises(data_errors.DataError, match=needed) as error:
         _read('{"text": "fine"}', line)
     assert str(error.value).startswith("in:2: found ")
+    assert len(str(error.value)) < 400
+    rows = ['{"text": "fine"}', line, '{"text": "too"}']
+    first, bad, last = requests.read(rows, "in", 10, True, is_skipping=True)
+    assert (first.text, last.text, last.line) == ("fine", "too", 3)
+    assert (bad.line, str(bad.error)) == (2, str(error.value))
+
+
+def _lines(content):
+    return list(requests.lines(io.BufferedReader(io.BytesIO(content)), "in"))
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"", []),
+        (b"a", [b"a"]),
+        (b"a\nb\n", [b"a\n", b"b\n"]),
+        (b"\xef\xbb\xbfa\r\n\n", [b"a\r\n", b"\n"]),
+        (gzip.compress(b"\xef\xbb\xbfa\nb"), [b"a\n", b"b"]),
+        (gzip.compress(b"a\n") + gzip.compress(b"b"), [b"a\n", b"b"]),
+    ],
+)
+def test_lines_gzip_or_not_without_a_mark(content, wanted):
+    assert _lines(content) == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('{"text": "a"}'.encode("utf-16"), "in:1: found UTF-16; needed UTF-8"),
+        ('{"text": "a"}'.encode("utf-32"), "in:1: found UTF-32; needed UTF-8"),
+        (gzip.compress(b"a\n" * 99)[:-9], "in:1: found damaged gzip"),
+        (b"\x1f\x8bnothing", "in:1: found damaged gzip"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(content, found):
+    with pytest.raises(data_errors.DataError, match=found):
+        _lines(content)
+
+
+def test_a_line_that_is_too_long_is_not_held(monkeypatch):
+    monkeypatch.setattr(files, "MAX_LINE_BYTES", 20)
+    text = b'{"text": "a"}\n'
+    found = _lines(text + b"x" * 90 + b"\n" + text + b"y" * 30)
+    assert found == [text, files.TOO_LONG, text, files.TOO_LONG]
+    read = list(requests.read(found, "in", 10, True, is_skipping=True))
+    assert [one.line for one in read if isinstance(one, requests.Skipped)] == [
+        2,
+        4,
+    ]
+
+
+def test_lines_come_as_they_are_written():
+    """As where a program asks, and waits for the answer."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as source:
+        found = requests.lines(source, "in")
+        for number in range(3):
+            os.write(writer, b'{"text": "%d"}\n' % number)
+            assert next(found) == b'{"text": "%d"}\n' % number
+        os.close(writer)
+        assert list(found) == []
 
 
 def test_a_model_of_features_takes_no_text():

@@ -1,16 +1,19 @@
 """Predicts labels: `python -m tfxml.predict --workdir=... --input=...`.
 
 Each line read is one JSON object: {"text": "..."}, {"title": "...",
-"content": "..."} or {"feature_ids": [...], "feature_values": [...]}. Each line
-written is one too: label names, label ids and scores, best first, and the
-"uid" of the line read where it has one.
+"content": "..."} or {"feature_ids": [...], "feature_values": [...]}. Each has
+one line of output, in the same order: the label names, label ids and scores,
+best first, with the "uid" of the line read, or else its number as "line".
+
+"empty": true marks an answer to a row without a feature that the model knows,
+which gets the labels that are frequent anyway; a blank line gets no labels.
+With --bad_rows=skip a bad line has its "error" in place of labels.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -19,9 +22,9 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.cpu import predictor as host
-from tfxml.data import data_errors, inputs, instances, requests
+from tfxml.data import bad_rows, data_errors, inputs, instances, requests
 from tfxml.models import sparse_rows
-from tfxml.run import flags, restore
+from tfxml.run import answers, flags, paths, restore
 
 RUNTIMES = ("auto", "host", "tensorflow")
 
@@ -68,42 +71,63 @@ class Predictor:
             self._predict_rows([requests.Request(None, no_ids, no_values, 0)])
 
     def predict(self, batch: list[requests.Request]) -> list[dict]:
-        """Returns label names, ids and scores for each request."""
+        """Returns label names, ids and scores for each request.
+
+        Raises:
+            ValueError: if scores are not finite: values are too large.
+        """
         texts = [one.text for one in batch if one.text is not None]
         rows = [one for one in batch if one.text is None]
-        answers = iter(self._answers(self._predict_texts(texts)))
-        row_answers = iter(self._answers(self._predict_rows(rows)))
+        text_answers = self._answers(*self._predict_texts(texts))
+        row_answers = self._answers(*self._predict_rows(rows))
         results = []
         for one in batch:
-            answer = next(row_answers if one.text is None else answers)
-            named = {} if one.uid is None else {"uid": one.uid}
-            results.append({**named, **answer})
+            answer = next(row_answers if one.text is None else text_answers)
+            name = _name(one)
+            if not np.isfinite(answer["scores"]).all():
+                raise ValueError(
+                    f"the scores of {name or 'a request'} are not finite: its "
+                    "feature values are too large for the model"
+                )
+            results.append({**name, **answer})
         return results
 
     def _predict_texts(self, texts: list[str]):
         if not texts:
-            return [], []
+            return [], [], []
         ids, values = self._features_of(tf.constant(texts))
         rows = ids.flat_values, values.flat_values, ids.row_splits
-        return self._find(sparse_rows.RaggedRows(*rows), self._k)
+        return self._find_in(*rows)
 
     def _predict_rows(self, batch: list[requests.Request]):
         if not batch:
-            return [], []
+            return [], [], []
         splits = np.cumsum([0, *(len(one.feature_ids) for one in batch)])
         ids = np.concatenate([one.feature_ids for one in batch])
         values = np.concatenate([one.feature_values for one in batch])
         if self._run.config.normalize_rows:
             values = instances.normalized(values, splits)
-        return self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
+        return self._find_in(ids, values, splits)
 
-    def _answers(self, top) -> Iterator[dict]:
+    def _find_in(self, ids, values, splits):
+        """Returns scores, label ids, and which rows have no feature, [N]."""
+        top = self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
+        # Zeros stand for nothing too.
+        before = np.cumsum([0, *(np.asarray(values) != 0)])
+        splits = np.asarray(splits)
+        return *top, before[splits[1:]] == before[splits[:-1]]
+
+    def _answers(self, scores, label_ids, is_empty) -> Iterator[dict]:
         names = self._run.label_names
-        for scores, ids in zip(*map(np.asarray, top), strict=True):
+        for row in zip(
+            np.asarray(scores), np.asarray(label_ids), is_empty, strict=True
+        ):
+            scores, ids, is_empty = row
             yield {
                 "label_names": [names[i] if names else str(i) for i in ids],
                 "label_ids": ids.tolist(),
                 "scores": [round(float(score), 6) for score in scores],
+                **({"empty": True} if is_empty else {}),
             }
 
     def _on_tensorflow(self) -> Callable:
@@ -129,50 +153,95 @@ class Predictor:
 
 
 def predict_lines(
-    predictor: Predictor, read: Iterable[requests.Request], batch_size: int
+    predictor: Predictor,
+    read: Iterable[requests.Request | requests.Skipped],
+    batch_size: int,
 ) -> Iterator[str]:
-    """Yields a line of JSON for each request."""
-    read = iter(read)
-    while batch := list(itertools.islice(read, batch_size)):
-        for answer in predictor.predict(batch):
-            yield json.dumps(answer, ensure_ascii=False)
+    """Yields a line of JSON for each line read.
+
+    Raises:
+        DataError: for what cannot be read, after the answers to what stands
+            before it.
+    """
+    read, failure = iter(read), None
+    while failure is None:
+        batch = []
+        try:
+            for one in itertools.islice(read, batch_size):
+                batch.append(one)
+        except data_errors.DataError as error:
+            failure = error
+        if not batch:
+            break
+        yield from map(answers.to_line, _answer(predictor, batch))
+    if failure is not None:
+        raise failure
+
+
+def _answer(predictor: Predictor, batch: list) -> Iterator[dict]:
+    """Yields an answer to each line, in order."""
+    good = [one for one in batch if isinstance(one, requests.Request)]
+    found = iter(predictor.predict(good))
+    for one in batch:
+        if isinstance(one, requests.Request):
+            yield next(found)
+        elif one.error is not None:
+            yield {"line": one.line, "error": str(one.error)}
+        else:
+            no_labels = {"label_names": [], "label_ids": [], "scores": []}
+            yield {"line": one.line, **no_labels, "empty": True}
+
+
+def _name(request: requests.Request) -> dict:
+    """Returns what an answer says of its request: the uid, or the line."""
+    if request.uid is not None:
+        return {"uid": request.uid}
+    return {} if request.line is None else {"line": request.line}
 
 
 def main() -> None:
     values = absl_flags.FLAGS
-    run = restore.restore(
-        values.workdir, tf.distribute.get_strategy(), values.checkpoint
-    )
-    predictor = Predictor(run, values.k, values.runtime)
+    answers.check_output(values.output, values.input)
     with contextlib.ExitStack() as files:
-        lines, name = sys.stdin, "<standard input>"
+        source, name = sys.stdin.buffer, "standard input"
         if values.input != "-":
             name = values.input
-            lines = files.enter_context(_open(name))
-        sink = sys.stdout
-        if values.output != "-":
-            sink = files.enter_context(open(values.output, "w"))
-        read = requests.read(
-            lines, name, run.facts.num_features, run.facts.is_text
+            source = files.enter_context(open(name, "rb"))
+        run = restore.restore(
+            values.workdir, tf.distribute.get_strategy(), values.checkpoint
         )
+        predictor = Predictor(run, values.k, values.runtime)
+        read = requests.read(
+            requests.lines(source, name),
+            name,
+            run.facts.num_features,
+            run.facts.is_text,
+            values.bad_rows == "skip",
+        )
+        write = files.enter_context(answers.sink(values.output))
         for line in predict_lines(predictor, read, values.batch_size):
-            sink.write(line + "\n")
-            sink.flush()
-
-
-def _open(path: str):
-    try:
-        return open(path, encoding="utf-8")
-    except OSError as error:
-        raise data_errors.DataError(
-            path, error.strerror, "a file of JSON lines"
-        ) from error
+            write(line)
 
 
 def define_flags() -> None:
     restore.define_flags()
-    absl_flags.DEFINE_string("input", "-", "JSON lines; -: standard input.")
-    absl_flags.DEFINE_string("output", "-", "JSON lines; -: standard output.")
+    paths.define(
+        "input", "-", "JSON lines, gzip or not. -: standard input.", ("-",)
+    )
+    paths.define(
+        "output",
+        "-",
+        "JSON lines, in place of a file of that name once all are answered. "
+        "-: standard output.",
+        ("-",),
+    )
+    absl_flags.DEFINE_enum(
+        "bad_rows",
+        "error",
+        bad_rows.POLICIES,
+        "What is done about a line that cannot be read: error ends, skip "
+        "answers with an error.",
+    )
     absl_flags.DEFINE_integer("k", 5, "Labels an instance.", lower_bound=1)
     absl_flags.DEFINE_integer(
         "batch_size",

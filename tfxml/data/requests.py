@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import math
+import zlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from tfxml.data import data_errors
+from tfxml.data import data_errors, files
 
 _MAX_FLOAT = float(np.finfo(np.float32).max)
+_GZIP = b"\x1f\x8b"
+_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 class Request(NamedTuple):
@@ -19,13 +30,61 @@ class Request(NamedTuple):
     text: str | None
     feature_ids: np.ndarray | None  # [E] int32, ascending
     feature_values: np.ndarray | None  # [E] float32
-    uid: str | int | None
+    uid: str | int | float | None = None
+    line: int | None = None  # where it stands, from 1
+
+
+class Skipped(NamedTuple):
+    """A line that is no request."""
+
+    error: data_errors.RowError | None  # None: it is blank
+    line: int
+
+
+def lines(source: BinaryIO, name: str) -> Iterator[bytes]:
+    """Yields the lines of an open file as they come, gzip or not.
+
+    A UTF-8 byte order mark is dropped. A line of more than
+    `files.MAX_LINE_BYTES` comes as `files.TOO_LONG`.
+
+    Args:
+        source: a buffered binary file.
+        name: what errors call it.
+
+    Raises:
+        DataError: where the file cannot be read on, naming the line.
+    """
+    number = 1
+    try:
+        if source.peek(2)[:2] == _GZIP:
+            source = io.BufferedReader(gzip.GzipFile(fileobj=source))
+        while line := source.readline(files.MAX_LINE_BYTES + 1):
+            if len(line) > files.MAX_LINE_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = source.readline(files.MAX_LINE_BYTES)
+                line = files.TOO_LONG
+            if number == 1:
+                line = _without_mark(line, name)
+            yield line
+            number += 1
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise data_errors.DataError(
+            name, f"damaged gzip data ({error})", "a whole gzip file", number
+        ) from error
+    except OSError as error:
+        raise data_errors.DataError(
+            name, error.strerror, "a file that can be read", number
+        ) from error
 
 
 def read(
-    lines: Iterable[str], name: str, num_features: int, is_text: bool
-) -> Iterator[Request]:
-    """Yields a request for each line that is not blank.
+    lines: Iterable[bytes | str],
+    name: str,
+    num_features: int,
+    is_text: bool,
+    is_skipping: bool = False,
+) -> Iterator[Request | Skipped]:
+    """Yields a request for each line, in order.
 
     Args:
         lines: the JSON lines.
@@ -33,51 +92,98 @@ def read(
         num_features: D; feature ids must be below.
         is_text: whether the model reads text; one that does also takes
             features, those of its text features.
+        is_skipping: whether a bad line is told as such, and reading goes on;
+            blank lines always are.
 
     Raises:
-        DataError: naming the line.
+        RowError: for a bad line, unless `is_skipping`.
     """
     for number, line in enumerate(lines, 1):
-        if line.strip():
+        if not line.strip():
+            yield Skipped(None, number)
+            continue
+        try:
             yield _request(line, name, number, num_features, is_text)
+        except data_errors.RowError as error:
+            if not is_skipping:
+                raise
+            yield Skipped(error, number)
+
+
+def _without_mark(line: bytes, name: str) -> bytes:
+    for mark, encoding in _MARKS.items():
+        if line.startswith(mark):
+            raise data_errors.DataError(name, encoding, "UTF-8", 1)
+    return line.removeprefix(b"\xef\xbb\xbf")
 
 
 def _request(line, name, number, num_features, is_text) -> Request:
     def fail(found: str, needed: str):
-        raise data_errors.DataError(name, found, needed, number)
+        raise data_errors.RowError(name, found, needed, number)
 
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        fail(str(error), "a JSON object")
-    if not isinstance(row, dict):
-        fail(type(row).__name__, "a JSON object")
-    uid = row.get("uid")
+    row = _parse(line, name, number, fail)
+    uid = _uid(row, fail)
     if "feature_ids" in row:
         ids, values = _features(row, num_features, fail)
-        return Request(None, ids, values, uid)
+        return Request(None, ids, values, uid, number)
     text = _text(row, fail)
-    if text is None:
-        fail(
-            f"the keys {sorted(row)}",
-            "text, title or content, or feature_ids and feature_values",
-        )
     if not is_text:
         fail("text", "feature_ids and feature_values, as in training")
-    return Request(text, None, None, uid)
+    return Request(text, None, None, uid, number)
 
 
-def _text(row: dict, fail) -> str | None:
-    keys = ("text",) if "text" in row else ("title", "content")
-    parts = [row[key] for key in keys if row.get(key) is not None]
+def _parse(line: bytes | str, name: str, number: int, fail) -> dict:
+    if isinstance(line, bytes):
+        line = files.decode(name, number, line)
+    try:
+        row = json.loads(
+            line, parse_constant=lambda word: fail(word, "finite numbers")
+        )
+    except RecursionError:
+        fail("JSON nested too deeply", "a JSON object")
+    except data_errors.DataError:
+        raise
+    except ValueError as error:
+        fail(f"{files.excerpt(line)} ({error})", "a JSON object")
+    if not isinstance(row, dict):
+        fail(type(row).__name__, "a JSON object")
+    return row
+
+
+def _uid(row: dict, fail) -> str | int | float | None:
+    uid = row.get("uid")
+    if isinstance(uid, str):
+        _check_text(uid, fail)
+    elif isinstance(uid, int | float):
+        if not math.isfinite(uid):
+            fail(f"uid={uid}", "a finite number")
+    elif uid is not None:
+        fail(f"{type(uid).__name__} as uid", "a string or a number")
+    return uid
+
+
+def _text(row: dict, fail) -> str:
+    known = [key for key in ("text", "title", "content") if key in row]
+    if not known:
+        fail(
+            f"the keys {sorted(row)}"[:200],
+            "text, title or content, or feature_ids and feature_values",
+        )
+    if known[0] == "text" and len(known) > 1:
+        fail(f"text beside {' and '.join(known[1:])}", "one of both")
+    parts = [row[key] for key in known if row[key] is not None]
     if not all(isinstance(part, str) for part in parts):
-        fail("a value that is no string", f"strings in {' and '.join(keys)}")
-    text = " ".join(parts)
+        fail("a value that is no string", f"strings in {' and '.join(known)}")
+    text = " ".join(part for part in parts if part)
+    _check_text(text, fail)
+    return text
+
+
+def _check_text(text: str, fail) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         fail("half of a surrogate pair", "text in Unicode")
-    return text if any(key in row for key in keys) else None
 
 
 def _features(row: dict, num_features: int, fail):
@@ -94,7 +200,10 @@ def _features(row: dict, num_features: int, fail):
         fail(f"{len(ids)} ids and {len(values)} values", "as many of both")
     outside = [i for i in ids if not 0 <= i < num_features]
     if outside:
-        fail(f"feature id {outside[0]}", f"ids from 0 to {num_features - 1}")
+        fail(
+            f"feature id {outside[0]}"[:80],
+            f"ids from 0 to {num_features - 1}",
+        )
     # As in a row of data: ascending, repeated features added up.
     ids, places = np.unique(np.array(ids, np.int32), return_inverse=True)
     sums = np.bincount(places, values, len(ids))

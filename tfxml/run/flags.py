@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from absl import app, flags
 
 from tfxml import config as config_lib
+from tfxml.run import command_door
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -58,6 +60,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     def parse(argv):
         try:
             words = flags.FLAGS(argv)
+            check_finite(_own())
         except flags.UnrecognizedFlagError as error:
             _stop(f"{error}\nThe flags are: {_names()}")
         except (flags.Error, OSError) as error:
@@ -69,25 +72,17 @@ def run(main: Callable, define: Callable[[], None]) -> None:
             )
         return words
 
-    def guarded(_):
-        try:
-            main()
-        except (ValueError, OSError, FloatingPointError) as error:
-            if not _is_ours(error):
-                raise
-            sys.stderr.write(f"FATAL {error}\n")
-            sys.exit(1)
-
-    app.run(guarded, flags_parser=parse)
+    app.run(lambda _: command_door.run(main), flags_parser=parse)
 
 
-def _is_ours(error: Exception) -> bool:
-    """Tells whether our code raised it, saying what to do, or a library."""
-    trace = error.__traceback__
-    while trace.tb_next:
-        trace = trace.tb_next
-    raiser = trace.tb_frame.f_globals["__name__"]
-    return raiser.split(".")[0] in ("tfxml", "strategies", "__main__")
+def check_finite(found: Iterable[flags.Flag]) -> None:
+    """Raises flags.Error for a flag whose number is not finite."""
+    for flag in found:
+        if isinstance(flag.value, float) and not math.isfinite(flag.value):
+            raise flags.IllegalFlagValueError(
+                f"--{flag.name} must be a finite number. "
+                f"Received: --{flag.name}={flag.value}"
+            )
 
 
 def _stop(message: str) -> None:
@@ -97,14 +92,18 @@ def _stop(message: str) -> None:
 
 def _names() -> str:
     """Returns our own flags, not those of the libraries."""
+    names = {flag.name for flag in _own()}
+    return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
+
+
+def _own() -> list[flags.Flag]:
     by_module = flags.FLAGS.flags_by_module_dict()
-    names = {
-        flag.name
+    return [
+        flag
         for module, module_flags in by_module.items()
         for flag in module_flags
         if module.startswith(("tfxml", "__main__")) or module == sys.argv[0]
-    }
-    return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
+    ]
 
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:

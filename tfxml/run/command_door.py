@@ -1,0 +1,158 @@
+"""How a command ends: well, with a word on what to mend, or as a bug of ours.
+
+What a user can mend (a flag, a file, a disk, a machine) is one paragraph that
+begins with FATAL, and exit code 1. Anything else is a bug: it keeps its
+traceback, says that it is one, and where to report it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import json
+import lzma
+import os
+import select
+import signal
+import sys
+import traceback
+import zipfile
+import zlib
+from collections.abc import Callable
+
+from absl import app
+
+_OURS = ("tfxml", "strategies", "__main__")
+_RAISE = dis.opmap["RAISE_VARARGS"]
+# What libraries raise for content that is not what its form says.
+_BAD_CONTENT = (
+    UnicodeError,
+    json.JSONDecodeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RecursionError,
+)
+# TensorFlow's, by name: it is not imported for their sake.
+_OUT_OF_MEMORY = ("ResourceExhaustedError",)
+_OF_FILES = (
+    "AlreadyExistsError",
+    "DataLossError",
+    "NotFoundError",
+    "PermissionDeniedError",
+)
+_REPORT = (
+    "This is a bug of tfxml, and nothing that you did wrong. Please report it "
+    "with the lines above and the command line.\n"
+)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Calls `main()`, and ends the process where it raises."""
+    opened = _watch_files()
+    try:
+        main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end("interrupted\n", 128 + signal.SIGINT)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_gone(sys.stdout):
+            # Nobody reads on, as after `head`: no error, and no word.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        text = explain(error, opened)
+        if text is None:
+            _end(traceback.format_exc() + _REPORT, 1)
+        _end(f"FATAL {text}\n", 1)
+
+
+def explain(error: Exception, opened: list[str] | None = None) -> str | None:
+    """Returns what a user reads of an error; None for a bug.
+
+    Args:
+        error: what was raised.
+        opened: the file that was opened last, if there is one.
+    """
+    kind = type(error).__name__
+    if isinstance(error, MemoryError) or kind in _OUT_OF_MEMORY:
+        return f"out of memory: {_first_line(error) or 'no more is to be had'}"
+    if isinstance(error, OSError) and (error.filename or not _is_told(error)):
+        return _explain_os(error)
+    if isinstance(error, app.UsageError) or _is_told(error):
+        return str(error)
+    if isinstance(error, _BAD_CONTENT):
+        where = f"{opened[-1]}, which was opened last" if opened else "a file"
+        return (
+            f"{where}: found what cannot be read ({kind}: "
+            f"{_first_line(error)}); needed a whole file in its format"
+        )
+    if kind in _OF_FILES and type(error).__module__.startswith("tensorflow"):
+        return _first_line(error)
+    return None
+
+
+def _explain_os(error: OSError) -> str:
+    """Returns what the system refused, and where."""
+    names = [
+        os.fsdecode(name)
+        for name in (error.filename, error.filename2)
+        if isinstance(name, str | bytes | os.PathLike)
+    ]
+    if names:
+        return f"{' and '.join(names)}: {error.strerror or error}"
+    return str(error) or type(error).__name__
+
+
+def _is_told(error: Exception) -> bool:
+    """Tells whether our code raised it, and by a `raise` of its own.
+
+    What Python raises inside our code, as for a None where a number should
+    be, is a bug.
+    """
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    raiser = frame.f_globals.get("__name__", "").split(".")[0]
+    return raiser in _OURS and frame.f_code.co_code[trace.tb_lasti] == _RAISE
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:500]
+
+
+def _watch_files() -> list[str]:
+    """Returns a list that holds the file that was opened last for reading.
+
+    Libraries' errors about what is in a file do not say which file it is.
+    """
+    opened: list[str] = []
+    not_data = (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc")
+
+    def note(event: str, arguments: tuple) -> None:
+        if event != "open" or not isinstance(arguments[0], str | bytes):
+            return
+        path = os.fsdecode(arguments[0])
+        if arguments[1] in (None, "r", "rb") and not path.startswith(not_data):
+            if not path.endswith((".py", ".pyc")):
+                opened[:] = [path]
+
+    sys.addaudithook(note)
+    return opened
+
+
+def _is_gone(file) -> bool:
+    """Tells whether nobody is left who could read a pipe."""
+    poll = select.poll()
+    poll.register(file.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _end(text: str, code: int) -> None:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    sys.stderr.write(text)
+    sys.exit(code)
