@@ -61,7 +61,7 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"hidden_units": (0,)}, "positive widths"),
         ({"metric_ks": (101,)}, r"\[1, 100\]"),
         ({"metric_ks": (5, 1)}, "ascending"),
-        ({"head": "mach", "num_encoders": 3}, "divisor of num_repetitions=16"),
+        ({"num_encoders": 3, "head": "mach"}, "divisor of num_repetitions=16"),
         ({"best_metric": "P@2"}, "P@1"),
         ({"early_stopping": 2}, "validation_fraction"),
         ({"eval_split": "validation"}, "validation_fraction"),

@@ -84,9 +84,9 @@ DAMAGES = {
     "a name is missing": lambda f: (f / "label_names.jsonl").write_text(
         '"one"\n'
     ),
-    "no hashes": lambda f: (f / "hashes.json").unlink(),
+    "no hashes": lambda f: (f / "head.json").unlink(),
     "other hashes": lambda f: _json(
-        f / "hashes.json", lambda c: c["hashes"][1].update(a=5)
+        f / "head.json", lambda c: c["hashes"][1].update(a=5)
     ),
     "another hash seed": lambda f: _json(
         f / "config.json", lambda c: c.update(hash_seed=9)

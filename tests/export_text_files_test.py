@@ -15,9 +15,10 @@ import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
 from tfxml.data.text import text_features, tokenizer, unicode_forms
+from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
 
-PAGE = pathlib.Path(text_files.__file__).parent / "page"
+PAGE = pathlib.Path(js_model.__file__).parent / "page"
 UNSURE = "\u1734:\u0295"
 SETTINGS = [
     {},

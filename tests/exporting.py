@@ -16,6 +16,7 @@ from tfxml.data import inputs
 from tfxml.data.text import text_features
 from tfxml.models import reranker
 from tfxml.run import build, restore, workdir
+from tfxml.training.solvers import weight_places
 
 FEATURES = config_lib.Config(
     synthetic_labels=60,
@@ -134,7 +135,7 @@ def _fill(own: reranker.Reranker) -> None:
     number = own.num_labels * own.mean_features
     pairs = rng.choice(own.num_labels * own.num_features, number, False)
     own.assign(
-        reranker.table(
+        weight_places.place(
             *np.divmod(np.sort(pairs), own.num_features),
             rng.normal(scale=0.3, size=number),
             rng.normal(scale=0.3, size=own.num_labels),

@@ -80,7 +80,7 @@ def _share_in_top_3(path):
 
 @pytest.mark.parametrize(
     ("num_labels", "num_features", "found"),
-    [(19, 12, "19 labels"), (42, 12, "room for 41"), (30, 13, "13 features")],
+    [(19, 12, "19 labels"), (42, 12, "can take 41"), (30, 13, "13 features")],
 )
 def test_data_that_do_not_fit_are_refused(
     num_labels, num_features, found, trained, tmp_path

@@ -139,9 +139,9 @@ def test_repetitions_are_computed_where_they_lie():
     "changes, placement, words",
     [
         ({"head": "sigmoid"}, (0, 2), "head=mach"),
-        ({"num_encoders": 1}, (0, 2), "share a encoder"),
+        ({"num_encoders": 1}, (0, 2), "num_encoders above 1"),
         ({"global_clipnorm": 1.0}, (0, 2), "global_clipnorm"),
-        ({}, (0, 3), "divide the 4 encoders"),
+        ({}, (0, 3), "3 divides the 4 pieces"),
     ],
 )
 def test_repetitions_that_cannot_be_apart_are_refused(

@@ -10,7 +10,7 @@ WITHOUT_TENSORFLOW = (
     "addresses",
     "cluster",
     "commands",
-    "errors",
+    "strategy_errors",
     "guardian",
     "launch",
     "options",

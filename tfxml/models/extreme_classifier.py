@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
 from tfxml.models import calibration, contract, sparse_rows
+from tfxml.models import encoders as encoders_lib
+from tfxml.models import heads as heads_lib
 from tfxml.models import reranker as reranker_lib
 
 Inputs = Mapping[str, tf.RaggedTensor | tf.Tensor]
@@ -76,7 +78,20 @@ class ExtremeClassifier(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> ExtremeClassifier:
         """Returns the model that `get_config` describes."""
-        deserialize = keras.saving.deserialize_keras_object
+        # By class, so that a module need not be registered with Keras.
+        classes = {
+            kind.__name__: kind
+            for kind in (
+                *encoders_lib.ENCODERS.values(),
+                *heads_lib.HEADS.values(),
+            )
+        }
+
+        def deserialize(layer: dict):
+            return keras.saving.deserialize_keras_object(
+                layer, custom_objects=classes
+            )
+
         return cls(
             **{
                 **config,
