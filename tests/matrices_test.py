@@ -1,5 +1,6 @@
 """The npz reader against scipy, and every way in which a file can lie."""
 
+import io
 import tracemalloc
 import zipfile
 
@@ -8,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from tfxml.data import data_errors, instances
-from tfxml.data.formats import matrices
+from tfxml.data.formats import folder, matrices
 
 
 def draw():
@@ -191,3 +192,241 @@ def test_lying_header_does_not_take_memory(pair, tmp_path):
         list(matrices.read(x, y))
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
+
+
+def save(path, matrix, layout):
+    """Saves a CSR matrix in some layout."""
+    if layout == "npy":
+        np.save(path.with_suffix(".npy"), matrix.toarray())
+        return str(path.with_suffix(".npy"))
+    path = path.with_suffix(".npz")
+    if layout.startswith("dense"):
+        save_dense = np.savez_compressed if "z" in layout else np.savez
+        save_dense(path, matrix.toarray())
+    elif layout == "coo_array":
+        scipy.sparse.save_npz(path, scipy.sparse.coo_array(matrix))
+    elif layout == "csc_mixed":
+        mixed = matrix.tocsc()
+        for column in range(mixed.shape[1]):
+            here = slice(*mixed.indptr[column : column + 2])
+            mixed.indices[here] = mixed.indices[here][::-1]
+            mixed.data[here] = mixed.data[here][::-1]
+        scipy.sparse.save_npz(path, mixed)
+    else:
+        scipy.sparse.save_npz(path, matrix.asformat(layout))
+    return str(path)
+
+
+LAYOUTS = [
+    "csr",
+    "csc",
+    "csc_mixed",
+    "coo",
+    "coo_array",
+    "dense",
+    "densez",
+    "npy",
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("label_layout", ["csr", "csc", "coo", "npy"])
+@pytest.mark.parametrize("rows_per_run", [7, 1024])
+def test_every_layout_reads_the_same(
+    tmp_path, layout, label_layout, rows_per_run
+):
+    x, y = draw()
+    paths = (
+        save(tmp_path / "X.trn", x, layout),
+        save(tmp_path / "Y.trn", y, label_layout),
+    )
+    assert matrices.read_header(*paths) == (70, 90, 40)
+    for wanted in (None, range(3, 50), range(69, 70), range(70)):
+        rows = range(70) if wanted is None else wanted
+        read = instances.concatenate(
+            matrices.read(*paths, rows_per_run, wanted=wanted)
+        )
+        part = x[rows.start : rows.stop], y[rows.start : rows.stop]
+        np.testing.assert_array_equal(read.feature_splits, part[0].indptr)
+        np.testing.assert_array_equal(read.feature_ids, part[0].indices)
+        np.testing.assert_array_equal(read.feature_values, part[0].data)
+        np.testing.assert_array_equal(read.label_splits, part[1].indptr)
+        np.testing.assert_array_equal(read.label_ids, part[1].indices)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X.trn.npz", "Y.trn.npz"),
+        ("X_train.npy", "y_train.npy"),
+        ("train_X.npy", "train_Y.npz"),
+        ("trn_X_Xf.npz", "trn_X_Y.npz"),
+    ],
+)
+def test_names_of_files(tmp_path, names):
+    for name, matrix in zip(names, draw(), strict=True):
+        stem, _, ending = name.rpartition(".")
+        path = save(tmp_path / "m", matrix, "npy" if ending == "npy" else "csr")
+        (tmp_path / "m").with_suffix("." + ending).rename(tmp_path / name)
+        assert path.endswith(ending)
+    found = folder.detect(str(tmp_path))
+    assert (found.format, found.splits) == ("matrices", ("train",))
+    assert (found.num_features, found.num_labels) == (90, 40)
+    assert found.num_instances("train") == 70
+
+
+def test_labels_of_an_indicator_matrix(tmp_path):
+    np.save(tmp_path / "X.npy", np.float16([[0, 2], [0, 0], [-1, 0.5]]))
+    np.save(
+        tmp_path / "Y.npy", np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]], bool)
+    )
+    paths = str(tmp_path / "X.npy"), str(tmp_path / "Y.npy")
+    read = instances.concatenate(matrices.read(*paths))
+    assert read.feature_splits.tolist() == [0, 1, 1, 3]
+    assert read.feature_ids.tolist() == [1, 0, 1]
+    assert read.feature_values.tolist() == [2, -1, 0.5]
+    assert read.label_splits.tolist() == [0, 2, 2, 3]
+    assert read.label_ids.tolist() == [0, 2, 1]
+    order = np.asfortranarray(np.load(paths[0]))
+    np.save(paths[0], order)
+    again = instances.concatenate(matrices.read(*paths))
+    np.testing.assert_array_equal(read.feature_values, again.feature_values)
+
+
+def columns():
+    """Returns the arrays of a CSC matrix [[0, 1.5], [0, 0], [2, 3]]."""
+    return arrays() | {
+        "format": np.array(b"csc"),
+        "indptr": np.array([0, 1, 3], np.int32),
+        "indices": np.array([2, 0, 2], np.int32),
+        "data": np.array([2, 1.5, 3]),
+    }
+
+
+def coordinates():
+    """Returns the arrays of the same matrix in COO."""
+    return {
+        "format": np.array(b"coo"),
+        "shape": np.array([3, 2]),
+        "row": np.array([2, 0, 2], np.int32),
+        "col": np.array([0, 1, 1], np.int32),
+        "data": np.array([2, 1.5, 3]),
+    }
+
+
+@pytest.mark.parametrize(
+    "good, change, found",
+    [
+        (columns, {}, None),
+        (columns, {"indptr": np.array([0, 3])}, "`indptr` with 2 elements"),
+        (columns, {"indptr": np.array([0, 4, 3])}, "elements that fall"),
+        (columns, {"indptr": np.array([1, 1, 3])}, "first element 1"),
+        (columns, {"indptr": np.array([0, 1, 2])}, "`indices` with 3 elements"),
+        (columns, {"indices": np.array([3, 0, 2])}, "row 3"),
+        (columns, {"indices": np.array([-1, 0, 2])}, "row -1"),
+        (columns, {"data": np.array([1.0])}, "`data` with 1 elements"),
+        (columns, {"data": np.array([1, 1, np.nan])}, "value nan of feature 1"),
+        (columns, {"shape": np.array([2**40, 2])}, "1099511627776 rows"),
+        (coordinates, {}, None),
+        (coordinates, {"row": np.array([0, 1, 3])}, "row 3"),
+        (coordinates, {"row": np.array([0, -1, 1])}, "row -1"),
+        (coordinates, {"row": np.array([0, 1])}, "`data` with 3 elements"),
+        (coordinates, {"col": np.array([0, 1])}, "`col` with 2 elements"),
+        (coordinates, {"col": np.array([0, 1, 2])}, "feature id 2 in row 2"),
+        (coordinates, {"col": np.array([0, 1, -1])}, "feature id -1 in row 2"),
+        (coordinates, {"row": np.array([0.0, 1, 2])}, "float64"),
+        (coordinates, {"data": np.array([1, 1, 1e39])}, "value 1e+39"),
+        (coordinates, {"shape": np.array([3, 0])}, "3 x 0"),
+    ],
+)
+def test_columns_and_coordinates_good_and_broken(pair, change, good, found):
+    paths = pair()
+    np.savez(paths[0], **(good() | change))
+    if found is None:
+        read = instances.concatenate(matrices.read(*paths))
+        assert read.feature_splits.tolist() == [0, 1, 1, 3]
+        assert read.feature_values.tolist() == [1.5, 2, 3]
+        assert read.feature_ids.tolist() == [1, 0, 1]
+        return
+    with pytest.raises(data_errors.DataError) as caught:
+        list(matrices.read(*paths))
+    assert found in caught.value.found
+    assert caught.value.path == paths[0]
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (npy(np.ones((3, 2))), None),
+        (npy(np.ones((3, 2), bool)), None),
+        (npy(np.ones((2, 2))), "3 rows"),
+        (npy(np.ones(3)), "shape (3,)"),
+        (npy(np.ones((3, 2, 1))), "shape (3, 2, 1)"),
+        (npy(np.ones((3, 0))), "shape (3, 0)"),
+        (npy(np.ones((3, 2)))[:-1], "47 bytes after the header"),
+        (npy(np.ones((3, 2))) + b" ", "49 bytes after the header"),
+        (npy(np.full((3, 2), "a")), "<U1"),
+        (npy(np.ones((3, 2))).replace(b"'<f8'", b"'|O8'"), "no npy header"),
+        (npy(np.float32([[1, 2], [3, np.inf], [0, 0]])), "value inf of"),
+        (b"", "no npy header"),
+        (b"\x93NUMPY", "no npy header"),
+        (b"X Y\n1 2\n", "no npy header"),
+    ],
+)
+def test_npy_good_and_broken(pair, tmp_path, content, found):
+    _, labels = pair()
+    path = str(tmp_path / "X.trn.npy")
+    (tmp_path / "X.trn.npy").write_bytes(content)
+    if found is None:
+        read = instances.concatenate(matrices.read(path, labels))
+        assert read.feature_values.tolist() == [1] * 6
+        return
+    with pytest.raises(data_errors.DataError) as caught:
+        list(matrices.read(path, labels))
+    assert found in caught.value.found
+    if "rows" not in found:
+        assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    "saved, found",
+    [
+        ({"a": np.ones((3, 2)), "b": np.ones(3)}, "the arrays a, b"),
+        ({"a": np.asfortranarray(np.ones((3, 2)))}, "columns that follow"),
+        ({}, "the arrays of an empty archive"),
+        ({"a": np.ones((3, 2))}, None),
+    ],
+)
+def test_dense_archives(pair, saved, found):
+    paths = pair()
+    np.savez(paths[0], **saved)
+    if found is None:
+        (run,) = matrices.read(*paths)
+        assert run.feature_splits.tolist() == [0, 2, 4, 6]
+        return
+    with pytest.raises(data_errors.DataError) as caught:
+        list(matrices.read(*paths))
+    assert found in caught.value.found
+
+
+def test_a_mapped_matrix_is_never_held(tmp_path):
+    """2 GB of zeros, a hole in the file, with a value in its last row."""
+    path = tmp_path / "X.trn.npy"
+    cells = np.lib.format.open_memmap(path, "w+", np.float32, (500_000, 1000))
+    cells[-1, 7] = 2
+    del cells
+    y = scipy.sparse.csr_matrix((500_000, 3), dtype=np.float32)
+    scipy.sparse.save_npz(tmp_path / "Y.trn.npz", y)
+    found = folder.detect(str(tmp_path))
+    tracemalloc.start()
+    (run,) = found.read("train", wanted=range(499_000, 500_000))
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert run.feature_splits[-2:].tolist() == [0, 1]
+    assert (run.feature_ids, run.feature_values) == ([7], [2])

@@ -76,6 +76,8 @@ def half_pair(
 
     A file whose pattern is the same for all splits lacks nothing.
     """
+    if len(patterns) == 1:
+        return None
     paths = [only_match(data_dir, files, of_split(p, split)) for p in patterns]
     lonely = [
         path

@@ -64,7 +64,7 @@ def _open(path: str, is_header: bool = False) -> Iterator[_Matrix]:
             yield _Dense(numpy_arrays.only_array(archive, path, "biuf"))
             return
         layout = _layout(archive, path)
-        shape = _sparse_shape(archive, path)
+        shape = _sparse_shape(archive, path, layout)
         if layout == "csr":
             yield _Rows(archive, path, *shape)
         elif is_header:
@@ -85,13 +85,20 @@ def _layout(archive: zipfile.ZipFile, path: str) -> str:
     return layout
 
 
-def _sparse_shape(archive: zipfile.ZipFile, path: str) -> tuple[int, int]:
+def _sparse_shape(
+    archive: zipfile.ZipFile, path: str, layout: str
+) -> tuple[int, int]:
     shape = numpy_arrays.Array(archive, path, "shape", "iu")
     num_rows, num_columns = map(int, shape.take(2))
     if num_rows < 0 or not 1 <= num_columns <= row_checks.MAX_COLUMNS:
         raise shape.error(
             f"{num_rows} x {num_columns}",
             f"rows, and 1 to {row_checks.MAX_COLUMNS} columns",
+        )
+    # The entries do not bound how many rows without any there are.
+    if layout != "csr" and num_rows > row_checks.MAX_COLUMNS:
+        raise shape.error(
+            f"{num_rows} rows", f"{row_checks.MAX_COLUMNS} or fewer in {layout}"
         )
     return num_rows, num_columns
 
@@ -286,11 +293,6 @@ def _coordinate_entries(
 
 def _take_rows_of(array: numpy_arrays.Array, num_rows: int) -> np.ndarray:
     """Returns the rows of all entries, [E]."""
-    # No array of N splits is made, but empty rows take their time.
-    if num_rows > row_checks.MAX_COLUMNS:
-        raise array.error(
-            f"{num_rows} rows", f"{row_checks.MAX_COLUMNS} or fewer"
-        )
     rows = array.take_all()
     if len(rows) and (rows.min() < 0 or rows.max() >= num_rows):
         bad = rows[(rows < 0) | (rows >= num_rows)][0]
