@@ -170,7 +170,9 @@ def _lines(
                 break
             if line.strip():
                 for blank in blanks:
-                    bad.take(_error(path, "a blank line", "JSON", blank))
+                    bad.take(
+                        _error(path, "a blank line", "a JSON object", blank)
+                    )
                 blanks = []
                 if not is_past:
                     lines.append((number, line))
@@ -188,16 +190,16 @@ def _parse(path: str, number: int, line: bytes) -> dict:
     except data_errors.RowError as error:
         error.row = number - 1
         raise
+    needed = "a JSON object"
+    if number == 1 and text.lstrip()[:1] == "[":
+        needed += " on each line rather than one array"
     try:
         cells = json.loads(text)
     except (ValueError, RecursionError) as error:
         found = f"{files.excerpt(text)} ({error})"
-        needed = "valid JSON"
-        if number == 1 and text.lstrip()[:1] == "[":
-            needed += ", one object a line rather than one array"
         raise _error(path, found, needed, number) from error
     if not isinstance(cells, dict):
-        raise _error(path, files.excerpt(text), "a JSON object", number)
+        raise _error(path, files.excerpt(text), needed, number)
     return cells
 
 

@@ -19,6 +19,7 @@ from tfxml.data.formats import (
     surveys,
 )
 
+_MAX_FLOAT = float(np.finfo(np.float32).max)
 _SAMPLE = 1000  # records from which columns are chosen
 _NAMED = 5  # labels that a note names
 
@@ -262,9 +263,9 @@ def _weight(record: Record, column: str) -> float:
     needed = "a finite weight of at least 0"
     cell = _cell(record, column, needed)
     try:
-        weight = np.float32(math.nan if isinstance(cell, bool) else cell)
+        weight = math.nan if isinstance(cell, bool) else float(cell)
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
-    if not 0 <= weight < math.inf:
+    if not 0 <= weight <= _MAX_FLOAT:
         raise record.error(f"weight {str(cell)[:40]!r} in `{column}`", needed)
-    return float(weight)
+    return weight
