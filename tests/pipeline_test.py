@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfxml.data import instances
 from tfxml.data.feeding import batching, in_memory, pipeline
@@ -132,7 +133,7 @@ def test_evaluation_keeps_the_order_of_the_split():
 
 def test_padded_batches_have_one_static_shape():
     specs = pipeline.evaluation(_source(23), 5, is_padded=True).element_spec
-    assert all(spec.shape.is_fully_defined() for spec in specs)
+    assert all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(specs))
 
 
 def test_instances_join_and_select():

@@ -180,7 +180,8 @@ def test_a_process_ends_while_rows_are_read(tmp_path, seconds):
     write_shards(tmp_path, [from_rows(rows)], 300, 5)
     program = f"""
 import sys, time
-from tfxml.data import batching, pipeline, record_source
+from tfxml.data.feeding import batching, pipeline
+from tfxml.data.records import record_source
 source = record_source.RecordSource({str(tmp_path)!r}, "train")
 cut = batching.ByInstances(source.num_instances, 2000)
 batches = iter(pipeline.training(source, cut, 0, 0, 10**9))

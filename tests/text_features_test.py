@@ -14,7 +14,7 @@ import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
 from tfxml.data import data_errors
-from tfxml.data.text import text_features, vocabulary
+from tfxml.data.text import text_features, text_rows, vocabulary
 
 TEXTS = [
     "The cat, the CAT sat on a mat; the mat sat. The cat!",
@@ -272,9 +272,9 @@ def test_inside_an_exported_model(features, is_in_layer, tmp_path):
         assert_same_rows(served, expected)
 
 
-def test_transform_yields_each_run_in_order(features):
+def test_a_stream_yields_each_run_in_order(features):
     runs = [*RUNS, [TEXTS[0]] * 300, [TEXTS[1]], []]
-    results = list(features.transform(runs))
+    results = list(text_rows.stream(features, runs))
     assert len(results) == len(runs)
     for run, (splits, ids, values) in zip(runs, results, strict=True):
         assert (splits.dtype, ids.dtype, values.dtype) == (
@@ -288,8 +288,10 @@ def test_transform_yields_each_run_in_order(features):
         np.testing.assert_array_equal(values, expected[1].values)
 
 
-def test_transform_keeps_the_features_alive():
-    assert len(list(text_features.fit(RUNS).transform(RUNS))) == len(RUNS)
+def test_a_stream_keeps_the_features_alive():
+    assert len(list(text_rows.stream(text_features.fit(RUNS), RUNS))) == len(
+        RUNS
+    )
 
 
 @pytest.mark.parametrize("hash_buckets", [None, 8])

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -18,6 +18,18 @@ TOKEN_IDS = "token_ids"  # [N, (T)] int32, in the text's order, from 1 on
 # What fills the unused places of padded rows. A feature of value 0 adds
 # nothing, whatever its id; token 0 stands for no word.
 PADDING = {FEATURE_IDS: 0, FEATURE_VALUES: 0.0, TOKEN_IDS: 0}
+
+
+class MaxLengths(NamedTuple):
+    """The most entries that an instance of a split has, for static shapes."""
+
+    features: int
+    labels: int
+    tokens: int = 0  # also where instances have no tokens
+
+    def of_input(self, name: str) -> int:
+        """Returns the width of a padded input."""
+        return self.tokens if name == TOKEN_IDS else self.features
 
 
 def features(

@@ -1,9 +1,13 @@
-"""From a folder's split to instances, text features included."""
+"""From a folder's split to instances: rows of text included.
+
+# N instances of a split
+"""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -11,6 +15,7 @@ from tfxml.data import bad_rows
 from tfxml.data import instances as instances_lib
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.text import text_features as text_features_lib
+from tfxml.data.text import text_rows
 
 _BATCH = 256  # texts at a time
 
@@ -21,10 +26,20 @@ def read(
     features: text_features_lib.TextFeatures | None,
     is_normalized: bool,
     bad: bad_rows.BadRows | None = None,
+    with_tokens: bool = False,
+    max_tokens: int | None = None,
 ) -> instances_lib.Instances:
     """Returns all instances of a split; see `stream`."""
     return instances_lib.concatenate(
-        stream(folder, split, features, is_normalized, bad)
+        stream(
+            folder,
+            split,
+            features,
+            is_normalized,
+            bad,
+            with_tokens=with_tokens,
+            max_tokens=max_tokens,
+        )
     )
 
 
@@ -35,20 +50,34 @@ def stream(
     is_normalized: bool,
     bad: bad_rows.BadRows | None = None,
     wanted: range | None = None,
+    *,
+    with_tokens: bool = False,
+    max_tokens: int | None = None,
 ) -> Iterator[instances_lib.Instances]:
-    """Yields a split with TF-IDF rows for text, else the features given.
+    """Yields the runs of a split: TF-IDF rows of text, else the features given.
 
     Args:
         folder: what `folder.detect` returns.
         split: `train`, `dev` or `test`.
         features: fitted on the training split; for text.
-        is_normalized: whether rows that are no text are scaled to length 1.
+        is_normalized: whether rows that are not text are scaled to length 1.
         bad: what to do about bad rows; None: raise.
         wanted: a run of rows; all of them if None.
+        with_tokens: whether instances carry their texts' tokens too.
+        max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
+
+    Raises:
+        ValueError: if tokens are asked for where there is no text.
     """
+    is_text = folder.num_features is None
+    if with_tokens and not is_text:
+        raise ValueError(
+            "`with_tokens` must be False for data without text. Received: "
+            f"with_tokens=True, of {folder.path}, a folder of {folder.format}"
+        )
     runs = folder.read(split, bad, wanted)
-    if folder.num_features is None:
-        yield from _text_rows(runs, features)
+    if is_text:
+        yield from _text_rows(runs, features, with_tokens, max_tokens)
         return
     for run in runs:
         yield _normalized(run) if is_normalized else run
@@ -59,10 +88,13 @@ def fit_text_features(
     bad: bad_rows.BadRows | None = None,
     **settings,
 ) -> text_features_lib.TextFeatures:
-    """Returns text features fitted on the training split, in one stream."""
+    """Returns text features fitted on the training split, in one stream.
+
+    `settings` are the arguments of `text_features.fit`.
+    """
     runs = folder.read("train", bad)
     return text_features_lib.fit(
-        (texts for texts, _ in _batches(runs)), **settings
+        (batch.texts for batch in _batches(runs)), **settings
     )
 
 
@@ -71,46 +103,53 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the rows of a split without a random share, and that share."""
     order = np.random.default_rng(seed).permutation(num_instances)
-    number = max(1, round(num_instances * share))
-    if number >= num_instances:
+    num_held_out = max(1, round(num_instances * share))
+    if num_held_out >= num_instances:
         raise ValueError(
             "`share` must leave instances to train on. "
             f"Received: share={share} of {num_instances}"
         )
-    return np.sort(order[number:]), np.sort(order[:number])
+    return np.sort(order[num_held_out:]), np.sort(order[:num_held_out])
 
 
-def _text_rows(runs, features) -> Iterator[instances_lib.Instances]:
-    labels = collections.deque()  # of the batches that are under way
+def _text_rows(
+    runs: Iterable[instances_lib.TextInstances],
+    features: text_features_lib.TextFeatures,
+    with_tokens: bool,
+    max_tokens: int | None,
+) -> Iterator[instances_lib.Instances]:
+    under_way = collections.deque()
 
     def texts():
-        for batch, batch_labels in _batches(runs):
-            labels.append(batch_labels)
-            yield batch
+        for batch in _batches(runs):
+            under_way.append(batch)
+            yield batch.texts
 
-    for splits, ids, values in features.transform(texts()):
-        yield instances_lib.Instances(splits, ids, values, *labels.popleft())
+    rows = text_rows.stream(features, texts(), with_tokens, max_tokens)
+    for splits, ids, values, *tokens in rows:
+        batch = under_way.popleft()
+        yield instances_lib.Instances(
+            splits,
+            ids,
+            values,
+            batch.label_splits,
+            batch.label_ids,
+            batch.weights,
+            *tokens,
+        )
 
 
-def _batches(runs):
-    """Yields texts, and their labels' splits and ids."""
+def _batches(
+    runs: Iterable[instances_lib.TextInstances],
+) -> Iterator[instances_lib.TextInstances]:
+    """Yields runs that are small enough to be worked on at once."""
     for run in runs:
         for first in range(0, run.num_instances, _BATCH):
-            splits = run.label_splits[first : first + _BATCH + 1]
-            labels = run.label_ids[splits[0] : splits[-1]]
-            texts = list(run.texts[first : first + _BATCH])
-            yield texts, (splits - splits[0], labels)
+            last = min(first + _BATCH, run.num_instances)
+            yield instances_lib.select(run, np.arange(first, last))
 
 
-def _normalized(found: instances_lib.Instances) -> instances_lib.Instances:
+def _normalized(run: instances_lib.Instances) -> instances_lib.Instances:
     """Returns the rows at length 1; rows without features stay empty."""
-    values = instances_lib.normalized(
-        found.feature_values, found.feature_splits
-    )
-    return instances_lib.Instances(
-        found.feature_splits,
-        found.feature_ids,
-        values,
-        found.label_splits,
-        found.label_ids,
-    )
+    values = instances_lib.normalized(run.feature_values, run.feature_splits)
+    return dataclasses.replace(run, feature_values=values)

@@ -24,14 +24,17 @@ class InMemorySource:
         self.num_instances = instances.num_instances
         self.num_features = num_features
         self.num_labels = num_labels
+        arrays = [
+            instances.feature_splits,
+            instances.feature_ids,
+            instances.feature_values,
+            instances.label_splits,
+            instances.label_ids,
+        ]
+        if instances.has_tokens:
+            arrays += [instances.token_splits, instances.token_ids]
         with tf.device("CPU"):
-            self.tensors = (
-                tf.constant(instances.feature_splits),
-                tf.constant(instances.feature_ids),
-                tf.constant(instances.feature_values),
-                tf.constant(instances.label_splits),
-                tf.constant(instances.label_ids),
-            )
+            self.tensors = tuple(map(tf.constant, arrays))
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
@@ -42,14 +45,15 @@ class InMemorySource:
         """
         tensors = self.tensors if tensors is None else tensors
         feature_splits, feature_ids, feature_values = tensors[:3]
-        label_splits, label_ids = tensors[3:]
-        features = _row_positions(feature_splits, indices)
-        labels = _row_positions(label_splits, indices)
-        found = inputs.features(
-            features.with_values(tf.gather(feature_ids, features.values)),
-            features.with_values(tf.gather(feature_values, features.values)),
+        label_splits, label_ids, *tokens = tensors[3:]
+        positions = _row_positions(feature_splits, indices)
+        rows = inputs.features(
+            positions.with_values(tf.gather(feature_ids, positions.values)),
+            positions.with_values(tf.gather(feature_values, positions.values)),
         )
-        return found, labels.with_values(tf.gather(label_ids, labels.values))
+        if tokens:
+            rows[inputs.TOKEN_IDS] = _rows(*tokens, indices)
+        return rows, _rows(label_splits, label_ids, indices)
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
@@ -59,12 +63,22 @@ class InMemorySource:
         """Returns how many features each instance has, [N] int32."""
         return np.diff(self.instances.feature_splits).astype(np.int32)
 
-    def max_lengths(self) -> tuple[int, int]:
-        """Returns the most features and the most labels of an instance."""
-        return (
-            int(np.diff(self.instances.feature_splits).max(initial=0)),
-            int(np.diff(self.instances.label_splits).max(initial=0)),
+    def max_lengths(self) -> inputs.MaxLengths:
+        """Returns the most features, labels and tokens of an instance."""
+        every = [self.instances.feature_splits, self.instances.label_splits]
+        if self.instances.has_tokens:
+            every.append(self.instances.token_splits)
+        return inputs.MaxLengths(
+            *(int(np.diff(splits).max(initial=0)) for splits in every)
         )
+
+
+def _rows(
+    splits: tf.Tensor, ids: tf.Tensor, indices: tf.Tensor
+) -> tf.RaggedTensor:
+    """Returns the ids of each row, [n, None]."""
+    positions = _row_positions(splits, indices)
+    return positions.with_values(tf.gather(ids, positions.values))
 
 
 def _row_positions(splits: tf.Tensor, indices: tf.Tensor) -> tf.RaggedTensor:

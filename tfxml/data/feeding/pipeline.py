@@ -41,8 +41,8 @@ class Source(Protocol):
     def row_lengths(self) -> np.ndarray:
         """Returns how many features each instance has, [N] int32."""
 
-    def max_lengths(self) -> tuple[int, int]:
-        """Returns the most features and the most labels of an instance."""
+    def max_lengths(self) -> inputs_lib.MaxLengths:
+        """Returns the most entries of an instance, or bounds on them."""
 
 
 class Batch(NamedTuple):
@@ -266,7 +266,6 @@ def _shares(
 
 def _pad(inputs, label_ids, indices, num_rows: int, lengths) -> Batch:
     """Returns the batch in static shapes [num_rows, most entries]."""
-    num_features, num_labels = lengths
     missing = num_rows - tf.shape(indices)[0]
     padding = [[0, missing]]
 
@@ -281,10 +280,10 @@ def _pad(inputs, label_ids, indices, num_rows: int, lengths) -> Batch:
     indices = tf.pad(indices, padding, constant_values=-1)
     return Batch(
         {
-            name: dense(rows, inputs_lib.PADDING[name], num_features)
+            name: dense(rows, inputs_lib.PADDING[name], lengths.of_input(name))
             for name, rows in inputs.items()
         },
-        dense(label_ids, -1, num_labels),
+        dense(label_ids, -1, lengths.labels),
         tf.ensure_shape(weights, [num_rows]),
         tf.ensure_shape(indices, [num_rows]),
     )

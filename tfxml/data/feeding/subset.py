@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 
 # n rows of a batch, N instances of the subset
@@ -46,6 +47,6 @@ class SubsetSource:
         """Returns how many features each instance has, [N] int32."""
         return self._source.row_lengths()[self.tensors[0].numpy()]
 
-    def max_lengths(self) -> tuple[int, int]:
-        """Returns bounds on the features and the labels of an instance."""
+    def max_lengths(self) -> inputs.MaxLengths:
+        """Returns bounds on the entries of an instance."""
         return self._source.max_lengths()

@@ -10,7 +10,7 @@ import pathlib
 
 import numpy as np
 
-from tfxml.data.records import record_files
+from tfxml.data import atomic_files
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 320, 56  # of a plot, in pixels
 _DECILES = 10
@@ -18,15 +18,27 @@ _DECILES = 10
 
 def text(folder: str | os.PathLike, manifest: dict) -> str:
     """Returns the card as lines for a terminal and for Markdown."""
+    columns = [
+        "split",
+        "instances N",
+        "features each",
+        "labels each",
+        *(["tokens each"] if "tokens" in manifest else []),
+        "no features",
+        "no labels",
+        "duplicates",
+        "bad rows skipped",
+        "bytes",
+        "of CSR arrays",
+    ]
     lines = [
         f"features D {manifest['num_features']:,}, "
         f"labels L {manifest['num_labels']:,}, "
         f"{'text, ' if manifest['is_text'] else ''}"
         f"settings {manifest['settings']}",
         "",
-        "| split | instances N | features each | labels each | no features "
-        "| no labels | duplicates | bad rows skipped | bytes | of CSR arrays |",
-        "| --- " * 10 + "|",
+        f"| {' | '.join(columns)} |",
+        "| --- " * len(columns) + "|",
     ]
     for split, facts in manifest["splits"].items():
         lines.append(_row(split, facts))
@@ -72,28 +84,32 @@ def write(folder: str | os.PathLike, manifest: dict) -> None:
         plots.append(name)
     shown = "\n".join(f"![{name}]({name})" for name in plots)
     card = f"# Data card\n\n{text(folder, manifest)}\n\n{shown}\n"
-    record_files.write_bytes(folder / "DATA_CARD.md", card.encode())
+    atomic_files.write_bytes(folder / "DATA_CARD.md", card.encode())
 
 
 def _row(split: str, facts: dict) -> str:
     number = facts["num_instances"]
-    features, labels = (
-        np.array(facts[key]).reshape(-1, 2)
-        for key in ("features_per_instance", "labels_per_instance")
-    )
+    names = ["features", "labels"]
+    if "tokens_per_instance" in facts:
+        names.append("tokens")
+    histograms = [
+        np.array(facts[f"{name}_per_instance"]).reshape(-1, 2) for name in names
+    ]
+    features, labels = histograms[:2]
     size = sum(
         file["bytes"]
         for shard in facts["shards"]
         for file in shard["files"].values()
     )
-    entries = int(features.prod(1).sum()), int(labels.prod(1).sum())
     # int64 splits, int32 ids, float32 values, as they are held in memory.
-    in_memory = 8 * entries[0] + 4 * entries[1] + 16 * (number + 1)
+    in_memory = 4 * int(features.prod(1).sum()) + sum(
+        4 * int(histogram.prod(1).sum()) + 8 * (number + 1)
+        for histogram in histograms
+    )
     cells = (
         split,
         f"{number:,}",
-        _spread_of(features, number),
-        _spread_of(labels, number),
+        *(_spread_of(histogram, number) for histogram in histograms),
         f"{_without(features):,}",
         f"{_without(labels):,}",
         f"{facts['num_duplicates']:,}",
@@ -184,7 +200,7 @@ def _write_plot(
         'fill="#1f6fb4"/>'
         for left, up in zip(x_places, y_places, strict=True)
     ]
-    record_files.write_bytes(path, "\n".join([*parts, "</svg>\n"]).encode())
+    atomic_files.write_bytes(path, "\n".join([*parts, "</svg>\n"]).encode())
 
 
 def _axis(values: np.ndarray, size: int):

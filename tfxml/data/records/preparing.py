@@ -14,15 +14,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxml.data import bad_rows, data_errors, split_reader
+from tfxml.data import atomic_files, bad_rows, split_reader
 from tfxml.data.formats import folder as folder_lib
-from tfxml.data.records import record_files, shard_workers, shards
+from tfxml.data.records import (
+    record_files,
+    record_format,
+    shard_workers,
+    shards,
+    split_facts,
+)
 from tfxml.data.text import text_features
 
 _FEATURES = "text_features"
 # What a kill can cost, against files that every batch has to look into.
 _MOST_SHARDS, _FEWEST_ROWS = 16, 8192
-_PASSES = 16  # in which fingerprints are compared: memory is a sixteenth
 
 
 def prepare(
@@ -33,8 +38,11 @@ def prepare(
     num_shards: int = 0,
     num_workers: int = 1,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    *,
+    with_tokens: bool = False,
+    max_tokens: int | None = None,
 ) -> dict:
-    """Prepares a data set, or goes on with it; returns the manifest.
+    """Prepares a data set, or resumes it; returns the manifest.
 
     Args:
         source: what `folder.detect` returns.
@@ -45,21 +53,34 @@ def prepare(
         num_shards: into how many each split is cut; 0: as it is large.
         num_workers: processes.
         progress: is told what is done, and how many rows of how many.
+        with_tokens: whether the tokens of text are written too.
+        max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
     Raises:
         DataError: for bad input.
-        ValueError: if `output` holds another preparation.
+        ValueError: if `output` holds another preparation, or tokens are
+            asked for where there is no text.
     """
+    is_text = source.num_features is None
+    if with_tokens and not is_text:
+        raise ValueError(
+            "`with_tokens` must be False for data without text. Received: "
+            f"with_tokens=True, of {source.path}, a folder of {source.format}"
+        )
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     plan = _plan(source, settings, policy, num_shards)
-    manifest = _go_on(folder, plan)
+    if with_tokens:
+        plan |= {
+            "version": record_files.TOKENS_VERSION,
+            "tokens": {"max_tokens": max_tokens},
+        }
+    manifest = _resume(folder, plan)
     if manifest:
         record_files.remove_leftovers(folder, is_complete=True)
         return manifest
     record_files.remove_leftovers(folder, is_complete=False)
     _copy_beside(source, folder)
-    is_text = source.num_features is None
     if is_text and not (folder / _FEATURES).is_dir():
         progress("fitting the text features", 0, 0)
         _fit(source, folder, settings, policy)
@@ -67,7 +88,8 @@ def prepare(
     manifest = _manifest(source, folder, plan)
     record_files.write_json(folder / record_files.MANIFEST, manifest)
     record_files.remove_leftovers(folder, is_complete=True)
-    return manifest
+    # As a call that finds it done: with its keys in the file's order.
+    return record_files.read_manifest(folder)
 
 
 def load_text_features(
@@ -103,15 +125,15 @@ def _plan(source, settings: dict, policy: str, num_shards: int) -> dict:
     }
 
 
-def _go_on(folder: pathlib.Path, plan: dict) -> dict | None:
+def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
     """Returns the manifest if all is done; checks that the plan is the same."""
     path = folder / record_files.PLAN
     manifest = None
     if (folder / record_files.MANIFEST).is_file():
         manifest = record_files.read_manifest(folder)
-        found = {key: manifest[key] for key in plan}
+        before = manifest
     elif path.is_file():
-        found = record_files.as_now(json.loads(path.read_text()))
+        before = record_files.as_now(json.loads(path.read_text()))
     elif any(folder.glob("[!.]*")):
         raise ValueError(
             "`output` must be an empty folder, or one that the same command "
@@ -121,20 +143,24 @@ def _go_on(folder: pathlib.Path, plan: dict) -> dict | None:
     else:
         record_files.write_json(path, plan)
         return None
-    different = [key for key in plan if found.get(key) != plan[key]]
+    different = [
+        key
+        for key in {**plan, "tokens": None}
+        if before.get(key) != plan.get(key)
+    ]
     if different:
         raise ValueError(
             "`output` must hold the same preparation, or nothing. Received: "
             f"output={folder}, whose {' and '.join(different)} are others: "
-            f"{_changes(found, plan, different)}"
+            f"{_changes(before, plan, different)}"
         )
     return manifest
 
 
-def _changes(found: dict, plan: dict, keys: list[str]) -> str:
+def _changes(before: dict, plan: dict, keys: list[str]) -> str:
     return "; ".join(
-        f"{key} {json.dumps(found.get(key))[:200]} there, "
-        f"{json.dumps(plan[key])[:200]} now"
+        f"{key} {json.dumps(before.get(key))[:200]} there, "
+        f"{json.dumps(plan.get(key))[:200]} now"
         for key in keys
     )
 
@@ -143,7 +169,7 @@ def _copy_beside(source: folder_lib.Folder, folder: pathlib.Path) -> None:
     """Copies label names and pairs that are not scored."""
     for path in source.files_beside():
         content = pathlib.Path(path).read_bytes()
-        record_files.write_bytes(folder / os.path.basename(path), content)
+        atomic_files.write_bytes(folder / os.path.basename(path), content)
 
 
 def _fit(source, folder: pathlib.Path, settings: dict, policy: str) -> None:
@@ -194,6 +220,8 @@ def _make_shards(source, folder, plan, num_workers, progress) -> None:
         str(folder),
         bool(plan["settings"].get("normalize_rows")),
         plan["bad_rows"],
+        "tokens" in plan,
+        plan.get("tokens", {}).get("max_tokens"),
     )
     features_folder = str(folder / _FEATURES) if is_text else None
     shard_workers.make_all(job, features_folder, left, num_workers, add)
@@ -201,77 +229,20 @@ def _make_shards(source, folder, plan, num_workers, progress) -> None:
 
 def _manifest(source, folder: pathlib.Path, plan: dict) -> dict:
     """Returns the manifest; writes the splits' label counts."""
-    found = {}
+    splits = {}
     for split in source.splits:
-        tasks = [task for task in _tasks(plan) if task.split == split]
-        found[split] = _split_facts(folder, split, tasks)
+        names = [task.name for task in _tasks(plan) if task.split == split]
+        splits[split] = split_facts.of_shards(folder, split, names)
     features = load_text_features(folder)
-    return {
+    manifest = {
         **plan,
         "is_text": features is not None,
         "num_features": (
             source.num_features if features is None else features.num_features
         ),
-        "splits": found,
+        "splits": splits,
     }
-
-
-def _split_facts(folder: pathlib.Path, split: str, tasks) -> dict:
-    facts = [record_files.read_finished(folder, task.name) for task in tasks]
-    if None in facts:
-        task = tasks[facts.index(None)]
-        raise data_errors.DataError(
-            record_files.shard_path(folder, task.name, "json"),
-            "a shard that is not as it was written",
-            "the files of the shard; the same command makes it again",
-        )
-    names = [task.name for task in tasks]
-    label_counts = sum(shards.read_label_counts(folder, n) for n in names)
-    path = folder / f"{split}.label_counts.npy"
-    record_files.write_array(path, label_counts)
-    bad = bad_rows.BadRows("skip")
-    for one in facts:
-        for kind, number in one["bad_rows"].items():
-            bad.add(kind, number, one["bad_examples"][kind])
-    by_labels = _sum_pairs(one["labels_per_instance"] for one in facts)
-    by_features = _sum_pairs(one["features_per_instance"] for one in facts)
-    return {
-        "num_instances": sum(one["num_instances"] for one in facts),
-        "labels_per_instance": by_labels,
-        "features_per_instance": by_features,
-        "most_labels": max((n for n, _ in by_labels), default=0),
-        "most_features": max((n for n, _ in by_features), default=0),
-        "num_duplicates": _count_duplicates(folder, names),
-        "bad_rows": bad.counts,
-        "bad_examples": bad.examples,
-        "shards": [
-            {
-                "name": name,
-                "num_instances": one["num_instances"],
-                "files": one["files"],
-            }
-            for name, one in zip(names, facts, strict=True)
-        ],
-    }
-
-
-def _sum_pairs(histograms) -> list[list[int]]:
-    """Returns the sum of histograms [[length, number], ...]."""
-    total = {}
-    for histogram in histograms:
-        for length, number in histogram:
-            total[length] = total.get(length, 0) + number
-    return [[length, total[length]] for length in sorted(total)]
-
-
-def _count_duplicates(folder, names: list[str]) -> int:
-    """Returns how many instances are the same as one before them."""
-    duplicates = 0
-    for number in range(_PASSES):
-        found = []
-        for name in names:
-            prints = shards.read_prints(folder, name)
-            found.append(prints[prints % _PASSES == number])
-        prints = np.concatenate(found)
-        duplicates += len(prints) - len(np.unique(prints))
-    return duplicates
+    if "tokens" in plan:
+        dtype = record_format.token_dtype(features.num_features)
+        manifest["token_dtype"] = dtype.name
+    return manifest

@@ -10,10 +10,19 @@ train-00003-of-00016.values      float32
 train-00003-of-00016.json        of a whole shard, until the manifest is there
 train.label_counts.npy           int64 [L]
 
+and, where instances carry their texts' tokens, beside these, which are the
+same without them:
+
+train-00003-of-00016.token_index int64 [n + 1]: where tokens start
+train-00003-of-00016.tokens      uint16 or int32, see record_format
+
 All numbers are little-endian.
 
-Version 1 knew no `unicode_normalization` among the settings of text, which was
-left as it is.
+The manifest tells the version. Version 1 knew no `unicode_normalization` among
+the settings of text, which was left as it is. Version 2 is what data without
+tokens are written as. Version 3 is version 2 with tokens: the manifest has
+`tokens`, {"max_tokens": the most of an instance that were kept, or null}, and
+`token_dtype`, "uint16" or "int32".
 """
 
 from __future__ import annotations
@@ -27,15 +36,17 @@ import sys
 
 import numpy as np
 
-from tfxml.data import data_errors
+from tfxml.data import atomic_files, data_errors
 from tfxml.data import instances as instances_lib
 from tfxml.data.records import record_format
 
 MANIFEST = "records.json"
 PLAN = "plan.json"
 VERSION = 2
+TOKENS_VERSION = 3
 
 SUFFIXES = ("index", "units", "values")
+TOKEN_SUFFIXES = ("token_index", "tokens")
 _PIECE_BYTES = 1 << 22
 
 
@@ -43,22 +54,40 @@ class ShardWriter:
     """Writes one shard to temporary files, and then renames them.
 
     Use as a context: left by an error, nothing stays.
+
+    Args:
+        folder: where the shard is written.
+        name: what `shard_name` returns.
+        tokens_as: what instances' tokens are written as; None: they are not.
     """
 
-    def __init__(self, folder: str | os.PathLike, name: str):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        name: str,
+        tokens_as: np.dtype | None = None,
+    ):
         if sys.byteorder != "little":
             raise OSError("records are written by little-endian machines only")
         self._folder = pathlib.Path(folder)
         self._name = name
-        self._places = np.zeros((1, 2), np.int64)
+        self._tokens_as = tokens_as
+        self._ends = {"index": np.zeros((1, 2), np.int64)}
+        if tokens_as is not None:
+            self._ends["token_index"] = np.zeros((1, 1), np.int64)
         self._files = {}
-        self._hashes = {suffix: hashlib.sha256() for suffix in SUFFIXES}
+        self._hashes = {
+            suffix: hashlib.sha256()
+            for suffix in suffixes(tokens_as is not None)
+        }
 
     def __enter__(self) -> ShardWriter:
         self._files = {
-            suffix: open(self._temporary(suffix), "wb") for suffix in SUFFIXES
+            suffix: open(self._temporary(suffix), "wb")
+            for suffix in self._hashes
         }
-        self._write("index", self._places)
+        for suffix, start in self._ends.items():
+            self._write(suffix, start)
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -68,14 +97,13 @@ class ShardWriter:
 
     def write(self, run: instances_lib.Instances) -> record_format.Encoded:
         """Adds instances; returns them as they are written."""
-        encoded = record_format.encode(run)
-        places = np.stack([encoded.unit_splits, encoded.value_splits], 1)
-        places = places[1:] + self._places
+        encoded = record_format.encode(run, self._tokens_as)
         self._write("units", encoded.units)
         self._write("values", encoded.values)
-        self._write("index", places)
-        if len(places):
-            self._places = places[-1:]
+        self._write_places("index", encoded.unit_splits, encoded.value_splits)
+        if encoded.tokens is not None:
+            self._write("tokens", encoded.tokens)
+            self._write_places("token_index", encoded.token_splits)
         return encoded
 
     def finish(self, facts: dict) -> None:
@@ -97,6 +125,13 @@ class ShardWriter:
             {**facts, "files": files},
         )
 
+    def _write_places(self, suffix: str, *splits: np.ndarray) -> None:
+        """Adds where rows end, counted from the shard's first row."""
+        places = np.stack(splits, 1)[1:] + self._ends[suffix]
+        if len(places):
+            self._write(suffix, places)
+            self._ends[suffix] = places[-1:]
+
     def _write(self, suffix: str, array: np.ndarray) -> None:
         content = memoryview(np.ascontiguousarray(array)).cast("B")
         self._hashes[suffix].update(content)
@@ -106,6 +141,11 @@ class ShardWriter:
         # Of this process: what a killed one left may be written still.
         path = shard_path(self._folder, self._name, suffix)
         return path.with_name(f"{path.name}.{os.getpid()}.partial")
+
+
+def suffixes(with_tokens: bool) -> tuple[str, ...]:
+    """Returns the suffixes of a shard's files."""
+    return SUFFIXES + TOKEN_SUFFIXES if with_tokens else SUFFIXES
 
 
 def shard_name(split: str, number: int, num_shards: int) -> str:
@@ -126,7 +166,7 @@ def read_finished(folder: str | os.PathLike, name: str) -> dict | None:
     try:
         facts = json.loads(shard_path(folder, name, "json").read_text())
         expected = facts["files"]
-        for suffix in SUFFIXES:
+        for suffix in {*SUFFIXES, *expected}:
             path = shard_path(folder, name, suffix)
             if sha256(path) != expected[suffix]["sha256"]:
                 return None
@@ -143,6 +183,7 @@ def remove_leftovers(folder: str | os.PathLike, is_complete: bool) -> None:
     for pattern in patterns:
         for path in pathlib.Path(folder).glob(pattern):
             path.unlink(missing_ok=True)
+    atomic_files.remove_leftovers(folder)
 
 
 def read_manifest(folder: str | os.PathLike) -> dict:
@@ -166,8 +207,10 @@ def read_manifest(folder: str | os.PathLike) -> dict:
         raise data_errors.DataError(
             path, f"no manifest ({error})", "what preparing writes"
         ) from error
-    if version != VERSION:
-        raise data_errors.DataError(path, f"version {version}", f"{VERSION}")
+    if version not in (VERSION, TOKENS_VERSION):
+        raise data_errors.DataError(
+            path, f"version {version}", f"1 to {TOKENS_VERSION}"
+        )
     for split in manifest["splits"].values():
         for shard in split["shards"]:
             _check_sizes(folder, shard)
@@ -187,25 +230,14 @@ def as_now(plan: dict) -> dict:
 def write_json(path: str | os.PathLike, value) -> None:
     """Writes a file all at once."""
     text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-    write_bytes(path, text.encode())
+    atomic_files.write_bytes(path, text.encode())
 
 
 def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
     """Writes an npy file all at once."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
-
-
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file all at once."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    atomic_files.write_bytes(path, buffer.getvalue())
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -1,6 +1,6 @@
 """How instances are laid out in records, and how they are read back.
 
-# n instances, E stored features, M stored labels, T units of ids
+# n instances, E stored features, M stored labels, U units of ids, T tokens
 
 An instance has a run of units, uint16, and a run of float32. The units are
 integers of 15 bits a unit, the low ones first, the highest bit set in all but
@@ -10,6 +10,9 @@ features' values; of values that are all the same only one is kept.
 
 Bytes would be a twentieth smaller for text, but few differences of neighbours
 need a second unit of 15 bits, and many a second one of 7.
+
+Tokens, where instances have them, are a third run: ids in their order, all of
+one width, for neighbours have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -28,14 +31,28 @@ _MOST_UNITS = 3  # of an int32
 class Encoded(NamedTuple):
     """Instances as they are written."""
 
-    unit_splits: np.ndarray  # [n + 1] int64, where each one's units are
-    units: np.ndarray  # [T] uint16
-    value_splits: np.ndarray  # [n + 1] int64, where each one's floats are
+    unit_splits: np.ndarray  # [n + 1] int64, where each row's units are
+    units: np.ndarray  # [U] uint16
+    value_splits: np.ndarray  # [n + 1] int64, where each row's floats are
     values: np.ndarray  # [<= E] float32
+    token_splits: np.ndarray | None  # [n + 1] int64, each row's tokens
+    tokens: np.ndarray | None  # [T] uint16 or int32
 
 
-def encode(run: instances_lib.Instances) -> Encoded:
-    """Returns instances as they are written."""
+def token_dtype(num_features: int) -> np.dtype:
+    """Returns what tokens are written as: the largest is `num_features`."""
+    return np.dtype(np.uint16 if num_features < 2**16 else np.int32)
+
+
+def encode(
+    run: instances_lib.Instances, tokens_as: np.dtype | None = None
+) -> Encoded:
+    """Returns instances as they are written.
+
+    Args:
+        run: the instances.
+        tokens_as: what `token_dtype` returns; None leaves their tokens out.
+    """
     num_labels = np.diff(run.label_splits)
     num_features = np.diff(run.feature_splits)
     # Of each instance: the number of labels, the labels, the features.
@@ -55,6 +72,8 @@ def encode(run: instances_lib.Instances) -> Encoded:
         units,
         instances_lib.splits_from_lengths(is_kept)[run.feature_splits],
         run.feature_values[is_kept],
+        None if tokens_as is None else run.token_splits,
+        None if tokens_as is None else run.token_ids.astype(tokens_as),
     )
 
 
@@ -67,10 +86,10 @@ def decode(
     """Returns feature ids, feature values and label ids, ragged [n].
 
     Args:
-        units: uint16 [T], of n instances one after the other.
-        unit_lengths: int64 [n], how many units are each one's.
+        units: uint16 [U], of n instances one after the other.
+        unit_lengths: int64 [n], how many units each row has.
         values: float32, as they are kept.
-        value_lengths: int64 [n], how many of them are each one's.
+        value_lengths: int64 [n], how many of them each row has.
     """
     numbers, splits = _from_units(units, _splits(unit_lengths))
     totals = tf.cumsum(numbers)
@@ -87,6 +106,36 @@ def decode(
     positions += features.within * tf.gather(step, features.rows)
     feature_values = feature_ids.with_values(tf.gather(values, positions))
     return feature_ids, feature_values, label_ids
+
+
+def decode_tokens(
+    tokens: tf.Tensor, token_lengths: tf.Tensor, num_features: int
+) -> tf.RaggedTensor:
+    """Returns token ids, ragged [n] int32.
+
+    Args:
+        tokens: uint16 or int32 [T], of n instances one after the other.
+        token_lengths: int64 [n], how many tokens each row has.
+        num_features: the largest id.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if an id is another, which says that
+            the file is damaged.
+    """
+    token_ids = tf.cast(tokens, tf.int32)
+    is_damaged = (token_ids < 1) | (token_ids > num_features)
+    whole = tf.debugging.Assert(
+        ~tf.reduce_any(is_damaged),
+        [
+            "prepared data are damaged: token ids must be in "
+            f"[1, {num_features}]. Received:",
+            tf.boolean_mask(token_ids, is_damaged),
+        ],
+    )
+    with tf.control_dependencies([whole]):
+        return tf.RaggedTensor.from_row_splits(
+            tf.identity(token_ids), _splits(token_lengths), validate=False
+        )
 
 
 def _differences(splits: np.ndarray, ids: np.ndarray) -> np.ndarray:

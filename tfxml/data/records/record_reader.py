@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# n rows of a batch
+# n rows of a batch, S shards
 
 _PLACES = struct.Struct("<4q")  # two rows of an index: units, values, and next
+_TOKEN_PLACES = struct.Struct("<2q")  # where a row's tokens start and end
 _QUIET_SECONDS = 0.1
 
 
@@ -27,12 +28,17 @@ class RecordReader:
     until tf.data's buffers are full and nobody asks any more.
 
     Args:
-        paths: index, units and values of each shard.
+        paths: index, units and values of each shard; and, where tokens are
+            wanted, token index and tokens.
         starts: the first row of each shard, and the end, [S + 1].
+        tokens_as: what tokens are written as.
     """
 
     def __init__(
-        self, paths: Sequence[Sequence[pathlib.Path]], starts: np.ndarray
+        self,
+        paths: Sequence[Sequence[pathlib.Path]],
+        starts: np.ndarray,
+        tokens_as: np.dtype | None = None,
     ):
         self._files = [
             [open(path, "rb", buffering=0) for path in of_shard]
@@ -42,6 +48,7 @@ class RecordReader:
             [file.fileno() for file in of_shard] for of_shard in self._files
         ]
         self._starts = starts
+        self._tokens_as = tokens_as
         self._lock = threading.Lock()
         self._under_way = 0
         self._last = 0.0
@@ -50,7 +57,10 @@ class RecordReader:
         atexit.register(lambda: end() and end()())
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Returns units, their lengths, values, their lengths, of rows [n]."""
+        """Returns the units and the values of rows [n], and any tokens.
+
+        Each comes as one array and as int64 [n], how many each row has.
+        """
         with self._lock:
             self._under_way += 1
         try:
@@ -63,24 +73,40 @@ class RecordReader:
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         shards = np.searchsorted(self._starts[1:], indices, side="right")
         rows = indices - self._starts[shards]
-        units, values = [], []
+        units, values, tokens = [], [], []
         for shard, row in zip(shards.tolist(), rows.tolist(), strict=True):
-            index, of_units, of_values = self._descriptors[shard]
+            index, of_units, of_values, *of_tokens = self._descriptors[shard]
             places = os.pread(index, _PLACES.size, row * _PLACES.size // 2)
             unit, value, last_unit, last_value = _PLACES.unpack(places)
             units.append(os.pread(of_units, 2 * (last_unit - unit), 2 * unit))
             values.append(
                 os.pread(of_values, 4 * (last_value - value), 4 * value)
             )
-        return (
-            np.frombuffer(b"".join(units), np.uint16),
-            np.array(list(map(len, units)), np.int64) // 2,
-            np.frombuffer(b"".join(values), np.float32),
-            np.array(list(map(len, values)), np.int64) // 4,
+            if of_tokens:
+                tokens.append(self._tokens(*of_tokens, row))
+        columns = [*_joined(units, np.uint16), *_joined(values, np.float32)]
+        if self._tokens_as is not None:
+            columns += _joined(tokens, self._tokens_as)
+        return tuple(columns)
+
+    def _tokens(self, index: int, of_tokens: int, row: int) -> bytes:
+        places = os.pread(
+            index, _TOKEN_PLACES.size, row * _TOKEN_PLACES.size // 2
         )
+        start, end = _TOKEN_PLACES.unpack(places)
+        size = self._tokens_as.itemsize
+        return os.pread(of_tokens, size * (end - start), size * start)
 
     def _end(self) -> None:
         """Waits until nobody reads."""
         self._is_ending = True
         while self._under_way or time.monotonic() - self._last < _QUIET_SECONDS:
             time.sleep(_QUIET_SECONDS / 10)
+
+
+def _joined(rows: list[bytes], dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what all rows hold, and how much each does, [n] int64."""
+    lengths = np.array(list(map(len, rows)), np.int64)
+    return np.frombuffer(b"".join(rows), dtype), lengths // np.dtype(
+        dtype
+    ).itemsize

@@ -1,6 +1,6 @@
 """A split on disk: any rows of it, in bounded memory.
 
-# n rows of a batch, N instances, D features, L labels
+# n rows of a batch, N instances, D features, L labels, S shards
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2
 
-from tfxml.data import inputs
-from tfxml.data.records import record_files, record_format, record_reader
+from tfxml.data import data_errors, inputs
+from tfxml.data.records import (
+    mapped_rows,
+    record_files,
+    record_format,
+    record_reader,
+)
 
 _CHUNK = 4096  # instances at a time in a streaming pass
 
@@ -31,34 +35,54 @@ class RecordSource:
         folder: what preparing wrote, where every worker reaches it.
         split: one of its splits.
         is_mapped: whether rows are read without Python.
+        with_tokens: whether rows hold `token_ids` too.
 
     Raises:
-        DataError: if files are missing or cut.
+        DataError: if files are missing or damaged.
+        ValueError: if tokens are asked for where none were prepared.
     """
 
     def __init__(
-        self, folder: str | os.PathLike, split: str, is_mapped: bool = False
+        self,
+        folder: str | os.PathLike,
+        split: str,
+        is_mapped: bool = False,
+        with_tokens: bool = False,
     ):
         manifest = record_files.read_manifest(folder)
         facts = manifest["splits"][split]
         self._folder = pathlib.Path(folder).resolve()
         self._split = split
+        self._tokens_as = None
+        if with_tokens:
+            self._tokens_as = _token_dtype(self._folder, manifest)
         # An empty file cannot be mapped.
         self._shards = [s for s in facts["shards"] if s["num_instances"]]
         sizes = [shard["num_instances"] for shard in self._shards]
         self._starts = np.cumsum([0, *sizes])
-        self._max_lengths = facts["most_features"], facts["most_labels"]
+        self._max_lengths = inputs.MaxLengths(
+            facts["most_features"],
+            facts["most_labels"],
+            facts["most_tokens"] if with_tokens else 0,
+        )
         self.num_instances = facts["num_instances"]
         self.num_features = manifest["num_features"]
         self.num_labels = manifest["num_labels"]
         self.tensors = ()  # rows are read where they are needed
-        self._reader = None
-        if not is_mapped:
+        for shard in self._shards:
+            self._check_places(shard)
+        self._mapped = self._reader = None
+        if is_mapped:
+            self._mapped = self._make_mapped_reader()
+        else:
+            suffixes = record_files.suffixes(with_tokens)
             paths = [
-                [self._path(shard, suffix) for suffix in record_files.SUFFIXES]
+                [self._path(shard, suffix) for suffix in suffixes]
                 for shard in self._shards
             ]
-            self._reader = record_reader.RecordReader(paths, self._starts)
+            self._reader = record_reader.RecordReader(
+                paths, self._starts, self._tokens_as
+            )
 
     @tf.autograph.experimental.do_not_convert
     def rows(
@@ -68,22 +92,23 @@ class RecordSource:
 
         `tensors` are none: rows are read, not held.
         """
-        feature_ids, feature_values, label_ids = self._read(indices)
-        return inputs.features(feature_ids, feature_values), label_ids
-
-    def _read(self, indices: tf.Tensor):
-        """Returns feature ids, feature values and label ids, [n, None]."""
         with tf.device("CPU"):
-            if self._reader is None:
-                return self._mapped_rows(indices)
-            columns = tf.numpy_function(
-                self._reader.read,
-                [indices],
-                [tf.uint16, tf.int64, tf.float32, tf.int64],
-            )
-            for column in columns:
-                column.set_shape([None])
-            return record_format.decode(*columns)
+            if self._mapped is not None:
+                columns, order = self._mapped.read(indices)
+            else:
+                columns, order = self._read(indices), None
+            rows = [*record_format.decode(*columns[:4])]
+            if self._tokens_as is not None:
+                rows.append(
+                    record_format.decode_tokens(*columns[4:], self.num_features)
+                )
+            if order is not None:
+                rows = [tf.gather(ragged, order) for ragged in rows]
+        feature_ids, feature_values, label_ids, *tokens = rows
+        named = inputs.features(feature_ids, feature_values)
+        if tokens:
+            (named[inputs.TOKEN_IDS],) = tokens
+        return named, label_ids
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
@@ -97,91 +122,93 @@ class RecordSource:
         are read.
         """
         lengths = np.concatenate(
-            [self._num_values(shard) for shard in self._shards]
-        )
+            [
+                np.diff(self._places(shard, "index", 2)[:, 1])
+                for shard in self._shards
+            ]
+        ).astype(np.int32)
         alone = np.flatnonzero(lengths == 1)
         for first in range(0, len(alone), _CHUNK):
             rows = alone[first : first + _CHUNK]
-            found, _ = self.rows(tf.constant(rows, tf.int64))
-            feature_ids = found[inputs.FEATURE_IDS]
-            lengths[rows] = feature_ids.row_lengths().numpy()
+            named, _ = self.rows(tf.constant(rows, tf.int64))
+            lengths[rows] = named[inputs.FEATURE_IDS].row_lengths().numpy()
         return lengths
 
-    def max_lengths(self) -> tuple[int, int]:
-        """Returns the most features and the most labels of an instance."""
+    def max_lengths(self) -> inputs.MaxLengths:
+        """Returns the most features, labels and tokens of an instance."""
         return self._max_lengths
 
     def _path(self, shard: dict, suffix: str) -> pathlib.Path:
         return record_files.shard_path(self._folder, shard["name"], suffix)
 
-    def _num_values(self, shard: dict) -> np.ndarray:
-        """Returns how many values of each instance are kept, [n] int32."""
-        index = np.fromfile(self._path(shard, "index"), np.int64)
-        return np.diff(index.reshape(-1, 2)[:, 1]).astype(np.int32)
+    def _places(self, shard: dict, suffix: str, width: int) -> np.ndarray:
+        """Returns an index, [n + 1, width] int64."""
+        index = np.fromfile(self._path(shard, suffix), np.int64)
+        return index.reshape(-1, width)
 
-    def _mapped_rows(self, indices: tf.Tensor):
-        """Returns the same as `_read`."""
-        shards = tf.searchsorted(
-            tf.constant(self._starts[1:]), indices, side="right"
+    def _check_places(self, shard: dict) -> None:
+        """Raises unless each index tells runs that lie in their files."""
+        contents = {"index": {"units": 2, "values": 4}}  # bytes of an entry
+        if self._tokens_as is not None:
+            contents["token_index"] = {"tokens": self._tokens_as.itemsize}
+        for suffix, sizes in contents.items():
+            places = self._places(shard, suffix, len(sizes))
+            ends = [
+                shard["files"][name]["bytes"] // size
+                for name, size in sizes.items()
+            ]
+            lengths = np.diff(places, axis=0)
+            is_whole = (
+                len(places) == shard["num_instances"] + 1
+                and not places[0].any()
+                and (places[-1] == ends).all()
+                and (lengths >= 0).all()
+            )
+            if suffix == "token_index" and is_whole:
+                is_whole = lengths.max() <= self._max_lengths.tokens
+            if not is_whole:
+                raise data_errors.DataError(
+                    self._path(shard, suffix),
+                    "places that are not those of the shard's rows",
+                    "the index that preparing wrote; prepare the data again",
+                )
+
+    def _make_mapped_reader(self) -> mapped_rows.MappedReader:
+        columns = [
+            mapped_rows.Column("units", tf.uint16, "index", 0, 2),
+            mapped_rows.Column("values", tf.float32, "index", 1, 2),
+        ]
+        if self._tokens_as is not None:
+            dtype = tf.as_dtype(self._tokens_as)
+            columns.append(
+                mapped_rows.Column("tokens", dtype, "token_index", 0, 1)
+            )
+        files = [
+            {
+                suffix: mapped_rows.MappedFile(
+                    self._path(shard, suffix), file["bytes"]
+                )
+                for suffix, file in shard["files"].items()
+            }
+            for shard in self._shards
+        ]
+        return mapped_rows.MappedReader(files, self._starts, columns)
+
+    def _read(self, indices: tf.Tensor) -> list[tf.Tensor]:
+        dtypes = [tf.uint16, tf.int64, tf.float32, tf.int64]
+        if self._tokens_as is not None:
+            dtypes += [tf.as_dtype(self._tokens_as), tf.int64]
+        columns = tf.numpy_function(self._reader.read, [indices], dtypes)
+        for column in columns:
+            column.set_shape([None])
+        return columns
+
+
+def _token_dtype(folder: pathlib.Path, manifest: dict) -> np.dtype:
+    """Returns what tokens were written as."""
+    if manifest["version"] != record_files.TOKENS_VERSION:
+        raise ValueError(
+            "`with_tokens` must be False for data that were prepared without "
+            f"tokens. Received: with_tokens=True, folder={folder}"
         )
-        numbers = range(len(self._shards))
-        places = tf.dynamic_partition(
-            tf.range(tf.size(indices)), shards, len(numbers)
-        )
-        parts = []
-        for i in numbers:
-            # The one before is no longer mapped.
-            with tf.control_dependencies(parts[-1] if parts else []):
-                rows = tf.gather(indices, places[i]) - int(self._starts[i])
-                parts.append(self._map_rows(self._shards[i], rows))
-        found = record_format.decode(
-            *(tf.concat(columns, 0) for columns in zip(*parts, strict=True))
-        )
-        order = tf.math.invert_permutation(tf.concat(places, 0))
-        return tuple(tf.gather(ragged, order) for ragged in found)
-
-    def _map_rows(self, shard: dict, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Returns units, their lengths, values, their lengths, of rows."""
-        index = self._map(shard, "index", tf.int64)
-        index = tf.reshape(index, [shard["num_instances"] + 1, 2])
-        starts = tf.gather(index, rows)
-        limits = tf.gather(index, rows + 1)
-        columns = []
-        for place, suffix, dtype in (
-            (0, "units", tf.uint16),
-            (1, "values", tf.float32),
-        ):
-            start, limit = starts[:, place], limits[:, place]
-            positions = tf.ragged.range(start, limit).values
-            if shard["files"][suffix]["bytes"]:
-                found = tf.gather(self._map(shard, suffix, dtype), positions)
-            else:
-                found = tf.zeros([0], dtype)
-            columns += [found, limit - start]
-        return tuple(columns)
-
-    def _map(self, shard: dict, suffix: str, dtype: tf.DType) -> tf.Tensor:
-        """Returns a file as one array, mapped while it is in use."""
-        size = shard["files"][suffix]["bytes"] // dtype.size
-        array = tf.raw_ops.ImmutableConst(
-            dtype=dtype,
-            shape=[size],
-            memory_region_name=str(self._path(shard, suffix)),
-        )
-        return _unfolded(array)
-
-
-def _unfolded(array: tf.Tensor) -> tf.Tensor:
-    """Returns a mapped array that TensorFlow does not take for a constant.
-
-    It would copy each whole file into memory when a graph is made, to see
-    whether it is small enough to fold: all of a data set, twice over. Nodes
-    with this attribute are left alone, and without numbers it says no more.
-    """
-    if not tf.is_symbolic_tensor(array):
-        return array
-    nothing = attr_value_pb2.AttrValue.ListValue(i=[])
-    array.op._set_attr(
-        "_scoped_allocator", attr_value_pb2.AttrValue(list=nothing)
-    )
-    return array
+    return np.dtype(manifest["token_dtype"])

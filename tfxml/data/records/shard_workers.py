@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import traceback
 from collections.abc import Callable, Sequence
@@ -114,7 +115,4 @@ def _error_of(value) -> Exception:
 def _with_features(job: shards.Job, folder: str | None) -> shards.Job:
     if folder is None:
         return job
-    features = text_features_lib.load(folder)
-    return shards.Job(
-        job.folder, job.output, job.is_normalized, job.policy, features
-    )
+    return dataclasses.replace(job, features=text_features_lib.load(folder))

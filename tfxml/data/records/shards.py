@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxml.data import bad_rows, split_reader
+from tfxml.data import atomic_files, bad_rows, split_reader
 from tfxml.data import instances as instances_lib
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.records import record_files, record_format
@@ -34,14 +34,19 @@ class Job:
     output: str
     is_normalized: bool
     policy: str  # about bad rows
+    with_tokens: bool = False
+    max_tokens: int | None = None
     features: text_features_lib.TextFeatures | None = None
 
 
 def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
     """Writes a shard; tells `progress` of rows as they are written."""
     bad = bad_rows.BadRows(job.policy)
-    counts = _Counts(job.folder.num_labels)
-    with record_files.ShardWriter(job.output, task.name) as writer:
+    counts = _Counts(job.folder.num_labels, job.with_tokens)
+    tokens_as = None
+    if job.with_tokens:
+        tokens_as = record_format.token_dtype(job.features.num_features)
+    with record_files.ShardWriter(job.output, task.name, tokens_as) as writer:
         for run in split_reader.stream(
             job.folder,
             task.split,
@@ -49,6 +54,8 @@ def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
             job.is_normalized,
             bad,
             range(task.first, task.last),
+            with_tokens=job.with_tokens,
+            max_tokens=job.max_tokens,
         ):
             counts.add(run, writer.write(run))
             progress(run.num_instances)
@@ -78,7 +85,7 @@ def read_prints(output: str | os.PathLike, name: str) -> np.ndarray:
 def _write_beside(output: str, name: str, counts: _Counts) -> None:
     """Writes what is too long for JSON; it is gone once all is prepared."""
     prints = np.concatenate([np.zeros(0, np.uint64), *counts.prints])
-    record_files.write_bytes(
+    atomic_files.write_bytes(
         record_files.shard_path(output, name, "prints"), prints.tobytes()
     )
     record_files.write_array(
@@ -89,20 +96,24 @@ def _write_beside(output: str, name: str, counts: _Counts) -> None:
 class _Counts:
     """Counts of the instances of a shard."""
 
-    def __init__(self, num_labels: int):
+    def __init__(self, num_labels: int, with_tokens: bool):
         self.label_counts = np.zeros(num_labels, np.int64)
         self.prints = []
-        self._by_labels = np.zeros(0, np.int64)
-        self._by_features = np.zeros(0, np.int64)
+        names = ["labels", "features"] + ["tokens"] * with_tokens
+        self._histograms = {name: np.zeros(0, np.int64) for name in names}
 
     def add(
         self, run: instances_lib.Instances, encoded: record_format.Encoded
     ) -> None:
+        """Counts instances, which are given as they are written too."""
         np.add.at(self.label_counts, run.label_ids, 1)
-        self._by_labels = _add_histogram(self._by_labels, run.label_splits)
-        self._by_features = _add_histogram(
-            self._by_features, run.feature_splits
-        )
+        row_splits = {
+            "labels": run.label_splits,
+            "features": run.feature_splits,
+            "tokens": run.token_splits,
+        }
+        for name, histogram in self._histograms.items():
+            self._histograms[name] = _add_histogram(histogram, row_splits[name])
         self.prints.append(_prints(encoded))
 
     def facts(self) -> dict:
@@ -110,17 +121,16 @@ class _Counts:
 
         Histograms are [[length, how many instances], ...].
         """
-        return {
-            "num_instances": int(self._by_labels.sum()),
-            "labels_per_instance": _pairs(self._by_labels),
-            "features_per_instance": _pairs(self._by_features),
-        }
+        facts = {"num_instances": int(self._histograms["labels"].sum())}
+        for name, histogram in self._histograms.items():
+            facts[f"{name}_per_instance"] = _pairs(histogram)
+        return facts
 
 
 def _add_histogram(histogram: np.ndarray, row_splits: np.ndarray) -> np.ndarray:
-    found = np.bincount(np.diff(row_splits), minlength=len(histogram))
-    found[: len(histogram)] += histogram
-    return found
+    total = np.bincount(np.diff(row_splits), minlength=len(histogram))
+    total[: len(histogram)] += histogram
+    return total
 
 
 def _pairs(histogram: np.ndarray) -> list[list[int]]:
@@ -130,14 +140,16 @@ def _pairs(histogram: np.ndarray) -> list[list[int]]:
 
 def _prints(encoded: record_format.Encoded) -> np.ndarray:
     """Returns 64 bits of a hash of all that each instance holds."""
-    units, values = encoded.units.data, encoded.values.data
-    unit_splits = encoded.unit_splits.tolist()
-    value_splits = encoded.value_splits.tolist()
-    found = bytearray()
-    for row in range(len(unit_splits) - 1):
-        digest = hashlib.blake2b(
-            units[unit_splits[row] : unit_splits[row + 1]], digest_size=8
-        )
-        digest.update(values[value_splits[row] : value_splits[row + 1]])
-        found += digest.digest()
-    return np.frombuffer(found, np.uint64)
+    columns = [
+        (encoded.unit_splits.tolist(), encoded.units.data),
+        (encoded.value_splits.tolist(), encoded.values.data),
+    ]
+    if encoded.tokens is not None:
+        columns.append((encoded.token_splits.tolist(), encoded.tokens.data))
+    prints = bytearray()
+    for row in range(len(encoded.unit_splits) - 1):
+        digest = hashlib.blake2b(digest_size=8)
+        for splits, entries in columns:
+            digest.update(entries[splits[row] : splits[row + 1]])
+        prints += digest.digest()
+    return np.frombuffer(prints, np.uint64)

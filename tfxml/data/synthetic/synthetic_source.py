@@ -155,16 +155,16 @@ class SyntheticSource:
             return tf.math.count_nonzero(counts, axis=1, dtype=tf.int32)
 
         chunks = tf.data.Dataset.range(self.num_instances).batch(_CHUNK)
-        found = [part.numpy() for part in chunks.map(chunk_lengths)]
-        return np.concatenate(found)
+        lengths = [chunk.numpy() for chunk in chunks.map(chunk_lengths)]
+        return np.concatenate(lengths)
 
-    def max_lengths(self) -> tuple[int, int]:
+    def max_lengths(self) -> inputs.MaxLengths:
         """Returns bounds on the features and the labels of an instance."""
         instances = self._instances(tf.zeros([1], tf.int64))
         topics, present = self._model.topics(instances)
         ids, _ = self._model.features(instances, topics, present)
         label_ids, _, _ = self._model.labels(instances, topics, present)
-        return ids.shape[1], label_ids.shape[1]
+        return inputs.MaxLengths(ids.shape[1], label_ids.shape[1])
 
     def label_name(self, label_id: int) -> str:
         """Returns a readable name, "topic-17/label-2" or "general-3"."""

@@ -12,7 +12,7 @@ inverse document frequency, divided by the L2 norm of the row.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -101,10 +101,9 @@ class TextFeatures(tf.Module):
     def count(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns each row's features, [n, None], and their counts, [E]."""
         terms, occurrences = self.find_terms(texts)
+        ids = self._features_of(terms)
         if self._table is not None:
-            ids = self._table.lookup(terms)
             return tokenizer.count(_known(ids, occurrences))
-        ids = tf.strings.to_hash_bucket_fast(terms, self.hash_buckets)
         return tokenizer.count(
             occurrences.with_values(tf.gather(ids, occurrences.values))
         )
@@ -113,26 +112,27 @@ class TextFeatures(tf.Module):
         """Returns distinct terms and where they are; see `tokenizer.terms`."""
         return tokenizer.terms(self._normalize(texts), self.ngrams)
 
-    def transform(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yields feature splits, ids and values of each batch, in order.
+    def tokens(
+        self, texts: tf.Tensor, max_tokens: int | None = None
+    ) -> tf.RaggedTensor:
+        """Returns the tokens of texts: their words' ids in order, [n, None].
+
+        Ids are int32, and one more than the word's feature, so that 0 is left
+        for padding. Words that have no feature are left out; hashed words all
+        have one.
 
         Args:
-            batches: runs of texts. About a megabyte a run is fastest; memory
-                grows with the longest.
+            texts: string tensor [n], UTF-8.
+            max_tokens: the most tokens of a text, the first of it; None: all.
         """
-        graph = tokenizer.graph(self)
-
-        def rows(texts):
-            ids, values = graph(tokenizer.tensor(texts))
-            return (
-                ids.row_splits.numpy(),
-                ids.values.numpy(),
-                values.values.numpy(),
-            )
-
-        return parallel.in_order(rows, batches)
+        _check_count("max_tokens", max_tokens, may_be_none=True)
+        with tf.device("CPU"):  # strings are nowhere else
+            texts = tf.convert_to_tensor(texts, tf.string)
+            words, occurrences = tokenizer.terms(self._normalize(texts), 1)
+            ids = _known(self._features_of(words), occurrences)
+            if max_tokens is not None:
+                ids = ids[:, :max_tokens]
+            return ids.with_values(tf.cast(ids.values + 1, tf.int32))
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes plain files that `load` reads back bit by bit."""
@@ -143,6 +143,12 @@ class TextFeatures(tf.Module):
             "unicode_normalization": self.unicode_normalization,
         }
         text_features_files.write(folder, settings, self.terms, self.idf)
+
+    def _features_of(self, terms: tf.Tensor) -> tf.Tensor:
+        """Returns the feature of each term, int64; -1 where it has none."""
+        if self._table is not None:
+            return self._table.lookup(terms)
+        return tf.strings.to_hash_bucket_fast(terms, self.hash_buckets)
 
     def _weigh(self, ids: tf.RaggedTensor, counts: tf.Tensor):
         rows = ids.value_rowids()

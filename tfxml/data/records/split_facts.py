@@ -1,0 +1,99 @@
+"""What the manifest tells of a split: the sum of what its shards tell."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tfxml.data import bad_rows, data_errors
+from tfxml.data.records import record_files, shards
+
+_PASSES = 16  # in which fingerprints are compared: memory is a sixteenth
+_COUNTED = ("labels", "features", "tokens")  # of an instance
+
+
+def of_shards(
+    folder: str | os.PathLike, split: str, names: Sequence[str]
+) -> dict:
+    """Returns the facts of a split; writes its label counts.
+
+    Args:
+        folder: where the shards are.
+        split: `train`, `dev` or `test`.
+        names: the shards of the split, in their order.
+
+    Raises:
+        DataError: if a shard is not as it was written.
+    """
+    by_shard = [_facts_of(folder, name) for name in names]
+    label_counts = sum(shards.read_label_counts(folder, n) for n in names)
+    path = pathlib.Path(folder) / f"{split}.label_counts.npy"
+    record_files.write_array(path, label_counts)
+    bad = bad_rows.BadRows("skip")
+    for facts in by_shard:
+        for kind, number in facts["bad_rows"].items():
+            bad.add(kind, number, facts["bad_examples"][kind])
+    return {
+        "num_instances": sum(facts["num_instances"] for facts in by_shard),
+        **_lengths(by_shard),
+        "num_duplicates": _count_duplicates(folder, names),
+        "bad_rows": bad.counts,
+        "bad_examples": bad.examples,
+        "shards": [
+            {
+                "name": name,
+                "num_instances": facts["num_instances"],
+                "files": facts["files"],
+            }
+            for name, facts in zip(names, by_shard, strict=True)
+        ],
+    }
+
+
+def _facts_of(folder: str | os.PathLike, name: str) -> dict:
+    facts = record_files.read_finished(folder, name)
+    if facts is None:
+        raise data_errors.DataError(
+            record_files.shard_path(folder, name, "json"),
+            "a shard that is not as it was written",
+            "the files of the shard; the same command makes it again",
+        )
+    return facts
+
+
+def _lengths(by_shard: Sequence[dict]) -> dict:
+    """Returns how many entries instances have, and the most of one."""
+    lengths = {}
+    for name in _COUNTED:
+        key = f"{name}_per_instance"
+        if not all(key in facts for facts in by_shard):
+            continue  # prepared without
+        histogram = _sum_histograms(facts[key] for facts in by_shard)
+        lengths[key] = histogram
+        lengths[f"most_{name}"] = max((n for n, _ in histogram), default=0)
+    return lengths
+
+
+def _sum_histograms(histograms: Iterable[list]) -> list[list[int]]:
+    """Returns the sum of histograms [[length, number], ...]."""
+    total = {}
+    for histogram in histograms:
+        for length, number in histogram:
+            total[length] = total.get(length, 0) + number
+    return [[length, total[length]] for length in sorted(total)]
+
+
+def _count_duplicates(folder: str | os.PathLike, names: Sequence[str]) -> int:
+    """Returns how many instances are the same as one before them."""
+    duplicates = 0
+    for number in range(_PASSES):
+        by_shard = []
+        for name in names:
+            prints = shards.read_prints(folder, name)
+            by_shard.append(prints[prints % _PASSES == number])
+        prints = np.concatenate(by_shard)
+        duplicates += len(prints) - len(np.unique(prints))
+    return duplicates

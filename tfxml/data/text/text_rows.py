@@ -1,0 +1,51 @@
+"""Rows of a stream of texts, as arrays.
+
+# n texts of a batch, E stored features, T stored tokens
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import parallel
+from tfxml.data.text import text_features, tokenizer
+
+
+def stream(
+    features: text_features.TextFeatures,
+    batches: Iterable[Sequence[str]],
+    with_tokens: bool = False,
+    max_tokens: int | None = None,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields the rows of each batch of texts, in order.
+
+    They are feature splits [n + 1], feature ids [E] and feature values [E];
+    then, with tokens, token splits [n + 1] and token ids [T].
+
+    Args:
+        features: what makes rows of texts.
+        batches: runs of texts. About a megabyte a run is fastest; memory
+            grows with the longest.
+        with_tokens: whether the texts' tokens are wanted too.
+        max_tokens: the most tokens of a text; see `TextFeatures.tokens`.
+    """
+
+    def rows(texts: tf.Tensor) -> list[tf.Tensor]:
+        ids, values = features(texts)
+        arrays = [ids.row_splits, ids.values, values.values]
+        if with_tokens:
+            # What both do to the texts is computed once: TensorFlow merges
+            # equal operations of one graph.
+            tokens = features.tokens(texts, max_tokens)
+            arrays += [tokens.row_splits, tokens.values]
+        return arrays
+
+    graph = tokenizer.graph(rows)
+
+    def batch_arrays(texts: Sequence[str]) -> tuple[np.ndarray, ...]:
+        return tuple(x.numpy() for x in graph(tokenizer.tensor(texts)))
+
+    return parallel.in_order(batch_arrays, batches)
