@@ -75,7 +75,8 @@ def read(
     bad = bad or bad_rows.BadRows()
     num_rows, num_labels = _shape(labels_path)
     wanted = range(num_rows) if wanted is None else wanted
-    texts = _read_texts(text_path, num_rows, chunk_bytes, bad, wanted)
+    needed = f"{num_rows}, one for each row of {labels_path}"
+    texts = _read_texts(text_path, num_rows, needed, chunk_bytes, bad, wanted)
     labels = _read_labels(labels_path, num_rows, bad, wanted)
     for text_run, label_run in pair_runs.align(texts, labels):
 
@@ -134,6 +135,7 @@ def _read_labels(
 def _read_texts(
     path: str,
     num_rows: int,
+    needed: str,
     chunk_bytes: int,
     bad: bad_rows.BadRows,
     wanted: range,
@@ -147,7 +149,7 @@ def _read_texts(
         for number, line in enumerate(chunk.split(b"\n")[:-1], first):
             if number > num_rows and line.strip():
                 raise data_errors.DataError(
-                    path, "one line more", f"{num_rows}, one a row", number
+                    path, "one line more", needed, number
                 )
             if row == wanted.stop:
                 continue
@@ -165,6 +167,4 @@ def _read_texts(
         if row == wanted.stop < num_rows:
             return
     if row < wanted.stop:
-        raise data_errors.DataError(
-            path, f"{row} lines", f"{num_rows}, one a row", row + 1
-        )
+        raise data_errors.DataError(path, f"{row} lines", needed, row + 1)
