@@ -44,13 +44,15 @@ def drop(
         raise ValueError(
             f"`output` must be a new folder. Received: output={output}"
         )
-    workdir_lib.Workdir(path).copy_to(target.path)
-    target.write_dropped_labels(dropped)
-    saved = checkpoints.Checkpoints(
-        target.checkpoints,
-        tf.train.Checkpoint(model=old.model.named_variables()),
-    )
-    saved.save(old.step, {}, is_best=False)
+    with target.beginning() as new:
+        workdir_lib.Workdir(path).copy_to(new)
+        new.write_dropped_labels(dropped)
+        saved = checkpoints.Checkpoints(
+            new.checkpoints,
+            tf.train.Checkpoint(model=old.model.named_variables()),
+            weights=old.model.named_variables(),
+        )
+        saved.save(old.step, {}, is_best=False)
     return target
 
 

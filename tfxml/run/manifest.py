@@ -83,9 +83,9 @@ def beginning(
     """
     stage = folder / _STAGE
     folder.mkdir(parents=True, exist_ok=True)
+    if is_unfinished(folder):
+        _remove(folder, {_NAME, *constant, *others})
     if stage.exists():
-        if not (folder / _NAME).exists():
-            _remove(folder, {*constant, *others})
         shutil.rmtree(stage)
     stage.mkdir()
     try:
@@ -101,7 +101,8 @@ def beginning(
         shutil.rmtree(stage)
         raise
     # Until the stage is gone, what is in place counts as unfinished.
-    (folder / _NAME).unlink(missing_ok=True)
+    if (folder / _NAME).exists():
+        (folder / _NAME).unlink()
     new = {path.name for path in stage.iterdir()}
     _remove(folder, {*constant, *others} - new)
     for name in sorted(new, key=lambda name: (name == _NAME, name)):
@@ -110,8 +111,14 @@ def beginning(
 
 
 def is_unfinished(folder: pathlib.Path) -> bool:
-    """Tells whether a beginning was killed before its end."""
-    return (folder / _STAGE).exists() and not (folder / _NAME).exists()
+    """Tells whether a beginning was killed before its end.
+
+    With nothing left to move, it was before the very last step.
+    """
+    stage = folder / _STAGE
+    if not stage.exists():
+        return False
+    return not (folder / _NAME).exists() or not any(stage.iterdir())
 
 
 def _remove(folder: pathlib.Path, names: Collection[str]) -> None:

@@ -74,7 +74,7 @@ class Workdir:
 
     @property
     def is_started(self) -> bool:
-        return self._manifest.is_there
+        return self._manifest.is_there and not manifest.is_unfinished(self.path)
 
     @contextlib.contextmanager
     def beginning(self) -> Iterator[Workdir]:

@@ -26,6 +26,7 @@ from tfxml.data.records import (
 from tfxml.data.text import text_features
 
 _FEATURES = "text_features"
+_NAMES = "lbl.json"  # of labels that are named in the data alone
 # What a kill can cost, against files that every batch has to look into.
 _MOST_SHARDS, _FEWEST_ROWS = 16, 8192
 
@@ -116,7 +117,7 @@ def _plan(source, settings: dict, policy: str, num_shards: int) -> dict:
         "num_labels": source.num_labels,
         "row_ranges": ranges,
         "sources": {
-            os.path.relpath(path, source.path): {
+            os.path.relpath(path, _folder_of(source.path)): {
                 "bytes": os.path.getsize(path),
                 "sha256": record_files.sha256(path),
             }
@@ -165,8 +166,17 @@ def _changes(before: dict, plan: dict, keys: list[str]) -> str:
     )
 
 
+def _folder_of(path: str) -> str:
+    return os.path.dirname(path) if os.path.isfile(path) else path
+
+
 def _copy_beside(source: folder_lib.Folder, folder: pathlib.Path) -> None:
-    """Copies label names and pairs that are not scored."""
+    """Copies label names, also those in the data, and pairs not scored."""
+    if source.names is not None:
+        lines = [json.dumps({"title": name}) + "\n" for name in source.names]
+        atomic_files.write_bytes(
+            folder / _NAMES, "".join(lines).encode("utf-8")
+        )
     for path in source.files_beside():
         content = pathlib.Path(path).read_bytes()
         atomic_files.write_bytes(folder / os.path.basename(path), content)

@@ -1,0 +1,178 @@
+"""Killed at any file operation, a command run again ends as if never killed.
+
+`python -m pytest -m slow tests/kills_test.py` tries every operation; the
+default suite tries one of each command.
+"""
+
+import json
+import shutil
+
+import killing
+import pytest
+import runs
+
+from tfxml import config as config_lib
+
+_TRAIN = [
+    "--head=mach",
+    "--num_repetitions=2",
+    "--num_buckets=9",
+    "--hidden_units=4",
+    "--batch_size=16",
+    "--num_epochs=2",
+    "--steps_per_loop=1",
+    "--checkpoint_steps=1",
+    "--min_df=1",
+    "--dropout=0",
+]
+# What differs from run to run: times of day, and what they are sealed in.
+_DIFFERS = ("run.json", "manifest.json", "checkpoint.json", "metrics.jsonl")
+
+
+def _write_texts(folder, num_labels):
+    folder.mkdir()
+    names = [f"label {i}" for i in range(num_labels)]
+    (folder / "lbl.json").write_text(
+        "".join(json.dumps({"title": name}) + "\n" for name in names)
+    )
+    for split in ("trn", "tst"):
+        rows = [
+            {
+                "title": f"word{i % 7} word{i % 5}",
+                "target_ind": [i % num_labels],
+            }
+            for i in range(30)
+        ]
+        (folder / f"{split}.json").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows)
+        )
+    return f"--data_dir={folder}"
+
+
+@pytest.fixture(scope="module")
+def killer():
+    with killing.Killer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, killer):
+    """Returns data sets, a trained run, and one in two groups."""
+    base = tmp_path_factory.mktemp("given")
+    data = _write_texts(base / "data", 6)
+    _write_texts(base / "more", 7)
+    (base / "ids.txt").write_text("1\n2\n")
+    words = [*_TRAIN, data, f"--workdir={base / 'run'}"]
+    assert killer.run("tfxml.train", words, base)[0] == 0
+    for group in (0, 1):
+        words = [
+            *[*_TRAIN, data, f"--workdir={base / 'groups'}"],
+            *[f"--repetition_group={group}/2", "--num_encoders=2"],
+        ]
+        assert killer.run("tfxml.train", words, base)[0] == 0
+    return base
+
+
+def _train(given, out):
+    return [*_TRAIN, f"--data_dir={given / 'data'}", f"--workdir={out}"]
+
+
+def _grow(given, out):
+    return [
+        *[f"--workdir={given / 'run'}", f"--output={out}"],
+        f"--data_dir={given / 'more'}",
+    ]
+
+
+def _drop(given, out):
+    return [
+        *[f"--workdir={given / 'run'}", f"--output={out}"],
+        f"--ids={given / 'ids.txt'}",
+    ]
+
+
+def _merge(given, out):
+    if not out.exists():
+        shutil.copytree(given / "groups", out)
+    return [f"--workdir={out}"]
+
+
+def _prepare(given, out):
+    return [
+        *["--min_df=1", "--num_workers=1", "--num_shards=2"],
+        *[f"--data_dir={given / 'data'}", f"--output={out}"],
+    ]
+
+
+COMMANDS = {
+    "train": _train,
+    "grow": _grow,
+    "drop": _drop,
+    "merge": _merge,
+    "prepare": _prepare,
+}
+
+
+def _content(out):
+    """Returns all that a command has left, but for times of day."""
+    found = {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+    found |= {name: b"" for name in found if name.endswith(_DIFFERS)}
+    if (out / "metrics.jsonl").exists():
+        entries = runs.entries(out)
+        found["metrics.jsonl"] = [runs.without_costs(e) for e in entries]
+    return found
+
+
+def _die_and_recover(killer, name, given, folder, at):
+    """Returns what there is in the end, and how many operations it took."""
+    out = folder / "out"
+    words = COMMANDS[name](given, out)
+    code, count, text = killer.run(f"tfxml.{name}", words, folder, at)
+    assert code == (-9 if at else 0), text[-3000:]
+    if at:
+        code, _, text = killer.run(f"tfxml.{name}", words, folder)
+        assert code == 0, text[-3000:]
+    return _content(out), count
+
+
+@pytest.fixture(scope="module")
+def whole(killer, given, tmp_path_factory):
+    """Returns a function that gives what a command does undisturbed."""
+    known = {}
+
+    def run(name):
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name)
+            known[name] = _die_and_recover(killer, name, given, folder, 0)
+        return known[name]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "name", ["train", *(pytest.param(n, marks=pytest.mark.slow) for n in [])]
+)
+def test_killed_once(name, killer, given, whole, tmp_path):
+    wanted, count = whole(name)
+    found, _ = _die_and_recover(killer, name, given, tmp_path, count // 3)
+    assert found == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_killed_at_every_operation(name, killer, given, whole, tmp_path):
+    wanted, count = whole(name)
+    assert count > 10
+    for at in range(1, count + 1):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        found, _ = _die_and_recover(killer, name, given, folder, at)
+        assert found == wanted, f"killed at operation {at} of {count}"
+
+
+def test_the_recipe_is_the_one_that_trains():
+    assert config_lib.Config().keep_checkpoints == 1
