@@ -26,7 +26,7 @@ from tfxml.models import (
     losses,
     sparse_rows,
 )
-from tfxml.run import build, workdir
+from tfxml.run import build, placement, workdir
 from tfxml.training import loop, optimizers, solvers
 
 N, D, L, K = 11, 30, 41, 6
@@ -212,6 +212,37 @@ def test_every_trainable_weight_is_trained(head, encoder, loss):
         assert is_moved == (id(weight) in trainable), name
 
 
+@pytest.mark.parametrize(("head", "encoder", "loss"), CASES)
+def test_gradients_of_weights_are_finite_differences(head, encoder, loss):
+    """Of each weight by itself, along a random direction."""
+    model = _model(_config(head=head, encoder=encoder, loss=loss))
+    batch, labels, weights = _batch()
+
+    def value():
+        return model.loss_sum(batch, labels, weights)
+
+    with tf.GradientTape() as tape:
+        loss_sum = value()
+    gradients = tape.gradient(loss_sum, model.trainable_variables)
+    rng = np.random.default_rng(2)
+    for weight, gradient in zip(
+        model.trainable_variables, gradients, strict=True
+    ):
+        start, step = weight.numpy(), 3e-3
+        direction = rng.normal(size=start.shape)
+        direction /= np.linalg.norm(direction)
+        weight.assign(start + step * direction)
+        up = value().numpy()
+        weight.assign(start - step * direction)
+        down = value().numpy()
+        weight.assign(start)
+        along = (tf.convert_to_tensor(gradient).numpy() * direction).sum()
+        wanted = (float(up) - float(down)) / (2 * step)
+        np.testing.assert_allclose(
+            along, wanted, rtol=0.01, atol=0.01, err_msg=weight.path
+        )
+
+
 @pytest.mark.parametrize("head", list(heads.HEADS))
 def test_every_weight_is_saved(head, tmp_path):
     model = _model(_config(head=head))
@@ -359,6 +390,24 @@ def test_a_part_that_leaves_a_weight_out_is_an_error():
     )
     with pytest.raises(ValueError, match="temperature, in 0 parts"):
         model.parts()
+
+
+def test_an_encoder_on_no_device_of_a_part_is_an_error():
+    config = _config(head="mach", num_encoders=3)
+    devices = placement.Placement(devices=("CPU:0", "CPU:1"))
+    model = _model(config, placement=devices)
+    model.encoders[0].device = None
+    with pytest.raises(ValueError, match="Received: 2 such, of 3"):
+        model.parts()
+
+
+@pytest.mark.parametrize("head", list(heads.HEADS))
+def test_a_head_that_needs_an_encoder_refuses_a_linear_model(head):
+    if heads.HEADS[head].needs_encoder:
+        with pytest.raises(ValueError, match="reads rows in a linear model"):
+            config_lib.Config(head=head, hidden_units=())
+    else:
+        config_lib.Config(head=head, hidden_units=())
 
 
 def test_head_names_decide_nothing_outside_their_folder():

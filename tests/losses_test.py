@@ -38,8 +38,8 @@ def test_loss_from_logits_equals_the_definition(seed):
     rng, targets, weights, positives = _case(seed)
     logits = tf.Variable(rng.normal(size=(N, B)) * 3, dtype=tf.float32)
     with tf.GradientTape() as tape:
-        loss = fused.of_logits(
-            LOSS, logits, positives, tf.constant(weights, tf.float32)
+        loss = LOSS.trained_value(
+            logits, positives, tf.constant(weights, tf.float32)
         )
     z = logits.numpy().astype(np.float64)
     expected = weights[:, None] * (1 / (1 + np.exp(-z)) - targets)
@@ -81,5 +81,5 @@ def test_large_logits_stay_finite():
     positives = contract.Positives(
         tf.constant([0]), tf.constant([1]), tf.constant([1.0])
     )
-    loss = fused.of_logits(LOSS, logits, positives, tf.constant([1.0]))
+    loss = LOSS.trained_value(logits, positives, tf.constant([1.0]))
     assert float(loss) == pytest.approx(400.0)

@@ -91,6 +91,12 @@ class Config(*GROUPS.values()):  # type: ignore[misc]
         )
         is_linear = encoders.ENCODERS[self.encoder].passes_rows(self)
         require(
+            not (head.needs_encoder and is_linear),
+            "head",
+            "one that reads rows in a linear model: hidden_units is empty",
+            self,
+        )
+        require(
             self.head_optimizer == "same" or not is_linear,
             "head_optimizer",
             "same for a linear model, whose head is all there is",

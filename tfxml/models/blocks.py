@@ -97,8 +97,8 @@ class OutputBlock(keras.layers.Layer):
         """Returns the weighted sum of the losses of the block, a scalar."""
         with device_scope.on(self.device):
             if self.is_linear:
-                return fused.of_logits(
-                    self.loss, self.call(encoded), positives, weights
+                return self.loss.trained_value(
+                    self.call(encoded), positives, weights
                 )
             return fused.of_product(
                 self.loss,

@@ -86,6 +86,32 @@ class Loss(abc.ABC):
         """
         return None
 
+    @property
+    def has_logit_gradient(self) -> bool:
+        """Whether there is a gradient in closed form."""
+        return type(self).logit_gradient is not Loss.logit_gradient
+
+    def trained_value(
+        self, logits: tf.Tensor, positives: Positives, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns `value`, differentiated in closed form where that is known.
+
+        Heads train on it.
+        """
+        if not self.has_logit_gradient:
+            return self.value(logits, positives, weights)
+
+        @tf.custom_gradient
+        def value(logits):
+            def gradient(upstream):
+                return upstream * self.logit_gradient(
+                    logits, positives, weights
+                )
+
+            return self.value(logits, positives, weights), gradient
+
+        return value(logits)
+
     def prior_bias(self, priors: np.ndarray) -> np.ndarray:
         """Returns the biases at which training starts, [B].
 
@@ -191,7 +217,7 @@ class Encoder(keras.layers.Layer):
     Options: ClassVar[type] = NoOptions
     reads: ClassVar[str] = BAG
     output_dim: int
-    device: str | None = None  # where weights lie and are used
+    device: str | None = None  # where the model puts and runs it
 
     @classmethod
     def check(cls, options) -> None:
@@ -253,6 +279,7 @@ class Head(keras.layers.Layer):
     Options: ClassVar[type] = NoOptions
     learns: ClassVar[str] = GRADIENTS
     reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
+    needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
     score_note: str = (
         "Scores are sigmoids, each label on its own: they do not add up to 1, "
         "and whether 0.7 means 70 % on your data has not been checked."
@@ -305,7 +332,7 @@ class Head(keras.layers.Layer):
             repetitions: those of the part that is trained; None: all.
         """
         del repetitions
-        return self.loss.value(self.call(encoded), positives, weights)
+        return self.loss.trained_value(self.call(encoded), positives, weights)
 
     def parts(self) -> list[HeadPart]:
         """Returns what trains apart; together they hold every weight."""

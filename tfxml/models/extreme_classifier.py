@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import calibration, contract, sparse_rows
+from tfxml.models import calibration, contract, device_scope, sparse_rows
 from tfxml.models import encoders as encoders_lib
 from tfxml.models import heads as heads_lib
 from tfxml.models import reranker as reranker_lib
@@ -123,10 +123,15 @@ class ExtremeClassifier(keras.Model):
         for encoder in encoders:
             if encoder.arrangement not in rows:
                 rows[encoder.arrangement] = encoder.arrange(inputs, self.form)
-        return [
-            encoder.call(rows[encoder.arrangement], dropout_seed=dropout_seed)
-            for encoder in encoders
-        ]
+        encoded = []
+        for encoder in encoders:
+            with device_scope.on(encoder.device):
+                encoded.append(
+                    encoder.call(
+                        rows[encoder.arrangement], dropout_seed=dropout_seed
+                    )
+                )
+        return encoded
 
     def loss_sum(
         self,
@@ -178,6 +183,13 @@ class ExtremeClassifier(keras.Model):
             ]
             parts.append(
                 Part(device, encoders, repetitions, [*of_encoders, *variables])
+            )
+        num_held = sum(len(part.encoders) for part in parts)
+        if num_held != len(self.encoders):
+            raise ValueError(
+                "`encoders` must each lie on the device of one part of the "
+                f"head, or they would not be trained. Received: {num_held} "
+                f"such, of {len(self.encoders)}"
             )
         return parts
 

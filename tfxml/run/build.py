@@ -12,6 +12,7 @@ from tfxml.data.catalogue import known_sets, named_sets
 from tfxml.evaluation import metrics
 from tfxml.models import (
     contract,
+    device_scope,
     encoders,
     extreme_classifier,
     heads,
@@ -90,16 +91,15 @@ def _encoders(
         return []
     kind = encoders.ENCODERS[config.encoder]
     numbers = site.share_of(heads.HEADS[config.head].num_encoders_of(config))
-    return [
-        kind.create(
-            config,
-            dataclasses.replace(site, devices=(device,) if device else ()),
-            number,
-        )
-        for number, device in zip(
-            numbers, site.devices_of(len(numbers)), strict=True
-        )
-    ]
+    created = []
+    for number, device in zip(
+        numbers, site.devices_of(len(numbers)), strict=True
+    ):
+        with device_scope.on(device):
+            encoder = kind.create(config, site, number)
+        encoder.device = device
+        created.append(encoder)
+    return created
 
 
 def _reranker(config, facts) -> reranker.Reranker | None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
-from tfxml.models import contract, device_scope, forms, sparse_rows
+from tfxml.models import contract, forms, sparse_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,6 @@ class BagEncoder(contract.Encoder):
             seed are equal.
         table_shards: in how many variables the first kernel is kept, each a
             run of features: what parameter servers share.
-        device: where weights lie and are used; None for anywhere.
         feature_hash: what makes the D features of the instances' own ids, or
             None.
     """
@@ -76,7 +75,6 @@ class BagEncoder(contract.Encoder):
         residual: bool = False,
         seed: int = 0,
         table_shards: int = 1,
-        device: str | None = None,
         feature_hash: hashing.UniversalHash | None = None,
         **kwargs,
     ):
@@ -96,12 +94,10 @@ class BagEncoder(contract.Encoder):
         self.residual = residual
         self.seed = seed
         self.table_shards = table_shards
-        self.device = device
         self.feature_hash = feature_hash
         self.kernels = []
         self.biases = []
-        with device_scope.on(device):
-            self._add_weights()
+        self._add_weights()
         self.built = True
 
     @classmethod
@@ -141,7 +137,6 @@ class BagEncoder(contract.Encoder):
             options.residual,
             seed=site.seeds_of(numbers)[0],
             table_shards=options.table_shards,
-            device=site.devices[0] if site.devices else None,
             feature_hash=feature_hash,
         )
 
@@ -191,10 +186,6 @@ class BagEncoder(contract.Encoder):
             rows: what `arrange` returns.
             dropout_seed: [2] int32, a function of the step; None = no dropout.
         """
-        with device_scope.on(self.device):
-            return self._encode(rows, dropout_seed)
-
-    def _encode(self, rows, dropout_seed) -> tf.Tensor:
         hidden = None
         for layer, (kernel, bias) in enumerate(
             zip([self.tables, *self.upper_kernels], self.biases, strict=True)
@@ -233,7 +224,6 @@ class BagEncoder(contract.Encoder):
             "residual": self.residual,
             "seed": self.seed,
             "table_shards": self.table_shards,
-            "device": self.device,
             "feature_hash": self.feature_hash
             and dataclasses.asdict(self.feature_hash),
         }

@@ -86,6 +86,7 @@ class CentroidHead(contract.Head):
     Options = CentroidOptions
     learns = contract.ONE_PASS
     reads_rows = True
+    needs_encoder = False
     score_note = (
         "Scores are sigmoids of scaled products of an instance with the sums "
         "of labels' training instances: use them to rank, not as "

@@ -95,6 +95,7 @@ class MachHead(contract.Head):
     """
 
     Options = MachOptions
+    needs_encoder = False
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class SigmoidHead(contract.Head):
     """
 
     Options = SigmoidOptions
+    needs_encoder = False
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Losses with their gradients made while the logits are at hand.
+"""A loss whose gradients are made while the logits are at hand.
 
 # N instances, H units, B outputs of a block
 """
@@ -8,31 +8,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfxml.models import contract
-
-
-def of_logits(
-    loss: contract.Loss,
-    logits: tf.Tensor,
-    positives: contract.Positives,
-    weights: tf.Tensor,
-) -> tf.Tensor:
-    """Returns the loss of logits [N, B], a scalar.
-
-    By the loss' closed-form gradient, where it has one.
-    """
-
-    @tf.custom_gradient
-    def value(logits):
-        def gradient(upstream):
-            return upstream * loss.logit_gradient(logits, positives, weights)
-
-        return loss.value(logits, positives, weights), gradient
-
-    return (
-        value(logits)
-        if has_logit_gradient(loss)
-        else loss.value(logits, positives, weights)
-    )
 
 
 def of_product(
@@ -67,12 +42,7 @@ def of_product(
 
         return loss.value(logits, positives, weights), gradient
 
-    if has_logit_gradient(loss):
+    if loss.has_logit_gradient:
         return value(encoded, kernel, bias)
     logits = tf.matmul(encoded, kernel, transpose_b=True) + bias
     return loss.value(logits, positives, weights)
-
-
-def has_logit_gradient(loss: contract.Loss) -> bool:
-    """Tells whether a loss has a gradient in closed form."""
-    return type(loss).logit_gradient is not contract.Loss.logit_gradient
