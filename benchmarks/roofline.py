@@ -24,7 +24,7 @@ from absl import app, flags
 
 from tfxml.data import inputs, instances
 from tfxml.data.feeding import batching, in_memory, on_device, pipeline
-from tfxml.models import extreme_classifier
+from tfxml.models import sparse_labels
 from tfxml.run import build, workdir
 from tfxml.run import flags as flags_lib
 from tfxml.training import loop
@@ -192,7 +192,7 @@ class _Step:
                 tape.watch(encoded)
                 value = model.head.loss_sum(
                     [encoded],
-                    extreme_classifier.positives_of(batch.label_ids, weights),
+                    sparse_labels.positives_of(batch.label_ids, weights),
                     weights,
                 )
             return tape.gradient(value, [encoded, *of_head])

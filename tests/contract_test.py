@@ -24,6 +24,7 @@ from tfxml.models import (
     extreme_classifier,
     heads,
     losses,
+    sparse_labels,
     sparse_rows,
 )
 from tfxml.run import build, placement, workdir
@@ -125,7 +126,7 @@ def _positives(seed=0, is_padded=False):
     labels = tf.ragged.constant(sets, dtype=tf.int32)
     weights = tf.constant(rng.random(5), tf.float32)
     ids = labels.to_tensor(-1) if is_padded else labels
-    return extreme_classifier.positives_of(ids, weights), weights
+    return sparse_labels.positives_of(ids, weights), weights
 
 
 @pytest.mark.parametrize("is_padded", [False, True])

@@ -11,6 +11,7 @@ from tfxml.models import (
     calibration,
     contract,
     extreme_classifier,
+    sparse_labels,
     sparse_rows,
 )
 from tfxml.models.encoders import bag_encoder
@@ -76,9 +77,7 @@ def _cross_entropy(p, y, weights):
 def _loss(head, encoded, label_ids, weights):
     return head.loss_sum(
         [tf.constant(encoded, tf.float32)],
-        extreme_classifier.positives_of(
-            label_ids, tf.constant(weights, tf.float32)
-        ),
+        sparse_labels.positives_of(label_ids, tf.constant(weights, tf.float32)),
         tf.constant(weights, tf.float32),
     )
 

@@ -316,6 +316,22 @@ class Head(keras.layers.Layer):
         """Returns logits, [N, L]."""
         raise NotImplementedError
 
+    def __call__(self, *args, **kwargs):
+        """Returns logits that know their head; see `head_of`."""
+        outputs = super().__call__(*args, **kwargs)
+        outputs._tfxml_head = self
+        return outputs
+
+    def logits_loss(
+        self,
+        loss: Loss,
+        logits: tf.Tensor,
+        positives: Positives,
+        weights: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the weighted sum of a loss of what `call` returned."""
+        return loss.value(logits, positives, weights)
+
     def loss_sum(
         self,
         encoded,
@@ -360,7 +376,13 @@ class Head(keras.layers.Layer):
 
         Estimates rank labels; `calibration.scores` turns them into scores.
         """
-        estimates = self.loss.normalized(self.call(encoded))
+        return self.logits_top_k(self.call(encoded), k)
+
+    def logits_top_k(
+        self, logits: tf.Tensor, k: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `top_k` does, from what `call` returned."""
+        estimates = self.loss.normalized(logits)
         if len(self.dropped):
             is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
             estimates = tf.where(is_dropped, -float("inf"), estimates)
@@ -399,6 +421,16 @@ class Head(keras.layers.Layer):
     def describe(self) -> str:
         """Returns a few words for the console and the model card."""
         return f"{type(self).__name__} of {self.num_labels:,} labels"
+
+
+def head_of(logits: tf.Tensor) -> Head | None:
+    """Returns the head that made a tensor, or None if it is not known.
+
+    Keras keeps a tensor's mask in an attribute in the same way. Losses and
+    metrics of Keras get the tensor alone, and MACH's mean nothing without the
+    hashes.
+    """
+    return getattr(logits, "_tfxml_head", None)
 
 
 def named_weights(layer: keras.layers.Layer) -> dict[str, keras.Variable]:

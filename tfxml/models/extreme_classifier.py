@@ -12,7 +12,13 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import calibration, contract, device_scope, sparse_rows
+from tfxml.models import (
+    calibration,
+    contract,
+    device_scope,
+    sparse_labels,
+    sparse_rows,
+)
 from tfxml.models import encoders as encoders_lib
 from tfxml.models import heads as heads_lib
 from tfxml.models import reranker as reranker_lib
@@ -156,7 +162,7 @@ class ExtremeClassifier(keras.Model):
             encoders, repetitions = part.encoders, part.repetitions
         return self.head.loss_sum(
             self.encode(inputs, dropout_seed, encoders),
-            positives_of(label_ids, weights),
+            sparse_labels.positives_of(label_ids, weights),
             weights,
             repetitions,
         )
@@ -283,21 +289,3 @@ class ExtremeClassifier(keras.Model):
             self.num_features,
             form,
         )
-
-
-def positives_of(
-    label_ids: tf.RaggedTensor | tf.Tensor, weights: tf.Tensor
-) -> contract.Positives:
-    """Returns the label ids of a batch as rows, columns and weights."""
-    if isinstance(label_ids, tf.RaggedTensor):
-        rows = tf.cast(label_ids.value_rowids(), tf.int32)
-        columns = tf.cast(label_ids.flat_values, tf.int32)
-        return contract.Positives(rows, columns, tf.gather(weights, rows))
-    columns = tf.cast(label_ids, tf.int32)
-    rows = tf.broadcast_to(
-        tf.range(tf.shape(columns)[0])[:, None], tf.shape(columns)
-    )
-    is_label = tf.cast(columns >= 0, weights.dtype)
-    return contract.Positives(
-        rows, tf.maximum(columns, 0), weights[:, None] * is_label
-    )

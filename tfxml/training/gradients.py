@@ -73,3 +73,38 @@ def dense_if_static(gradient):
     ):
         return tf.convert_to_tensor(gradient)
     return gradient
+
+
+def summed_outside(optimizer):
+    """Returns an optimizer that leaves the sum over replicas to its caller.
+
+    For `apply_summed`. Keras' optimizers sum over replicas after they have
+    clipped, and give another result than one device; here the sum comes first.
+    """
+    optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+    return optimizer
+
+
+def apply_summed(optimizer, grads_and_vars: list) -> None:
+    """Applies gradients summed over replicas and over repeated rows.
+
+    In a replica's context. Each worker of parameter servers is alone.
+
+    Args:
+        optimizer: what `summed_outside` returned.
+        grads_and_vars: pairs of a gradient and its variable.
+    """
+    pairs = [
+        (dense_if_static(gradient), variable)
+        for gradient, variable in grads_and_vars
+    ]
+    replica = tf.distribute.get_replica_context()
+    values = [gradient for gradient, _ in pairs]
+    if replica.num_replicas_in_sync > 1 and not isinstance(
+        tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy
+    ):
+        values = replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    optimizer.apply(
+        [sum_repeated_rows(value) for value in values],
+        [variable for _, variable in pairs],
+    )

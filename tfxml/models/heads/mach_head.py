@@ -281,6 +281,25 @@ class MachHead(contract.Head):
             ]
         )
 
+    def logits_loss(
+        self,
+        loss: contract.Loss,
+        logits: tf.Tensor,
+        positives: contract.Positives,
+        weights: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the weighted sum of a loss of bucket logits, [N, R, B]."""
+        return tf.add_n(
+            [
+                loss.value(
+                    bucket_logits, buckets_of(positives, label_hash), weights
+                )
+                for bucket_logits, label_hash in zip(
+                    tf.unstack(logits, axis=1), self.hashes, strict=True
+                )
+            ]
+        )
+
     def parts(self) -> list[contract.HeadPart]:
         """Returns the repetitions of each device; one part without devices."""
         devices = list(dict.fromkeys(block.device for block in self.blocks))
@@ -332,8 +351,23 @@ class MachHead(contract.Head):
 
         `estimator` stands in for the head's.
         """
-        estimator = estimator or self.estimator
-        logits = self._normalized(encoded)
+        return self._decoded(
+            self._normalized(encoded), k, estimator or self.estimator
+        )
+
+    def logits_top_k(
+        self, logits: tf.Tensor, k: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `top_k` does, from bucket logits [N, R, B]."""
+        normalized = [
+            self.loss.normalized(one) for one in tf.unstack(logits, axis=1)
+        ]
+        return self._decoded(normalized, k, self.estimator)
+
+    def _decoded(
+        self, logits: list[tf.Tensor], k: int, estimator: str
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels of R normalised bucket logits [N, B]."""
         if self.decodes_by_threshold():
             best, label_ids = exact_top_k.exact_top_k(
                 logits, self.hashes, self.bucket_crossings(), k, estimator

@@ -1,0 +1,112 @@
+"""The losses as `keras.losses.Loss`, for `model.compile`.
+
+# N instances, L labels, R repetitions, B buckets, P labels of an instance
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tfxml.models import contract, sparse_labels
+from tfxml.models.losses import sigmoid_cross_entropy, softmax_cross_entropy
+
+_NOT_BY_KERAS = {
+    "MultiWorkerMirroredStrategy": "Keras 3 cannot run it",
+    "ParameterServerStrategyV2": "Keras 3 cannot run it",
+    "CentralStorageStrategy": "Keras 3 adds up its metrics wrongly",
+    "CentralStorageStrategyV1": "Keras 3 adds up its metrics wrongly",
+}
+
+
+class SparseLoss(keras.losses.Loss):
+    """A loss of logits and sparse labels, the mean over instances.
+
+    The loss of an instance is the sum over its outputs; the mean is weighted:
+    sum_i w_i loss_i / sum_i w_i.
+
+    Args:
+        head: whose logits they are. Only needed if the model changes the
+            output of a `MachHead` before it reaches the loss.
+        name: of the loss.
+    """
+
+    loss: contract.Loss
+
+    def __init__(self, head: contract.Head | None = None, name=None):
+        super().__init__(name=name, reduction=None)
+        self.head = head
+
+    def __call__(self, y_true, y_pred, sample_weight=None) -> tf.Tensor:
+        """Returns the mean loss, a scalar.
+
+        Args:
+            y_true: label ids, ragged [N, (P)] or padded with -1 [N, P], or a
+                `tf.SparseTensor` [N, L] that is nonzero at the labels.
+            y_pred: logits of a `SigmoidHead` [N, L] or `MachHead` [N, R, B].
+            sample_weight: [N], or None.
+        """
+        check_strategy()
+        weights = sparse_labels.row_weights(y_true, sample_weight)
+        total = tf.reduce_sum(weights)
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            # Keras adds the replicas' gradients up, so each instance is
+            # divided by the weight of the global batch: exact for uneven
+            # shares too, which Keras' own mean of means is not.
+            total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
+        loss = self.loss_sum(y_true, y_pred, weights)
+        return tf.math.divide_no_nan(loss, total)
+
+    def loss_sum(self, y_true, y_pred, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the weighted sum of the instances' losses, a scalar."""
+        y_pred = _float32(y_pred)
+        head = sparse_labels.head_of(y_pred, self.head)
+        positives = sparse_labels.positives_of(y_true, weights)
+        if head is not None:
+            return head.logits_loss(self.loss, y_pred, positives, weights)
+        if y_pred.shape.rank != 2:  # of shape inference, which has no head
+            return tf.reduce_sum(y_pred)
+        return self.loss.value(y_pred, positives, weights)
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor; a head is not kept."""
+        return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class SparseSigmoidCrossEntropy(SparseLoss):
+    """Sigmoid cross-entropy of each label, or of each bucket, on its own."""
+
+    loss = sigmoid_cross_entropy.SigmoidCrossEntropy()
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class SparseSoftmaxCrossEntropy(SparseLoss):
+    """Softmax cross-entropy over all labels, or the buckets of a repetition.
+
+    An instance with several labels has the mean of their losses.
+    """
+
+    loss = softmax_cross_entropy.SoftmaxCrossEntropy()
+
+
+def check_strategy() -> None:
+    """Raises RuntimeError where Keras' own loop is broken or silently wrong."""
+    strategy = tf.distribute.get_strategy()
+    name = type(strategy).__name__
+    if name in _NOT_BY_KERAS and strategy.num_replicas_in_sync > 1:
+        raise RuntimeError(
+            f"`model.fit` must not be used under {name}: "
+            f"{_NOT_BY_KERAS[name]}. Use `tfxml.Trainer(model, loss, "
+            "optimizer, strategy).fit(dataset)`, which takes the same model "
+            "and callbacks"
+        )
+
+
+def _float32(y_pred: tf.Tensor) -> tf.Tensor:
+    if y_pred.dtype == tf.float32:
+        return y_pred  # a cast would lose the head
+    cast = tf.cast(y_pred, tf.float32)
+    cast._tfxml_head = contract.head_of(y_pred)
+    return cast

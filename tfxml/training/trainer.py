@@ -1,0 +1,411 @@
+"""Our loop for any Keras model: the same step under every strategy.
+
+# N instances of a global batch
+
+Keras 3's own `fit` works on one device and, with even batches, under
+MirroredStrategy. This loop also works, with the same results, under
+MultiWorkerMirroredStrategy, ParameterServerStrategy, CentralStorageStrategy and
+TPUStrategy: each instance is divided by the weight of the true global batch,
+gradients are summed over replicas and repeated rows before anything else sees
+them, and metrics are sums that are divided last.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml.evaluation import keras_metrics
+from tfxml.models import keras_losses, sparse_labels
+from tfxml.training import gradients, optimizers
+
+
+class Trainer:
+    """Trains, evaluates and predicts with a Keras model.
+
+    Args:
+        model: whatever maps a batch's inputs to logits, such as
+            `keras.Sequential([..., tfxml.heads.SigmoidHead(L)])`. Make it in
+            the strategy's scope.
+        loss: of its logits; None: `SparseSigmoidCrossEntropy`. A loss of
+            Keras is taken for the loss of each instance.
+        optimizer: a Keras optimizer or one of `optimizers.OPTIMIZERS`. Make it
+            in the strategy's scope.
+        strategy: which devices train; None: the current one.
+        metrics: ranking metrics, as `model.compile` takes them.
+
+    Raises:
+        ValueError: for metrics that cannot be summed.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss | None = None,
+        optimizer: keras.optimizers.Optimizer | str = "lazy_adam",
+        strategy: tf.distribute.Strategy | None = None,
+        metrics: Sequence[keras_metrics.RankingMetric] = (),
+    ):
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.model = model
+        self.loss = loss or keras_losses.SparseSigmoidCrossEntropy()
+        for metric in metrics:
+            if not isinstance(metric, keras_metrics.RankingMetric):
+                raise ValueError(
+                    "`metrics` must be ranking metrics, such as "
+                    f"`PrecisionAtK(5)`. Received: {metric}"
+                )
+        self.metrics = list(metrics)
+        with self.strategy.scope():
+            if isinstance(optimizer, str):
+                optimizer = optimizers.create(optimizer, 1e-3)
+            # What callbacks of Keras look for, and what `model.save` keeps.
+            self.model.compile(optimizer=optimizer, loss=self.loss)
+        self.optimizer = gradients.summed_outside(optimizer)
+        self._loop: _Synchronous | _Asynchronous | None = None
+
+    def fit(
+        self,
+        dataset: tf.data.Dataset,
+        epochs: int = 1,
+        validation_data: tf.data.Dataset | None = None,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        verbose: int = 1,
+        initial_epoch: int = 0,
+    ) -> keras.callbacks.History:
+        """Trains for some epochs; returns what Keras' `fit` returns.
+
+        Args:
+            dataset: global batches (inputs, labels) or (inputs, labels,
+                weights [N]). Labels are ragged, or padded with -1.
+            epochs: the epoch after the last.
+            validation_data: batches evaluated after each epoch.
+            callbacks: of Keras; batch and epoch hooks, `stop_training`,
+                `History`, EarlyStopping, ModelCheckpoint, CSVLogger and
+                TensorBoard work.
+            verbose: 0 for no progress, 1 for a bar, 2 for a line an epoch.
+            initial_epoch: where to resume.
+        """
+        loop = self._loop_for(dataset)
+        is_chief = _is_chief(self.strategy)
+        steps = int(dataset.cardinality())
+        callbacks = keras.callbacks.CallbackList(
+            list(callbacks),
+            add_history=True,
+            add_progbar=verbose != 0 and is_chief,
+            model=self.model,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps if steps >= 0 else None,
+        )
+        self.model.stop_training = False
+        callbacks.on_train_begin()
+        logs: dict[str, float] = {}
+        for epoch in range(initial_epoch, epochs):
+            callbacks.on_epoch_begin(epoch)
+            loss_sum, weight_sum = 0.0, 0.0
+            for step, (loss, weight) in enumerate(loop.train(dataset)):
+                callbacks.on_train_batch_begin(step)
+                loss_sum += loss * weight
+                weight_sum += weight
+                logs = {"loss": loss_sum / max(weight_sum, 1e-12)}
+                callbacks.on_train_batch_end(step, logs)
+            if not np.isfinite(logs.get("loss", 0.0)):
+                raise FloatingPointError(
+                    f"the loss became {logs['loss']} in epoch {epoch + 1}: "
+                    "lower the learning rate, or look at the data"
+                )
+            if validation_data is not None:
+                values = self.evaluate(validation_data)
+                logs |= {f"val_{name}": v for name, v in values.items()}
+            callbacks.on_epoch_end(epoch, logs)
+            if self.model.stop_training:
+                break
+        callbacks.on_train_end(logs)
+        return self.model.history
+
+    def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
+        """Returns the mean loss and the metrics of batches, each once."""
+        loop = self._loop_for(dataset)
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        totals = np.zeros([len(names), 2])
+        for sums in loop.evaluate(dataset):
+            totals += sums
+        return {
+            name: float(total / best) if best else 0.0
+            for name, (total, best) in zip(names, totals, strict=True)
+        }
+
+    def predict(
+        self, dataset: tf.data.Dataset, k: int = 5
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the scores and ids of the best labels, [N, K] each.
+
+        On this process' devices alone, in the order of the batches.
+        """
+
+        @tf.function(reduce_retracing=True)
+        def top_k(batch):
+            logits = self.model(_unpacked(batch)[0], training=False)
+            head = sparse_labels.head_of(logits, None)
+            if head is not None:
+                return head.logits_top_k(logits, k)
+            return tf.math.top_k(logits, min(k, logits.shape[1]))
+
+        answers = [top_k(batch) for batch in dataset]
+        estimates, label_ids = (
+            np.concatenate([part.numpy() for part in parts])
+            for parts in zip(*answers, strict=True)
+        )
+        return 1 / (1 + np.exp(-estimates)), label_ids
+
+    def replica_step(self, batch, step) -> tuple[tf.Tensor, tf.Tensor]:
+        """Trains on a replica's share of a batch; for `strategy.run`.
+
+        Returns:
+            The loss of the share over the weight of the global batch, and the
+            weight of the share.
+        """
+        del step  # the same for every step
+        inputs, labels, weights = _unpacked(batch)
+        total = tf.reduce_sum(weights)
+        replica = tf.distribute.get_replica_context()
+        global_total = total
+        if replica.num_replicas_in_sync > 1:
+            global_total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
+        weights = tf.math.divide_no_nan(weights, global_total)
+        with tf.GradientTape() as tape:
+            logits = self.model(inputs, training=True)
+            loss = self._loss_sum(labels, logits, weights)
+            penalties = self.model.losses
+            if penalties:
+                loss += tf.add_n(penalties) / replica.num_replicas_in_sync
+        variables = self.model.trainable_variables
+        pairs = [
+            (gradient, variable)
+            for gradient, variable in zip(
+                tape.gradient(loss, variables), variables, strict=True
+            )
+            if gradient is not None or _warned(variable)
+        ]
+        self._build(variables)
+        gradients.apply_summed(self.optimizer, pairs)
+        return loss, total
+
+    def replica_sums(self, batch) -> tf.Tensor:
+        """Returns what a replica's share adds to loss and metrics, [M, 2]."""
+        inputs, labels, weights = _unpacked(batch)
+        logits = self.model(inputs, training=False)
+        loss = self._loss_sum(labels, logits, weights)
+        sums = [(loss, tf.reduce_sum(weights))]
+        sums += [
+            metric.sums(labels, logits, weights) for metric in self.metrics
+        ]
+        return tf.stack([tf.stack(pair) for pair in sums])
+
+    def _loss_sum(self, labels, logits, weights) -> tf.Tensor:
+        if isinstance(self.loss, keras_losses.SparseLoss):
+            return self.loss.loss_sum(labels, logits, weights)
+        losses = self.loss.call(labels, logits)
+        losses = tf.reshape(losses, [tf.shape(losses)[0], -1])
+        return tf.reduce_sum(weights * tf.reduce_mean(losses, axis=1))
+
+    def _build(self, variables) -> None:
+        """Makes the optimizer's variables, before a graph holds them."""
+        if not self.optimizer.built:
+            with tf.init_scope(), self.strategy.scope():
+                self.optimizer.build(variables)
+
+    def _loop_for(self, dataset: tf.data.Dataset):
+        """Returns the loop of the strategy, the model built."""
+        if self._loop is None:
+            self._build_model(dataset.element_spec)
+            is_remote = isinstance(
+                self.strategy, tf.distribute.ParameterServerStrategy
+            )
+            kind = _Asynchronous if is_remote else _Synchronous
+            self._loop = kind(self)
+        return self._loop
+
+    def _build_model(self, element_spec) -> None:
+        """Makes the model's variables by a call on an empty batch."""
+        inputs = element_spec[0] if isinstance(element_spec, tuple) else None
+        if inputs is None:
+            raise ValueError(
+                "`dataset` must hold batches (inputs, labels) or (inputs, "
+                f"labels, weights). Received: {element_spec}"
+            )
+        if not self.model.built:
+            with self.strategy.scope():
+                self.model(tf.nest.map_structure(_example, inputs))
+        with self.strategy.scope():
+            if not self.optimizer.built:
+                self.optimizer.build(self.model.trainable_variables)
+
+
+class _Synchronous:
+    """All replicas take each step together."""
+
+    def __init__(self, trainer: Trainer):
+        strategy = self._strategy = trainer.strategy
+
+        @tf.function(reduce_retracing=True)
+        def train_step(batch):
+            loss, weight = strategy.run(trainer.replica_step, args=(batch, 0))
+            return (
+                strategy.reduce("SUM", loss, axis=None),
+                strategy.reduce("SUM", weight, axis=None),
+            )
+
+        @tf.function(reduce_retracing=True)
+        def sums(batch):
+            return strategy.reduce(
+                "SUM",
+                strategy.run(trainer.replica_sums, args=(batch,)),
+                axis=None,
+            )
+
+        self._train_step, self._sums = train_step, sums
+
+    def train(self, dataset) -> Iterable[tuple[float, float]]:
+        """Yields each step's mean loss and the weight of its batch."""
+        for batch in self._distributed(dataset):
+            loss, weight = self._train_step(batch)
+            yield float(loss), float(weight)
+
+    def evaluate(self, dataset) -> Iterable[np.ndarray]:
+        """Yields what each batch adds to loss and metrics, [M, 2]."""
+        for batch in self._distributed(dataset):
+            yield self._sums(batch).numpy().astype(np.float64)
+
+    def _distributed(self, dataset):
+        if self._strategy is tf.distribute.get_strategy():
+            return dataset  # the default strategy, or within its scope
+        options = tf.data.Options()
+        # Shards of files would be uneven; each worker skips what is others'.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return self._strategy.experimental_distribute_dataset(
+            dataset.with_options(options)
+        )
+
+
+class _Asynchronous:
+    """Workers of parameter servers take the batches that are handed out.
+
+    The coordinator reads the batches and sends them, so that each is trained
+    on once, whatever the data set is made of.
+    """
+
+    _AT_ONCE = 256  # batches that may wait on the workers
+
+    def __init__(self, trainer: Trainer):
+        self._trainer = trainer
+        self._step = 0
+        self._functions: dict[str, Callable] = {}
+        self._coordinator = tf.distribute.coordinator.ClusterCoordinator(
+            trainer.strategy
+        )
+
+    def train(self, dataset) -> Iterable[tuple[float, float]]:
+        """Yields each step's mean loss and the weight of its batch."""
+        trainer = self._trainer
+
+        def step(batch, number):
+            # Keras counts in a variable that loses counts of two workers at
+            # once; the rate of a step follows from its number.
+            optimizers.set_iterations(trainer.optimizer, number)
+            loss, weight = trainer.strategy.run(
+                trainer.replica_step, args=(batch, number)
+            )
+            return trainer.strategy.reduce(
+                "SUM", loss, axis=None
+            ), trainer.strategy.reduce("SUM", weight, axis=None)
+
+        for loss, weight in self._scheduled("train", dataset, step):
+            yield float(loss), float(weight)
+
+    def evaluate(self, dataset) -> Iterable[np.ndarray]:
+        """Yields what each batch adds to loss and metrics, [M, 2]."""
+        trainer = self._trainer
+
+        def sums(batch, number):
+            del number
+            return trainer.strategy.reduce(
+                "SUM",
+                trainer.strategy.run(trainer.replica_sums, args=(batch,)),
+                axis=None,
+            )
+
+        for one in self._scheduled("evaluate", dataset, sums):
+            yield one.astype(np.float64)
+
+    def _scheduled(self, name: str, dataset, step: Callable) -> Iterable:
+        """Yields what the workers return for each batch."""
+        spec = dataset.element_spec
+        if name not in self._functions:
+            parts = tf.nest.flatten(spec, expand_composites=True)
+            signature = [tf.TensorSpec([], tf.int64), *parts]
+
+            @tf.function(input_signature=signature)
+            def function(number, *tensors):
+                batch = tf.nest.pack_sequence_as(
+                    spec, tensors, expand_composites=True
+                )
+                return step(batch, number)
+
+            self._functions[name] = function
+        waiting = []
+        for batch in dataset:
+            tensors = tf.nest.flatten(batch, expand_composites=True)
+            number = tf.constant(self._step, tf.int64)
+            self._step += name == "train"
+            waiting.append(
+                self._coordinator.schedule(
+                    self._functions[name], args=(number, *tensors)
+                )
+            )
+            if len(waiting) == self._AT_ONCE:
+                yield from self._fetched(waiting)
+                waiting = []
+        yield from self._fetched(waiting)
+
+    def _fetched(self, waiting: list) -> Iterable:
+        self._coordinator.join()
+        for value in waiting:
+            yield value.fetch()
+
+
+def _unpacked(batch) -> tuple:
+    """Returns inputs, labels and weights [N] of a batch."""
+    inputs, labels, *rest = batch
+    weights = sparse_labels.row_weights(labels, rest[0] if rest else None)
+    return inputs, labels, weights
+
+
+def _example(spec: tf.TypeSpec):
+    """Returns an input of one row of zeros for a spec."""
+    if isinstance(spec, tf.RaggedTensorSpec):
+        return tf.RaggedTensor.from_row_splits(
+            tf.zeros([1], spec.dtype),
+            tf.constant([0, 1], spec.row_splits_dtype),
+        )
+    return tf.zeros([size or 1 for size in spec.shape], spec.dtype)
+
+
+def _warned(variable: keras.Variable) -> bool:
+    """Warns of a weight without a gradient; returns False."""
+    warnings.warn(
+        f"the loss does not depend on {variable.path}, which stays as it is",
+        stacklevel=2,
+    )
+    return False
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    return bool(strategy.extended.should_checkpoint)
