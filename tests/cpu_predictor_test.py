@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import predictor as host
+from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
 from tfxml.mach import decode, hashing
 from tfxml.models import extreme_classifier, reranker, sparse_rows
@@ -124,7 +124,9 @@ def _model(head, encoder, is_reranked=False, dropped=()):
 
 
 def _check(model, rows, k, **kwargs):
-    scores, label_ids = host.CpuPredictor(model, **kwargs).top_k(rows, k)
+    scores, label_ids = cpu_predictor.CpuPredictor(model, **kwargs).top_k(
+        rows, k
+    )
     wanted_scores, wanted_ids = model.top_k(_ragged(rows), k)
     np.testing.assert_allclose(scores, wanted_scores, atol=5e-6)
     np.testing.assert_array_equal(label_ids, wanted_ids)
@@ -132,7 +134,7 @@ def _check(model, rows, k, **kwargs):
 
 @pytest.mark.parametrize("is_reranked", [False, True])
 @pytest.mark.parametrize(("head", "encoder"), CASES)
-def test_the_host_finds_what_the_model_finds(head, encoder, is_reranked):
+def test_the_cpu_finds_what_the_model_finds(head, encoder, is_reranked):
     model = _model(head, encoder, is_reranked)
     for k in (1, 5, 30, L + 1):
         _check(model, _rows(), min(k, L))
@@ -145,7 +147,7 @@ def test_dropped_labels_are_no_answer(head):
     model = _model(head, encoder, True, dropped)
     for k in (5, L - 5):
         _check(model, _rows(), k)
-    found = host.CpuPredictor(model).top_k(_rows(), L)[1]
+    found = cpu_predictor.CpuPredictor(model).top_k(_rows(), L)[1]
     assert found.shape == (N, L - 5)
     assert not np.isin(found, dropped).any()
 
@@ -156,11 +158,11 @@ def test_the_number_of_threads_does_not_matter(num_threads):
 
 
 def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
-    model = host.CpuPredictor(_model("mach logit", "one", True))
+    model = cpu_predictor.CpuPredictor(_model("mach logit", "one", True))
     rows = _rows()
     together = model.top_k(rows, 5)
-    monkeypatch.setattr(host, "ROWS_AT_ONCE", 16)
-    monkeypatch.setattr(host, "_ROWS_OF_HEAD", 7)
+    monkeypatch.setattr(cpu_predictor, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(cpu_predictor, "_ROWS_OF_HEAD", 7)
     for one, other in zip(model.top_k(rows, 5), together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     first = rows.splits[:2]
@@ -175,9 +177,9 @@ def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
 
 def test_no_rows_have_no_labels():
     rows = sparse_rows.RaggedRows([], [], [0])
-    scores, label_ids = host.CpuPredictor(_model("sigmoid", "one")).top_k(
-        rows, 5
-    )
+    scores, label_ids = cpu_predictor.CpuPredictor(
+        _model("sigmoid", "one")
+    ).top_k(rows, 5)
     assert scores.shape == label_ids.shape == (0, 5)
 
 
@@ -186,7 +188,7 @@ def test_the_candidates_is_the_heads_own(head):
     encoder = "none" if head == "centroid" else "one"
     model = _model(head, encoder, True)
     np.testing.assert_array_equal(
-        host.CpuPredictor(model).candidates(_rows(), 20),
+        cpu_predictor.CpuPredictor(model).candidates(_rows(), 20),
         model.candidates(_ragged(_rows()), 20),
     )
 
@@ -210,14 +212,14 @@ def test_rows_that_do_not_fit_are_refused(changes, message):
     rows = sparse_rows.RaggedRows(
         np.array([0, 3]), np.ones(2), np.array([0, 2])
     )
-    model = host.CpuPredictor(_model("sigmoid", "one"))
+    model = cpu_predictor.CpuPredictor(_model("sigmoid", "one"))
     with pytest.raises(ValueError, match=message):
         model.top_k(rows._replace(**changes), 5)
 
 
 @pytest.mark.parametrize("find", ["top_k", "candidates"])
 def test_fewer_than_one_label_is_refused(find):
-    model = host.CpuPredictor(_model("sigmoid", "one"))
+    model = cpu_predictor.CpuPredictor(_model("sigmoid", "one"))
     with pytest.raises(ValueError, match="`k` must be at least 1"):
         getattr(model, find)(_rows(), 0)
 
@@ -225,7 +227,7 @@ def test_fewer_than_one_label_is_refused(find):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of overflows
 @pytest.mark.parametrize("head", ["sigmoid", "mach logit"])
 def test_scores_that_are_not_numbers_are_refused(head):
-    model = host.CpuPredictor(_model(head, "deep"))
+    model = cpu_predictor.CpuPredictor(_model(head, "deep"))
     rows = _rows()
     values = np.where(rows.values == 0, 0, np.float32(3e38))
     with pytest.raises(FloatingPointError, match="too large"):
@@ -235,12 +237,12 @@ def test_scores_that_are_not_numbers_are_refused(head):
 @pytest.mark.parametrize("head", HEADS)
 def test_weights_that_are_not_finite_are_refused(head):
     model = _model(head, "none" if head == "centroid" else "one", True)
-    host.CpuPredictor(model)
+    cpu_predictor.CpuPredictor(model)
     for weight in (model.head.weights[-1], model.reranker.weights[-1]):
         good = weight.numpy()
         weight.assign(np.full(weight.shape, np.inf))
         with pytest.raises(ValueError, match="finite weights"):
-            host.CpuPredictor(model)
+            cpu_predictor.CpuPredictor(model)
         weight.assign(good)
 
 
@@ -265,13 +267,13 @@ def test_the_best_are_those_that_a_sort_puts_first(size, k, has_equals):
         )
 
 
-def test_a_machine_with_an_accelerator_or_others_is_not_the_host(monkeypatch):
+def test_a_machine_with_an_accelerator_or_others_takes_tensorflow(monkeypatch):
     model, here = _model("mach logit", "one"), tf.distribute.get_strategy()
-    assert host.suits(model, here)
+    assert cpu_predictor.suits(model, here)
     model.head.decode_by = "threshold"
-    assert not host.suits(model, here)
+    assert not cpu_predictor.suits(model, here)
     model.head.decode_by = "exhaustive"
     monkeypatch.setattr(
         tf.config, "list_logical_devices", lambda kind=None: [kind]
     )
-    assert not host.suits(model, here)
+    assert not cpu_predictor.suits(model, here)

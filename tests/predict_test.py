@@ -41,7 +41,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(workdir):
     run = restore.restore(str(workdir), tf.distribute.get_strategy())
-    return predict.Predictor(run, 3, "host")
+    return predict.Predictor(run, 3, "cpu")
 
 
 def _answered(predictor, lines, is_skipping=False, batch_size=4):
@@ -97,7 +97,7 @@ def test_what_stands_before_a_bad_line_is_answered(predictor, batch_size):
         ('{"feature_ids": [1]}', False),
     ],
 )
-@pytest.mark.parametrize("runtime", ["host", "tensorflow"])
+@pytest.mark.parametrize("runtime", ["cpu", "tensorflow"])
 def test_an_answer_to_nothing_is_marked(predictor, line, is_empty, runtime):
     predictor = predict.Predictor(predictor._run, 3, runtime)
     found, _ = _answered(predictor, [GOOD, line, GOOD])

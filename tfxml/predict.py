@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.cpu import predictor as host
+from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import bad_rows, data_errors, inputs, instances, requests
 from tfxml.models import sparse_rows
 from tfxml.run import answers, flags, paths, restore
 
-RUNTIMES = ("auto", "host", "tensorflow")
+RUNTIMES = ("auto", "cpu", "tensorflow")
 
 
 class Predictor:
@@ -35,9 +35,12 @@ class Predictor:
     Args:
         run: what `restore.restore` returns.
         k: how many labels an instance.
-        runtime: what finds the labels: compiled loops on the `host`, or
-            `tensorflow`. `auto` is the host where the model lies in a process
-            without an accelerator.
+        runtime: what finds the labels: loops compiled for the `cpu`, or
+            `tensorflow`. `auto` is the CPU where the model lies in a process
+            without an accelerator and its modules declare serving forms.
+
+    Attributes:
+        note: why `auto` took TensorFlow, if a module is the reason; or ''.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class Predictor:
             )
         self._run = run
         self._k = min(k, run.facts.num_labels)
+        self.note = ""
         if runtime == "auto":
-            is_host = host.suits(run.model, tf.distribute.get_strategy())
-            runtime = "host" if is_host else "tensorflow"
+            suits = cpu_predictor.suits(run.model, tf.distribute.get_strategy())
+            runtime = "cpu" if suits else "tensorflow"
+            self.note = cpu_predictor.why_not(run.model)
         self._find = (
-            host.CpuPredictor(run.model).top_k
-            if runtime == "host"
+            cpu_predictor.CpuPredictor(run.model).top_k
+            if runtime == "cpu"
             else self._on_tensorflow()
         )
         # Traced or compiled now, so that the first request does not wait.
@@ -211,6 +216,8 @@ def main() -> None:
             values.workdir, tf.distribute.get_strategy(), values.checkpoint
         )
         predictor = Predictor(run, values.k, values.runtime)
+        if predictor.note:
+            sys.stderr.write(f"runtime   tensorflow: {predictor.note}\n")
         read = requests.read(
             requests.lines(source, name),
             name,
@@ -253,7 +260,8 @@ def define_flags() -> None:
         "runtime",
         "auto",
         RUNTIMES,
-        "What finds labels; auto: the host where there is no accelerator.",
+        "What finds labels: loops compiled for the CPU, or TensorFlow. auto: "
+        "cpu where there is no accelerator and the model allows it.",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from strategies import collective
-from tfxml.cpu import predictor as host
+from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics as metrics_lib
@@ -110,12 +110,12 @@ def candidates(
 
 
 def cpu_candidates(
-    model: host.CpuPredictor, source: pipeline.Source, k: int
+    model: cpu_predictor.CpuPredictor, source: pipeline.Source, k: int
 ) -> np.ndarray:
     """Returns the labels of every instance of a split, [N, K] int32."""
     found = np.zeros((source.num_instances, k), np.int32)
-    for first in range(0, source.num_instances, host.ROWS_AT_ONCE):
-        last = min(first + host.ROWS_AT_ONCE, source.num_instances)
+    for first in range(0, source.num_instances, cpu_predictor.ROWS_AT_ONCE):
+        last = min(first + cpu_predictor.ROWS_AT_ONCE, source.num_instances)
         inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))
         ids = inputs[inputs_lib.FEATURE_IDS]
         values = inputs[inputs_lib.FEATURE_VALUES]
