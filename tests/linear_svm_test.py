@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import svm
 
-from tfxml.training.solvers import linear_svm
+from tfxml.training.solvers import label_problems, linear_svm
 
 N, D, L = 40, 25, 6
 
@@ -26,8 +26,8 @@ def _problem(seed=0):
         one[:2] = True, False
     return (
         x,
-        linear_svm.Rows(splits, columns, x[rows, columns], D),
-        linear_svm.Pairs(
+        label_problems.Rows(splits, columns, x[rows, columns], D),
+        label_problems.Pairs(
             np.cumsum([0, *map(len, chosen)]),
             np.concatenate(chosen),
             np.concatenate(is_positive),
@@ -97,7 +97,7 @@ def test_labels_know_nothing_of_each_other():
     together, _ = _solve(rows, pairs, 1.0, 300)
     for label in range(L):
         run = slice(pairs.splits[label], pairs.splits[label + 1])
-        alone = linear_svm.Pairs(
+        alone = label_problems.Pairs(
             np.array([0, run.stop - run.start]),
             pairs.row_ids[run],
             pairs.is_positive[run],
@@ -108,7 +108,7 @@ def test_labels_know_nothing_of_each_other():
 
 def test_a_label_without_pairs_has_no_weights():
     _, rows, _ = _problem()
-    none = linear_svm.Pairs(
+    none = label_problems.Pairs(
         np.array([0, 0, 1]), np.array([5]), np.array([True])
     )
     weights, biases = _solve(rows, none, 1.0, 2)
@@ -120,7 +120,9 @@ def test_one_pair_has_the_optimum_of_its_definition():
     # min (w^2 |x|^2 + b^2)/2 + C (1 - m)^2 lies where the dual a, with
     # a (|x|^2 + 1 + 1 / 2C) = 1, gives w = a x and b = a.
     x, rows, _ = _problem()
-    one = linear_svm.Pairs(np.array([0, 1]), np.array([5]), np.array([True]))
+    one = label_problems.Pairs(
+        np.array([0, 1]), np.array([5]), np.array([True])
+    )
     weights, biases = _solve(rows, one, 2.0, 1)
     dual = 1 / (x[5] @ x[5] + 1 + 0.25)
     np.testing.assert_allclose(weights[0], dual * x[5], rtol=1e-6)
@@ -167,10 +169,10 @@ def test_more_weights_than_there_was_room_for_at_first():
     # that no feature is shared: each weight is its row's dual times its value.
     ids = np.tile(rng.permutation(num_features), number)
     values = rng.random(len(ids)).astype(np.float32) + 0.5
-    rows = linear_svm.Rows(
+    rows = label_problems.Rows(
         np.arange(0, len(ids) + 1, num_features // size), ids, values, 1000
     )
-    pairs = linear_svm.Pairs(
+    pairs = label_problems.Pairs(
         np.arange(0, size * number + 1, size),
         np.arange(size * number),
         np.tile([True, False], number),

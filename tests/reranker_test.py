@@ -13,6 +13,7 @@ from tfxml.models.heads import mach_head, sigmoid
 from tfxml.training.solvers import (
     label_classifiers,
     label_pairs,
+    label_problems,
     largest,
     linear_svm,
     weight_places,
@@ -217,13 +218,13 @@ def test_labels_learn_from_positives_and_candidates(
     settings = label_classifiers.Settings(1.0, 300, number, 0.0, 0)
     found = label_classifiers.learn(source, listed.astype(np.int32), settings)
     rows, columns = np.nonzero(x)
-    matrix = linear_svm.Rows(
+    matrix = label_problems.Rows(
         np.searchsorted(rows, np.arange(21)), columns, x[rows, columns], D
     )
     wanted, bias = np.zeros((L, D)), np.full(L, -1.0)
     for label in np.flatnonzero(y.any(axis=0)):
         own = y[:, label] | (listed == label).any(axis=1)
-        pairs = linear_svm.Pairs(
+        pairs = label_problems.Pairs(
             np.array([0, own.sum()]), np.flatnonzero(own), y[own, label]
         )
         solved = linear_svm.solve(
@@ -251,13 +252,12 @@ def test_of_equal_weights_the_first_are_kept_however_they_come():
         kept = largest.Largest(300)
         ends = np.cumsum(sizes)
         for start, end in zip(ends - sizes, ends, strict=True):
-            solved = linear_svm.Solved(
+            kept.add(
+                np.array([0]),
                 np.array([0, end - start]),
                 np.arange(start, end, dtype=np.int32),
                 weights[start:end],
-                np.zeros(1, np.float32),
             )
-            kept.add(np.array([0]), solved)
         np.testing.assert_array_equal(np.sort(kept.result()[1]), wanted)
 
 

@@ -1,6 +1,7 @@
-"""The centroids of labels' positives, in one look at the training split.
+"""Learns labels' centroids in one pass over the training split.
 
-# N instances, D features, L labels, F weights a label, C labels a feature
+# N instances, D features, L labels, F weights a label, C labels a feature,
+# W weights
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ import numpy as np
 from tfxml.cpu import compiled
 from tfxml.data.feeding import pipeline
 from tfxml.models.heads import centroid
-from tfxml.training.solvers import label_classifiers, label_pairs
+from tfxml.training.solvers import label_pairs, label_problems, largest
 
+_FIRST_CAPACITY = 1 << 16  # weights, before arrays grow
+
+# Compiled loops read names of their own module.
 _at_rank = compiled.at_rank
+_grown = label_problems.grown
+_most_features = label_problems.most_features
 
 
 def solve(
@@ -41,7 +47,7 @@ def learn(
     power: float,
     between: Callable[[], None] = lambda: None,
 ) -> centroid.Table:
-    """Returns the labels' centroids, but for their smallest weights.
+    """Returns the largest weights of all labels' centroids.
 
     Args:
         source: the training split.
@@ -49,30 +55,130 @@ def learn(
             largest of all labels are kept.
         most_labels: C, the most labels of a feature; those with the largest
             weights are kept.
-        power: of the length that a label's sum is divided by; 1: cosines.
-        between: called whenever some labels are done.
+        power: of the length by which a label's sum is divided; 1: cosines.
+        between: called after each group of labels.
     """
-    none = np.zeros((source.num_instances, 0), np.int64)
-    # A classifier that is not moved at all has its centroid's weights alone.
-    settings = label_classifiers.Settings(
-        cost=1.0,
-        num_passes=0,
-        mean_features=mean_features,
-        centroid=1.0,
-        centroid_power=power,
-        seed=0,
-    )
-    entries, _ = label_classifiers.solve_all(
-        source, label_pairs.pairs(source, none), settings, between
-    )
-    shape = centroid.capacity(
+    no_candidates = np.zeros((source.num_instances, 0), np.int64)
+    positives = label_pairs.pairs(source, no_candidates)
+    kept = largest.Largest(source.num_labels * mean_features)
+
+    def solve_group(labels, rows, group):
+        del labels
+        return scaled_sums(rows, group, power, kept.least)
+
+    for labels, sums in label_pairs.by_group(source, positives, solve_group):
+        kept.add(labels, *sums)
+        between()
+    num_pages = centroid.capacity(
         source.num_labels, source.num_features, mean_features
     )
     splits = np.zeros(source.num_features + 1, np.int32)
-    labels = np.zeros((shape, centroid.PAGE), np.int32)
-    weights = np.zeros((shape, centroid.PAGE), np.float32)
-    _by_feature(*entries, most_labels, splits, labels, weights)
+    labels = np.zeros((num_pages, centroid.PAGE), np.int32)
+    weights = np.zeros((num_pages, centroid.PAGE), np.float32)
+    _by_feature(*kept.result(), most_labels, splits, labels, weights)
     return centroid.Table(splits, labels, weights)
+
+
+def scaled_sums(
+    rows: label_problems.Rows,
+    positives: label_problems.Pairs,
+    power: float,
+    least: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns each label's sum of rows over its length to a power.
+
+    Args:
+        rows: the instances.
+        positives: of each label; all its pairs are taken for positives.
+        power: of the length.
+        least: weights of a smaller absolute value are not returned.
+
+    Returns:
+        [L + 1] where a label's weights begin, their features [W] int32, in the
+        order in which the rows have them, and the weights [W] float32.
+    """
+    splits, feature_ids, weights = _scaled_sums(
+        label_problems.typed_rows(rows),
+        label_problems.typed_pairs(positives),
+        float(power),
+        float(least),
+    )
+    return splits, feature_ids.astype(np.int32), weights
+
+
+@compiled.loop
+def _scaled_sums(rows, positives, power, least):
+    """Sums one label after the other; see `scaled_sums`."""
+    num_labels = len(positives.splits) - 1
+    sums = np.zeros(rows.num_features, np.float64)
+    last_label = np.full(rows.num_features, -1, np.int32)
+    splits = np.zeros(num_labels + 1, np.int64)
+    kept_ids = np.empty(_FIRST_CAPACITY, np.uint32)
+    kept = np.empty(_FIRST_CAPACITY, np.float32)
+    for label in range(num_labels):
+        row_ids = positives.row_ids[
+            positives.splits[label] : positives.splits[label + 1]
+        ]
+        start = splits[label]
+        # One more, for `_sum_rows` writes before it looks.
+        most = start + _most_features(rows, row_ids) + 1
+        if most > len(kept):
+            capacity = max(most, 2 * len(kept))
+            kept_ids = _grown(kept_ids, start, capacity)
+            kept = _grown(kept, start, capacity)
+        number = _sum_rows(
+            rows, row_ids, label, sums, last_label, kept_ids[start:]
+        )
+        number = _take_scaled(
+            sums, power, least, kept_ids[start : start + number], kept[start:]
+        )
+        splits[label + 1] = start + number
+    end = splits[num_labels]
+    return splits, kept_ids[:end], kept[:end]
+
+
+@compiled.loop
+def _sum_rows(rows, row_ids, label, sums, last_label, label_features):
+    """Adds a label's rows to sums [D], and lists the features that they have.
+
+    `last_label` [D] says which label had a feature last. Returns how many
+    features are listed.
+    """
+    number = 0
+    for row in row_ids:
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[place]
+            # Written in any case and kept if new: no branch to predict.
+            label_features[number] = feature
+            number += last_label[feature] != label
+            last_label[feature] = label
+            sums[feature] += rows.values[place]
+    return number
+
+
+@compiled.loop
+def _take_scaled(sums, power, least, feature_ids, weights):
+    """Moves the listed features' sums to `weights`, over a power of the length.
+
+    Features whose weights are at least `least` in size move to the front. All
+    sums are 0 again, for the next label.
+
+    Returns:
+        How many features are at the front.
+    """
+    square = 0.0
+    for feature in feature_ids:
+        square += sums[feature] * sums[feature]
+    scale = 0.0 if square == 0 else square ** (-power / 2)
+    number = 0
+    for feature in feature_ids:
+        weight = np.float32(scale * sums[feature])
+        sums[feature] = 0
+        if weight != 0 and abs(weight) >= least:
+            feature_ids[number] = feature
+            weights[number] = weight
+            number += 1
+    return number
 
 
 @compiled.loop

@@ -10,12 +10,10 @@ and only the largest weights of all of them are kept.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
 
-from tfxml.data import parallel
 from tfxml.data.feeding import pipeline
 from tfxml.models import reranker
 from tfxml.training.solvers import (
@@ -39,7 +37,6 @@ class Settings:
     mean_features: int  # F: how many weights a label keeps, on average
     centroid: float  # how much of its centroid a label's weights have
     seed: int
-    centroid_power: float = 1.0  # of the length that its sum is divided by
 
 
 def learn(
@@ -56,56 +53,27 @@ def learn(
         settings: how they are learnt.
         between: called whenever some labels are done.
     """
-    pairs = label_pairs.pairs(source, candidates)
-    entries, biases = solve_all(source, pairs, settings, between)
-    return weight_places.place(
-        *entries, biases, source.num_features, settings.mean_features
-    )
-
-
-def solve_all(
-    source: pipeline.Source,
-    pairs: linear_svm.Pairs,
-    settings: Settings,
-    between: Callable[[], None],
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """Returns the largest weights of all labels, and their biases.
-
-    The weights come as their labels, features and values.
-    """
     kept = largest.Largest(source.num_labels * settings.mean_features)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
-    groups = label_pairs.groups(pairs)
-    solved = parallel.in_order(
-        lambda labels: _solve(source, pairs, labels, settings, kept.least),
-        groups,
-        os.cpu_count() or 1,
-    )
-    for labels, found in zip(groups, solved, strict=True):
-        kept.add(labels, found)
-        biases[labels] = found.biases
+
+    def solve(labels, rows, pairs):
+        return linear_svm.solve(
+            rows,
+            pairs,
+            settings.cost,
+            settings.num_passes,
+            _seeds(labels, settings.seed),
+            kept.least,
+            settings.centroid,
+        )
+
+    pairs = label_pairs.pairs(source, candidates)
+    for labels, solved in label_pairs.by_group(source, pairs, solve):
+        kept.add(labels, solved.splits, solved.feature_ids, solved.weights)
+        biases[labels] = solved.biases
         between()
-    return kept.result(), biases
-
-
-def _solve(
-    source,
-    pairs: linear_svm.Pairs,
-    labels: np.ndarray,
-    settings: Settings,
-    least: float,
-) -> linear_svm.Solved:
-    """Returns some labels' weights, `least` in size, and biases."""
-    rows, own = label_pairs.of_labels(source, pairs, labels)
-    return linear_svm.solve(
-        rows,
-        own,
-        settings.cost,
-        settings.num_passes,
-        _seeds(labels, settings.seed),
-        least,
-        settings.centroid,
-        settings.centroid_power,
+    return weight_places.place(
+        *kept.result(), biases, source.num_features, settings.mean_features
     )
 
 

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import compiled
 from tfxml.data import inputs as inputs_lib
+from tfxml.data import parallel
 from tfxml.data.feeding import pipeline
-from tfxml.training.solvers import linear_svm
+from tfxml.training.solvers import label_problems
 
 # Labels that are looked at together have about so many pairs, and share the
 # rows that were read for them; fewer, so that no processor is left idle.
@@ -22,8 +24,12 @@ _PAIRS_AT_ONCE = 1 << 20
 _GROUPS_A_PROCESSOR = 4
 _ROWS = 4096  # read at once
 
+Solved = TypeVar("Solved")
 
-def pairs(source: pipeline.Source, candidates: np.ndarray) -> linear_svm.Pairs:
+
+def pairs(
+    source: pipeline.Source, candidates: np.ndarray
+) -> label_problems.Pairs:
     """Returns the positives and the candidate of each label, rows ascending.
 
     Args:
@@ -41,12 +47,12 @@ def pairs(source: pipeline.Source, candidates: np.ndarray) -> linear_svm.Pairs:
         candidates.astype(np.uint32, copy=False),
         source.num_labels,
     )
-    return linear_svm.Pairs(splits, row_ids, is_positive)
+    return label_problems.Pairs(splits, row_ids, is_positive)
 
 
 @compiled.loop
 def _by_label(row_splits, positives, candidates, num_labels):
-    """Returns the members of `linear_svm.Pairs`.
+    """Returns the members of `label_problems.Pairs`.
 
     Rows are gone through twice: to count labels, and to put each pair where
     its label's begin.
@@ -84,7 +90,31 @@ def _put(row, label, is_own, ends, row_ids, is_positive):
     ends[label] += 1
 
 
-def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
+def by_group(
+    source: pipeline.Source,
+    pairs: label_problems.Pairs,
+    solve: Callable[
+        [np.ndarray, label_problems.Rows, label_problems.Pairs], Solved
+    ],
+) -> Iterator[tuple[np.ndarray, Solved]]:
+    """Yields groups of labels that have positives, each solved.
+
+    Args:
+        source: the training split.
+        pairs: of all labels.
+        solve: called with the labels of a group, the rows that they learn
+            from, and their pairs of these rows; in several threads.
+    """
+    all_labels = groups(pairs)
+    solved = parallel.in_order(
+        lambda labels: solve(labels, *of_labels(source, pairs, labels)),
+        all_labels,
+        os.cpu_count() or 1,
+    )
+    yield from zip(all_labels, solved, strict=True)
+
+
+def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
     """Returns labels that have positives, some together, the largest first."""
     sizes = np.diff(pairs.splits)
     num_positives = np.bincount(
@@ -103,8 +133,8 @@ def groups(pairs: linear_svm.Pairs) -> list[np.ndarray]:
 
 
 def of_labels(
-    source: pipeline.Source, pairs: linear_svm.Pairs, labels: np.ndarray
-) -> tuple[linear_svm.Rows, linear_svm.Pairs]:
+    source: pipeline.Source, pairs: label_problems.Pairs, labels: np.ndarray
+) -> tuple[label_problems.Rows, label_problems.Pairs]:
     """Returns the rows of some labels' pairs, and the pairs of these rows."""
     sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
     splits = np.concatenate([[0], np.cumsum(sizes)])
@@ -114,13 +144,13 @@ def of_labels(
     row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
     inputs, _ = source.rows(tf.constant(row_ids, tf.int64))
     ids = inputs[inputs_lib.FEATURE_IDS]
-    rows = linear_svm.Rows(
+    rows = label_problems.Rows(
         ids.row_splits.numpy(),
         ids.flat_values.numpy(),
         inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
         source.num_features,
     )
-    return rows, linear_svm.Pairs(splits, places, pairs.is_positive[own])
+    return rows, label_problems.Pairs(splits, places, pairs.is_positive[own])
 
 
 def _chunks(number: int) -> Iterator[tf.Tensor]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfxml.training.solvers import linear_svm
-
 
 def _places(sizes: np.ndarray, number: int) -> np.ndarray:
     """Returns the places of the largest `number`, of equals the first."""
@@ -30,9 +28,16 @@ class Largest:
         self._parts, self._size = [(none, none, none.astype(np.float32))], 0
         self.least = 0.0  # what is smaller in size is not among them
 
-    def add(self, labels: np.ndarray, found: linear_svm.Solved) -> None:
-        owners = np.repeat(labels.astype(np.int32), np.diff(found.splits))
-        self._parts.append((owners, found.feature_ids, found.weights))
+    def add(
+        self,
+        labels: np.ndarray,
+        splits: np.ndarray,
+        feature_ids: np.ndarray,
+        weights: np.ndarray,
+    ) -> None:
+        """Adds labels' weights; `splits` say where each label's begin."""
+        owners = np.repeat(labels.astype(np.int32), np.diff(splits))
+        self._parts.append((owners, feature_ids, weights))
         self._size += len(owners)
         if self._size > 2 * self._number:
             self._cut()

@@ -21,27 +21,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tfxml.cpu import compiled
+from tfxml.training.solvers import label_problems
 
 _FULL_PASSES = 2  # before pairs are left out
 _FULL_AGAIN = 4  # each so many passes all pairs are looked at
 _FIRST_ROOM = 1 << 16  # weights, before there must be more
-
-
-class Rows(NamedTuple):
-    """Sparse rows [N, D]; no row has a feature twice."""
-
-    splits: np.ndarray  # [N + 1] int64
-    feature_ids: np.ndarray  # [E] integers
-    values: np.ndarray  # [E] float32
-    num_features: int  # D
-
-
-class Pairs(NamedTuple):
-    """Which instances each label learns from, and how; each once a label."""
-
-    splits: np.ndarray  # [L + 1] int64: where a label's pairs begin
-    row_ids: np.ndarray  # [P] integers
-    is_positive: np.ndarray  # [P] bool
 
 
 class Solved(NamedTuple):
@@ -54,14 +38,13 @@ class Solved(NamedTuple):
 
 
 def solve(
-    rows: Rows,
-    pairs: Pairs,
+    rows: label_problems.Rows,
+    pairs: label_problems.Pairs,
     cost: float,
     num_passes: int,
     seeds: np.ndarray,
     least: float = 0.0,
     centroid: float = 0.0,
-    power: float = 1.0,
 ) -> Solved:
     """Returns the labels' classifiers. Holds no lock while it works.
 
@@ -80,7 +63,6 @@ def solve(
             its length, is added to a label's weights in the end. A margin so
             grows with the cosine between the two: what an optimum that has
             few positives to learn from does not know.
-        power: of the length that the sum is divided by.
     """
     found = _solve_labels(
         rows.splits.astype(np.int64, copy=False),
@@ -95,7 +77,6 @@ def solve(
         seeds.astype(np.uint64, copy=False),
         least,
         centroid,
-        power,
     )
     splits, feature_ids, weights, biases = found
     return Solved(splits, feature_ids.astype(np.int32), weights, biases)
@@ -115,7 +96,6 @@ def _solve_labels(
     seeds,
     least,
     centroid,
-    power,
 ):
     """The loop over labels, passes and pairs; see `solve`.
 
@@ -187,7 +167,7 @@ def _solve_labels(
         # with it.
         square = zero
         for again in range(3 if centroid > 0 else 0):
-            share = np.float32(centroid * max(square, tiny) ** (-power / 2))
+            share = np.float32(centroid * max(square, tiny) ** -0.5)
             for pair in range(size):
                 if not is_positive[first + pair]:
                     continue
