@@ -1,3 +1,88 @@
-"""Extreme multi-label classification with TensorFlow and Keras."""
+"""Extreme multi-label classification with TensorFlow and Keras.
+
+The public names are those in `PUBLIC`; everything else is internal and may
+change. They are imported when they are first used: `import tfxml` starts no
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
 
 __version__ = "0.1.0"
+
+# The one place where names are passed on: public name -> where it is defined.
+PUBLIC: dict[str, str | dict[str, str]] = {
+    "Config": "tfxml.config.Config",
+    "Trainer": "tfxml.training.trainer.Trainer",
+    "XMLClassifier": "tfxml.estimator.XMLClassifier",
+    "load": "tfxml.estimator.load",
+    "train": "tfxml.train",
+    "data": "tfxml.data",
+    "heads": {
+        "SigmoidHead": "tfxml.models.heads.sigmoid.SigmoidHead",
+        "MachHead": "tfxml.models.heads.mach_head.MachHead",
+        "CentroidHead": "tfxml.models.heads.centroid.CentroidHead",
+    },
+    "encoders": {
+        "BagEncoder": "tfxml.models.encoders.bag_encoder.BagEncoder",
+    },
+    "losses": {
+        "SparseSigmoidCrossEntropy": (
+            "tfxml.models.keras_losses.SparseSigmoidCrossEntropy"
+        ),
+        "SparseSoftmaxCrossEntropy": (
+            "tfxml.models.keras_losses.SparseSoftmaxCrossEntropy"
+        ),
+    },
+    "metrics": {
+        "PrecisionAtK": "tfxml.evaluation.keras_metrics.PrecisionAtK",
+        "RecallAtK": "tfxml.evaluation.keras_metrics.RecallAtK",
+        "NDCGAtK": "tfxml.evaluation.keras_metrics.NDCGAtK",
+        "PSPrecisionAtK": "tfxml.evaluation.keras_metrics.PSPrecisionAtK",
+        "RankingMetrics": "tfxml.evaluation.metrics.RankingMetrics",
+        "inverse_propensities": "tfxml.evaluation.metrics.inverse_propensities",
+    },
+}
+__all__ = sorted(PUBLIC)
+
+
+class _Names(types.ModuleType):
+    """A namespace of public names, imported when they are first used."""
+
+    def __init__(self, name: str, places: dict[str, str]):
+        super().__init__(f"tfxml.{name}", f"The public {name} of tfxml.")
+        self.__all__ = sorted(places)
+        self._places = places
+
+    def __getattr__(self, name: str):
+        if name not in self._places:
+            raise AttributeError(f"module {self.__name__!r} has no {name!r}")
+        value = _resolved(self._places[name])
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return self.__all__
+
+
+def _resolved(place: str):
+    """Returns what a dotted name stands for: a module, or a name of one."""
+    package, _, name = place.rpartition(".")
+    if package == "tfxml":
+        return importlib.import_module(place)
+    return getattr(importlib.import_module(package), name)
+
+
+def __getattr__(name: str):
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'tfxml' has no attribute {name!r}")
+    place = PUBLIC[name]
+    value = _Names(name, place) if isinstance(place, dict) else _resolved(place)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -14,6 +14,7 @@ import json
 
 from tfxml import options
 from tfxml.data import data_options
+from tfxml.data.formats import read_options
 from tfxml.data.text import text_options
 from tfxml.models import contract, encoders, heads, losses, model_options
 from tfxml.models import reranker as reranker_lib
@@ -33,6 +34,7 @@ def _of(modules: dict[str, type]) -> dict[str, type]:
 # Titles, as help shows them, and the classes that hold the options.
 GROUPS: dict[str, type] = {
     "data": data_options.DataOptions,
+    "reading": read_options.ReadOptions,
     "text": text_options.TextOptions,
     "model": model_options.ModelOptions,
     **{f"encoder={k}": v for k, v in _of(encoders.ENCODERS).items()},
@@ -60,6 +62,7 @@ class Config(*GROUPS.values()):  # type: ignore[misc]
     def __post_init__(self):
         options.check_values(self)
         self.check_data()
+        self.check_read()
         self.check_text()
         self.check_reranker()
         self.check_training()

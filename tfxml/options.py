@@ -33,6 +33,11 @@ def value_type(owner: type, field: dataclasses.Field) -> type:
     return tuple if isinstance(hint, types.GenericAlias) else hint
 
 
+def item_type(owner: type, field: dataclasses.Field) -> type:
+    """Returns the type of the items of a field that holds a tuple."""
+    return typing.get_args(typing.get_type_hints(owner)[field.name])[0]
+
+
 def check_values(options) -> None:
     """Raises unless each field has the type, choice and range it declares.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from absl import app, flags
 
 from tfxml import config as config_lib
+from tfxml import options
 from tfxml.run import command_door
 
 
@@ -133,7 +134,9 @@ def _as_tuple(field: dataclasses.Field, value):
     if not isinstance(field.default, tuple):
         return value
     try:
-        return tuple(int(word) for word in value)
+        return tuple(
+            options.item_type(config_lib.Config, field)(v) for v in value
+        )
     except ValueError as error:
         raise app.UsageError(
             f"--{field.name} must hold whole numbers, comma-separated. "

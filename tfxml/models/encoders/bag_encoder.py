@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -179,13 +179,21 @@ class BagEncoder(contract.Encoder):
         """Encoders that hash no features, or hash alike, read the same rows."""
         return self.num_features, self.feature_hash
 
-    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+    def call(self, rows, dropout_seed=None, training=False) -> tf.Tensor:
         """Returns [N, H].
 
         Args:
-            rows: what `arrange` returns.
+            rows: what `arrange` returns; or the named inputs of a batch, as in
+                a model of Keras.
             dropout_seed: [2] int32, a function of the step; None = no dropout.
+            training: whether a model of Keras trains, which has no such seed.
         """
+        if isinstance(rows, Mapping):
+            rows = self.arrange(rows, "compact")
+            if training and dropout_seed is None:
+                dropout_seed = tf.random.uniform(
+                    [2], maxval=tf.int32.max, dtype=tf.int32
+                )
         hidden = None
         for layer, (kernel, bias) in enumerate(
             zip([self.tables, *self.upper_kernels], self.biases, strict=True)
