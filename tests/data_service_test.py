@@ -146,7 +146,7 @@ def test_a_lost_batch_ends_training_with_a_word(tmp_path, monkeypatch):
         lambda data, where: through(data.skip(1), where),
     )
     config = config_lib.Config(synthetic_train=100, synthetic_labels=40)
-    with pytest.raises(RuntimeError, match="goes on from the last checkpoint"):
+    with pytest.raises(RuntimeError, match="resume from the last checkpoint"):
         train.train(config, str(tmp_path), data_service=dispatcher.target)
     del worker
 

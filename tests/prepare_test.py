@@ -221,7 +221,7 @@ def test_a_folder_that_is_not_complete_is_refused(data_dir, tmp_path):
     out = tmp_path / "out"
     prepare.prepare(config_lib.Config(), data_dir, str(out))
     (out / "records.json").rename(out / "plan.json")
-    with pytest.raises(ValueError, match="the same command goes on"):
+    with pytest.raises(ValueError, match="rerun the same command"):
         datasets.training_data(config_lib.Config(), str(out))
 
 

@@ -168,7 +168,7 @@ def test_millions_of_labels_need_no_memory():
     if clear.exists():
         clear.write_text("5", encoding="ascii")  # resets the peak, VmHWM
         before = memory("VmRSS")
-    ids, _, labels = zip(
+    found, labels = zip(
         *[make(start + np.arange(512)) for start in starts], strict=True
     )
     if clear.exists():
@@ -177,7 +177,7 @@ def test_millions_of_labels_need_no_memory():
 
     ids, labels = (
         np.concatenate([part.flat_values for part in parts])
-        for parts in (ids, labels)
+        for parts in ([rows["feature_ids"] for rows in found], labels)
     )
     assert source.num_features == 100_000 + 8 * 12_005_000
     assert 90_000_000 < ids.max() < source.num_features

@@ -16,18 +16,18 @@ _AT_ONCE = 256  # batches whose answers wait on the workers
 
 
 class AsynchronousEvaluator:
-    """Hands out the batches of a split, and counts what comes back.
+    """Hands out the batches of a split, and counts the answers.
 
     Args:
         coordinator: of the strategy that the model was made under.
         model: what is evaluated.
-        k: what `evaluator.num_ranked` says.
-        source: the split; it is sent to each worker once.
-        batch_size: of one worker's batch.
+        k: what `evaluator.num_ranked` returns.
+        source: the split; its tensors are sent to each worker once.
+        batch_size: how many instances a worker's batch has.
         is_padded: whether the model takes padded rows.
         pairs: [F, 2], rows and labels that are not scored.
-        beat: called whenever batches were evaluated.
-        by_head: whether the model's head alone answers.
+        beat: called whenever batches have been evaluated.
+        by_head: whether the head's ranking counts, without the re-ranker.
     """
 
     def __init__(
@@ -65,11 +65,17 @@ class AsynchronousEvaluator:
             evaluator.add_batch(metrics, top_ids, share, self._pairs)
 
     def candidates(self, shape: tuple[int, int]) -> np.ndarray:
-        """Returns the labels of every instance of the split, [N, K] int32."""
+        """Returns the best labels of every instance, [N, K] int32.
+
+        `shape` is N and K.
+        """
         return evaluator.by_instance(self._answers(), shape)
 
     def _answers(self) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
-        """Yields each batch's labels, [n, K], and what is known of it."""
+        """Yields each batch's best labels, [n, K], and its share.
+
+        The share holds no inputs: they stay with the worker.
+        """
         num_batches = len(self._edges) - 1
         for first in range(0, num_batches, _AT_ONCE):
             last = min(first + _AT_ONCE, num_batches)

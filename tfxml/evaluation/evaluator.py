@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -24,9 +24,13 @@ def make_top_k(
     k: int,
     by_head: bool = False,
 ) -> Callable:
-    """Returns a function from a distributed batch to its labels [n, K].
+    """Returns a function from a distributed batch to its best labels [n, K].
 
-    `by_head`: those that the model's head alone finds best.
+    Args:
+        strategy: what the model lives under.
+        model: what is evaluated.
+        k: K.
+        by_head: whether the head's ranking counts, without the re-ranker.
     """
     replica_step = labels_of_batch(model, k, by_head)
 
@@ -40,7 +44,10 @@ def make_top_k(
 def labels_of_batch(
     model: classifier_lib.ExtremeClassifier, k: int, by_head: bool
 ) -> Callable[[pipeline.Batch], tf.Tensor]:
-    """Returns a function from a batch to its labels [n, K]."""
+    """Returns a function from a batch to its best labels [n, K].
+
+    The arguments are those of `make_top_k`.
+    """
 
     def labels(batch: pipeline.Batch):
         if by_head:
@@ -55,8 +62,8 @@ def make_batches(
     source: pipeline.Source,
     batch_size: int,
     is_padded: bool = False,
-):
-    """Returns a split's distributed batches, to be gone through many times.
+) -> tf.distribute.DistributedDataset | tf.data.Dataset:
+    """Returns a split's distributed batches, which can be read many times.
 
     Args:
         strategy: what the model lives under.
@@ -74,7 +81,7 @@ def make_batches(
 def evaluate(
     strategy: tf.distribute.Strategy,
     top_k: Callable,
-    batches,
+    batches: tf.distribute.DistributedDataset | tf.data.Dataset,
     metrics: metrics_lib.RankingMetrics,
     pairs: np.ndarray | None = None,
 ) -> None:
@@ -84,7 +91,7 @@ def evaluate(
         strategy: what the model lives under.
         top_k: what `make_top_k` returns; its K is what `num_ranked` says.
         batches: what `make_batches` returns.
-        metrics: what is added to.
+        metrics: what the instances are added to.
         pairs: [F, 2], rows and labels that are not scored.
     """
     for label_ids, share in _answers(strategy, top_k, batches):
@@ -96,24 +103,25 @@ def evaluate(
 def candidates(
     strategy: tf.distribute.Strategy,
     top_k: Callable,
-    batches,
+    batches: tf.distribute.DistributedDataset | tf.data.Dataset,
     shape: tuple[int, int],
 ) -> np.ndarray:
-    """Returns the labels of every instance of a split, [N, K] int32.
+    """Returns the best labels of every instance of a split, [N, K] int32.
 
-    All workers know all of them. `shape` is N and K; the other arguments are
-    those of `evaluate`.
+    Every worker returns all of them. `shape` is N and K; the other arguments
+    are those of `evaluate`.
     """
-    found = by_instance(_answers(strategy, top_k, batches), shape)
-    # A row was answered by one worker; the others have zeros there.
-    return collective.make_sum_over_workers(strategy)(found).astype(np.int32)
+    label_ids = by_instance(_answers(strategy, top_k, batches), shape)
+    # One worker answered a row; the others have zeros there.
+    sum_over_workers = collective.make_sum_over_workers(strategy)
+    return sum_over_workers(label_ids).astype(np.int32)
 
 
 def cpu_candidates(
     model: cpu_predictor.CpuPredictor, source: pipeline.Source, k: int
 ) -> np.ndarray:
-    """Returns the labels of every instance of a split, [N, K] int32."""
-    found = np.zeros((source.num_instances, k), np.int32)
+    """Returns the best labels of every instance of a split, [N, K] int32."""
+    label_ids = np.zeros((source.num_instances, k), np.int32)
     for first in range(0, source.num_instances, cpu_predictor.ROWS_AT_ONCE):
         last = min(first + cpu_predictor.ROWS_AT_ONCE, source.num_instances)
         inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))
@@ -122,22 +130,24 @@ def cpu_candidates(
         rows = sparse_rows.RaggedRows(
             ids.flat_values, values.flat_values, ids.row_splits
         )
-        found[first:last] = model.candidates(rows, k)
-    return found
+        label_ids[first:last] = model.candidates(rows, k)
+    return label_ids
 
 
 def by_instance(
     answers: Iterable[tuple[np.ndarray, pipeline.Batch]], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Returns answers [n, K] at their instances' places, [N, K] int32."""
-    found = np.zeros(shape, np.int32)
+    """Returns batches' labels [n, K] in the split's order, [N, K] int32."""
+    ordered = np.zeros(shape, np.int32)
     for label_ids, share in answers:
         rows = share.instances.numpy()
-        found[rows[rows >= 0]] = label_ids[rows >= 0]
-    return found
+        ordered[rows[rows >= 0]] = label_ids[rows >= 0]
+    return ordered
 
 
-def _answers(strategy, top_k: Callable, batches):
+def _answers(
+    strategy: tf.distribute.Strategy, top_k: Callable, batches
+) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
     """Yields each local replica's labels [n, K] and its share of a batch."""
     for batch in batches:
         shares = zip(
@@ -152,7 +162,7 @@ def _answers(strategy, top_k: Callable, batches):
 def num_ranked(
     ks: tuple[int, ...], num_labels: int, pairs: np.ndarray | None
 ) -> int:
-    """Returns K: the largest k, and room for the pairs of any one row."""
+    """Returns K: the largest k, and as many more as a row has pairs."""
     most = (
         np.unique(pairs[:, 0], return_counts=True)[1].max()
         if (pairs is not None and len(pairs))
@@ -164,18 +174,18 @@ def num_ranked(
 def _add_other_workers(
     strategy: tf.distribute.Strategy, metrics: metrics_lib.RankingMetrics
 ) -> None:
-    """Adds what the other workers have counted, so that all know the total."""
-    own = metrics.state()
-    # All counts in one vector.
-    sums = collective.make_sum_over_workers(strategy)(
-        np.concatenate([np.ravel(value) for value in own.values()])
+    """Adds what the other workers counted, so that each has the total."""
+    counts = metrics.state()
+    # All counts in one vector: one exchange.
+    totals = collective.make_sum_over_workers(strategy)(
+        np.concatenate([np.ravel(count) for count in counts.values()])
     )
-    others, start = {}, 0
-    for name, value in own.items():
-        piece = sums[start : start + value.size].reshape(value.shape)
-        others[name] = piece - value
-        start += value.size
-    metrics.merge(others)
+    of_others, start = {}, 0
+    for name, count in counts.items():
+        total = totals[start : start + count.size].reshape(count.shape)
+        of_others[name] = total - count
+        start += count.size
+    metrics.merge(of_others)
 
 
 def add_batch(
@@ -204,7 +214,9 @@ def add_batch(
     metrics.update(top_ids, splits, label_ids)
 
 
-def _true_labels(label_ids, is_row) -> tuple[np.ndarray, np.ndarray]:
+def _true_labels(
+    label_ids: tf.RaggedTensor | tf.Tensor, is_row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the splits and the ids of ragged or padded label ids."""
     if isinstance(label_ids, tf.RaggedTensor):
         return label_ids.row_splits.numpy(), label_ids.flat_values.numpy()

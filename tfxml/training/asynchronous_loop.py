@@ -1,9 +1,9 @@
 """The loop of parameter servers: each worker takes steps at its own pace.
 
-The coordinator hands out step numbers, and a worker makes the batch of its
-step by itself, so that an epoch holds every instance once whichever worker is
-fast. A step's gradients may be of weights that are some steps old; how many
-is measured. Failed steps are done again: each is applied at least once.
+The coordinator hands out step numbers, and a worker makes its step's batch by
+itself, so an epoch holds every instance once, whichever worker is fast. A
+step's gradients may belong to weights that are some steps old; how many is
+measured. Failed steps are repeated: each is applied at least once.
 
 Li et al., "Scaling distributed machine learning with the parameter server",
 OSDI 2014.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,18 +31,18 @@ class AsynchronousLoop:
     Args:
         coordinator: of the strategy that the rest was made under.
         model, optimizer, step: made inside the strategy's scope.
-        source: the training split; it is sent to each worker once.
-        batches: how an epoch is cut; a step is one worker's.
+        source: the training split; its tensors are sent to each worker once.
+        batches: how an epoch is cut; one worker makes a whole step.
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
-        beat: called whenever steps were applied.
+        beat: called whenever steps have been applied.
     """
 
     def __init__(
         self,
         coordinator: tf.distribute.coordinator.ClusterCoordinator,
         model: classifier_lib.ExtremeClassifier,
-        optimizer,
+        optimizer: keras.optimizers.Optimizer,
         step: tf.Variable,
         source: pipeline.Source,
         batches: batching.Batches,
@@ -56,8 +57,8 @@ class AsynchronousLoop:
         strategy = coordinator.strategy
         num_replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            # A Keras variable reads, adds and writes: of two workers at once
-            # one is lost. This one adds where it lies.
+            # A Keras variable reads, adds and writes: of two workers that do
+            # so at once, one is lost. This one adds in place.
             self._applied = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._scheduled = 0
         self._in_flight = 0
@@ -97,13 +98,14 @@ class AsynchronousLoop:
 
     @property
     def steps_done(self) -> int:
+        """How many steps the run has made, earlier processes included."""
         return int(self._step.numpy())
 
     def train(self, number: int) -> float:
-        """Trains so many steps; returns their mean loss.
+        """Trains `number` steps and returns their mean loss.
 
-        All are applied when it returns, so no gradient is of weights older
-        than `number` steps.
+        All are applied when it returns, so no gradient belongs to weights
+        older than `number` steps.
 
         Raises:
             tf.errors.UnavailableError: if a parameter server is lost.
@@ -125,31 +127,31 @@ class AsynchronousLoop:
         losses, staleness = zip(
             *(result.fetch() for result in results), strict=True
         )
-        self._staleness += [int(one) for one in staleness]
+        self._staleness += map(int, staleness)
         self._step.assign(first + number)
         return float(sum(losses)) / number
 
     def _wait(self) -> None:
-        """Waits for all steps, and tells of each that is applied."""
-        seen = None
+        """Waits for all steps; calls `beat` as they are applied."""
+        last_applied = None
         while not self._coordinator.done():
             applied = int(self._applied.numpy())
             left = self._scheduled - applied
             self._in_flight = max(self._in_flight, left)
-            if applied != seen:
-                seen = applied
+            if applied != last_applied:
+                last_applied = applied
                 self._beat()
             time.sleep(_POLL_SECONDS)
         self._coordinator.join()
         self._beat()
 
     def report(self) -> dict[str, float]:
-        """Returns the steps scheduled, applied and in flight; their staleness.
+        """Returns how many steps were scheduled, applied and in flight.
 
-        In flight are those scheduled and not applied, at most as many as a
-        loop has; the most that were seen at once is told. The staleness of a
-        step is how many others were applied between its reading of the weights
-        and its update. These two are of the steps since the last report.
+        Steps in flight are scheduled and not yet applied; `_max` is the most
+        seen at once. A step's staleness is how many others were applied
+        between its reading of the weights and its update. In flight and
+        staleness cover the steps since the last report.
         """
         staleness, self._staleness = self._staleness or [0], []
         in_flight, self._in_flight = self._in_flight, 0
@@ -165,7 +167,13 @@ class AsynchronousLoop:
 class _Shares:
     """Where the replicas' shares of a step begin, and the end, [R + 1]."""
 
-    def __init__(self, source, batches, seed: int, num_replicas: int):
+    def __init__(
+        self,
+        source: pipeline.Source,
+        batches: batching.Batches,
+        seed: int,
+        num_replicas: int,
+    ):
         self._edges_of = lambda epoch: pipeline.training_edges(
             source, batches, seed, epoch, num_replicas
         ).numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
@@ -25,12 +26,18 @@ def new_step_counter() -> tf.Variable:
 
 
 def make_replica_step(
-    model: classifier_lib.ExtremeClassifier, optimizer, seed: int
-) -> Callable:
+    model: classifier_lib.ExtremeClassifier,
+    optimizer: keras.optimizers.Optimizer,
+    seed: int,
+) -> Callable[[pipeline.Batch, tf.Tensor], tf.Tensor]:
     """Returns a function (batch, step) -> loss, for `strategy.run`.
 
     It computes the gradients of a replica's share of a batch and updates the
     weights by their sum over the replicas.
+
+    Args:
+        model, optimizer: made inside the strategy's scope.
+        seed: of the dropout.
     """
 
     def replica_step(batch: pipeline.Batch, step: tf.Tensor):
@@ -96,7 +103,7 @@ class SynchronousLoop:
         model, optimizer, step: made inside the strategy's scope.
         source: the training split.
         batches: how an epoch is cut, over all replicas.
-        num_steps: of the whole run.
+        num_steps: how many steps the whole run has.
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
         data_service: the tf.data service that makes the batches; empty: this
@@ -107,7 +114,7 @@ class SynchronousLoop:
         self,
         strategy: tf.distribute.Strategy,
         model: classifier_lib.ExtremeClassifier,
-        optimizer,
+        optimizer: keras.optimizers.Optimizer,
         step: tf.Variable,
         source: pipeline.Source,
         batches: batching.Batches,
@@ -124,7 +131,7 @@ class SynchronousLoop:
         # Inside one graph the gather of sparse gradients over replicas must
         # have the same shape in every step, and the batches differ.
         is_gathered = model.form == "compact"
-        self._steps_a_call = (
+        self._steps_per_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
         self._iterator, self._last = None, 0
@@ -132,11 +139,19 @@ class SynchronousLoop:
         def make_iterator(first: int, last: int):
             def dataset(context):
                 shard = pipeline.shard_of(context)
-                words = source, batches, seed, first, last, shard, is_padded
+                arguments = (
+                    source,
+                    batches,
+                    seed,
+                    first,
+                    last,
+                    shard,
+                    is_padded,
+                )
                 if not data_service:
-                    return pipeline.training(*words)
+                    return pipeline.training(*arguments)
                 return service_batches.through(
-                    pipeline.training_epoch(*words), data_service
+                    pipeline.training_epoch(*arguments), data_service
                 )
 
             return iter(on_device.distribute(strategy, dataset))
@@ -147,10 +162,15 @@ class SynchronousLoop:
 
     @property
     def steps_done(self) -> int:
+        """How many steps the run has made, earlier processes included."""
         return int(self._step.numpy())
 
     def train(self, number: int) -> float:
-        """Trains so many steps; returns their mean loss."""
+        """Trains `number` steps and returns their mean loss.
+
+        Raises:
+            RuntimeError: if the tf.data service lost a worker.
+        """
         if self.steps_done == self._last or self._iterator is None:
             first, self._last = self.steps_done, self._num_steps
             if self._data_service:
@@ -161,31 +181,31 @@ class SynchronousLoop:
                     + self._steps_per_epoch
                 )
             self._iterator = self._make_iterator(first, self._last)
-        each = self._steps_a_call or number
+        steps_per_call = self._steps_per_call or number
         try:
             losses = [
-                self._train_steps(self._iterator, tf.constant(each))
-                for _ in range(number // each)
+                self._train_steps(self._iterator, tf.constant(steps_per_call))
+                for _ in range(number // steps_per_call)
             ]
         except tf.errors.OutOfRangeError as error:
             if not self._data_service:
                 raise
             raise RuntimeError(
                 f"the epoch's batches ended before step {self._last}: a worker "
-                "of the tf.data service was lost. The same command goes on "
-                "from the last checkpoint."
+                "of the tf.data service was lost. Rerun the same command to "
+                "resume from the last checkpoint."
             ) from error
         return float(tf.add_n(losses)) / len(losses)
 
     def report(self) -> dict[str, float]:
-        """Returns what is told of the steps beside their loss: nothing."""
+        """Returns figures of the steps beside their loss: none."""
         return {}
 
 
 def make_train_steps(
     strategy: tf.distribute.Strategy,
     model: classifier_lib.ExtremeClassifier,
-    optimizer,
+    optimizer: keras.optimizers.Optimizer,
     step: tf.Variable,
     seed: int,
 ) -> Callable:
@@ -193,11 +213,16 @@ def make_train_steps(
 
     The iterator is of what `on_device.distribute` returns. `num_steps` is a
     tensor, so that one graph serves every number of steps.
-    """
-    step_of_batch = make_replica_step(model, optimizer, seed)
 
-    def replica_step(element, step):
-        return step_of_batch(on_device.whole(element), step)
+    Args:
+        strategy: any that is not a parameter server's.
+        model, optimizer, step: made inside the strategy's scope.
+        seed: of the dropout.
+    """
+    whole_batch_step = make_replica_step(model, optimizer, seed)
+
+    def replica_step(batch, step):
+        return whole_batch_step(on_device.whole(batch), step)
 
     @tf.function
     def train_steps(iterator, num_steps):
@@ -213,7 +238,9 @@ def make_train_steps(
     return train_steps
 
 
-def _dropout_seed(seed: int, step, replica) -> tf.Tensor:
+def _dropout_seed(
+    seed: int, step: tf.Tensor, replica: tf.distribute.ReplicaContext
+) -> tf.Tensor:
     """Returns a seed, [2] int32, that no other step or replica has."""
     seeds = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
     return tf.random.experimental.stateless_fold_in(

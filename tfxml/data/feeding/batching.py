@@ -2,8 +2,8 @@
 
 # N instances, S steps an epoch, R replicas
 
-A batch is a run of positions in the epoch's order, and a replica's share of it
-a run of that, so all that is said of an epoch is where each share begins.
+A batch is a run of positions in the epoch's order, and a replica's share is a
+run of the batch, so an epoch is described by where each share begins.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class ByInstances:
         self._batch_size = batch_size
         self.steps_per_epoch = -(-num_instances // batch_size)
 
-    def edges(self, order, num_replicas: int) -> tf.Tensor:
-        del order  # each instance is one
+    def edges(
+        self, order: Callable[[tf.Tensor], tf.Tensor], num_replicas: int
+    ) -> tf.Tensor:
+        """See `Batches.edges`."""
+        del order  # all instances weigh the same
         starts = self._batch_size * tf.range(
             self.steps_per_epoch, dtype="int64"
         )
@@ -55,18 +58,20 @@ class ByInstances:
         return tf.concat([edges, [self._num_instances]], 0)
 
     def most_rows(self, num_replicas: int) -> int:
+        """See `Batches.most_rows`."""
         return -(-self._batch_size // num_replicas)
 
 
 class ByNonzeros:
-    """Batches of about equally many features, and of bounded size.
+    """Batches with about the same number of features, and of bounded size.
 
-    An instance weighs as much as it has features, and no less than would let
-    more than `batch_size` of them into a batch. The epoch's order is cut where
-    the sum of the weights passes multiples of its S-th part, and a share where
-    it passes an R-th part of that. So S follows from the sum alone, whatever
-    the order; and S is such that one whole instance more in a batch, which a
-    cut between two instances can cost, still keeps it within the budget.
+    An instance weighs as much as it has features, but at least
+    batch_nonzeros / batch_size, so that no batch holds more than `batch_size`.
+    The epoch's order is cut where the sum of the weights passes each S-th of
+    the total, and a batch into shares where it passes each R-th of the batch.
+    So S follows from the sum alone, whatever the order. A cut falls between
+    instances and may put one more into a batch: S is large enough that the
+    batch then still keeps its budget.
 
     Args:
         row_lengths: how many features each instance has, [N].
@@ -92,12 +97,15 @@ class ByNonzeros:
         least = -(-batch_nonzeros // batch_size)
         weights = np.maximum(row_lengths, least).astype(np.int32)
         self._total = int(weights.sum(dtype=np.int64))
-        room = batch_nonzeros + 1 - max(longest, least)
-        self.steps_per_epoch = -(-self._total // room)
+        weight_per_step = batch_nonzeros + 1 - max(longest, least)
+        self.steps_per_epoch = -(-self._total // weight_per_step)
         with tf.device("CPU"):
             self._weights = tf.constant(weights)
 
-    def edges(self, order, num_replicas: int) -> tf.Tensor:
+    def edges(
+        self, order: Callable[[tf.Tensor], tf.Tensor], num_replicas: int
+    ) -> tf.Tensor:
+        """See `Batches.edges`."""
         number = self.steps_per_epoch * num_replicas
         shares = tf.range(number + 1, dtype=tf.int64)
         # Of shares * total // number, whose product could pass 2^63.
@@ -125,6 +133,7 @@ class ByNonzeros:
         return edges
 
     def most_rows(self, num_replicas: int) -> int:
+        """Raises: a batch's shape follows from the rows in it."""
         raise ValueError(
             "`batch_nonzeros` must be 0 for padded rows, which a TPU needs: "
             "their shapes do not follow from what is in them. Received: "

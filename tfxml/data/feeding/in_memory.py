@@ -12,7 +12,13 @@ from tfxml.data import instances as instances_lib
 
 
 class InMemorySource:
-    """Gives any rows of a split as ragged tensors, as TensorFlow ops."""
+    """Gives any rows of a split as ragged tensors, by TensorFlow operations.
+
+    Args:
+        instances: the split.
+        num_features: D.
+        num_labels: L.
+    """
 
     def __init__(
         self,
@@ -39,7 +45,7 @@ class InMemorySource:
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
-        """Returns the named inputs and the label ids, [n, None] each.
+        """Returns the inputs by name, and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """

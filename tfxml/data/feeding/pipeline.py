@@ -30,7 +30,7 @@ class Source(Protocol):
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
-        """Returns the named inputs and the label ids, [n, None] each.
+        """Returns the inputs by name, and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """
@@ -92,7 +92,7 @@ def training(
         source: the training split.
         batches: how an epoch is cut, over all replicas.
         seed: of the order.
-        first_step: where to start, or to go on.
+        first_step: where to start or resume.
         num_steps: the step after the last.
         shard: which replicas this pipeline feeds.
         is_padded: whether rows are padded to static shapes.
@@ -118,9 +118,9 @@ def training_epoch(
     shard: Shard = WHOLE,
     is_padded: bool = False,
 ) -> tf.data.Dataset:
-    """Returns what `training` does of steps of one epoch, each by itself.
+    """Returns the batches of steps of one epoch; see `training`.
 
-    Its source is a list of batches, which tf.data service can hand out.
+    They are made of a list, which tf.data service can hand out.
     """
     most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
     batch = training_batch(source, seed, most_rows)

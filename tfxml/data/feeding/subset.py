@@ -27,7 +27,7 @@ class SubsetSource:
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
-        """Returns the named inputs and the label ids, [n, None] each.
+        """Returns the inputs by name, and the label ids, [n, None] each.
 
         `tensors` stand in for `self.tensors`: copies on another machine.
         """

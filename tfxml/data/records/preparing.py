@@ -1,7 +1,8 @@
 """Turns any reader's data into shards of records with a manifest.
 
-A shard is a run of the source's rows, whatever was made before and by how many
-processes, so that a preparation that was killed goes on to the same bytes.
+A shard is a fixed run of the source's rows, however many processes work and
+whatever was made before, so a preparation that was killed resumes with
+byte-identical output.
 """
 
 from __future__ import annotations

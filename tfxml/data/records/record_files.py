@@ -201,7 +201,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
         raise data_errors.DataError(
             folder,
             f"no {MANIFEST}",
-            "a complete prepared data set; the same command goes on with it",
+            "a complete prepared data set; rerun the same command to resume",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise data_errors.DataError(
@@ -218,7 +218,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
 
 
 def as_now(plan: dict) -> dict:
-    """Returns what version 1 wrote, a plan or a manifest, as this one would."""
+    """Returns a plan or a manifest of version 1 as version 2 writes it."""
     if plan["version"] != 1:
         return plan
     settings = plan["settings"]
@@ -242,11 +242,11 @@ def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
 
 def sha256(path: str | os.PathLike) -> str:
     """Returns the SHA-256 of a file, read in pieces."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(_PIECE_BYTES):
-            found.update(piece)
-    return found.hexdigest()
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _check_sizes(folder: pathlib.Path, shard: dict) -> None:

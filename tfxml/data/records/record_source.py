@@ -88,7 +88,7 @@ class RecordSource:
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
-        """Returns the named inputs and the label ids, [n, None] each.
+        """Returns the inputs by name, and the label ids, [n, None] each.
 
         `tensors` are none: rows are read, not held.
         """

@@ -71,8 +71,8 @@ def _hand_out(tasks, processes, progress) -> None:
                 process = by_pipe[ours]
                 process.join()
                 raise OSError(
-                    f"a worker ended with exit code {process.exitcode}; the "
-                    "same command goes on from the shards that are whole"
+                    f"a worker ended with exit code {process.exitcode}; rerun "
+                    "the same command to resume from the shards that are whole"
                 ) from error
             if kind == "rows":
                 progress(value)

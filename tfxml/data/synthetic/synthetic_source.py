@@ -86,7 +86,7 @@ class SyntheticSource:
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
-        """Returns the named inputs and the label ids of instances.
+        """Returns the inputs by name, and the label ids, of instances.
 
         A feature's value is its count; then rows are scaled to unit L2 norm.
 

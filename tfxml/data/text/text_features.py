@@ -85,6 +85,11 @@ class TextFeatures(tf.Module):
             self._table = None if terms is None else _table(self.terms)
             self._idf = None if idf is None else tf.constant(self.idf)
 
+    @property
+    def num_tokens(self) -> int:
+        """One more than the largest token id."""
+        return self.num_features + 1
+
     def __call__(
         self, texts: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -117,9 +122,8 @@ class TextFeatures(tf.Module):
     ) -> tf.RaggedTensor:
         """Returns the tokens of texts: their words' ids in order, [n, None].
 
-        Ids are int32, and one more than the word's feature, so that 0 is left
-        for padding. Words that have no feature are left out; hashed words all
-        have one.
+        An id, int32, is one more than the word's feature: 0 is left for
+        padding. Words without a feature are left out; hashed words have one.
 
         Args:
             texts: string tensor [n], UTF-8.

@@ -1,6 +1,6 @@
-"""Which instances labels learn from, and the rows of some labels' instances.
+"""Which instances each label learns from, and the rows of these instances.
 
-# N instances, L labels, S labels of a candidates
+# N instances, L labels, S candidates of an instance
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ Solved = TypeVar("Solved")
 def pairs(
     source: pipeline.Source, candidates: np.ndarray
 ) -> label_problems.Pairs:
-    """Returns the positives and the candidate of each label, rows ascending.
+    """Returns each label's instances, rows ascending.
+
+    They are those that have the label (its positives), and those that have it
+    among their candidates only (its negatives).
 
     Args:
         source: the training split.
-        candidates: [N, S] label ids, an instance's all different.
+        candidates: [N, S] label ids, distinct in each row.
     """
     lengths, positives = [], []
     for rows in _chunks(source.num_instances):
@@ -54,8 +57,8 @@ def pairs(
 def _by_label(row_splits, positives, candidates, num_labels):
     """Returns the members of `label_problems.Pairs`.
 
-    Rows are gone through twice: to count labels, and to put each pair where
-    its label's begin.
+    Rows are read twice: to count each label's pairs, and to put each pair
+    into its label's place.
     """
     splits = np.zeros(num_labels + 1, np.int64)
     ends = np.zeros(num_labels, np.int64)
@@ -63,14 +66,14 @@ def _by_label(row_splits, positives, candidates, num_labels):
     is_positive = np.empty(0, np.bool_)
     for is_counting in (True, False):
         for row in range(len(row_splits) - 1):
-            own = positives[row_splits[row] : row_splits[row + 1]]
-            for label in own:
+            true_labels = positives[row_splits[row] : row_splits[row + 1]]
+            for label in true_labels:
                 _put(row, label, True, ends, row_ids, is_positive)
             for label in candidates[row]:
-                is_own = False
-                for one in own:
-                    is_own |= one == label
-                if not is_own:
+                is_true = False
+                for true_label in true_labels:
+                    is_true |= true_label == label
+                if not is_true:
                     _put(row, label, False, ends, row_ids, is_positive)
         if is_counting:
             for label in range(num_labels):
@@ -82,11 +85,11 @@ def _by_label(row_splits, positives, candidates, num_labels):
 
 
 @compiled.loop
-def _put(row, label, is_own, ends, row_ids, is_positive):
-    """Puts a pair at its label's end, if there is room yet."""
+def _put(row, label, is_true, ends, row_ids, is_positive):
+    """Puts a pair at its label's end; the first time it is only counted."""
     if len(row_ids):
         row_ids[ends[label]] = row
-        is_positive[ends[label]] = is_own
+        is_positive[ends[label]] = is_true
     ends[label] += 1
 
 
@@ -135,13 +138,19 @@ def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
 def of_labels(
     source: pipeline.Source, pairs: label_problems.Pairs, labels: np.ndarray
 ) -> tuple[label_problems.Rows, label_problems.Pairs]:
-    """Returns the rows of some labels' pairs, and the pairs of these rows."""
+    """Returns the rows of some labels' pairs, and the pairs of these rows.
+
+    Args:
+        source: the training split.
+        pairs: of all labels.
+        labels: ids of those that are wanted.
+    """
     sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
     splits = np.concatenate([[0], np.cumsum(sizes)])
-    own = np.arange(splits[-1]) + np.repeat(
+    chosen = np.arange(splits[-1]) + np.repeat(
         pairs.splits[labels] - splits[:-1], sizes
     )
-    row_ids, places = np.unique(pairs.row_ids[own], return_inverse=True)
+    row_ids, places = np.unique(pairs.row_ids[chosen], return_inverse=True)
     inputs, _ = source.rows(tf.constant(row_ids, tf.int64))
     ids = inputs[inputs_lib.FEATURE_IDS]
     rows = label_problems.Rows(
@@ -150,7 +159,7 @@ def of_labels(
         inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
         source.num_features,
     )
-    return rows, label_problems.Pairs(splits, places, pairs.is_positive[own])
+    return rows, label_problems.Pairs(splits, places, pairs.is_positive[chosen])
 
 
 def _chunks(number: int) -> Iterator[tf.Tensor]:
