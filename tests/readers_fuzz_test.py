@@ -6,6 +6,8 @@ import re
 
 import hypothesis
 import numpy as np
+import pandas
+import pyarrow
 import pytest
 import scipy.sparse
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from tfxml.data import bad_rows, data_errors, instances
 from tfxml.data.formats import (
     filter_labels,
+    folder,
     json_lines,
     label_names,
     matrices,
@@ -52,12 +55,79 @@ READERS = {
     "names": (label_names.read, [("a.txt", b"a\nb\n")]),
 }
 
+
+def saved(save, *arguments, **words):
+    """Returns the bytes that a function writes to a file."""
+    buffer = io.BytesIO()
+    save(buffer, *arguments, **words)
+    return buffer.getvalue()
+
+
+def frame():
+    labels = [["x", "y"], [], ["x"]]
+    return pandas.DataFrame({"text": ["a", "b", "c"], "labels": labels})
+
+
+def arrow():
+    data = pyarrow.Table.from_pandas(frame(), preserve_index=False)
+    buffer = io.BytesIO()
+    with pyarrow.ipc.new_stream(buffer, data.schema) as writer:
+        writer.write_table(data)
+    return buffer.getvalue()
+
+
+ARFF = b"""\
+@relation 'a: -C 1'
+@attribute 'a b' {0,1}
+@attribute c numeric
+@attribute d {red,'b, c'}
+@data
+1,2,red
+{0 1, 2 'b, c'}
+"""
+TABLE = b"""\
+{"text": "a", "labels": ["x", "y"]}
+{"text": "\\u00e4", "labels": [17]}
+"""
+XML = b'<labels><label name="c"/></labels>'
+# What a folder holds, of the formats that look into their files first.
+FOLDERS = {
+    "libsvm": {"train.svm": b"3, 1 qid:1 0:1 2:0.5 # a\n\n 4:1\n2\n"},
+    "text": {"train.txt": b"1 0:1\n"},
+    "csv_table": {"train.csv": b'text,labels\n"a, b",x|y\nc,\n'},
+    "json_table": {"train.jsonl": TABLE},
+    "parquet": {"train.parquet": saved(frame().to_parquet)},
+    "hf_datasets": {"train/data-00000-of-00001.arrow": arrow()},
+    "fasttext": {"train.ft": b"__label__a b c\nd __label__e\n"},
+    "text_lines": {"trn_X.txt": b"a\nb\nc\n", "trn_X_Y.txt": X},
+    "text_npz": {"X.trn.txt": b"a\nb\nc\n", "Y.trn.npz": npz()},
+    "arff": {"train.arff": ARFF},
+    "arff_xml": {"train.arff": ARFF, "train.xml": XML},
+    "npy": {
+        "X_train.npy": saved(np.save, np.eye(3)),
+        "Y_train.npy": saved(np.save, np.eye(3, dtype=bool)),
+    },
+    "csc_coo": {
+        "X.trn.npz": saved(
+            scipy.sparse.save_npz, scipy.sparse.csc_matrix(np.eye(3, 9))
+        ),
+        "Y.trn.npz": saved(
+            scipy.sparse.save_npz, scipy.sparse.coo_matrix(np.eye(3, 9))
+        ),
+    },
+    "dense_npz": {
+        "X.trn.npz": saved(np.savez_compressed, np.eye(3)),
+        "Y.trn.npz": saved(np.savez, np.eye(3)),
+    },
+}
+
 PIECES = st.one_of(
     st.binary(max_size=6),
     st.sampled_from(
         [
             *(bytes([b]) for b in b"0123456789,: .\n-+eE\t\r\0"),
             *(b"nan", b"1e999", b"99999999999999999999", b"1000000000000000"),
+            *(b"__label__", b"qid:", b"#", b"'", b"@", b"%", b"&", b"<!"),
             *(b'"', b"[", b"]", b"{", b"}", b"\\ud800", b"true", b"null"),
             *(b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"'<f4'", b"'|O'"),
         ]
@@ -133,6 +203,28 @@ def test_random_bytes_raise_only_data_errors(tmp_path, name, data):
         list(read(*paths))
     except data_errors.DataError as error:
         assert error.path in paths
+
+
+@pytest.mark.parametrize("is_random", [False, True])
+@pytest.mark.parametrize("name", FOLDERS)
+@hypothesis.given(data=st.data())
+@fuzz(60)
+def test_mutated_folders_raise_only_data_errors(
+    tmp_path, name, is_random, data
+):
+    for file_name, content in FOLDERS[name].items():
+        path = tmp_path / file_name
+        path.parent.mkdir(exist_ok=True)
+        if is_random:
+            content = data.draw(st.binary(max_size=200))
+        path.write_bytes(data.draw(mutations(content)))
+    for policy in bad_rows.POLICIES:
+        try:
+            found = folder.detect(str(tmp_path))
+            for run in found.read("train", bad_rows.BadRows(policy)):
+                check(run)
+        except data_errors.DataError as error:
+            assert error.path.startswith(str(tmp_path))
 
 
 @hypothesis.given(

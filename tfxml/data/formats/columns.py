@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterable
 
 from tfxml.data import data_errors
@@ -38,7 +39,7 @@ LABEL_KEYS = (
     "classes",
     "targets",
 )
-_NEVER_TEXT = ("uid", "id", "url")
+_NEVER_TEXT = frozenset(("uid", "id", "url"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Columns:
     separator: str | None = None  # of labels in one string; None: one label
     weight: str = ""  # "": none
     is_chosen_text: bool = True  # False: a person said which
+
+    @functools.cached_property
+    def not_text(self) -> frozenset[str]:
+        """Keys that are read, or that hold no text whatever they hold."""
+        return frozenset(self.names()) | _NEVER_TEXT
 
     def names(self) -> list[str]:
         return [*self.text, self.label, *([self.weight] * bool(self.weight))]
@@ -150,11 +156,9 @@ def text_of(record: dict, columns: Columns, fail: label_space.Fail) -> str:
 
 def _check_elsewhere(record: dict, columns: Columns, fail) -> None:
     """Raises the row's error for text that is in no column that is read."""
-    others = record.keys() - columns.text
-    if any(key in record for key in columns.text):
+    others = record.keys() - columns.not_text
+    if others and any(key in record for key in columns.text):
         others &= _TEXT_KEYS
-    else:
-        others -= {columns.label, columns.weight, *_NEVER_TEXT}
     elsewhere = sorted(
         key for key in others if record[key] and isinstance(record[key], str)
     )

@@ -155,6 +155,8 @@ def is_list(text: str) -> bool:
 
 def check_unicode(text: str, column: str, fail: Fail) -> None:
     """Raises the row's error for text that UTF-8 has no bytes for."""
+    if text.isascii():
+        return
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

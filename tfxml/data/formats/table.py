@@ -153,9 +153,9 @@ def sample(
     """
     ((path,), *_) = pieces.get("train") or next(iter(pieces.values()))
     bad = bad_rows.BadRows("skip")
-    for records in read_records(path, bad):
+    for records in read_records(path, bad, range(_SAMPLE)):
         if records:
-            return path, records[:_SAMPLE]
+            return path, records
     raise data_errors.DataError(
         path, next(iter(bad.examples.values()), "no row"), "rows"
     )
