@@ -20,6 +20,12 @@ PUBLIC: dict[str, str | dict[str, str]] = {
     "load": "tfxml.estimator.load",
     "train": "tfxml.train",
     "data": "tfxml.data",
+    # What heads, losses and encoders of one's own extend.
+    "contract": {
+        "Head": "tfxml.models.contract.Head",
+        "Loss": "tfxml.models.contract.Loss",
+        "Encoder": "tfxml.models.contract.Encoder",
+    },
     "heads": {
         "SigmoidHead": "tfxml.models.heads.sigmoid.SigmoidHead",
         "MachHead": "tfxml.models.heads.mach_head.MachHead",

@@ -92,7 +92,11 @@ def from_text(
         texts: N of them.
         Y: label sets; see `arrays.of`.
         features: what `fit_text_features` returned for the training texts.
-        batch_size, weights, shuffle, seed, padded: see `from_csr`.
+        batch_size: of the global batch.
+        weights: [N], of the instances; None: batches without weights.
+        shuffle: whether each epoch has an order of its own.
+        seed: of the order.
+        padded: whether rows are padded to the longest of all.
     """
     data = arrays.of(list(texts), Y, weights=weights)
     rows = text_rows.stream(features, [list(data.train.texts)], False, None)

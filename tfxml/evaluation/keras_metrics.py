@@ -141,7 +141,8 @@ class PSPrecisionAtK(RankingMetric):
         k: how many labels count.
         inverse_propensities: [L], what `metrics.inverse_propensities` returns
             of the training split's label counts.
-        head, name: see `RankingMetric`.
+        head: see `RankingMetric`.
+        name: of the metric.
     """
 
     usual_name = "PSP"
