@@ -142,7 +142,7 @@ def _format_of_file(path: str, format: str) -> str:
 
 def _check_options(name: str, options: read_options.ReadOptions) -> None:
     allowed = (*_FOR_ALL, *format_table.FORMATS[name].OPTIONS)
-    for field in dataclasses.fields(options):
+    for field in dataclasses.fields(read_options.ReadOptions):
         value = getattr(options, field.name)
         if value != field.default and field.name not in allowed:
             raise ValueError(
