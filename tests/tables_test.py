@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import sys
+import tracemalloc
 
 import numpy as np
 import pandas
@@ -512,3 +514,27 @@ def test_count_rows_counts_bad_ones(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text("text,labels\na,b\nc\n\nd,e\n")
     assert csv_table.count_rows(str(path)) == 3
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, format):
+    write(tmp_path, ROWS, format)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        data_errors.DataError, match=r'pip install "tfxml\[parquet\]"'
+    ):
+        folder.detect(str(tmp_path))
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "parquet", "arrow"])
+def test_a_file_is_never_held_whole(tmp_path, format):
+    rows = [(f"{i} " + "word " * 200, [f"label {i % 9}"]) for i in range(12000)]
+    write(tmp_path, rows, format)
+    del rows
+    found = folder.detect(str(tmp_path))
+    tracemalloc.start()
+    number = sum(run.num_instances for run in found.read("train"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert number == 12000
+    assert peak < 8e6  # of 12 MB of text
