@@ -48,7 +48,7 @@ def make_replica_step(
         total = tf.reduce_sum(batch.weights)
         if replica.num_replicas_in_sync > 1:
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
-        weights = batch.weights / tf.maximum(total, 1.0)
+        weights = tf.math.divide_no_nan(batch.weights, total)
         dropout_seed = _dropout_seed(seed, step, replica)
         gradients, variables, losses = [], [], []
         for part in model.parts():

@@ -39,6 +39,8 @@ class InMemorySource:
         ]
         if instances.has_tokens:
             arrays += [instances.token_splits, instances.token_ids]
+        if instances.weights is not None:
+            arrays.append(instances.weights)
         with tf.device("CPU"):
             self.tensors = tuple(map(tf.constant, arrays))
 
@@ -51,15 +53,24 @@ class InMemorySource:
         """
         tensors = self.tensors if tensors is None else tensors
         feature_splits, feature_ids, feature_values = tensors[:3]
-        label_splits, label_ids, *tokens = tensors[3:]
+        label_splits, label_ids, *rest = tensors[3:]
         positions = _row_positions(feature_splits, indices)
         rows = inputs.features(
             positions.with_values(tf.gather(feature_ids, positions.values)),
             positions.with_values(tf.gather(feature_values, positions.values)),
         )
-        if tokens:
-            rows[inputs.TOKEN_IDS] = _rows(*tokens, indices)
+        if self.instances.has_tokens:
+            rows[inputs.TOKEN_IDS] = _rows(*rest[:2], indices)
         return rows, _rows(label_splits, label_ids, indices)
+
+    def weights(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tf.Tensor:
+        """Returns how much each instance counts in training, [n] float32."""
+        if self.instances.weights is None:
+            return tf.ones(tf.shape(indices), tf.float32)
+        tensors = self.tensors if tensors is None else tensors
+        return tf.gather(tensors[-1], indices)
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""

@@ -35,6 +35,11 @@ class Source(Protocol):
         `tensors` stand in for `self.tensors`: copies on another machine.
         """
 
+    def weights(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tf.Tensor:
+        """Returns how much each instance counts in training, [n] float32."""
+
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
 
@@ -50,7 +55,7 @@ class Batch(NamedTuple):
 
     inputs: dict[str, tf.RaggedTensor | tf.Tensor]  # by the names of `inputs`
     label_ids: tf.RaggedTensor | tf.Tensor  # [n, (L)] int32; padded: -1
-    weights: tf.Tensor  # [n] float32; 0 for a row that only pads
+    weights: tf.Tensor  # [n] float32, 1 in evaluation; 0: the row only pads
     instances: tf.Tensor  # [n] int64 index in the split; -1 if it pads
 
 
@@ -182,14 +187,23 @@ def training_batch(
         source,
         lambda epoch, positions: _shuffled(source, seed, epoch)(positions),
         most_rows,
+        source.weights,
     )
 
 
 def evaluation_batch(
     source: Source, most_rows: int | None = None
 ) -> Callable[..., Batch]:
-    """Returns a function like that of `training_batch`, without shuffling."""
-    return _batch_at(source, lambda _, positions: positions, most_rows)
+    """Returns a function like that of `training_batch`, without shuffling.
+
+    All instances count the same: metrics are those of the definition.
+    """
+    return _batch_at(
+        source,
+        lambda _, positions: positions,
+        most_rows,
+        lambda indices, _: tf.ones(tf.shape(indices), tf.float32),
+    )
 
 
 def _shuffled(source: Source, seed: int, epoch):
@@ -208,18 +222,15 @@ def _shuffled(source: Source, seed: int, epoch):
     return order
 
 
-def _batch_at(source, order, most_rows):
+def _batch_at(source, order, most_rows, weights_of):
     lengths = source.max_lengths() if most_rows else None
 
     def batch(epoch, first, limit, tensors=None):
+        tensors = source.tensors if tensors is None else tensors
         indices = order(epoch, tf.range(first, limit))
-        inputs, label_ids = source.rows(
-            indices, source.tensors if tensors is None else tensors
-        )
-        if lengths:
-            return _pad(inputs, label_ids, indices, most_rows, lengths)
-        weights = tf.ones(tf.shape(indices), tf.float32)
-        return Batch(inputs, label_ids, weights, indices)
+        inputs, label_ids = source.rows(indices, tensors)
+        batch = Batch(inputs, label_ids, weights_of(indices, tensors), indices)
+        return _pad(batch, most_rows, lengths) if lengths else batch
 
     return batch
 
@@ -264,9 +275,9 @@ def _shares(
     return tf.fill(tf.shape(firsts), epoch), firsts, limits
 
 
-def _pad(inputs, label_ids, indices, num_rows: int, lengths) -> Batch:
+def _pad(batch: Batch, num_rows: int, lengths) -> Batch:
     """Returns the batch in static shapes [num_rows, most entries]."""
-    missing = num_rows - tf.shape(indices)[0]
+    missing = num_rows - tf.shape(batch.instances)[0]
     padding = [[0, missing]]
 
     def dense(ragged, default, width: int):
@@ -276,14 +287,14 @@ def _pad(inputs, label_ids, indices, num_rows: int, lengths) -> Batch:
             [num_rows, max(width, 1)],
         )
 
-    weights = tf.pad(tf.ones_like(indices, tf.float32), padding)
-    indices = tf.pad(indices, padding, constant_values=-1)
+    weights = tf.pad(batch.weights, padding)
+    indices = tf.pad(batch.instances, padding, constant_values=-1)
     return Batch(
         {
             name: dense(rows, inputs_lib.PADDING[name], lengths.of_input(name))
-            for name, rows in inputs.items()
+            for name, rows in batch.inputs.items()
         },
-        dense(label_ids, -1, lengths.labels),
+        dense(batch.label_ids, -1, lengths.labels),
         tf.ensure_shape(weights, [num_rows]),
         tf.ensure_shape(indices, [num_rows]),
     )

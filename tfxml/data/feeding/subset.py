@@ -34,6 +34,13 @@ class SubsetSource:
         chosen, *rest = self.tensors if tensors is None else tensors
         return self._source.rows(tf.gather(chosen, indices), tuple(rest))
 
+    def weights(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tf.Tensor:
+        """Returns how much each instance counts in training, [n] float32."""
+        chosen, *rest = self.tensors if tensors is None else tensors
+        return self._source.weights(tf.gather(chosen, indices), tuple(rest))
+
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
         counts = np.zeros(self.num_labels, np.int64)

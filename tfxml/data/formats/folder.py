@@ -63,6 +63,12 @@ class Folder:
         sizes = {split: sum(of) for split, of in self.piece_sizes.items()}
         return sizes | {split: len(rows) for split, rows in self.chosen.items()}
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether a column holds the weights of the instances."""
+        columns = self.arguments.get("columns")
+        return columns is not None and bool(columns.weight)
+
     def num_instances(self, split: str) -> int | None:
         """Returns a split's size; None where only reading it all would say."""
         self._check_split(split)
@@ -169,23 +175,13 @@ class Folder:
         path = self._pairs_path(split)
         if path is None:
             return None
-        pairs = filter_labels.read(path)
-        num_labels = self.num_labels
-        if self.label_map is not None:
-            num_labels = len(self.label_map)
-        for name, column, limit in (
-            ("row", 0, self.count_rows(split)),
-            ("label", 1, num_labels),
-        ):
-            highest = pairs[:, column].max(initial=-1)
-            if highest >= limit:
-                raise data_errors.DataError(
-                    path, f"{name} {highest}", f"{name}s in [0, {limit})"
-                )
-        if self.label_map is not None:
-            pairs[:, 1] = self.label_map[pairs[:, 1]]
-            pairs = pairs[pairs[:, 1] >= 0]
-        return pairs
+        label_map = self.label_map
+        if label_map is None:
+            label_map = np.arange(self.num_labels)
+        limits = self.count_rows(split), len(label_map)
+        rows, labels = filter_labels.read(path, limits).T
+        labels = label_map[labels]
+        return np.stack([rows, labels], 1)[labels >= 0]
 
     def has_pairs(self, split: str) -> bool:
         """Tells whether there is a file of pairs to leave out."""
@@ -239,7 +235,8 @@ def detect(
     if {record_files.MANIFEST, record_files.PLAN} & set(files):
         return _prepared_folder(data_dir)
     if tfds_folder.INFO in files and hf_datasets.STATE not in files:
-        return _tfds_folder(data_dir)
+        *shape, sizes = tfds_folder.read_shape(data_dir)
+        return _described(data_dir, "tfds", tfds_folder.INFO, shape, sizes)
     name, pieces = detection.find(data_dir, files, options)
 
     def read_names():
@@ -265,32 +262,26 @@ def detect(
 
 def _prepared_folder(data_dir: str) -> Folder:
     manifest = record_files.read_manifest(data_dir)
-    path = os.path.join(data_dir, record_files.MANIFEST)
     sizes = {
-        split: (facts["num_instances"],)
+        split: facts["num_instances"]
         for split, facts in manifest["splits"].items()
     }
-    return Folder(
-        data_dir,
-        "records",
-        manifest["num_features"],
-        manifest["num_labels"],
-        {split: ((path,),) for split in sizes},
-        sizes,
-    )
+    shape = manifest["num_features"], manifest["num_labels"]
+    return _described(data_dir, "records", record_files.MANIFEST, shape, sizes)
 
 
-def _tfds_folder(data_dir: str) -> Folder:
-    num_features, num_labels, sizes = tfds_folder.read_shape(data_dir)
-    path = os.path.join(data_dir, tfds_folder.INFO)
-    return Folder(
-        data_dir,
-        "tfds",
-        num_features,
-        num_labels,
-        {split: ((path,),) for split in sizes},
-        {split: (size,) for split, size in sizes.items()},
-    )
+def _described(
+    data_dir: str,
+    format: str,
+    name: str,
+    shape: tuple[int, int],
+    sizes: dict[str, int],
+) -> Folder:
+    """Returns a folder one of whose files says all."""
+    path = os.path.join(data_dir, name)
+    pieces = {split: ((path,),) for split in sizes}
+    piece_sizes = {split: (size,) for split, size in sizes.items()}
+    return Folder(data_dir, format, *shape, pieces, piece_sizes)
 
 
 def _cut(folder: Folder, options: read_options.ReadOptions) -> Folder:

@@ -60,9 +60,15 @@ def prepare(
 
     Raises:
         DataError: for bad input.
-        ValueError: if `output` holds another preparation, or tokens are
-            asked for where there is no text.
+        ValueError: if `output` holds another preparation, tokens are asked
+            for where there is no text, or instances have weights.
     """
+    if source.has_weights:
+        raise ValueError(
+            "`weight_column` must be empty: prepared records hold no weights. "
+            f"Received: {source.path}, whose instances have weights; train on "
+            "it without preparing it"
+        )
     is_text = source.num_features is None
     if with_tokens and not is_text:
         raise ValueError(

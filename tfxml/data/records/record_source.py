@@ -110,6 +110,13 @@ class RecordSource:
             (named[inputs.TOKEN_IDS],) = tokens
         return named, label_ids
 
+    def weights(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tf.Tensor:
+        """Returns how much each instance counts in training: 1 each, [n]."""
+        del tensors
+        return tf.ones(tf.shape(indices), tf.float32)
+
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
         path = self._folder / f"{self._split}.label_counts.npy"

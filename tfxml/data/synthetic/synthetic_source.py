@@ -132,6 +132,13 @@ class SyntheticSource:
             indices, ks, lambda p, is_on: tf.cast(is_on, p.dtype)
         )
 
+    def weights(
+        self, indices: tf.Tensor, tensors: tuple | None = None
+    ) -> tf.Tensor:
+        """Returns how much each instance counts in training: 1 each, [n]."""
+        del tensors
+        return tf.ones(tf.shape(indices), tf.float32)
+
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
         counts = np.zeros(self.num_labels, np.int64)
