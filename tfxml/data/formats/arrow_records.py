@@ -23,7 +23,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the columns, and the labels: those of the schema if it has any.
 

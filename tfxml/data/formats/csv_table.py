@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tfxml.data import bad_rows, data_errors, files, instances
 from tfxml.data.formats import columns as columns_lib
@@ -22,7 +22,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the labels and the columns to read; see `table.survey`."""
     return table.survey(

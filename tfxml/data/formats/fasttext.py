@@ -6,7 +6,7 @@ As `__label__fish __label__law The text ...`; a label may stand anywhere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tfxml.data import bad_rows, data_errors, files, instances
 from tfxml.data.formats import columns as columns_lib
@@ -31,7 +31,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the labels, those of the training split in sorted order."""
     labels = table.find_labels(

@@ -10,12 +10,10 @@ whose columns are chosen by their names.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tfxml.data import bad_rows, data_errors, files, instances
-from tfxml.data.formats import (
-    columns as columns_lib,
-)
+from tfxml.data.formats import columns as columns_lib
 from tfxml.data.formats import (
     label_space,
     read_options,
@@ -36,7 +34,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the number of labels, and which keys are read.
 

@@ -55,7 +55,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names,
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns sizes and first ids; every file is read through."""
     features, labels, sizes = _Ids(), _Ids(), {}

@@ -32,7 +32,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names,
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the sizes, as the files say them in front."""
     return surveys.of_headers(read_header, pieces, data_dir)

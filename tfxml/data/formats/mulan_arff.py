@@ -11,10 +11,7 @@ for each value but the first. A value that is missing (?) counts as 0.
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
-import xml.etree.ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +19,7 @@ import numpy as np
 from tfxml.data import bad_rows, data_errors, files, instances
 from tfxml.data.formats import (
     arff_grammar,
+    arff_labels,
     read_options,
     row_checks,
     row_grammar,
@@ -35,8 +33,6 @@ EXAMPLE = "emotions-train.arff, emotions-test.arff with emotions.xml"
 OPTIONS = ()
 
 ROWS_PER_RUN = 512
-_MAX_XML_BYTES = 1 << 26
-_NUM_LABELS = re.compile(r".*:.*-[Cc]\s+(-?[0-9]{1,9})\b.*", re.DOTALL)
 
 
 class _Column(NamedTuple):
@@ -61,7 +57,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the sizes and the labels' names."""
     found = surveys.of_headers(read_header, pieces, data_dir)
@@ -197,7 +193,7 @@ def _is_present(text: str, fail) -> bool:
 
 def _layout(path: str) -> _Layout:
     header = arff_grammar.read_header(path)
-    names = _label_names(path, header)
+    names = arff_labels.read(path, header)
     label_ids = {name: i for i, name in enumerate(names)}
     columns, num_features, seen = [], 0, set()
     for attribute in header.attributes:
@@ -247,59 +243,3 @@ def _check_label(path: str, attribute: arff_grammar.Attribute) -> None:
             f"label {attribute.name!r} of {{{', '.join(attribute.values)}}}",
             "{0, 1}",
         )
-
-
-def _label_names(path: str, header: arff_grammar.Header) -> list[str]:
-    xml_path = _xml_path(path)
-    if xml_path:
-        return _read_xml(xml_path)
-    match = _NUM_LABELS.fullmatch(header.relation)
-    if not match:
-        raise data_errors.DataError(
-            path,
-            "no XML file beside it, and no -C in its @relation",
-            "the labels in XML, as MULAN has them, or their number after -C",
-        )
-    number = int(match[1])
-    chosen = header.attributes[:number] if number > 0 else header.attributes
-    chosen = chosen[number:] if number < 0 else chosen
-    return [attribute.name for attribute in chosen]
-
-
-def _xml_path(path: str) -> str | None:
-    """Returns the XML whose name fits best, of those beside the file."""
-    folder, name = os.path.split(path)
-    names = [n for n in sorted(os.listdir(folder or ".")) if n.endswith(".xml")]
-    fitting = [n for n in names if name.startswith(n.removesuffix(".xml"))]
-    if not fitting and len(names) > 1:
-        raise data_errors.DataError(
-            path,
-            f"{' and '.join(names[:5])} beside it",
-            "one XML file, or one whose name this file's starts with",
-        )
-    chosen = max(fitting or names, key=len, default=None)
-    return os.path.join(folder, chosen) if chosen else None
-
-
-def _read_xml(path: str) -> list[str]:
-    """Returns the labels' names in order, those below others too."""
-    with open(path, "rb") as file:
-        content = file.read(_MAX_XML_BYTES)
-    if b"<!" in content.replace(b"<!--", b""):
-        raise data_errors.DataError(
-            path, "a document type or entities", "XML without them"
-        )
-    try:
-        root = xml.etree.ElementTree.fromstring(content)
-    except (xml.etree.ElementTree.ParseError, ValueError, LookupError) as error:
-        line = getattr(error, "position", (None,))[0]
-        raise data_errors.DataError(path, str(error), "XML", line) from error
-    labels = [e for e in root.iter() if e.tag.rpartition("}")[2] == "label"]
-    names = [label.get("name") for label in labels]
-    if not names or None in names or len(set(names)) < len(names):
-        raise data_errors.DataError(
-            path,
-            f"{len(names)} labels, {len(set(names))} of them of other names",
-            "<label name=...> for each label",
-        )
-    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tfxml.data import bad_rows, instances
 from tfxml.data.formats import (
@@ -24,7 +24,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the columns and the labels; see `arrow_records.survey`."""
     return arrow_records.survey(

@@ -174,7 +174,7 @@ def _in_range(noun, splits, ids, number, source, first_id) -> np.ndarray:
         bad = np.flatnonzero((ids < first_id) | (ids >= end))
         row = _row_of(splits, bad[0])
         found = f"{noun} id {ids[bad[0]]}"
-        if not first_id and ids.min() == 1 and ids.max() == number:
+        if not first_id and ids.min() > 0 and ids.max() == number:
             if source.line(row) is not None:
                 found += f" (ids run from 1 to {number}: --one_based?)"
         raise source.error(row, found, f"{noun} ids in [{first_id}, {end})")

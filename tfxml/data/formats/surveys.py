@@ -11,6 +11,9 @@ from tfxml.data import data_errors
 Piece = tuple[str, ...]
 Pieces = dict[str, tuple[Piece, ...]]  # of each split
 
+# Returns the label names in a file beside the data; None without one.
+ReadNames = Callable[[], list[str] | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
@@ -26,7 +29,7 @@ class Survey:
 
 
 def of_headers(
-    read_header: Callable[..., tuple[int, int, int]],
+    read_header: Callable[..., tuple[int, int | None, int]],
     pieces: Pieces,
     data_dir: str,
     **arguments,

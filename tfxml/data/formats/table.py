@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfxml.data import bad_rows, data_errors, instances
-from tfxml.data.formats import (
-    columns as columns_lib,
-)
+from tfxml.data.formats import columns as columns_lib
 from tfxml.data.formats import (
     label_space,
     read_options,
@@ -99,7 +97,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
     is_splitting: bool = False,
 ) -> surveys.Survey:
     """Returns what a table's columns and labels are.
@@ -166,7 +164,7 @@ def find_labels(
     pieces: surveys.Pieces,
     data_dir: str,
     columns: columns_lib.Columns,
-    read_names: Callable[[], list[str] | None],
+    read_names: surveys.ReadNames,
 ) -> Labels:
     """Returns the labels named beside the data, else in the training split."""
     names = read_names()

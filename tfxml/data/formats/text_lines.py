@@ -40,7 +40,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names,
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the sizes, those of the matrices of labels."""
     return surveys.of_headers(read_header, pieces, data_dir)

@@ -28,7 +28,7 @@ def survey(
     pieces: surveys.Pieces,
     data_dir: str,
     options: read_options.ReadOptions,
-    read_names,
+    read_names: surveys.ReadNames,
 ) -> surveys.Survey:
     """Returns the sizes, as the headers say them."""
     first_ids = row_checks.under_header(options.one_based)
