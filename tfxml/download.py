@@ -7,7 +7,7 @@ import pathlib
 from absl import flags as absl_flags
 
 from tfxml.data.catalogue import known_sets, named_sets
-from tfxml.run import console, flags
+from tfxml.run import console, flags, paths
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
@@ -36,7 +36,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "dataset", "", ["", *known_sets.names()], "Which; empty: list them all."
     )
-    absl_flags.DEFINE_string(
+    paths.define(
         "data_dir", "", "The folder that is written; empty: data/<dataset>."
     )
     absl_flags.DEFINE_string(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import data_errors
-from tfxml.run import flags, restore
+from tfxml.run import flags, paths, restore, run_lock
 from tfxml.run import workdir as workdir_lib
 from tfxml.topk import dropping
 from tfxml.training import checkpoints
@@ -44,7 +44,7 @@ def drop(
         raise ValueError(
             f"`output` must be a new folder. Received: output={output}"
         )
-    with target.beginning() as new:
+    with run_lock.RunLock(target.path), target.beginning() as new:
         workdir_lib.Workdir(path).copy_to(new)
         new.write_dropped_labels(dropped)
         saved = checkpoints.Checkpoints(
@@ -102,9 +102,9 @@ def _lines(path: str) -> list[str]:
 
 def define_flags() -> None:
     restore.define_flags()
-    absl_flags.DEFINE_string("output", None, "A new folder.", required=True)
-    absl_flags.DEFINE_string("ids", None, "A file of label ids, one a line.")
-    absl_flags.DEFINE_string("names", None, "A file of names, one a line.")
+    paths.define("output", None, "A new folder.", required=True)
+    paths.define("ids", None, "A file of label ids, one a line.")
+    paths.define("names", None, "A file of names, one a line.")
     absl_flags.mark_flags_as_mutual_exclusive(["ids", "names"], required=True)
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.evaluation import metrics, tables
-from tfxml.run import device_flags, flags, restore
+from tfxml.run import device_flags, flags, paths, restore
 
 
 def evaluate(
@@ -51,7 +51,7 @@ def main() -> None:
 
 def define_flags() -> None:
     restore.define_flags()
-    absl_flags.DEFINE_string("data_dir", "", "Where the data set lies now.")
+    paths.define("data_dir", "", "Where the data set lies now.")
     absl_flags.DEFINE_enum(
         "split",
         "",

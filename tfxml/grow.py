@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.run import datasets, flags, restore
+from tfxml.run import datasets, flags, paths, restore, run_lock
 from tfxml.run import run as run_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -58,7 +58,7 @@ def grow(
     weights = old.model.named_variables()
     for name, weight in grown.model.named_variables().items():
         weight.assign(weights[name])
-    with target.beginning() as new:
+    with run_lock.RunLock(target.path), target.beginning() as new:
         grown.start_folder(new)
         saved = checkpoints.Checkpoints(
             new.checkpoints, grown.state, weights=grown.weights
@@ -132,8 +132,8 @@ def _check(old: restore.TrainedRun, data: datasets.TrainingData) -> None:
 
 def define_flags() -> None:
     restore.define_flags()
-    absl_flags.DEFINE_string("output", None, "A new folder.", required=True)
-    absl_flags.DEFINE_string(
+    paths.define("output", None, "A new folder.", required=True)
+    paths.define(
         "data_dir", None, "The data with the new labels.", required=True
     )
     absl_flags.DEFINE_integer("num_epochs", 1, "Of fine-tuning.", lower_bound=1)

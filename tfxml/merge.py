@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml.models import contract
-from tfxml.run import build, flags, restore
+from tfxml.run import build, flags, paths, restore, run_lock
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -50,7 +50,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
             whole = build.model(config, facts, run.label_counts)
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
-    with target.beginning() as new:
+    with run_lock.RunLock(target.path), target.beginning() as new:
         workdir_lib.Workdir(folders[0]).copy_to(new)
         new.write_head(whole.head.record())
         saved = checkpoints.Checkpoints(
@@ -125,8 +125,7 @@ def _share(layers, placement: placement_lib.Placement) -> range:
 
 
 def define_flags() -> None:
-    absl_flags.DEFINE_string("workdir", None, "The folder of the groups.")
-    absl_flags.mark_flag_as_required("workdir")
+    paths.define("workdir", None, "The folder of the groups.", required=True)
     absl_flags.DEFINE_enum(
         "checkpoint", "auto", restore.CHECKPOINTS, "auto: best if there is one."
     )

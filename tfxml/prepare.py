@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from tfxml.data.formats import folder
 from tfxml.data.records import data_card, preparing, record_files
-from tfxml.run import console, flags, splits
+from tfxml.run import console, flags, paths, splits
 
 
 def prepare(
@@ -77,8 +77,8 @@ class _Bar:
 
 def define_flags() -> None:
     flags.define_config()
-    absl_flags.DEFINE_string("data_dir", None, "The folder of the data set.")
-    absl_flags.DEFINE_string("output", None, "The folder that is written.")
+    paths.define("data_dir", None, "The folder of the data set.")
+    paths.define("output", None, "The folder that is written.")
     absl_flags.mark_flags_as_required(["data_dir", "output"])
     absl_flags.DEFINE_integer(
         "num_shards",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -12,13 +14,19 @@ from absl import flags as absl_flags
 
 from strategies import cluster, factory, parameter_server, watchdog
 from tfxml import config as config_lib
+from tfxml.data import atomic_files, data_errors
+from tfxml.data.catalogue import known_sets
 from tfxml.evaluation import tables
 from tfxml.run import (
+    between_loops,
     console,
     datasets,
     device_flags,
+    evaluations,
     evaluator_task,
     flags,
+    paths,
+    run_lock,
     tensorboard_writer,
     termination,
 )
@@ -58,34 +66,58 @@ def train(
         `metrics.RankingMetrics.result`.
 
     Raises:
-        SystemExit: after SIGTERM, with `termination.EXIT_CODE`; a checkpoint
-            is saved, and the same call goes on from there.
+        SystemExit: after SIGTERM or Ctrl-C, with exit code 143 or 130; a
+            checkpoint is saved, and the same call resumes from there.
+        run_lock.LockedError: if another process trains there.
     """
     strategy = strategy or tf.distribute.get_strategy()
     placement.check(config, strategy)
+    data_dir = paths.local(data_dir, "data_dir")
+    _check_there(config, data_dir)
     task = cluster.from_environment()
     workdir = _workdir(config, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
     output = workdir_lib.Workdir(cluster.write_folder(str(workdir.path), task))
-    print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
-    keras.utils.set_random_seed(config.seed)
-    board = None
-    if with_tensorboard:
-        board = tensorboard_writer.Writer(output.path / "tensorboard")
-    if workdir.is_started:
-        _check_same(workdir, config)
+    with run_lock.RunLock(output.path) as lock:
+        atomic_files.remove_leftovers(output.path)
+        print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
+        keras.utils.set_random_seed(config.seed)
+        board = None
+        if with_tensorboard:
+            board = tensorboard_writer.Writer(output.path / "tensorboard")
+        if workdir.is_started:
+            _check_same(workdir, config)
+        data = datasets.training_data(
+            config,
+            _absolute(data_dir),
+            strategy,
+            workdir.fitted_text_features(),
+            data_service,
+        )
+        print(console.describe_data(data))
+        if workdir.is_started:
+            workdir.check_data(data.fingerprint, data.facts.data_dir)
+        run = run_lib.Run(config, strategy, data, placement, beat)
+        print(console.describe_model(config, data.facts, run.model))
+        history = _resume(workdir, run)
+        if not output.is_started:
+            with output.beginning() as new:
+                run.start_folder(new)
+        output.write_metrics(history)
+        _train_to_end(run, output, history, lock, board)
+        return _finish(run, output, workdir, history)
 
-    data = datasets.training_data(
-        config,
-        _absolute(data_dir),
-        strategy,
-        workdir.fitted_text_features(),
-        data_service,
-    )
-    print(console.describe_data(data))
-    run = run_lib.Run(config, strategy, data, placement, beat)
-    print(console.describe_model(config, data.facts, run.model))
-    history = _resume(workdir, run)
+
+def _train_to_end(
+    run: run_lib.Run,
+    output: workdir_lib.Workdir,
+    history: list[dict],
+    lock: run_lock.RunLock,
+    board: tensorboard_writer.Writer | None,
+) -> None:
+    """Takes the steps that are left; adds their evaluations to `history`."""
+    config = run.config
+    progress = console.Progress(config.num_epochs, run.steps_per_epoch)
     saved = checkpoints.Checkpoints(
         output.checkpoints,
         run.state,
@@ -93,15 +125,11 @@ def train(
         run.io_device,
         run.weights,
     )
-    if not output.is_started:
-        with output.beginning() as new:
-            run.start_folder(new)
-    output.write_metrics(history)
-
-    progress = console.Progress(config.num_epochs, run.steps_per_epoch)
-    with termination.Notice(strategy) as notice:
-        between = _Between(run, saved, notice, history)
-        while run.steps_done < run.num_steps and not _is_over(config, history):
+    with termination.Notice(run.strategy) as notice:
+        between = between_loops.BetweenLoops(run, saved, notice, history, lock)
+        while run.steps_done < run.num_steps and not evaluations.is_over(
+            config, history
+        ):
             if run.is_head_trained:
                 loss = history[-1]["loss"] if history else None
                 start = time.perf_counter()
@@ -120,60 +148,32 @@ def train(
                 entry["loss"] = loss
             entry |= {**run.report(), **metrics}
             history.append(entry)
+            # First, so that what is told of is there.
+            between.save(metrics, evaluations.is_best(config, history))
             output.append_metrics(entry)
             if board:
                 board.write(entry)
-            between.save(metrics, _is_best(config, history))
             print(console.describe_epoch(entry))
             between()
 
-    entry = _final_entry(config, history)
+
+def _finish(
+    run: run_lib.Run,
+    output: workdir_lib.Workdir,
+    workdir: workdir_lib.Workdir,
+    history: list[dict],
+) -> dict[str, float]:
+    """Writes and prints the run's result, and returns it."""
+    config = run.config
+    entry = evaluations.final_entry(config, history)
     metrics = {key: entry[key] for key in config.metric_keys()}
     output.write_result(metrics)
     keys = tables.headline_keys(config.metric_ks)
     print(f"\n{tables.format_metrics(metrics, keys)}")
-    print(console.describe_optimum(data, config.metric_ks, metrics), end="")
+    optimum = console.describe_optimum(run.data, config.metric_ks, metrics)
+    print(optimum, end="")
     print(console.describe_cost(run.step_ms, workdir.path))
     return metrics
-
-
-class _Between:
-    """What is done between two loops of steps: saving, and ending if told."""
-
-    def __init__(
-        self,
-        run,
-        saved: checkpoints.Checkpoints,
-        notice: termination.Notice,
-        history: list[dict],
-    ):
-        self._run = run
-        self._history = history
-        self._saved = saved
-        self._notice = notice
-        self._saved_step = run.steps_done
-
-    def __call__(self) -> None:
-        run, every = self._run, self._run.config.checkpoint_steps
-        done = run.steps_done
-        if self._notice.came():
-            self.save({})
-            print(
-                f"told to end: saved at step {done}; the same command goes on"
-            )
-            raise SystemExit(termination.EXIT_CODE)
-        if every and done - self._saved_step >= every:
-            self.save({})
-
-    def save(self, metrics: dict[str, float], is_best: bool = False) -> None:
-        run = self._run
-        if run.steps_done == self._saved_step and not metrics:
-            return
-        so_far = {"steps": run.epoch_steps, "loss_sum": run.epoch_loss}
-        self._saved.save(
-            run.steps_done, metrics, is_best, so_far, self._history
-        )
-        self._saved_step = run.steps_done
 
 
 def _workdir(config, path: str, task, placement) -> workdir_lib.Workdir:
@@ -186,7 +186,23 @@ def _workdir(config, path: str, task, placement) -> workdir_lib.Workdir:
             "Received: none"
         )
     name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
-    return workdir_lib.Workdir(pathlib.Path("runs") / name)
+    for number in itertools.count(1):
+        folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
+        folder.parent.mkdir(exist_ok=True)
+        try:
+            folder.mkdir()  # of one run, of those that begin in this second
+        except FileExistsError:
+            continue
+        return workdir_lib.Workdir(folder)
+
+
+def _check_there(config, data_dir: str) -> None:
+    """Raises unless the folder is there that data are to be read from."""
+    if datasets.is_folder(config, data_dir) and not os.path.exists(data_dir):
+        if config.dataset not in known_sets.names():  # else it is fetched
+            raise data_errors.DataError(
+                data_dir, "no such folder", "the folder of a data set"
+            )
 
 
 def _absolute(data_dir: str) -> str:
@@ -221,36 +237,12 @@ def _resume(workdir, run) -> list[dict]:
     return meta["history"]
 
 
-def _is_best(config: config_lib.Config, history: list[dict]) -> bool:
-    """Tells whether the last evaluation is the best; only for validation."""
-    if not config.validation_fraction:
-        return False
-    values = [entry[config.best_metric] for entry in history]
-    return all(values[-1] > value for value in values[:-1])
-
-
-def _final_entry(config: config_lib.Config, history: list[dict]) -> dict:
-    """Returns the evaluation of the best checkpoint, or of the last."""
-    if not config.validation_fraction:
-        return history[-1]
-    return max(history, key=lambda entry: entry[config.best_metric])
-
-
-def _is_over(config: config_lib.Config, history: list[dict]) -> bool:
-    """Tells whether the last evaluations have all failed to improve."""
-    patience = config.early_stopping
-    if not patience or len(history) <= patience:
-        return False
-    values = [entry[config.best_metric] for entry in history]
-    return max(values[-patience:]) <= max(values[:-patience])
-
-
 def define_flags() -> None:
     flags.define_config()
-    absl_flags.DEFINE_string(
+    paths.define(
         "workdir", "", "Where the run is written; resumes what is there."
     )
-    absl_flags.DEFINE_string("data_dir", "", "The folder of the data set.")
+    paths.define("data_dir", "", "The folder of the data set.")
     absl_flags.DEFINE_bool(
         "tensorboard", False, "Write metrics for TensorBoard too."
     )

@@ -13,7 +13,7 @@ from tfxml.export.shared import (
     model_card,
     narrow_weights,
 )
-from tfxml.run import flags, restore
+from tfxml.run import flags, paths, restore
 
 FORMATS = ("saved_model", "tflite", "tfjs", "keras")
 # The widths that each format takes; the first is the default.
@@ -115,7 +115,7 @@ def _write_keras(run: restore.TrainedRun, values) -> str:
 def define_flags() -> None:
     restore.define_flags()
     absl_flags.DEFINE_enum("format", None, FORMATS, "What is written.")
-    absl_flags.DEFINE_string("output", None, "The folder that is written.")
+    paths.define("output", None, "The folder that is written.")
     absl_flags.mark_flags_as_required(["format", "output"])
     absl_flags.DEFINE_string("name", "tfxml", "What the model is called.")
     absl_flags.DEFINE_integer(
@@ -133,7 +133,7 @@ def define_flags() -> None:
         "saved_model: its number; 0: one more than there is in --output.",
         lower_bound=0,
     )
-    absl_flags.DEFINE_string(
+    paths.define(
         "tfjs_env", "", "tfjs: the folder with its converter and its bundles."
     )
 

@@ -15,7 +15,7 @@ from tfxml.data.formats import folder
 from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
-from tfxml.run import splits
+from tfxml.run import fingerprint, splits
 from tfxml.run import workdir as workdir_lib
 
 _MOST_NAMES = 1_000_000  # of generated labels
@@ -34,6 +34,13 @@ class TrainingData:
     text_features: text_features.TextFeatures | None
     pairs: np.ndarray | None  # [F, 2] rows and labels not scored
     service: str = ""  # the tf.data service that makes training's batches
+
+    @property
+    def fingerprint(self) -> dict:
+        """What tells these data from others."""
+        return fingerprint.of(
+            self.train, self.evaluation, self.label_counts, self.label_names
+        )
 
 
 def training_data(
@@ -109,16 +116,19 @@ def evaluation_data(
     facts: workdir_lib.Facts,
     split: str,
     features: text_features.TextFeatures | None,
+    label_names: list[str] | None = None,
 ) -> tuple[pipeline.Source, np.ndarray | None]:
     """Returns a split of a trained run's data, and its pairs not scored.
 
-    An empty `split` is the one that training evaluated.
+    An empty `split` is the one that training evaluated. Labels that have
+    another order than the run's `label_names` are mapped by their names.
     """
     if not split and config.validation_fraction:
         split = "validation"
     if not facts.data_dir:
         return _synthetic_split(config, split or "test"), None
     source_folder = folder.detect(facts.data_dir)
+    source_folder = _with_labels(source_folder, label_names)
     _check_sizes(facts, source_folder)
     if split != "validation":
         split = split or eval_split(config, source_folder.splits)
@@ -186,6 +196,32 @@ def _folder_data(
         features,
         pairs,
     )
+
+
+def _with_labels(source_folder, label_names: list[str] | None):
+    """Returns a folder whose label ids are those of the run.
+
+    Raises:
+        ValueError: for a prepared folder with other labels, whose ids stand in
+            its records, and where names do not tell labels apart.
+    """
+    here = source_folder.label_names() if label_names else None
+    if here is None or here == label_names:
+        return source_folder
+    is_told_apart = len(set(label_names)) == len(label_names)
+    if source_folder.format == "records" or not is_told_apart:
+        pairs = zip(label_names, here, strict=False)
+        label = next(
+            (i for i, (one, other) in enumerate(pairs) if one != other),
+            min(len(label_names), len(here)),
+        )
+        raise ValueError(
+            "`data_dir` must hold the labels of the run in their order, for "
+            "it is prepared or the names repeat. Received: data_dir="
+            f"{source_folder.path}, whose labels differ from label {label} on"
+        )
+    print("labels    of other ids than the run's are mapped by their names")
+    return source_folder.with_labels(label_names)
 
 
 def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:

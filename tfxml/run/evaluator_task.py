@@ -33,7 +33,7 @@ def follow(
             "follows. Received: none"
         )
     workdir = workdir_lib.Workdir(path)
-    run, measure, entries, seen = None, None, [], None
+    run, measure, entries, seen, told = None, None, [], None, None
     while True:
         # Asked first: what is saved before the end is then seen below.
         is_finished = workdir.is_finished
@@ -41,6 +41,10 @@ def follow(
         if latest is None or latest == seen:
             if is_finished:
                 return entries
+            awaited = _awaited(workdir, latest)
+            if awaited != told:
+                print(f"waits     for {awaited}", flush=True)
+                told = awaited
             time.sleep(_POLL_SECONDS)
             continue
         try:
@@ -59,3 +63,12 @@ def follow(
         entries.append(entry)
         workdir.append_metrics(entry, "evaluator.jsonl")
         print(console.describe_checkpoint(entry))
+
+
+def _awaited(workdir: workdir_lib.Workdir, latest: int | None) -> str:
+    """Returns what has to come next, in words."""
+    if not workdir.is_started:
+        return f"a run in {workdir.path}, which training begins there"
+    if latest is None:
+        return f"the first checkpoint in {workdir.checkpoints}"
+    return f"a checkpoint after step {latest} in {workdir.checkpoints}"

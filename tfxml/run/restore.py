@@ -14,7 +14,7 @@ from tfxml import config as config_lib
 from tfxml.data.text import text_features
 from tfxml.evaluation import evaluator, metrics
 from tfxml.models import extreme_classifier
-from tfxml.run import build, datasets
+from tfxml.run import build, datasets, paths
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -105,7 +105,7 @@ def make_evaluate(
         folder = str(pathlib.Path(data_dir).resolve())
         facts = dataclasses.replace(facts, data_dir=folder)
     source, pairs = datasets.evaluation_data(
-        config, facts, split, run.text_features
+        config, facts, split, run.text_features, run.label_names
     )
     k = evaluator.num_ranked(config.metric_ks, facts.num_labels, pairs)
     top_k = evaluator.make_top_k(strategy, run.model, k)
@@ -126,7 +126,7 @@ def make_evaluate(
 
 def define_flags() -> None:
     """Defines the flags that say which run is restored."""
-    absl_flags.DEFINE_string("workdir", None, "The folder of a trained run.")
+    paths.define("workdir", None, "The folder of a trained run.")
     absl_flags.mark_flag_as_required("workdir")
     absl_flags.DEFINE_enum(
         "checkpoint", "auto", CHECKPOINTS, "auto: best if there is one."

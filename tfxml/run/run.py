@@ -93,7 +93,7 @@ class Run:
     def start_folder(self, workdir: workdir_lib.Workdir) -> None:
         """Writes what stays the same into the folder of a beginning."""
         data = self.data
-        workdir.start(self.config, data.facts)
+        workdir.start(self.config, data.facts, data.fingerprint)
         workdir.write_label_counts(data.label_counts)
         if data.label_names is not None:
             workdir.write_label_names(data.label_names)

@@ -1,7 +1,8 @@
-"""SIGTERM as notice: save, end, and let the same command go on later."""
+"""SIGTERM and Ctrl-C as notice: save, end, and let the same command resume."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -9,34 +10,47 @@ import tensorflow as tf
 
 from strategies import collective
 
-EXIT_CODE = 128 + signal.SIGTERM
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Notice:
     """Whether this process, or another worker of it, was told to end.
 
-    Used as a context: inside, SIGTERM is remembered and does not end the
-    process. Outside of the main thread, where Python takes no signals, there
-    is never notice.
+    Used as a context: inside, SIGTERM and SIGINT are remembered and do not end
+    the process; a second SIGINT does. Outside of the main thread, where Python
+    takes no signals, there is never notice.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
         self._sum = collective.make_sum_over_workers(strategy)
-        self._was_told = False
-        self._before = None
+        self._signal = None
+        self._before = {}
 
     def __enter__(self) -> Notice:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._remember)
+            for signum in _SIGNALS:
+                # Background jobs of a shell ignore SIGINT; so it stays.
+                if signal.getsignal(signum) != signal.SIG_IGN:
+                    self._before[signum] = signal.signal(signum, self._remember)
         return self
 
     def __exit__(self, *unused: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        self._before = {}
 
     def came(self) -> bool:
         """Tells whether any worker was told; all ask at the same step."""
-        return bool(self._sum([float(self._was_told)])[0])
+        return bool(self._sum([float(self._signal is not None)])[0])
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that says by which signal the process was told."""
+        return 128 + (self._signal or signal.SIGTERM)
 
     def _remember(self, signum, frame) -> None:
-        self._was_told = True
+        if signum == signal.SIGINT:
+            if self._signal is not None:
+                raise KeyboardInterrupt
+            os.write(2, b"\nsaves and ends; once more: ends at once\n")
+        self._signal = signum

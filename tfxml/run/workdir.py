@@ -20,7 +20,8 @@ import tfxml
 from tfxml import config as config_lib
 from tfxml.data import atomic_files, data_errors
 from tfxml.data.text import text_features as text_features_lib
-from tfxml.run import flags, manifest
+from tfxml.run import fingerprint as fingerprint_lib
+from tfxml.run import flags, manifest, paths
 from tfxml.training import checkpoints
 
 # What stays the same during a run, and what comes to it.
@@ -68,7 +69,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | pathlib.Path):
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(paths.local(path, "workdir"))
         self.checkpoints = self.path / "checkpoints"
         self._manifest = manifest.Manifest(self.path)
 
@@ -94,12 +95,21 @@ class Workdir:
             yield Workdir(stage)
         self._manifest = manifest.Manifest(self.path)
 
-    def start(self, config: config_lib.Config, facts: Facts) -> None:
-        """Writes the recipe and the facts, into the folder of a beginning."""
+    def start(
+        self, config: config_lib.Config, facts: Facts, fingerprint: dict
+    ) -> None:
+        """Writes the recipe and the facts, into the folder of a beginning.
+
+        Args:
+            config: what is trained.
+            facts: what the model's shape follows from.
+            fingerprint: of the data; see `fingerprint.of`.
+        """
         self._write("config.json", config.to_json())
         self._write("flags.cfg", flags.to_flagfile(config))
         run = {
             "facts": dataclasses.asdict(facts),
+            "data": fingerprint,
             "command": sys.argv,
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "versions": {
@@ -128,6 +138,19 @@ class Workdir:
             raise ValueError(
                 f"{self.path} holds a run that cannot be read: {error}"
             ) from error
+
+    def check_data(self, fingerprint: dict, data_dir: str) -> None:
+        """Raises ValueError unless data are those that the run began with."""
+        run = json.loads(self._manifest.read("run.json"))
+        wrong = fingerprint_lib.differences(run["data"], fingerprint)
+        if wrong:
+            raise ValueError(
+                "`data_dir` must hold the data that the run in `workdir` began "
+                f"with, {run['facts']['data_dir'] or 'generated'}; other data "
+                "need a workdir of their own, or `python -m tfxml.grow`. "
+                f"Received: workdir={self.path}, data_dir="
+                f"{data_dir or 'generated'}, with {'; '.join(wrong)}"
+            )
 
     def write_label_counts(self, counts: np.ndarray) -> None:
         """Writes in how many training instances each label occurs, [L]."""

@@ -1,0 +1,254 @@
+"""A run directory: begun whole or not at all, and checked when it is read."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import runs
+import tensorflow as tf
+
+from tfxml import config as config_lib
+from tfxml import evaluate, train
+from tfxml.data import data_errors
+from tfxml.run import restore, run_lock, workdir
+
+CONFIG = config_lib.Config(
+    head="mach",
+    num_repetitions=2,
+    num_buckets=9,
+    hidden_units=(),
+    synthetic_labels=20,
+    synthetic_train=60,
+    synthetic_test=30,
+    batch_size=16,
+    num_epochs=2,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workdir") / "run"
+    train.train(CONFIG, str(path))
+    return path
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """Returns a run that a test may damage."""
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def _restored(path):
+    return restore.restore(str(path), tf.distribute.get_strategy())
+
+
+def _constant(path):
+    """Returns the names of the files that stay the same."""
+    changing = {"metrics.jsonl", "result.json"}
+    return sorted(
+        file.relative_to(path).as_posix()
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in changing
+    )
+
+
+def test_every_file_has_a_checksum(trained):
+    """Also those that prediction would not miss, and those of checkpoints."""
+    manifest = json.loads((trained / "manifest.json").read_text())
+    (step,) = (trained / "checkpoints").iterdir()
+    beside = json.loads((step / "checkpoint.json").read_text())
+    prefix = f"checkpoints/{step.name}/"
+    sealed = ["manifest.json", f"{prefix}checkpoint.json"]
+    names = [*manifest["files"], *(prefix + name for name in beside["files"])]
+    assert sorted([*names, *sealed]) == _constant(trained)
+
+
+DAMAGES = {
+    "flipped": lambda content: (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 4])
+        + content[len(content) // 2 + 1 :]
+    ),
+    "cut": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "gone": None,
+}
+# What is read by nothing but `--flagfile`.
+READ = [
+    "config.json",
+    "head.json",
+    "label_counts.npy",
+    "label_names.jsonl",
+    "manifest.json",
+    "run.json",
+    "checkpoint.json",
+    "model.index",
+    "model.data-00000-of-00001",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", READ)
+def test_a_damaged_file_is_named(name, damage, run):
+    (path,) = run.rglob(name)
+    change = DAMAGES[damage]
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+    if (name, damage) == ("checkpoint.json", "gone"):
+        name = "hold a checkpoint"  # an older one half removed
+    with pytest.raises(ValueError, match=name):
+        _restored(run)
+
+
+def test_values_that_would_do_are_refused_too(run):
+    """Another order of names, other counts: nothing else would tell."""
+    counts = run / "label_counts.npy"
+    np.save(counts, np.load(counts)[::-1])
+    with pytest.raises(data_errors.DataError, match="label_counts.npy: found"):
+        _restored(run)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b'{"step": 4', b"\xff\x00", b"[1]\n"]
+)
+def test_metrics_are_made_again_from_the_checkpoint(content, run):
+    path = run / "metrics.jsonl"
+    wanted = path.read_text()
+    if content is None:
+        path.unlink()
+    else:
+        lines = wanted.splitlines(keepends=True)
+        path.write_bytes(lines[0].encode() + content)
+    (run / "result.json").unlink()
+    train.train(CONFIG, str(run))
+    assert path.read_text() == wanted
+    assert (run / "result.json").exists()
+
+
+def test_a_line_is_added_behind_whole_lines(tmp_path):
+    target = workdir.Workdir(tmp_path)
+    target.append_metrics({"step": 1})
+    with open(tmp_path / "metrics.jsonl", "a") as lines:
+        lines.write('{"step": 2')  # and the disk was full
+    target.append_metrics({"step": 3})
+    assert [one["step"] for one in runs.entries(tmp_path)] == [1, 3]
+
+
+def test_a_beginning_is_whole_or_not_there(tmp_path):
+    target = workdir.Workdir(tmp_path / "run")
+    facts = workdir.Facts(3, 2, 1, "ragged", False, "")
+    with pytest.raises(KeyError):
+        with target.beginning() as new:
+            new.start(CONFIG, facts, {})
+            raise KeyError
+    assert not target.is_started
+    assert list((tmp_path / "run").iterdir()) == []
+    with target.beginning() as new:
+        new.start(CONFIG, facts, {})
+        new.write_dropped_labels(np.array([1]))
+    assert target.read() == (CONFIG, facts)
+    assert target.read_dropped_labels().tolist() == [1]
+    # A second one takes its place, and nothing of the first stays.
+    with target.beginning() as new:
+        new.start(CONFIG, facts, {})
+        assert target.read_dropped_labels().tolist() == [1]
+    assert target.read_dropped_labels().tolist() == []
+    assert not (tmp_path / "run" / "dropped_labels.npy").exists()
+
+
+def test_checkpoints_without_their_run_are_not_trained_over(run):
+    (run / "manifest.json").unlink()
+    with pytest.raises(data_errors.DataError, match="without the manifest"):
+        train.train(CONFIG, str(run))
+    assert runs.tensors(run)
+
+
+def test_other_data_in_a_run_directory_are_refused(tmp_path):
+    for name, shift in (("old", 0), ("new", 1)):
+        (tmp_path / name).mkdir()
+        rows = [f"{i % 5} {(i + shift) % 7}:1" for i in range(40)]
+        for split in ("train", "test"):
+            text = "\n".join(["40 7 5", *rows]) + "\n"
+            (tmp_path / name / f"{split}.txt").write_text(text)
+    config = dataclasses.replace(CONFIG, head="sigmoid", num_epochs=1)
+    path = str(tmp_path / "run")
+    metrics = train.train(config, path, str(tmp_path / "old"))
+    with pytest.raises(ValueError) as raised:
+        train.train(config, path, str(tmp_path / "new"))
+    for word in (tmp_path / "old", tmp_path / "new", "other training rows"):
+        assert str(word) in str(raised.value)
+    # Moved, they are the same.
+    (tmp_path / "old").rename(tmp_path / "moved")
+    assert train.train(config, path, str(tmp_path / "moved")) == metrics
+
+
+def _write_named(folder, names):
+    folder.mkdir()
+    rows = [f"{names.index('abcde'[i % 5])} {i % 5}:1" for i in range(40)]
+    for split in ("train", "test"):
+        text = "\n".join(["40 7 5", *rows]) + "\n"
+        (folder / f"{split}.txt").write_text(text)
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    return str(folder)
+
+
+def test_labels_in_another_order(tmp_path):
+    """Training refuses them; evaluation maps them by their names."""
+    old = _write_named(tmp_path / "old", "abcde")
+    new = _write_named(tmp_path / "new", "cabed")
+    config = dataclasses.replace(CONFIG, head="sigmoid", learning_rate=0.5)
+    path = str(tmp_path / "run")
+    metrics = train.train(config, path, old)
+    assert metrics["P@1"] == 100.0
+    with pytest.raises(ValueError, match="other label names"):
+        train.train(config, path, new)
+    assert evaluate.evaluate(path, data_dir=new).result() == metrics
+    other = _write_named(tmp_path / "other", "cabed")
+    (tmp_path / "other" / "labels.txt").write_text("c\na\nb\ne\nx\n")
+    assert evaluate.evaluate(path, data_dir=other).result() != metrics
+
+
+def test_one_training_at_a_time(tmp_path):
+    with run_lock.RunLock(tmp_path / "run"):
+        with pytest.raises(run_lock.LockedError, match="no other process"):
+            train.train(CONFIG, str(tmp_path / "run"))
+        assert [p.name for p in (tmp_path / "run").iterdir()] == ["run.lock"]
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train.time, "strftime", lambda form: "mach-now")
+    for name in ("mach-now", "mach-now-2"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    train.train(dataclasses.replace(CONFIG, num_epochs=1))
+    assert workdir.Workdir("runs/mach-now-3").is_finished
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/run", "s3://b/x", "hdfs:/x"])
+def test_a_bucket_is_refused_before_anything_is_written(
+    path, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for words in ((path, ""), (str(tmp_path / "run"), path)):
+        with pytest.raises(ValueError, match="must be a path on this machine"):
+            train.train(CONFIG, *words)
+    with pytest.raises(ValueError, match="must be a path on this machine"):
+        _restored(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_data_folder_is_told_at_once(tmp_path):
+    with pytest.raises(data_errors.DataError, match="none: found no such"):
+        train.train(CONFIG, str(tmp_path / "run"), str(tmp_path / "none"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_name_of_a_run_directory_will_do(tmp_path):
+    path = str(tmp_path / "a[1] *?'\"\n\\\u4e00{x}$~")
+    metrics = train.train(dataclasses.replace(CONFIG, num_epochs=1), path)
+    assert evaluate.evaluate(path).result() == metrics
