@@ -28,7 +28,8 @@ from absl import app, flags
 
 from tfxml import config as config_lib
 from tfxml.mach import hashing
-from tfxml.run import build, console, datasets
+from tfxml.models import label_buckets
+from tfxml.run import console, datasets
 from tfxml.run import run as run_lib
 
 
@@ -114,13 +115,13 @@ def _trained(config, data, make, seed: int) -> list[float]:
     """Returns P@1, P@3 and P@5 of MACH with one kind of hash."""
     config = dataclasses.replace(config, seed=seed)
 
-    def hashes(config, num_labels):
+    def hashes(num_labels, num_repetitions, num_buckets, *_):
         return [
-            make(seed, repetition, config.num_buckets)
-            for repetition in range(config.num_repetitions)
+            make(seed, repetition, num_buckets)
+            for repetition in range(num_repetitions)
         ]
 
-    with mock.patch.object(build, "label_hashes", hashes):
+    with mock.patch.object(label_buckets, "hashes_from", hashes):
         run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     for epoch in range(config.num_epochs):
         run.train_epoch(

@@ -11,6 +11,7 @@ from tfxml.models import (
     calibration,
     contract,
     extreme_classifier,
+    label_buckets,
     sparse_labels,
     sparse_rows,
 )
@@ -233,7 +234,7 @@ def test_bucket_prior_is_the_chance_of_any_of_its_labels():
     table = one.table(L)
     expected = [1 - np.prod(1 - priors[table == b]) for b in range(B)]
     np.testing.assert_allclose(
-        mach_head.bucket_priors(one, np.log1p(-priors)), expected
+        label_buckets.bucket_priors(one, np.log1p(-priors)), expected
     )
 
 

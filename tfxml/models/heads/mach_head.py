@@ -16,16 +16,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.mach import decode, hashing
-from tfxml.mach.threshold import crossings, exact_top_k
-from tfxml.models import blocks, calibration, contract, forms, losses
+from tfxml.mach import decode, hashing, label_decoder
+from tfxml.models import (
+    blocks,
+    calibration,
+    contract,
+    forms,
+    label_buckets,
+    losses,
+)
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.topk import dropping
-
-DECODES = ("auto", "exhaustive", "threshold")
-# The threshold decode is chosen from here on. It is faster from 41,000 labels
-# on (benchmarks/decode.md), but decodes twice what it cannot certify.
-_MANY_LABELS = 65_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ class MachOptions:
         "MACH: how the best labels are found. exhaustive scores every label, "
         "threshold only those in opened buckets, with the same answer. auto: "
         "the cheaper one.",
-        choices=DECODES,
+        choices=label_decoder.DECODES,
     )
 
 
@@ -119,7 +120,9 @@ class MachHead(contract.Head):
         super().__init__(**kwargs)
         decode.check_estimator(estimator)
         if hashes is None:
-            hashes = hashes_from(num_labels, num_repetitions, num_buckets, seed)
+            hashes = label_buckets.hashes_from(
+                num_labels, num_repetitions, num_buckets, seed
+            )
         if not hashes:
             raise ValueError("`hashes` must hold at least one. Received: none")
         self.num_labels = num_labels
@@ -130,7 +133,9 @@ class MachHead(contract.Head):
         self.decode_by = decode_by
         self.dropped = dropping.checked(dropped, num_labels)
         self.loss = loss or sigmoid_cross_entropy.SigmoidCrossEntropy()
-        self._crossings = None
+        self._decoder = label_decoder.LabelDecoder(
+            num_labels, self.hashes, decode_by, self.dropped
+        )
         log_absent = None
         if label_priors is not None:
             log_absent = np.log1p(-np.minimum(label_priors, 1 - 1e-9))
@@ -143,7 +148,7 @@ class MachHead(contract.Head):
                 label_hash.num_buckets,
                 self.loss,
                 input_dim,
-                bucket_priors(label_hash, log_absent),
+                label_buckets.bucket_priors(label_hash, log_absent),
                 is_linear,
                 seed=block_seed,
                 device=device,
@@ -170,7 +175,7 @@ class MachHead(contract.Head):
     ) -> MachHead:
         """Returns the head that the options describe, or a group's share."""
         numbers = site.share_of(options.num_repetitions)
-        hashes = hashes_from(
+        hashes = label_buckets.hashes_from(
             site.num_labels,
             options.num_repetitions,
             options.num_buckets or None,
@@ -273,7 +278,9 @@ class MachHead(contract.Head):
         return tf.add_n(
             [
                 self.blocks[number].loss_sum(
-                    one, buckets_of(positives, self.hashes[number]), weights
+                    one,
+                    label_buckets.buckets_of(positives, self.hashes[number]),
+                    weights,
                 )
                 for number, one in zip(
                     numbers, _spread(encoded, len(numbers)), strict=True
@@ -292,7 +299,9 @@ class MachHead(contract.Head):
         return tf.add_n(
             [
                 loss.value(
-                    bucket_logits, buckets_of(positives, label_hash), weights
+                    bucket_logits,
+                    label_buckets.buckets_of(positives, label_hash),
+                    weights,
                 )
                 for bucket_logits, label_hash in zip(
                     tf.unstack(logits, axis=1), self.hashes, strict=True
@@ -368,48 +377,12 @@ class MachHead(contract.Head):
         self, logits: list[tf.Tensor], k: int, estimator: str
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels of R normalised bucket logits [N, B]."""
-        if self.decodes_by_threshold():
-            best, label_ids = exact_top_k.exact_top_k(
-                logits, self.hashes, self.bucket_crossings(), k, estimator
-            )
-        else:
-            best, label_ids = decode.top_k(
-                logits,
-                self.hashes,
-                self.num_labels,
-                k,
-                estimator,
-                dropped=self.dropped,
-            )
-        form = self._ranking(estimator)
-        return forms.finished(form, logits, best), label_ids
+        best, label_ids = self._decoder.top_k(logits, k, estimator)
+        return forms.finished(self._ranking(estimator), logits, best), label_ids
 
     def decodes_by_threshold(self) -> bool:
-        """Tells which decode finds the best labels.
-
-        Raises:
-            ValueError: if it must be `threshold` and the hashes are not made
-                for it.
-        """
-        can_serve = crossings.can_serve(self.hashes, self.num_labels)
-        if self.decode_by == "threshold" and not can_serve:
-            raise ValueError(
-                "`decode_by` must not be 'threshold' for fewer than two "
-                "hashes, or hashes that differ in buckets or prime. "
-                f"Received: decode_by={self.decode_by!r}"
-            )
-        if self.decode_by != "auto":
-            return self.decode_by == "threshold"
-        return can_serve and self.num_labels >= _MANY_LABELS
-
-    def bucket_crossings(self) -> crossings.Crossings:
-        """Returns the tables of the threshold decode, made when first asked."""
-        if self._crossings is None:
-            with tf.init_scope():
-                self._crossings = crossings.make(
-                    self.hashes, self.num_labels, self.dropped
-                )
-        return self._crossings
+        """Tells whether the threshold decode finds the best labels."""
+        return self._decoder.is_threshold()
 
     def form(self) -> forms.BlockRanking | None:
         """Returns its serving form; None for a loss with a normaliser."""
@@ -471,53 +444,11 @@ class MachHead(contract.Head):
             [block.form() for block in self.blocks],
             self.hashes,
             estimator,
-            is_unbiased=estimator == "mean" and self._has_collisions(),
+            is_unbiased=estimator == "mean" and self._decoder.has_collisions(),
             link=self.link,
             dropped=self.dropped,
             is_exhaustive=not self.decodes_by_threshold(),
         )
-
-    def _has_collisions(self) -> bool:
-        """Tells whether labels may share a bucket, so that means need care."""
-        return any(
-            label_hash != hashing.identity(label_hash.num_buckets)
-            or label_hash.num_buckets < self.num_labels
-            for label_hash in self.hashes
-        )
-
-
-def hashes_from(
-    num_labels: int,
-    num_repetitions: int,
-    num_buckets: int | None = None,
-    seed: int = 0,
-    capacity: int | None = None,
-) -> list[hashing.UniversalHash]:
-    """Returns one hash a repetition.
-
-    Args:
-        num_labels: L.
-        num_repetitions: R.
-        num_buckets: B; None: about 4 sqrt(L).
-        seed: of all hashes.
-        capacity: the most labels they can take; None: a quarter more than L.
-
-    Raises:
-        ValueError: if the capacity is below L.
-    """
-    num_buckets = num_buckets or min(
-        num_labels, max(2, round(4 * num_labels**0.5))
-    )
-    capacity = capacity or num_labels * 5 // 4
-    if capacity < num_labels:
-        raise ValueError(
-            f"`label_capacity` must be at least the {num_labels} labels. "
-            f"Received: label_capacity={capacity}"
-        )
-    return [
-        hashing.from_seed(seed, repetition, num_buckets, capacity)
-        for repetition in range(num_repetitions)
-    ]
 
 
 def _decode_by(options, site: contract.Site) -> str:
@@ -530,57 +461,6 @@ def _decode_by(options, site: contract.Site) -> str:
             "static shapes. Received: decode='threshold'"
         )
     return "exhaustive"
-
-
-def bucket_priors(
-    label_hash: hashing.UniversalHash, log_absent: np.ndarray | None
-) -> np.ndarray | None:
-    """Returns how probable each bucket is, [B], were labels independent.
-
-    `log_absent` are the logarithms of the labels' probabilities not to be
-    there, [L].
-    """
-    if log_absent is None:
-        return None
-    total = np.zeros(label_hash.num_buckets)
-    for start, buckets in label_hash.blocks(len(log_absent)):
-        some = log_absent[start : start + len(buckets)]
-        total += np.bincount(buckets, some, label_hash.num_buckets)
-    return -np.expm1(total)
-
-
-def buckets_of(
-    positives: contract.Positives, label_hash: hashing.UniversalHash
-) -> contract.Positives:
-    """Returns the batch's positive buckets, each once (OR)."""
-    num_buckets = label_hash.num_buckets
-    buckets = label_hash(positives.columns)
-    if positives.rows.shape.rank == 2:
-        return contract.Positives(
-            positives.rows, buckets, _weights_once(buckets, positives.weights)
-        )
-    keys = tf.cast(positives.rows, tf.int64) * num_buckets + tf.cast(
-        buckets, tf.int64
-    )
-    keys, places = tf.unique(keys)
-    return contract.Positives(
-        tf.cast(keys // num_buckets, tf.int32),
-        tf.cast(keys % num_buckets, tf.int32),
-        tf.math.unsorted_segment_max(positives.weights, places, tf.size(keys)),
-    )
-
-
-def _weights_once(buckets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Returns weights [N, P], 0 where an earlier label has the same bucket.
-
-    No shape follows from values: a TPU could not compile it.
-    """
-    most = tf.shape(buckets)[1]
-    places = tf.range(most)
-    is_same = tf.equal(buckets[:, :, None], buckets[:, None, :])
-    is_label = weights[:, None, :] > 0
-    first = tf.reduce_min(tf.where(is_same & is_label, places, most), axis=2)
-    return tf.where(tf.equal(first, places), weights, 0.0)
 
 
 def _spread(encoded, num_repetitions: int) -> list:
