@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
-from strategies import addresses, strategy_errors
+from strategies import addresses, loopback, strategy_errors
 
 VARIABLE = "TF_CONFIG"
 TASK_TYPES = ("chief", "worker", "ps", "evaluator")
@@ -86,6 +86,13 @@ class Cluster:
     def address(self) -> str | None:
         """The address of this task; of an evaluator there may be none."""
         return self.servers(self.task_type).get(self.task_name)
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether all tasks are on this machine, and reached by no other."""
+        found = self.servers("chief", "worker", "ps").values()
+        hosts = [addresses.split(address)[0] for address in found]
+        return bool(hosts) and all(map(loopback.is_loopback, hosts))
 
     def servers(self, *task_types: str) -> dict[str, str]:
         """Returns address by task name, for the tasks of these types."""

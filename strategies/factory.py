@@ -14,7 +14,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from strategies import addresses, cluster, options, strategy_errors, tpu
+from strategies import (
+    addresses,
+    cluster,
+    strategy_errors,
+    strategy_options,
+    tpu,
+)
 from strategies import devices as devices_lib
 
 NAMES = (
@@ -34,8 +40,8 @@ def create(
     name: str,
     *,
     devices: Sequence[str] | None = None,
-    communication: options.Communication | None = None,
-    partition: options.Partition | None = None,
+    communication: strategy_options.Communication | None = None,
+    partition: strategy_options.Partition | None = None,
     tpu_address: str | None = None,
     batch_size: int | None = None,
 ) -> tf.distribute.Strategy:
@@ -65,7 +71,7 @@ def create(
     task = cluster.from_environment()
     found = resolve(name, task)
     cluster.check_strategy(found, task)
-    communication = communication or options.Communication()
+    communication = communication or strategy_options.Communication()
     if name == found:
         communication.check_used_by(name)
         _check_unused(name, "partition", partition, ("parameter_server",))
@@ -157,7 +163,7 @@ def _check_unused(
 def _local(
     name: str,
     devices: Sequence[str] | None,
-    communication: options.Communication,
+    communication: strategy_options.Communication,
 ) -> tf.distribute.Strategy:
     """Returns a strategy for the devices of this process."""
     if devices is not None:
@@ -183,7 +189,7 @@ def _local(
 
 
 def _reduction(
-    communication: options.Communication, found: Sequence[str]
+    communication: strategy_options.Communication, found: Sequence[str]
 ) -> tf.distribute.CrossDeviceOps | None:
     if communication.reduction == "auto":
         return None
@@ -198,7 +204,7 @@ def _reduction(
 
 
 def _multi_worker(
-    task: cluster.Cluster, communication: options.Communication
+    task: cluster.Cluster, communication: strategy_options.Communication
 ) -> tf.distribute.Strategy:
     # TensorFlow would wait for an hour, and name nobody.
     peers = task.servers("chief", "worker")
@@ -217,8 +223,8 @@ def _multi_worker(
 
 def _parameter_server(
     task: cluster.Cluster,
-    communication: options.Communication,
-    partition: options.Partition | None,
+    communication: strategy_options.Communication,
+    partition: strategy_options.Partition | None,
 ) -> tf.distribute.Strategy:
     servers = task.servers("worker", "ps")
     addresses.meet(task.address, servers, communication.connect_seconds)
@@ -249,7 +255,7 @@ def _resolver(
 
 def _tpu(
     address: str | None,
-    communication: options.Communication,
+    communication: strategy_options.Communication,
     batch_size: int | None,
 ) -> tf.distribute.Strategy:
     if address is None:

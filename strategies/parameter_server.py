@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from strategies import addresses, cluster, strategy_errors
+from strategies import addresses, cluster, loopback, strategy_errors
 
 # How often a server looks for its coordinator.
 _POLL_SECONDS = 1.0
@@ -65,14 +65,15 @@ def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
         config.device_count["GPU"] = 0
     # Says more than TensorFlow if the port is taken.
     addresses.listen(task.address).close()
-    # Held for as long as it serves: a server ends with its last reference.
-    server = tf.distribute.Server(
-        tf.train.ClusterSpec(task.training_tasks()),
-        job_name=task.task_type,
-        task_index=task.task_index,
-        protocol="grpc",
-        config=config,
-    )
+    with loopback.only(task.is_on_loopback):
+        # Held as long as it serves: a server ends with its last reference.
+        server = tf.distribute.Server(
+            tf.train.ClusterSpec(task.training_tasks()),
+            job_name=task.task_type,
+            task_index=task.task_index,
+            protocol="grpc",
+            config=config,
+        )
     chief = task.tasks["chief"][0]
     code = watch(
         lambda: addresses.answers(chief), patience or Patience(), terminated

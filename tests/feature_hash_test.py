@@ -71,7 +71,9 @@ def test_encoders_of_a_model_read_their_own_rows():
     _, ids, values = _rows(np.random.default_rng(1))
     together = model.encode(inputs.features(ids, values))
     for encoder, found in zip(model.encoders, together, strict=True):
-        alone = encoder.call(encoder.arrange(inputs.features(ids, values), "compact"))
+        alone = encoder.call(
+            encoder.arrange(inputs.features(ids, values), "compact")
+        )
         np.testing.assert_array_equal(found, alone)
 
 

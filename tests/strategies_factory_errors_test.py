@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from strategies import addresses, factory, options, strategy_errors
+from strategies import addresses, factory, strategy_errors, strategy_options
 
 CPUS = ("CPU:0", "CPU:1")
 TWO_WORKERS = {"worker": ["127.0.0.1:2001", "127.0.0.1:2002"]}
@@ -43,23 +43,28 @@ WRONG = [
     ("default", {"devices": ["CPU:0"]}, "devices", "None for default"),
     (
         "mirrored",
-        {"communication": options.Communication(reduction="nccl")},
+        {"communication": strategy_options.Communication(reduction="nccl")},
         "reduction",
         "CPU:0",
     ),
     (
         "mirrored",
-        {"communication": options.Communication(collective="ring")},
+        {"communication": strategy_options.Communication(collective="ring")},
         "collective",
         "multi_worker",
     ),
     (
         "default",
-        {"communication": options.Communication(connect_seconds=1)},
+        {"communication": strategy_options.Communication(connect_seconds=1)},
         "connect_seconds",
         "parameter_server",
     ),
-    ("mirrored", {"partition": options.Partition()}, "partition", "None"),
+    (
+        "mirrored",
+        {"partition": strategy_options.Partition()},
+        "partition",
+        "None",
+    ),
     ("mirrored", {"tpu_address": "local"}, "tpu_address", "None"),
     ("mirrored", {"batch_size": 0}, "batch_size", ">= 1"),
     ("multi_worker", {}, "TF_CONFIG", "set for multi_worker"),
@@ -81,15 +86,27 @@ def test_wrong_arguments(name, arguments, field, word):
 @pytest.mark.parametrize(
     ("kind", "arguments", "field"),
     [
-        (options.Communication, {"reduction": "ring"}, "reduction"),
-        (options.Communication, {"collective": "gloo"}, "collective"),
-        (options.Communication, {"num_packs": 0}, "num_packs"),
-        (options.Communication, {"num_packs": 2}, "num_packs"),
-        (options.Communication, {"bytes_per_pack": -1}, "bytes_per_pack"),
-        (options.Communication, {"timeout_seconds": 0}, "timeout_seconds"),
-        (options.Communication, {"connect_seconds": None}, "connect_seconds"),
-        (options.Partition, {"min_shard_bytes": 0}, "min_shard_bytes"),
-        (options.Partition, {"max_shards": 0}, "max_shards"),
+        (strategy_options.Communication, {"reduction": "ring"}, "reduction"),
+        (strategy_options.Communication, {"collective": "gloo"}, "collective"),
+        (strategy_options.Communication, {"num_packs": 0}, "num_packs"),
+        (strategy_options.Communication, {"num_packs": 2}, "num_packs"),
+        (
+            strategy_options.Communication,
+            {"bytes_per_pack": -1},
+            "bytes_per_pack",
+        ),
+        (
+            strategy_options.Communication,
+            {"timeout_seconds": 0},
+            "timeout_seconds",
+        ),
+        (
+            strategy_options.Communication,
+            {"connect_seconds": None},
+            "connect_seconds",
+        ),
+        (strategy_options.Partition, {"min_shard_bytes": 0}, "min_shard_bytes"),
+        (strategy_options.Partition, {"max_shards": 0}, "max_shards"),
     ],
 )
 def test_wrong_options(kind, arguments, field):
@@ -129,7 +146,7 @@ def _local_tasks(*names):
     return {name: [f"127.0.0.1:{next(ports)}"] for name in names}
 
 
-SHORT = options.Communication(connect_seconds=0.3)
+SHORT = strategy_options.Communication(connect_seconds=0.3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from strategies import cluster, factory, options, strategy_errors
+from strategies import cluster, factory, strategy_errors, strategy_options
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CPUS = ("CPU:0", "CPU:1")
@@ -113,7 +113,9 @@ def test_without_gpus_all_cpus_are_used(name):
 @pytest.mark.parametrize("reduction", ["hierarchical_copy", "one_device"])
 def test_reduction(reduction):
     packs = 2 if reduction == "hierarchical_copy" else 1
-    communication = options.Communication(reduction=reduction, num_packs=packs)
+    communication = strategy_options.Communication(
+        reduction=reduction, num_packs=packs
+    )
     strategy = factory.create(
         "mirrored", devices=CPUS, communication=communication
     )
@@ -163,8 +165,8 @@ def test_auto(monkeypatch, tasks, who, tpu, expected):
 @pytest.mark.parametrize("name", ["multi_worker", "parameter_server"])
 def test_an_evaluator_is_a_cluster_of_its_own(monkeypatch, name):
     _join(monkeypatch, WITH_PS if name[0] == "p" else TWO_WORKERS, "evaluator")
-    partition = options.Partition() if name[0] == "p" else None
-    communication = options.Communication(connect_seconds=1)
+    partition = strategy_options.Partition() if name[0] == "p" else None
+    communication = strategy_options.Communication(connect_seconds=1)
     strategy = factory.create(
         name, communication=communication, partition=partition
     )

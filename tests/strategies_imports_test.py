@@ -13,7 +13,7 @@ WITHOUT_TENSORFLOW = (
     "strategy_errors",
     "guardian",
     "launch",
-    "options",
+    "strategy_options",
     "processes",
     "resolvers",
     "tpu",

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 MULTI_WORKER = """
 import sys; sys.path.insert(0, os.getcwd())
 import tensorflow as tf
-from strategies import factory, options
+from strategies import factory, strategy_options
 strategy = factory.create(
     "auto",
     communication=options.Communication(
@@ -33,7 +33,7 @@ say("sum", strategy.run(tf.function(add)).numpy())
 PARAMETER_SERVER = """
 import sys; sys.path.insert(0, os.getcwd())
 import tensorflow as tf
-from strategies import cluster, factory, options, parameter_server
+from strategies import cluster, factory, strategy_options, parameter_server
 task = cluster.from_environment()
 if task.is_server:
     gone_seconds = float(os.environ.get("GONE", 60))

@@ -30,7 +30,7 @@ def prepare(
 
     Writes the data card, `DATA_CARD.md` and its plots, into the folder too.
     """
-    source = folder.detect(data_dir)
+    source = folder.detect(data_dir, config)
     if source.format == "records":
         raise ValueError(
             "`data_dir` must be a folder that is not prepared. "

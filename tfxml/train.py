@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
+import sys
 import time
+import types
 from collections.abc import Callable
 
 import keras
@@ -14,7 +16,7 @@ from absl import flags as absl_flags
 
 from strategies import cluster, factory, parameter_server, watchdog
 from tfxml import config as config_lib
-from tfxml.data import atomic_files, data_errors
+from tfxml.data import arrays, atomic_files, data_errors
 from tfxml.data.catalogue import known_sets
 from tfxml.evaluation import tables
 from tfxml.run import (
@@ -39,7 +41,7 @@ from tfxml.training import checkpoints
 def train(
     config: config_lib.Config,
     workdir: str = "",
-    data_dir: str = "",
+    data_dir: str | os.PathLike | tuple | arrays.ArrayData = "",
     strategy: tf.distribute.Strategy | None = None,
     with_tensorboard: bool = False,
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
@@ -52,7 +54,9 @@ def train(
         config: what is trained.
         workdir: where the run is written; empty: a new folder under `runs`.
             A group of repetitions writes to a folder of its own in it.
-        data_dir: the folder of the data set; empty: the generated one.
+        data_dir: the folder of the data set; empty: the generated one. Or the
+            data themselves, (X, Y) or (X, Y, X_test, Y_test); see
+            `data.arrays.of`.
         strategy: which devices train.
         with_tensorboard: whether metrics are written for TensorBoard too.
         placement: which repetitions are trained, and on which devices.
@@ -72,8 +76,12 @@ def train(
     """
     strategy = strategy or tf.distribute.get_strategy()
     placement.check(config, strategy)
-    data_dir = paths.local(data_dir, "data_dir")
-    _check_there(config, data_dir)
+    if isinstance(data_dir, (str, os.PathLike)):
+        data_dir = paths.local(data_dir, "data_dir")
+        _check_there(config, data_dir)
+        data_dir = _absolute(data_dir)
+    else:
+        data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
     workdir = _workdir(config, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
@@ -89,7 +97,7 @@ def train(
             _check_same(workdir, config)
         data = datasets.training_data(
             config,
-            _absolute(data_dir),
+            data_dir,
             strategy,
             workdir.fitted_text_features(),
             data_service,
@@ -277,6 +285,16 @@ def main() -> None:
 
 def run() -> None:
     flags.run(main, define_flags)
+
+
+class _Callable(types.ModuleType):
+    """Makes `tfxml.train(...)` the function, and `tfxml.train` the command."""
+
+    def __call__(self, *args, **kwargs) -> dict[str, float]:
+        return train(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml.data import inputs
+from tfxml.data import arrays, inputs
 from tfxml.data.catalogue import known_sets
-from tfxml.data.feeding import batching, pipeline, service_batches
+from tfxml.data.feeding import batching, pipeline, service_batches, subset
 from tfxml.data.formats import folder
 from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
@@ -19,6 +19,7 @@ from tfxml.run import fingerprint, splits
 from tfxml.run import workdir as workdir_lib
 
 _MOST_NAMES = 1_000_000  # of generated labels
+_FIRST_ROWS = 2000  # evaluated where there is no other split
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -45,7 +46,7 @@ class TrainingData:
 
 def training_data(
     config: config_lib.Config,
-    data_dir: str,
+    data_dir: str | arrays.ArrayData,
     strategy: tf.distribute.Strategy | None = None,
     features: text_features.TextFeatures | None = None,
     data_service: str = "",
@@ -70,12 +71,14 @@ def training_data(
 
 
 def _read_data(config, data_dir: str, is_mapped: bool, features):
+    if isinstance(data_dir, arrays.ArrayData):
+        return _folder_data(config, data_dir, False, features)
     if config.dataset in known_sets.names():
         found = splits.named_set(config.dataset, data_dir)
         return _folder_data(config, found, is_mapped, features)
     if is_folder(config, data_dir):
         return _folder_data(
-            config, folder.detect(data_dir), is_mapped, features
+            config, folder.detect(data_dir, config), is_mapped, features
         )
     return _synthetic_data(config)
 
@@ -87,7 +90,7 @@ def _check_served(config, data_dir: str, has_servers: bool) -> None:
         needed = "used without parameter servers, whose workers make their own"
     elif config.dataset in known_sets.names() or (
         is_folder(config, data_dir)
-        and folder.detect(data_dir).format != "records"
+        and folder.detect(data_dir, config).format != "records"
     ):
         needed = (
             "used with prepared data (see `python -m tfxml.prepare`) or the "
@@ -127,7 +130,12 @@ def evaluation_data(
         split = "validation"
     if not facts.data_dir:
         return _synthetic_split(config, split or "test"), None
-    source_folder = folder.detect(facts.data_dir)
+    if facts.data_dir == arrays.IN_MEMORY:
+        raise ValueError(
+            "`data_dir` must be given for a run that was trained on arrays in "
+            "memory. Received: none"
+        )
+    source_folder = folder.detect(facts.data_dir, config)
     source_folder = _with_labels(source_folder, label_names)
     _check_sizes(facts, source_folder)
     if split != "validation":
@@ -175,6 +183,8 @@ def batches(
 def _folder_data(
     config, source_folder, is_mapped: bool, fitted
 ) -> TrainingData:
+    for note in source_folder.notes:
+        print(f"data      {note}")
     features = splits.text_features(config, source_folder, fitted)
     train, _ = splits.read_split(
         config, source_folder, "train", features, is_mapped
@@ -184,9 +194,13 @@ def _folder_data(
         pairs = None
     else:
         split = eval_split(config, source_folder.splits)
-        held_out, pairs = splits.scored_split(
-            config, source_folder, split, features, is_mapped
-        )
+        if split == "train":
+            print("data      no test split: evaluated on training rows")
+            held_out, pairs = _first_rows(train), None
+        else:
+            held_out, pairs = splits.scored_split(
+                config, source_folder, split, features, is_mapped
+            )
     return TrainingData(
         train,
         held_out,
@@ -196,6 +210,12 @@ def _folder_data(
         features,
         pairs,
     )
+
+
+def _first_rows(train: pipeline.Source) -> subset.SubsetSource:
+    """Returns the first training rows, for data without any others."""
+    number = min(train.num_instances, _FIRST_ROWS)
+    return subset.SubsetSource(train, np.arange(number))
 
 
 def _with_labels(source_folder, label_names: list[str] | None):
@@ -242,6 +262,8 @@ def eval_split(config: config_lib.Config, available) -> str:
     """Returns the split to evaluate on, of those available."""
     if config.eval_split != "auto":
         wanted = config.eval_split
+    elif tuple(available) == ("train",):
+        wanted = "train"
     else:
         wanted = "test" if "test" in available else "dev"
     if wanted not in available:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from strategies import factory, options
+from strategies import factory, strategy_options
 from tfxml.run import placement as placement_lib
 
 # A worker or a parameter server is lost: restart all, and the run goes on.
@@ -42,7 +42,7 @@ class Launch:
             name,
             devices=list(self.devices) or None,
             tpu_address=self.tpu or None,
-            communication=options.Communication(
+            communication=strategy_options.Communication(
                 connect_seconds=self.connect_seconds
             ),
         )

@@ -1,0 +1,131 @@
+"""Closes this process's servers to other machines.
+
+TensorFlow's servers listen on every interface, and know no authentication.
+Where all tasks are on one machine, a filter of the kernel drops what is not
+addressed to loopback: to others the port then looks like one behind a
+firewall, as if the server had been bound to 127.0.0.1. Linux.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+
+_SO_ATTACH_FILTER = 26
+# Classic BPF, see the kernel's networking/filter.rst.
+_LOAD, _IF_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
+_PROTOCOL = -0x1000  # of the packet
+_HEADER = -0x100000  # the IP header begins here
+_IPV4, _IPV6 = 0x0800, 0x86DD
+# Each a code, how far to jump if it holds and if not, and an operand.
+_PROGRAM = (
+    (_LOAD, 0, 0, _PROTOCOL),
+    (_IF_EQUAL, 0, 3, _IPV4),
+    (_LOAD, 0, 0, _HEADER + 16),  # to which address
+    (_AND, 0, 0, 0xFF000000),
+    (_IF_EQUAL, 9, 10, 0x7F000000),  # 127.0.0.0/8
+    (_IF_EQUAL, 0, 9, _IPV6),
+    (_LOAD, 0, 0, _HEADER + 24),  # ::1, word by word
+    (_IF_EQUAL, 0, 7, 0),
+    (_LOAD, 0, 0, _HEADER + 28),
+    (_IF_EQUAL, 0, 5, 0),
+    (_LOAD, 0, 0, _HEADER + 32),
+    (_IF_EQUAL, 0, 3, 0),
+    (_LOAD, 0, 0, _HEADER + 36),
+    (_IF_EQUAL, 0, 1, 1),
+    (_RETURN, 0, 0, 0xFFFFFFFF),  # the whole packet
+    (_RETURN, 0, 0, 0),  # none of it
+)
+_POLL_SECONDS = 0.02
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, under an address of no other."""
+    if host.lower() in ("localhost", "localhost.localdomain"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def only(is_wanted: bool = True) -> Iterator[None]:
+    """Closes to other machines what begins to listen inside the context.
+
+    Args:
+        is_wanted: Whether it does so; else nothing changes.
+
+    Raises:
+        OSError: if this system cannot.
+    """
+    if not is_wanted:
+        yield
+        return
+    _check_system()
+    before, end = set(_listening()), threading.Event()
+
+    def watch() -> None:
+        # TensorFlow may wait for other tasks while its server listens.
+        while not end.wait(_POLL_SECONDS):
+            _close_new(before)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+        _close_new(before)
+
+
+def _check_system() -> None:
+    with socket.socket() as probe:
+        if sys.platform != "linux":
+            raise OSError("only Linux can close a port to other machines")
+        _close(probe)
+
+
+def _close_new(before: set[int]) -> None:
+    for number in set(_listening()) - before:
+        with contextlib.suppress(OSError):  # closed in between
+            with socket.socket(fileno=os.dup(number)) as server:
+                _close(server)
+
+
+def _close(server: socket.socket) -> None:
+    program = b"".join(
+        struct.pack("HBBI", code, holds, fails, operand & 0xFFFFFFFF)
+        for code, holds, fails, operand in _PROGRAM
+    )
+    buffer = ctypes.create_string_buffer(program)
+    server.setsockopt(
+        socket.SOL_SOCKET,
+        _SO_ATTACH_FILTER,
+        struct.pack("HP", len(_PROGRAM), ctypes.addressof(buffer)),
+    )
+
+
+def _listening() -> Iterator[int]:
+    """Yields the handles of this process that are TCP servers."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            number = int(name)
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(number)) as found:
+                is_tcp = found.family in (socket.AF_INET, socket.AF_INET6)
+                if is_tcp and found.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+                ):
+                    yield number
+        except OSError:
+            continue  # closed in between
