@@ -17,6 +17,7 @@ import tensorflow as tf
 from strategies import (
     addresses,
     cluster,
+    loopback,
     strategy_errors,
     strategy_options,
     tpu,
@@ -209,16 +210,17 @@ def _multi_worker(
     # TensorFlow would wait for an hour, and name nobody.
     peers = task.servers("chief", "worker")
     del peers[task.task_name]
-    addresses.meet(task.address, peers, communication.connect_seconds)
     implementations = tf.distribute.experimental.CommunicationImplementation
-    return tf.distribute.MultiWorkerMirroredStrategy(
-        cluster_resolver=_resolver(task),
-        communication_options=tf.distribute.experimental.CommunicationOptions(
-            bytes_per_pack=communication.bytes_per_pack,
-            timeout_seconds=communication.timeout_seconds,
-            implementation=implementations[communication.collective.upper()],
-        ),
+    options = tf.distribute.experimental.CommunicationOptions(
+        bytes_per_pack=communication.bytes_per_pack,
+        timeout_seconds=communication.timeout_seconds,
+        implementation=implementations[communication.collective.upper()],
     )
+    with loopback.only(task.is_on_loopback):
+        addresses.meet(task.address, peers, communication.connect_seconds)
+        return tf.distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=_resolver(task), communication_options=options
+        )
 
 
 def _parameter_server(
@@ -227,7 +229,6 @@ def _parameter_server(
     partition: strategy_options.Partition | None,
 ) -> tf.distribute.Strategy:
     servers = task.servers("worker", "ps")
-    addresses.meet(task.address, servers, communication.connect_seconds)
     partitioner = None
     if partition is not None:
         partitioner = (
@@ -236,9 +237,11 @@ def _parameter_server(
                 max_shards=partition.max_shards or task.count("ps"),
             )
         )
-    return tf.distribute.ParameterServerStrategy(
-        _resolver(task), variable_partitioner=partitioner
-    )
+    with loopback.only(task.is_on_loopback):
+        addresses.meet(task.address, servers, communication.connect_seconds)
+        return tf.distribute.ParameterServerStrategy(
+            _resolver(task), variable_partitioner=partitioner
+        )
 
 
 def _resolver(

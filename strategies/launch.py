@@ -3,7 +3,8 @@
     python -m strategies.launch --workers=2 [--ps=2] [--evaluator] -- CMD ...
 
 Every process gets its own TF_CONFIG with free ports of 127.0.0.1, and its
-lines come out behind `[worker:0]`. With `--ps` there is a chief as well.
+lines come out behind `[worker:0]`. With `--ps` there is a chief as well. No
+other machine reaches the ports (see `loopback`).
 
 The run ends when the chief has ended, or without one when all workers have:
 an evaluator then has `--evaluator_seconds` to finish, and servers are ended.

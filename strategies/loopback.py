@@ -61,15 +61,17 @@ def only(is_wanted: bool = True) -> Iterator[None]:
     """Closes to other machines what begins to listen inside the context.
 
     Args:
-        is_wanted: Whether it does so; else nothing changes.
-
-    Raises:
-        OSError: if this system cannot.
+        is_wanted: Whether it does so; else nothing changes. A system that
+            cannot is told of on standard error.
     """
-    if not is_wanted:
+    if is_wanted and not is_possible():
+        sys.stderr.write(
+            "this system cannot close a port to other machines: servers "
+            "listen on every interface, without authentication\n"
+        )
+    if not (is_wanted and is_possible()):
         yield
         return
-    _check_system()
     before, end = set(_listening()), threading.Event()
 
     def watch() -> None:
@@ -87,18 +89,24 @@ def only(is_wanted: bool = True) -> Iterator[None]:
         _close_new(before)
 
 
-def _check_system() -> None:
+def is_possible() -> bool:
+    """Whether this system can close a port to other machines."""
+    if sys.platform != "linux":
+        return False
     with socket.socket() as probe:
-        if sys.platform != "linux":
-            raise OSError("only Linux can close a port to other machines")
-        _close(probe)
+        try:
+            _close(probe)
+        except OSError:
+            return False
+    return True
 
 
-def _close_new(before: set[int]) -> None:
-    for number in set(_listening()) - before:
-        with contextlib.suppress(OSError):  # closed in between
-            with socket.socket(fileno=os.dup(number)) as server:
-                _close(server)
+def _close_new(before: set[str]) -> None:
+    for name, number in _listening().items():
+        if name not in before:
+            with contextlib.suppress(OSError):  # closed in between
+                with socket.socket(fileno=os.dup(number)) as server:
+                    _close(server)
 
 
 def _close(server: socket.socket) -> None:
@@ -114,18 +122,19 @@ def _close(server: socket.socket) -> None:
     )
 
 
-def _listening() -> Iterator[int]:
-    """Yields the handles of this process that are TCP servers."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            number = int(name)
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                continue
-            with socket.socket(fileno=os.dup(number)) as found:
-                is_tcp = found.family in (socket.AF_INET, socket.AF_INET6)
-                if is_tcp and found.getsockopt(
-                    socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-                ):
-                    yield number
-        except OSError:
-            continue  # closed in between
+def _listening() -> dict[str, int]:
+    """Returns the handles of this process's TCP servers, by their names."""
+    found = {}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # closed in between
+            name = os.readlink(f"/proc/self/fd/{number}")
+            if name.startswith("socket:") and _is_server(number):
+                found[name] = number
+    return found
+
+
+def _is_server(number: int) -> bool:
+    with socket.socket(fileno=os.dup(number)) as found:
+        return found.family in (socket.AF_INET, socket.AF_INET6) and bool(
+            found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        )
