@@ -238,10 +238,12 @@ def test_gradients_of_weights_are_finite_differences(head, encoder, loss):
         down = value().numpy()
         weight.assign(start)
         along = (tf.convert_to_tensor(gradient).numpy() * direction).sum()
-        wanted = (float(up) - float(down)) / (2 * step)
-        np.testing.assert_allclose(
-            along, wanted, rtol=0.01, atol=0.01, err_msg=weight.path
-        )
+        here = float(loss_sum)
+        # At a kink of a ReLU or a maximum the slopes of both sides differ,
+        # and a gradient lies between them.
+        slopes = (float(up) - here) / step, (here - float(down)) / step
+        slack = 0.02 + 0.02 * max(map(abs, slopes))
+        assert min(slopes) - slack <= along <= max(slopes) + slack, weight.path
 
 
 @pytest.mark.parametrize("head", list(heads.HEADS))

@@ -27,7 +27,7 @@ from tfxml.cpu import predictor
 from tfxml.data import arrays, inputs, instances
 from tfxml.data.text import text_rows
 from tfxml.models import sparse_rows
-from tfxml.run import quiet, restore
+from tfxml.run import quiet, restore, text_inputs
 
 _FILE = "estimator.json"
 # From here on a sigmoid a label costs more memory than most machines have.
@@ -286,6 +286,8 @@ class _State:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
         rows = self._rows(features)
+        if text_inputs.max_tokens(self.run.config) is not None:
+            return self._top_k_of_texts(features.texts, k)
         if self.cpu is None and predictor.suits(
             self.run.model, tf.distribute.get_strategy()
         ):
@@ -294,6 +296,15 @@ class _State:
             return self.cpu.top_k(rows, k)
         ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)
         named = inputs.features(ids, ids.with_values(rows.values))
+        if self.run.facts.form == "padded":
+            named = inputs.padded(named)
+        scores, label_ids = self.run.model.top_k(named, k)
+        return scores.numpy(), label_ids.numpy()
+
+    def _top_k_of_texts(self, texts: list[str], k: int):
+        """Returns what `top_k` does, of a model that reads words in order."""
+        reader = text_inputs.TextInputs(self.run.config, self.run.text_features)
+        named = reader(tf.constant(texts))
         if self.run.facts.form == "padded":
             named = inputs.padded(named)
         scores, label_ids = self.run.model.top_k(named, k)

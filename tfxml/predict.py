@@ -24,7 +24,7 @@ from absl import flags as absl_flags
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import bad_rows, data_errors, inputs, instances, requests
 from tfxml.models import sparse_rows
-from tfxml.run import answers, flags, paths, restore
+from tfxml.run import answers, flags, paths, restore, text_inputs
 
 RUNTIMES = ("auto", "cpu", "tensorflow")
 
@@ -66,8 +66,11 @@ class Predictor:
         )
         # Traced or compiled now, so that the first request does not wait.
         if run.facts.is_text:
+            self._inputs_of = text_inputs.TextInputs(
+                run.config, run.text_features
+            )
             self._features_of = tf.function(
-                run.text_features,
+                self._inputs_of,
                 input_signature=[tf.TensorSpec([None], tf.string)],
             )
             self._predict_texts([""])
@@ -100,13 +103,24 @@ class Predictor:
     def _predict_texts(self, texts: list[str]):
         if not texts:
             return [], [], []
-        ids, values = self._features_of(tf.constant(texts))
-        rows = ids.flat_values, values.flat_values, ids.row_splits
-        return self._find_in(*rows)
+        named = self._features_of(tf.constant(texts))
+        ids = named[inputs.FEATURE_IDS]
+        if self._inputs_of.max_tokens is not None:
+            is_empty = named[inputs.TOKEN_IDS].row_lengths().numpy() == 0
+            return *self._top_k_of(named), is_empty
+        values = named[inputs.FEATURE_VALUES]
+        return self._find_in(
+            ids.flat_values, values.flat_values, ids.row_splits
+        )
 
     def _predict_rows(self, batch: list[requests.Request]):
         if not batch:
             return [], [], []
+        if self._run.facts.is_text and self._inputs_of.max_tokens is not None:
+            raise ValueError(
+                "`feature_ids` must not be given to a model that reads words "
+                "in their order. Received: features; give text"
+            )
         splits = np.cumsum([0, *(len(one.feature_ids) for one in batch)])
         ids = np.concatenate([one.feature_ids for one in batch])
         values = np.concatenate([one.feature_values for one in batch])
@@ -138,6 +152,14 @@ class Predictor:
     def _on_tensorflow(self) -> Callable:
         """Returns what `CpuPredictor.top_k` does, by the model itself."""
         model, is_padded = self._run.model, self._run.facts.form == "padded"
+
+        @tf.function(reduce_retracing=True)
+        def top_k_of(named):
+            return model.top_k(
+                inputs.padded(named) if is_padded else named, self._k
+            )
+
+        self._top_k_of = top_k_of
 
         @tf.function(
             input_signature=[

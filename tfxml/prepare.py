@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from tfxml.data.formats import folder
 from tfxml.data.records import data_card, preparing, record_files
-from tfxml.run import console, flags, paths, splits
+from tfxml.run import console, flags, paths, splits, text_inputs
 
 
 def prepare(
@@ -37,6 +37,7 @@ def prepare(
             f"Received: {data_dir=}"
         )
     is_text = source.num_features is None
+    max_tokens = text_inputs.max_tokens(config)
     manifest = preparing.prepare(
         source,
         output,
@@ -45,6 +46,8 @@ def prepare(
         num_shards,
         num_workers,
         progress,
+        with_tokens=max_tokens is not None,
+        max_tokens=max_tokens,
     )
     data_card.write(output, manifest)
     return manifest

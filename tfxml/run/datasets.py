@@ -15,7 +15,7 @@ from tfxml.data.formats import folder
 from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
-from tfxml.run import fingerprint, splits
+from tfxml.run import data_remarks, fingerprint, splits
 from tfxml.run import workdir as workdir_lib
 
 _MOST_NAMES = 1_000_000  # of generated labels
@@ -189,24 +189,28 @@ def _folder_data(
     train, _ = splits.read_split(
         config, source_folder, "train", features, is_mapped
     )
+    names = source_folder.label_names()
+    whole, pairs = train, None
     if config.validation_fraction:
+        split = "validation"
         train, held_out = splits.hold_out(config, train)
-        pairs = None
     else:
         split = eval_split(config, source_folder.splits)
         if split == "train":
             print("data      no test split: evaluated on training rows")
-            held_out, pairs = _first_rows(train), None
+            held_out = _first_rows(train)
         else:
             held_out, pairs = splits.scored_split(
                 config, source_folder, split, features, is_mapped
             )
+    path = str(source_folder.path)
+    data_remarks.say(whole, held_out, split, path, names)
     return TrainingData(
         train,
         held_out,
-        _facts(config, train, features is not None, str(source_folder.path)),
+        _facts(config, train, features, path),
         train.label_counts(),
-        source_folder.label_names(),
+        names,
         features,
         pairs,
     )
@@ -275,7 +279,10 @@ def eval_split(config: config_lib.Config, available) -> str:
 
 
 def _facts(
-    config, train: pipeline.Source, is_text: bool, data_dir: str
+    config,
+    train: pipeline.Source,
+    features: text_features.TextFeatures | None,
+    data_dir: str,
 ) -> workdir_lib.Facts:
     """Returns what the run remembers of its data."""
     return workdir_lib.Facts(
@@ -283,8 +290,9 @@ def _facts(
         train.num_labels,
         train.num_instances,
         _form(config, train),
-        is_text,
+        features is not None,
         data_dir,
+        features.num_tokens if features is not None else 0,
     )
 
 
@@ -309,7 +317,7 @@ def _synthetic_data(config) -> TrainingData:
     return TrainingData(
         train,
         held_out,
-        _facts(config, train, is_text=False, data_dir=""),
+        _facts(config, train, None, ""),
         train.label_counts(),
         _synthetic_names(train),
         None,

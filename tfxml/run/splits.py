@@ -8,6 +8,7 @@ from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import folder
 from tfxml.data.records import preparing, record_files, record_source
+from tfxml.run import text_inputs
 
 
 def settings(config: config_lib.Config, is_text: bool) -> dict:
@@ -80,8 +81,15 @@ def read_split(
         )
         return source, skipped
     bad = bad_rows.BadRows(config.bad_rows)
+    max_tokens = text_inputs.max_tokens(config)
     found = split_reader.read(
-        source_folder, split, features, config.normalize_rows, bad
+        source_folder,
+        split,
+        features,
+        config.normalize_rows,
+        bad,
+        with_tokens=max_tokens is not None,
+        max_tokens=max_tokens,
     )
     print(bad.report(), end="")
     num_features = source_folder.num_features or features.num_features

@@ -37,6 +37,12 @@ class TextOptions:
     use_idf: bool = options.option(
         True, "Text: weigh terms by inverse document frequency."
     )
+    max_tokens: int = options.option(
+        256,
+        "Text: the most words of a text that an encoder of sequences reads, "
+        "from its start.",
+        minimum=1,
+    )
     hash_buckets: int = options.option(
         0,
         "Text: hash terms into this many features instead of keeping a "

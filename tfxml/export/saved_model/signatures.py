@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfxml.data import inputs
 from tfxml.export.saved_model import request_rows
 from tfxml.models import sparse_rows
-from tfxml.run import restore
+from tfxml.run import restore, text_inputs
 
 DEFAULT_K = 5
 _K_SPEC = tf.TensorSpec(None, tf.int32, "k")
@@ -61,7 +61,12 @@ class ServedModel(tf.Module):
         self._facts = facts
         self._normalize = run.config.normalize_rows
         self._variables = variables
-        self._text_features = run.text_features
+        self._text_inputs = None
+        if run.text_features is not None:
+            self._text_features = run.text_features  # tracked: it has a table
+            self._text_inputs = text_inputs.TextInputs(
+                run.config, run.text_features
+            )
         self._label_names = None  # labels without names are numbers
         if run.label_names is not None:
             with tf.device("CPU"):  # strings are nowhere else
@@ -80,7 +85,7 @@ class ServedModel(tf.Module):
             return self._best(self._padded(feature_ids, feature_values), k)
 
         def from_text(text, k=default_k):
-            return self._best(self._text_features(text), k)
+            return self._best(self._text_inputs(text), k)
 
         def from_examples(examples, k=default_k):
             return self._best(self._example_rows(examples), k)
@@ -92,9 +97,9 @@ class ServedModel(tf.Module):
             return self._best_of(found, candidates, k)
 
         def text_candidates(text, candidates, k=default_k):
-            return self._best_of(self._text_features(text), candidates, k)
+            return self._best_of(self._text_inputs(text), candidates, k)
 
-        if self._text_features is None:
+        if self._text_inputs is None:
             among, first = features_candidates, [ids, values]
             serve = from_features
         else:
@@ -105,6 +110,8 @@ class ServedModel(tf.Module):
             "examples": (from_examples, [examples]),
             "candidates": (among, [*first, candidates]),
         }
+        if self._text_inputs and self._text_inputs.max_tokens is not None:
+            del signatures["features"]  # a bag has lost the order of words
         return {
             name: tf.function(
                 function, input_signature=[*specs, _K_SPEC], autograph=False
@@ -120,17 +127,17 @@ class ServedModel(tf.Module):
         )
 
     def _example_rows(self, examples):
-        if self._text_features is not None:
-            return self._text_features(
-                request_rows.texts_from_examples(examples)
-            )
+        if self._text_inputs is not None:
+            return self._text_inputs(request_rows.texts_from_examples(examples))
         return self._normalized(
             request_rows.from_examples(examples, self._facts.num_features)
         )
 
     def _normalized(self, found):
         ids, values = found
-        return ids, sparse_rows.normalize(values) if self._normalize else values
+        if self._normalize:
+            values = sparse_rows.normalize(values)
+        return inputs.features(ids, values)
 
     def _best(self, found, k) -> dict[str, tf.Tensor]:
         k = request_rows.checked_k(k, self.max_k)
@@ -154,8 +161,8 @@ class ServedModel(tf.Module):
         )
 
     def _arranged(self, found):
-        rows = inputs.features(*found)
-        return inputs.padded(rows) if self._facts.form == "padded" else rows
+        is_padded = self._facts.form == "padded"
+        return inputs.padded(found) if is_padded else found
 
     def _answer(self, scores, label_ids) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):

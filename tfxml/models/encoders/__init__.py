@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tfxml.models import contract
-from tfxml.models.encoders import bag_encoder
+from tfxml.models.encoders import bag_encoder, conv_encoder
 
 ENCODERS: dict[str, type[contract.Encoder]] = {
     "bag": bag_encoder.BagEncoder,
+    "conv": conv_encoder.ConvEncoder,
 }

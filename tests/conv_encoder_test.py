@@ -1,0 +1,129 @@
+"""The convolutional encoder against NumPy, and what it can do: read order."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxml import config as config_lib
+from tfxml import predict, train
+from tfxml.data import inputs, requests
+from tfxml.models.encoders import conv_encoder
+from tfxml.run import restore
+
+
+def _encoder(**words):
+    return conv_encoder.ConvEncoder(
+        20, word_dim=5, num_filters=4, widths=(1, 3), **words
+    )
+
+
+def _by_definition(encoder, row):
+    """Returns the largest response of each filter over places of a word."""
+    table = encoder.table.numpy().astype(np.float64)
+    words = np.concatenate([table[row], np.zeros((2, 5))]) * 1.0
+    output = []
+    for width, kernel, bias in zip(
+        encoder.widths, encoder.kernels, encoder.biases, strict=True
+    ):
+        kernel, bias = kernel.numpy().astype(np.float64), bias.numpy()
+        values = [np.zeros(4)]
+        for start in range(len(row)):
+            window = words[start : start + width]
+            value = bias + np.einsum("we,wef->f", window, kernel)
+            values.append(np.maximum(value, 0))
+        output.append(np.max(values, axis=0))
+    return np.concatenate(output)
+
+
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_output_is_the_definition(is_padded):
+    encoder = _encoder(seed=2)
+    rng = np.random.default_rng(0)
+    for bias in encoder.biases:
+        bias.assign(rng.normal(size=4))
+    rows = [[3, 7, 1, 19], [5], [], [2, 2]]
+    tokens = tf.ragged.constant(rows, dtype=tf.int32)
+    if is_padded:  # wider than the longest, as of another batch
+        tokens = tokens.to_tensor(0, shape=[4, 9])
+    found = encoder.call(encoder.arrange({inputs.TOKEN_IDS: tokens}, "padded"))
+    for row, output in zip(rows, found, strict=True):
+        np.testing.assert_allclose(
+            output, _by_definition(encoder, row), atol=1e-5
+        )
+
+
+def test_dropout_is_a_function_of_its_seed():
+    encoder = _encoder(dropout=0.5)
+    tokens = tf.constant(np.arange(1, 20).reshape(1, -1).repeat(9, axis=0))
+    for bias in encoder.biases:
+        bias.assign(np.ones(4))  # none is 0 by itself
+    first = encoder.call(tokens, tf.constant([1, 2]))
+    np.testing.assert_array_equal(
+        first, encoder.call(tokens, tf.constant([1, 2]))
+    )
+    assert not np.array_equal(first, encoder.call(tokens, tf.constant([1, 3])))
+
+
+@pytest.fixture(scope="module")
+def order_data(tmp_path_factory):
+    """Texts whose label follows from which of two words comes first."""
+    folder = tmp_path_factory.mktemp("order")
+    rng = np.random.default_rng(0)
+    others = [f"word{i}" for i in range(20)]
+    for split, number in (("trn", 600), ("tst", 200)):
+        with gzip.open(folder / f"{split}.json.gz", "wt") as lines:
+            for _ in range(number):
+                label = int(rng.integers(2))
+                pair = ["alpha", "omega"][:: 1 if label else -1]
+                text = [*rng.choice(others, 3), *pair, *rng.choice(others, 3)]
+                row = {"content": " ".join(text), "target_ind": [label]}
+                lines.write(json.dumps(row) + "\n")
+    return folder
+
+
+def _config(**words):
+    return config_lib.Config(
+        min_df=1,
+        num_epochs=6,
+        batch_size=32,
+        learning_rate=0.01,
+        word_dim=16,
+        conv_filters=16,
+        conv_dropout=0.0,
+        metric_ks=(1,),
+        **words,
+    )
+
+
+def test_order_is_learnt_where_a_bag_is_at_chance(order_data, tmp_path):
+    by_order = train.train(
+        _config(encoder="conv"), str(tmp_path / "conv"), str(order_data)
+    )
+    by_bag = train.train(
+        _config(encoder="bag", hidden_units=(16,)),
+        str(tmp_path / "bag"),
+        str(order_data),
+    )
+    # The Bayes optimum is 100, chance is 50.
+    assert by_order["P@1"] >= 95 and by_bag["P@1"] < 65
+    run = restore.restore(str(tmp_path / "conv"), tf.distribute.get_strategy())
+    predictor = predict.Predictor(run, k=1)
+    answers = predictor.predict(
+        [
+            requests.Request(text, None, None, None)
+            for text in ("alpha omega", "word3 omega alpha", "")
+        ]
+    )
+    assert [a["label_ids"] for a in answers[:2]] == [[1], [0]]
+    assert answers[2]["empty"]
+    rows = requests.Request(None, np.zeros(1, np.int32), np.ones(1), None)
+    with pytest.raises(ValueError, match="words in their order"):
+        predictor.predict([rows])
+
+
+def test_data_without_text_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="encoder=conv"):
+        train.train(_config(encoder="conv"), str(tmp_path))
