@@ -119,6 +119,39 @@ def test_the_loss_is_that_of_the_definition(head):
     assert np.isclose(value, total / weights.sum(), rtol=1e-5)
 
 
+def test_label_weights():
+    """The loss and its gradient are those of the weighted definition."""
+    x, sets, weights, batches = _data("ragged", True, batch_size=N)
+    label_weights = np.random.default_rng(1).uniform(0, 3, L)
+    loss = keras_losses.SparseSigmoidCrossEntropy(label_weights=label_weights)
+    loss = keras_losses.SparseSigmoidCrossEntropy.from_config(loss.get_config())
+    model = _model("sigmoid")
+    targets = np.zeros((N, L))
+    for row, labels in enumerate(sets):
+        targets[row, labels] = 1
+    z = model(x).numpy().astype(np.float64)
+    losses = np.log1p(np.exp(z)) - targets * z
+    total = (weights[:, None] * label_weights * losses).sum()
+    value = trainer.Trainer(model, loss).evaluate(batches)["loss"]
+    assert np.isclose(value, total / weights.sum(), rtol=1e-5)
+    ragged = tf.ragged.constant(sets, dtype=tf.int32)
+    logits = tf.Variable(z, dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        value = loss(ragged, logits, weights)
+    wanted = weights[:, None] * label_weights * (1 / (1 + np.exp(-z)) - targets)
+    np.testing.assert_allclose(
+        tape.gradient(value, logits), wanted / weights.sum(), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("head, number", [("mach", L), ("sigmoid", L - 1)])
+def test_label_weights_that_fit_no_logits_are_refused(head, number):
+    _, _, _, batches = _data()
+    loss = keras_losses.SparseSigmoidCrossEntropy(label_weights=[1.0] * number)
+    with pytest.raises(ValueError, match="None for a MachHead"):
+        trainer.Trainer(_model(head), loss).fit(batches, verbose=0)
+
+
 def test_labels_as_a_sparse_tensor():
     x, sets, _, _ = _data()
     dense = np.zeros((N, L))

@@ -1,6 +1,6 @@
-"""Data that users hold in memory: matrices, arrays, texts, tables.
+"""Data sets that users hold in memory.
 
-# N instances, D features, L labels, E stored features
+# N instances, D features, L labels
 
 Nothing is written to disk, and what need not be copied is not.
 """
@@ -8,15 +8,13 @@ Nothing is written to disk, and what need not be copied is not.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfxml.data import instances
+from tfxml.data import array_features, array_labels, instances
 
 IN_MEMORY = "<arrays in memory>"  # in place of the path of a data set
-
 
 Run = instances.Instances | instances.TextInstances
 
@@ -77,59 +75,44 @@ class ArrayData:
         return None
 
 
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """X in memory: texts, or sparse rows."""
-
-    texts: list[str] | None
-    splits: np.ndarray | None = None  # [N + 1] int64
-    ids: np.ndarray | None = None  # [E] int32, ascending in a row
-    values: np.ndarray | None = None  # [E] float32
-    num_features: int | None = None
-
-    @property
-    def num_instances(self) -> int:
-        """N."""
-        return len(self.texts if self.texts is not None else self.splits[1:])
-
-
 def data_of(data) -> ArrayData:
-    """Returns the data set of (X, Y) or (X, Y, X_test, Y_test).
+    """Returns a data set given as a tuple.
+
+    Args:
+        data: (X, Y), (X, Y, weights) or (X, Y, X_test, Y_test). Labels of
+            Y_test that Y does not have are labels too, of no training
+            instance.
 
     Raises:
         ValueError: for another number of parts, or what `of` refuses.
     """
     if isinstance(data, ArrayData):
         return data
-    if len(data) not in (2, 4):
+    if len(data) not in (2, 3, 4):
         raise ValueError(
-            "`data_dir` must be a path, (X, Y) or (X, Y, X_test, Y_test). "
-            f"Received: {len(data)} parts"
+            "`data_dir` must be a path, (X, Y), (X, Y, weights) or (X, Y, "
+            f"X_test, Y_test). Received: {len(data)} parts"
         )
-    train = of(*data[:2])
-    if len(data) == 2:
-        return train
-    labels = train.labels
-    if labels is None:
-        labels = list(range(train.num_labels))
-    test = of(*data[2:], label_names=labels)
+    if len(data) < 4:
+        return of(*data[:2], weights=data[2] if len(data) == 3 else None)
+    X, Y, X_test, Y_test = data
+    names = _all_names(Y, Y_test)
+    train, test = of(X, Y, names), of(X_test, Y_test, names)
     if test.num_features != train.num_features:
         raise ValueError(
             f"`X_test` must have the {train.num_features} features of X. "
             f"Received: {test.num_features}"
         )
-    return dataclasses.replace(train, test=test.train)
+    num_labels = max(train.num_labels, test.num_labels)
+    return dataclasses.replace(train, num_labels=num_labels, test=test.train)
 
 
 def of(X, Y, label_names: Sequence | None = None, weights=None) -> ArrayData:
     """Returns the data set of X and Y.
 
     Args:
-        X: a SciPy sparse matrix of any layout, an array [N, D], a list, array
-            or pandas column of N texts, or a pandas frame: its text columns
-            joined, or its number columns as features.
-        Y: label sets: a sparse matrix or an indicator array [N, L], N lists of
-            ids or of names; or N single labels.
+        X: see `array_features.features_of`.
+        Y: see `array_labels.labels_of`.
         label_names: the names of all labels, in the order of their ids; None:
             those in Y, sorted.
         weights: [N], of the instances; None: 1 each.
@@ -137,227 +120,37 @@ def of(X, Y, label_names: Sequence | None = None, weights=None) -> ArrayData:
     Raises:
         ValueError: if X or Y is none of these, or they differ in N.
     """
-    features = features_of(X)
-    splits, ids, num_labels, names, is_single = labels_of(Y, label_names)
-    if len(splits) - 1 != features.num_instances:
+    features = array_features.features_of(X)
+    labels = array_labels.labels_of(Y, label_names)
+    if labels.num_instances != features.num_instances:
         raise ValueError(
             "`X` and `Y` must have as many rows. Received: "
-            f"{features.num_instances} and {len(splits) - 1}"
+            f"{features.num_instances} and {labels.num_instances}"
         )
     if weights is not None:
-        weights = _weights(weights, features.num_instances)
+        weights = checked_weights(weights, features.num_instances)
+    sets = labels.splits, labels.ids, weights
     if features.texts is not None:
-        runs = instances.TextInstances(features.texts, splits, ids, weights)
+        run = instances.TextInstances(features.texts, *sets)
     else:
-        runs = instances.Instances(
-            features.splits, features.ids, features.values, splits, ids, weights
+        run = instances.Instances(
+            features.splits, features.ids, features.values, *sets
         )
-    return ArrayData(runs, features.num_features, num_labels, names, is_single)
+    return ArrayData(
+        run,
+        features.num_features,
+        labels.num_labels,
+        labels.names,
+        labels.is_single,
+    )
 
 
-def features_of(X) -> Features:
-    """Returns the rows or texts of X; see `of`.
+def checked_weights(weights, number: int) -> np.ndarray:
+    """Returns weights of instances, [N] float32.
 
     Raises:
-        ValueError: if X is nothing that is known, or holds what is not finite.
+        ValueError: unless they are N finite numbers of at least 0.
     """
-    if hasattr(X, "tocsr"):
-        return _from_csr(X.tocsr())
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        return _from_frame(X)
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
-        return _from_dense(X)
-    if isinstance(X, str):
-        raise ValueError(
-            "`X` must hold several texts. Received: one string; give [text], "
-            "or the path of a data set alone"
-        )
-    if isinstance(X, (np.ndarray, Sequence)):
-        if isinstance(X, np.ndarray) and X.ndim > 1:
-            return _from_dense(_numbers(X))
-        if len(X) and not isinstance(X[0], str):
-            return _from_dense(_numbers(X))
-        texts = [str(text) for text in X]
-        return Features(texts)
-    raise ValueError(
-        "`X` must be a sparse matrix, an array, a table or texts. "
-        f"Received: {type(X).__name__}"
-    )
-
-
-def labels_of(
-    Y, label_names: Sequence | None = None
-) -> tuple[np.ndarray, np.ndarray, int, list | None, bool]:
-    """Returns splits, ids, L, names and whether labels came one a row.
-
-    See `of`.
-    """
-    if hasattr(Y, "tocsr"):
-        return (
-            *_indicator(Y.tocsr()),
-            label_names and list(label_names),
-            False,
-        )
-    if hasattr(Y, "to_numpy"):
-        Y = Y.to_numpy()
-    if isinstance(Y, np.ndarray) and Y.ndim == 2 and Y.dtype.kind in "biuf":
-        return (*_indicator_array(Y), label_names and list(label_names), False)
-    if Y is None or isinstance(Y, (str, bytes)) or not hasattr(Y, "__len__"):
-        raise ValueError(
-            "`Y` must be a sparse matrix, an indicator array or label sets. "
-            f"Received: {type(Y).__name__}"
-        )
-    is_single = all(isinstance(one, str) or np.ndim(one) == 0 for one in Y)
-    rows = [[one] for one in Y] if is_single else [list(row) for row in Y]
-    splits = instances.splits_from_lengths([len(row) for row in rows])
-    flat = [_plain(label) for row in rows for label in row]
-    is_named = is_single or any(isinstance(label, str) for label in flat)
-    if not is_named and label_names is None:
-        return (*_of_ids(splits, flat), None, False)
-    if label_names is None:
-        label_names = _sorted(set(flat))
-    if not is_named:
-        splits, ids, _ = _of_ids(splits, flat, len(label_names))
-        return splits, ids, len(label_names), list(label_names), False
-    place = {name: number for number, name in enumerate(label_names)}
-    unknown = [label for label in flat if label not in place]
-    if unknown:
-        raise ValueError(
-            "`Y` must hold labels that are known. "
-            f"Received: {unknown[0]!r}, and {len(unknown) - 1} more"
-        )
-    ids = np.array([place[label] for label in flat], np.int32)
-    splits, ids = _distinct(splits, ids)
-    return splits, ids, len(label_names), list(label_names), is_single
-
-
-def _from_csr(matrix) -> Features:
-    """Returns the rows of a CSR matrix, ascending, no feature twice."""
-    matrix = matrix.copy() if not matrix.has_canonical_format else matrix
-    matrix.sum_duplicates()
-    values = matrix.data.astype(np.float32, copy=False)
-    _check_finite(values)
-    return Features(
-        None,
-        matrix.indptr.astype(np.int64, copy=False),
-        matrix.indices.astype(np.int32, copy=False),
-        values,
-        matrix.shape[1],
-    )
-
-
-def _from_dense(array: np.ndarray) -> Features:
-    if array.ndim != 2:
-        raise ValueError(
-            "`X` must have two dimensions, [N, D]. Reshape your data either "
-            "using array.reshape(-1, 1) or array.reshape(1, -1). "
-            f"Received: an array of shape {array.shape}"
-        )
-    array = np.asarray(array, np.float32)
-    _check_finite(array)
-    rows, ids = np.nonzero(array)
-    lengths = np.bincount(rows, minlength=len(array))
-    return Features(
-        None,
-        instances.splits_from_lengths(lengths),
-        ids.astype(np.int32),
-        array[rows, ids],
-        array.shape[1],
-    )
-
-
-def _from_frame(frame) -> Features:
-    """Returns texts of a frame's text columns, or rows of its numbers."""
-    is_text = [frame[name].dtype.kind not in "biuf" for name in frame.columns]
-    if not any(is_text):
-        return _from_dense(frame.to_numpy())
-    if not all(is_text):
-        raise ValueError(
-            "`X` must have columns of text or columns of numbers. Received: "
-            f"a table with both, {list(frame.columns)}; choose some"
-        )
-    columns = [frame[name].fillna("").astype(str) for name in frame.columns]
-    return Features([" ".join(parts) for parts in zip(*columns, strict=True)])
-
-
-def _numbers(X) -> np.ndarray:
-    try:
-        array = np.asarray(X, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "`X` must hold numbers, or texts alone. Received: something else: "
-            f"{error}"
-        ) from error
-    return array
-
-
-def _indicator(matrix) -> tuple[np.ndarray, np.ndarray, int]:
-    """Returns splits, ids and L of a sparse matrix' nonzero places."""
-    matrix = matrix.copy()
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    return (
-        matrix.indptr.astype(np.int64),
-        matrix.indices.astype(np.int32),
-        matrix.shape[1],
-    )
-
-
-def _indicator_array(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    if not np.isin(array, (0, 1)).all():
-        raise ValueError(
-            "`Y` must hold 0 and 1 where it is an array [N, L]. Received: "
-            f"values from {array.min()} to {array.max()}; give label ids as "
-            "lists"
-        )
-    rows, ids = np.nonzero(array)
-    lengths = np.bincount(rows, minlength=len(array))
-    splits = instances.splits_from_lengths(lengths)
-    return splits, ids.astype(np.int32), array.shape[1]
-
-
-def _of_ids(splits: np.ndarray, flat: list, num_labels: int | None = None):
-    """Returns splits, ids and L of label ids."""
-    ids = np.array(flat)
-    if len(ids) and (ids.dtype.kind not in "iu" or ids.min() < 0):
-        raise ValueError(
-            "`Y` must hold label ids from 0 on, or names. "
-            f"Received: {flat[0]!r} and the like"
-        )
-    highest = int(ids.max(initial=-1))
-    if num_labels is not None and highest >= num_labels:
-        raise ValueError(
-            f"`Y` must hold label ids below {num_labels}. Received: {highest}"
-        )
-    splits, ids = _distinct(splits, ids.astype(np.int32))
-    return splits, ids, highest + 1 if num_labels is None else num_labels
-
-
-def _distinct(splits: np.ndarray, ids: np.ndarray):
-    """Returns the sets ascending, each label once."""
-    rows = np.repeat(np.arange(len(splits) - 1), np.diff(splits))
-    pairs = np.unique(np.stack([rows, ids], axis=1), axis=0)
-    lengths = np.bincount(pairs[:, 0], minlength=len(splits) - 1)
-    return instances.splits_from_lengths(lengths), pairs[:, 1].astype(np.int32)
-
-
-def _plain(label: Any):
-    """Returns a NumPy scalar as Python's."""
-    return label.item() if hasattr(label, "item") else label
-
-
-def _sorted(labels: Iterable) -> list:
-    try:
-        return sorted(labels)
-    except TypeError as error:
-        raise ValueError(
-            f"`Y` must hold labels of one type. Received: {error}"
-        ) from error
-
-
-def _weights(weights, number: int) -> np.ndarray:
     weights = np.asarray(weights, np.float32)
     if weights.shape != (number,) or not (
         np.isfinite(weights).all() and (weights >= 0).all()
@@ -369,8 +162,16 @@ def _weights(weights, number: int) -> np.ndarray:
     return weights
 
 
-def _check_finite(values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
+def _all_names(Y, Y_test) -> list | None:
+    """Returns the names of the labels of two splits; None: they are ids."""
+    train, test = array_labels.labels_of(Y), array_labels.labels_of(Y_test)
+    if not test.num_labels:
+        return train.names
+    if (train.names is None) != (test.names is None):
         raise ValueError(
-            "`X` must hold finite numbers. Received: NaN or infinity"
+            "`Y_test` must hold labels of the kind of Y. Received: ids beside "
+            "names"
         )
+    if train.names is None:
+        return None
+    return array_labels.merged(train.names, test.names)

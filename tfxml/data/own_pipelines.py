@@ -1,12 +1,12 @@
 """Batches from data in memory, for heads, `Trainer` and Keras' `fit`.
 
-# N instances, n instances of a batch, D features, L labels
+# N instances, n instances of a batch, D features, E dense features, L labels
 
 A batch is `(inputs, labels)` or `(inputs, labels, weights)`:
 
 - `inputs`: {"feature_ids": int32, "feature_values": float32}, ragged [n, (D)],
-  or, with `padded=True`, [n, K] with 0 in unused places. Of dense features a
-  float32 tensor [n, D].
+  or, with `padded=True`, [n, K] with value 0 in unused places; and dense
+  features beside them by their names, float32 [n, E].
 - `labels`: int32, ragged [n, (L)], or padded with -1.
 - `weights`: float32 [n].
 
@@ -16,15 +16,17 @@ workers shares the same global batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import arrays, inputs, instances
+from tfxml.data import array_features, array_labels, arrays, inputs, instances
 from tfxml.data.feeding import in_memory
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_rows
+
+_TEXTS_AT_ONCE = 4096
 
 
 def from_csr(
@@ -32,7 +34,9 @@ def from_csr(
     Y,
     batch_size: int = 128,
     *,
+    label_names: Sequence | None = None,
     weights=None,
+    beside: Mapping[str, np.ndarray] | None = None,
     shuffle: bool = True,
     seed: int = 0,
     padded: bool = False,
@@ -42,9 +46,14 @@ def from_csr(
 
     Args:
         X: a SciPy sparse matrix or an array, [N, D].
-        Y: label sets; see `arrays.of`.
+        Y: label sets: a sparse matrix, an indicator array, or lists of ids or
+            of names.
         batch_size: of the global batch.
+        label_names: the labels in the order of their ids; None: those in Y,
+            sorted. Give it for validation data.
         weights: [N], of the instances; None: batches without weights.
+        beside: dense features by name, [N, E] each; they stay where they are,
+            so a memory-mapped array is read row by row.
         shuffle: whether each epoch has an order of its own.
         seed: of the order.
         padded: whether rows are padded to the longest of all, as a TPU and
@@ -54,25 +63,17 @@ def from_csr(
     Raises:
         ValueError: if X or Y is nothing that is known, or X holds texts.
     """
-    data = arrays.of(X, Y, weights=weights)
-    if data.is_text:
+    features = array_features.features_of(X)
+    if features.texts is not None:
         raise ValueError(
             "`X` must hold numbers. Received: texts; use from_text"
         )
-    run = data.train
+    values = features.values
     if normalize:
-        values = instances.normalized(run.feature_values, run.feature_splits)
-        run = instances.Instances(
-            run.feature_splits,
-            run.feature_ids,
-            values,
-            run.label_splits,
-            run.label_ids,
-        )
-    source = in_memory.InMemorySource(run, data.num_features, data.num_labels)
-    return _batches(
-        source, batch_size, data.train.weights, shuffle, seed, padded
-    )
+        values = instances.normalized(values, features.splits)
+    rows = features.splits, features.ids, values
+    source = _source(rows, features.num_features, Y, label_names, weights)
+    return _batches(source, batch_size, beside, shuffle, seed, padded)
 
 
 def from_text(
@@ -81,7 +82,9 @@ def from_text(
     features: text_features_lib.TextFeatures,
     batch_size: int = 128,
     *,
+    label_names: Sequence | None = None,
     weights=None,
+    beside: Mapping[str, np.ndarray] | None = None,
     shuffle: bool = True,
     seed: int = 0,
     padded: bool = False,
@@ -89,27 +92,27 @@ def from_text(
     """Returns batches of TF-IDF rows of texts.
 
     Args:
-        texts: N of them.
-        Y: label sets; see `arrays.of`.
+        texts: N of them: a list, an array or a pandas column.
+        Y: label sets; see `from_csr`.
         features: what `fit_text_features` returned for the training texts.
         batch_size: of the global batch.
+        label_names: the labels in the order of their ids; None: those in Y,
+            sorted. Give it for validation data.
         weights: [N], of the instances; None: batches without weights.
+        beside: dense features by name; see `from_csr`.
         shuffle: whether each epoch has an order of its own.
         seed: of the order.
         padded: whether rows are padded to the longest of all.
     """
-    data = arrays.of(list(texts), Y, weights=weights)
-    rows = text_rows.stream(features, [list(data.train.texts)], False, None)
-    splits, ids, values = next(iter(rows))[:3]
-    run = instances.Instances(
-        splits, ids, values, data.train.label_splits, data.train.label_ids
+    runs = list(text_rows.stream(features, _runs(texts), False, None))
+    lengths = [np.diff(splits) for splits, *_ in runs]
+    rows = (
+        instances.splits_from_lengths(np.concatenate([[], *lengths])),
+        np.concatenate([np.zeros(0, np.int32), *(run[1] for run in runs)]),
+        np.concatenate([np.zeros(0, np.float32), *(run[2] for run in runs)]),
     )
-    source = in_memory.InMemorySource(
-        run, features.num_features, data.num_labels
-    )
-    return _batches(
-        source, batch_size, data.train.weights, shuffle, seed, padded
-    )
+    source = _source(rows, features.num_features, Y, label_names, weights)
+    return _batches(source, batch_size, beside, shuffle, seed, padded)
 
 
 def fit_text_features(
@@ -119,7 +122,7 @@ def fit_text_features(
 
     `settings` are those of `text_features.fit`: `ngrams`, `min_df`, ...
     """
-    return text_features_lib.fit([list(texts)], **settings)
+    return text_features_lib.fit(_runs(texts), **settings)
 
 
 def from_generator(
@@ -131,8 +134,10 @@ def from_generator(
     """Returns batches of what a generator yields, in its order.
 
     Args:
-        make: returns an iterable of (feature_ids, feature_values, label_ids),
-            one tuple an instance; called for each epoch.
+        make: returns an iterable of (feature_ids, feature_values, label_ids)
+            or (feature_ids, feature_values, label_ids, weight), one tuple an
+            instance; called for each epoch, and once more to see which of the
+            two it is.
         batch_size: of the global batch.
         padded: whether the rows of a batch are padded to its longest.
     """
@@ -140,19 +145,32 @@ def from_generator(
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([], tf.float32),
     )
-    rows = tf.data.Dataset.from_generator(make, output_signature=signature)
+    width = len(next(iter(make()), signature[:3]))
+    if width not in (3, 4):
+        raise ValueError(
+            "`make` must yield (feature_ids, feature_values, label_ids) or "
+            "(feature_ids, feature_values, label_ids, weight). "
+            f"Received: {width} parts"
+        )
+    rows = tf.data.Dataset.from_generator(
+        make, output_signature=signature[:width]
+    )
     if padded:
-        batches = rows.padded_batch(batch_size, padding_values=(0, 0.0, -1))
+        padding = (0, 0.0, -1, 0.0)[:width]
+        batches = rows.padded_batch(batch_size, padding_values=padding)
     else:
         batches = rows.ragged_batch(batch_size)
     return batches.map(
-        lambda ids, values, labels: (inputs.features(ids, values), labels)
+        lambda ids, values, *rest: (inputs.features(ids, values), *rest)
     ).prefetch(tf.data.AUTOTUNE)
 
 
 def from_dataset(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns a data set of one's own, checked to hold batches.
+
+    Labels may also be a `tf.SparseTensor` [n, L], nonzero at the labels.
 
     Raises:
         ValueError: if its elements are no batches (inputs, labels[, weights]).
@@ -161,7 +179,9 @@ def from_dataset(dataset: tf.data.Dataset) -> tf.data.Dataset:
     wrong = None
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         wrong = "elements (inputs, labels) or (inputs, labels, weights)"
-    elif spec[1].dtype not in (tf.int32, tf.int64):
+    elif not isinstance(spec[1], tf.SparseTensorSpec) and (
+        getattr(spec[1], "dtype", None) not in (tf.int32, tf.int64)
+    ):
         wrong = "labels that are integer ids, ragged or padded with -1"
     elif spec[1].shape.rank != 2:
         wrong = "batches: labels [n, most labels]; call .batch or .ragged_batch"
@@ -174,15 +194,43 @@ def from_dataset(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset
 
 
+def _runs(texts) -> list[Sequence[str]]:
+    """Returns texts some at a time: memory grows with the longest run."""
+    found = array_features.features_of(texts).texts
+    if found is None:
+        raise ValueError("`texts` must hold texts. Received: numbers")
+    return [
+        found[first : first + _TEXTS_AT_ONCE]
+        for first in range(0, len(found), _TEXTS_AT_ONCE)
+    ]
+
+
+def _source(
+    rows: tuple, num_features: int, Y, label_names, weights
+) -> in_memory.InMemorySource:
+    """Returns the source of rows (splits, ids, values) and label sets."""
+    labels = array_labels.labels_of(Y, label_names)
+    number = len(rows[0]) - 1
+    if labels.num_instances != number:
+        raise ValueError(
+            "`X` and `Y` must have as many rows. Received: "
+            f"{number} and {labels.num_instances}"
+        )
+    if weights is not None:
+        weights = arrays.checked_weights(weights, number)
+    run = instances.Instances(*rows, labels.splits, labels.ids, weights)
+    return in_memory.InMemorySource(run, num_features, labels.num_labels)
+
+
 def _batches(
     source: in_memory.InMemorySource,
     batch_size: int,
-    weights: np.ndarray | None,
+    beside: Mapping[str, np.ndarray] | None,
     shuffle: bool,
     seed: int,
     padded: bool,
 ) -> tf.data.Dataset:
-    num_features, num_labels = source.max_lengths()[:2]
+    _check_beside(beside or {}, source.num_instances)
     order = tf.data.Dataset.range(source.num_instances)
     if shuffle:
         order = order.shuffle(
@@ -192,23 +240,51 @@ def _batches(
     def batch(indices):
         named, labels = source.rows(indices)
         if padded:
-            named = {
-                name: tf.ensure_shape(
-                    rows.to_tensor(
-                        inputs.PADDING[name],
-                        shape=[None, max(num_features, 1)],
-                    ),
-                    [None, max(num_features, 1)],
-                )
-                for name, rows in named.items()
-            }
-            labels = labels.to_tensor(-1, shape=[None, max(num_labels, 1)])
-        if weights is None:
+            named, labels = _padded(source, named, labels)
+        for name, array in (beside or {}).items():
+            named[name] = _rows_of(array, indices)
+        if source.instances.weights is None:
             return named, labels
-        return named, labels, tf.gather(weights, indices)
+        return named, labels, source.weights(indices)
 
     return (
         order.batch(batch_size)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _padded(source: in_memory.InMemorySource, named: dict, labels):
+    """Returns rows and labels as rectangles of a width for all batches."""
+    widths = source.max_lengths()
+
+    def dense(rows: tf.RaggedTensor, default, width: int) -> tf.Tensor:
+        width = max(width, 1)
+        return tf.ensure_shape(
+            rows.to_tensor(default, shape=[None, width]), [None, width]
+        )
+
+    rectangles = {
+        name: dense(rows, inputs.PADDING[name], widths.of_input(name))
+        for name, rows in named.items()
+    }
+    return rectangles, dense(labels, -1, widths.labels)
+
+
+def _check_beside(beside: Mapping[str, np.ndarray], number: int) -> None:
+    for name, array in beside.items():
+        if array.ndim != 2 or len(array) != number:
+            raise ValueError(
+                f"`beside` must hold arrays [{number}, E]. Received: "
+                f"{name!r} of shape {array.shape}"
+            )
+
+
+def _rows_of(array: np.ndarray, indices: tf.Tensor) -> tf.Tensor:
+    """Returns rows of an array that stays where it is, [n, E] float32."""
+    rows = tf.numpy_function(
+        lambda chosen: np.asarray(array[chosen], np.float32),
+        [indices],
+        tf.float32,
+    )
+    return tf.ensure_shape(rows, [None, array.shape[1]])

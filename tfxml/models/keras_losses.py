@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfxml.models import contract, sparse_labels
@@ -76,9 +79,58 @@ class SparseLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class SparseSigmoidCrossEntropy(SparseLoss):
-    """Sigmoid cross-entropy of each label, or of each bucket, on its own."""
+    """Sigmoid cross-entropy of each label, or of each bucket, on its own.
+
+    Args:
+        head: see `SparseLoss`.
+        label_weights: [L], how much each label counts; None: 1 each. They take
+            the place of Keras' `class_weight`, which knows one class an
+            instance. Not for a `MachHead`, whose labels share buckets.
+        name: of the loss.
+    """
 
     loss = sigmoid_cross_entropy.SigmoidCrossEntropy()
+
+    def __init__(
+        self,
+        head: contract.Head | None = None,
+        label_weights: Sequence[float] | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(head, name)
+        self.label_weights = None
+        if label_weights is not None:
+            self.label_weights = np.asarray(label_weights, np.float32)
+
+    def loss_sum(self, y_true, y_pred, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the weighted sum of the instances' losses, a scalar."""
+        if self.label_weights is None:
+            return super().loss_sum(y_true, y_pred, weights)
+        shape = y_pred.shape
+        if shape.rank != 2 or shape[1] != len(self.label_weights):
+            raise ValueError(
+                "`label_weights` must be of as many labels as a SigmoidHead "
+                f"has, and None for a MachHead. Received: "
+                f"{len(self.label_weights)} weights and logits of shape {shape}"
+            )
+        logits = tf.cast(y_pred, tf.float32)
+        positives = sparse_labels.positives_of(y_true, weights)
+        places = tf.stack([positives.rows, positives.columns], axis=-1)
+        hits = tf.gather_nd(logits, places) * positives.weights
+        # By label: sum_i w_i softplus(z_ij), less z_ij where j is a label.
+        row_losses = tf.linalg.matvec(
+            tf.nn.softplus(logits), self.label_weights
+        )
+        return tf.reduce_sum(weights * row_losses) - tf.reduce_sum(
+            tf.gather(self.label_weights, positives.columns) * hits
+        )
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor; a head is not kept."""
+        label_weights = self.label_weights
+        if label_weights is not None:
+            label_weights = label_weights.tolist()
+        return {**super().get_config(), "label_weights": label_weights}
 
 
 @keras.saving.register_keras_serializable(package="tfxml")

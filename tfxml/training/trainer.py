@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import own_pipelines
 from tfxml.evaluation import keras_metrics
 from tfxml.models import keras_losses, sparse_labels
 from tfxml.training import gradients, optimizers
@@ -223,6 +224,8 @@ class Trainer:
     def _loop_for(self, dataset: tf.data.Dataset):
         """Returns the loop of the strategy, the model built."""
         if self._loop is None:
+            if isinstance(self.loss, keras_losses.SparseLoss):
+                own_pipelines.from_dataset(dataset)
             self._build_model(dataset.element_spec)
             is_remote = isinstance(
                 self.strategy, tf.distribute.ParameterServerStrategy
@@ -233,12 +236,7 @@ class Trainer:
 
     def _build_model(self, element_spec) -> None:
         """Makes the model's variables by a call on an empty batch."""
-        inputs = element_spec[0] if isinstance(element_spec, tuple) else None
-        if inputs is None:
-            raise ValueError(
-                "`dataset` must hold batches (inputs, labels) or (inputs, "
-                f"labels, weights). Received: {element_spec}"
-            )
+        inputs = element_spec[0]
         if not self.model.built:
             with self.strategy.scope():
                 self.model(tf.nest.map_structure(_example, inputs))
