@@ -1,5 +1,6 @@
 """The convolutional encoder against NumPy, and what it can do: read order."""
 
+import dataclasses
 import gzip
 import json
 
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import predict, train
+from tfxml import predict, prepare, train
 from tfxml.data import inputs, requests
 from tfxml.models.encoders import conv_encoder
 from tfxml.run import restore
@@ -127,3 +128,21 @@ def test_order_is_learnt_where_a_bag_is_at_chance(order_data, tmp_path):
 def test_data_without_text_are_refused(tmp_path):
     with pytest.raises(ValueError, match="encoder=conv"):
         train.train(_config(encoder="conv"), str(tmp_path))
+
+
+def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
+    config = dataclasses.replace(
+        _config(encoder="conv"), num_epochs=1, max_tokens=6
+    )
+    prepare.prepare(config, str(order_data), str(tmp_path / "records"))
+    results = [
+        train.train(config, str(tmp_path / name), str(folder))
+        for name, folder in (
+            ("memory", order_data),
+            ("disk", tmp_path / "records"),
+        )
+    ]
+    assert results[0] == results[1]
+    other = dataclasses.replace(config, max_tokens=7)
+    with pytest.raises(ValueError, match="max_tokens=7"):
+        train.train(other, str(tmp_path / "b"), str(tmp_path / "records"))

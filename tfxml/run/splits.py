@@ -66,6 +66,26 @@ def _check_prepared(config, source_folder) -> None:
         )
 
 
+def _has_tokens(config, source_folder, manifest: dict) -> bool:
+    """Tells whether the model reads the tokens of prepared data.
+
+    Raises:
+        ValueError: if it does and they were not prepared, or cut elsewhere.
+    """
+    wanted = text_inputs.max_tokens(config)
+    if wanted is None:
+        return False
+    prepared = manifest.get("tokens")
+    if prepared is None or prepared["max_tokens"] != wanted:
+        raise ValueError(
+            f"`data_dir` must have been prepared with encoder={config.encoder} "
+            f"and max_tokens={wanted}. Received: "
+            f"data_dir={source_folder.path}, with "
+            + ("no tokens" if prepared is None else f"{prepared}")
+        )
+    return True
+
+
 def read_split(
     config, source_folder, split: str, features, is_mapped: bool = False
 ) -> tuple[pipeline.Source, int]:
@@ -76,8 +96,9 @@ def read_split(
     if source_folder.format == "records":
         facts = record_files.read_manifest(source_folder.path)
         skipped = sum(facts["splits"][split]["bad_rows"].values())
+        with_tokens = _has_tokens(config, source_folder, facts)
         source = record_source.RecordSource(
-            source_folder.path, split, is_mapped
+            source_folder.path, split, is_mapped, with_tokens
         )
         return source, skipped
     bad = bad_rows.BadRows(config.bad_rows)
