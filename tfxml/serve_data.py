@@ -5,43 +5,121 @@ Without `--dispatcher` it hands out the work, with it, it does the work:
     python -m tfxml.serve_data --port=5050
     python -m tfxml.serve_data --dispatcher=grpc://host:5050
     python -m tfxml.train --data_service=grpc://host:5050 ...
+
+Only this machine reaches it, unless `--address` names one that others reach.
+The service knows no authentication: whoever reaches its port can read the
+data and run what they like. Close the port to all but the machines of the
+training by a firewall, or a network policy as in `configs/cluster/`.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+
 import tensorflow as tf
 from absl import flags as absl_flags
 
+from strategies import addresses, loopback
 from tfxml.data.feeding import service_batches
 from tfxml.run import flags
 
+_POLL_SECONDS = 2.0
 
-def start(port: int, dispatcher: str = "", address: str = ""):
+
+def start(
+    port: int,
+    dispatcher: str = "",
+    address: str = "",
+    connect_seconds: float = 60.0,
+):
     """Returns a server that runs, a dispatcher's or a worker's.
 
     Args:
         port: where it listens; 0: at a free one.
         dispatcher: a worker's dispatcher, grpc://host:port; empty: it is one.
-        address: the host by which others reach a worker; empty: localhost.
+        address: the host by which others reach it; empty: localhost, and no
+            other machine reaches it.
+        connect_seconds: how long a worker waits for its dispatcher.
+
+    Raises:
+        ValueError: for an address that cannot be one.
+        TimeoutError: if the dispatcher does not answer.
+        OSError: if the port is taken, or cannot be closed to other machines.
     """
-    service = tf.data.experimental.service
-    if not dispatcher:
-        return service.DispatchServer(service.DispatcherConfig(port=port))
-    service_batches.check_address(dispatcher)
-    return service.WorkerServer(
-        service.WorkerConfig(
-            dispatcher_address=dispatcher.removeprefix(
-                service_batches.PROTOCOL
-            ),
-            worker_address=f"{address}:%port%" if address else None,
-            port=port,
+    is_local = not address or loopback.is_loopback(address)
+    if port:
+        addresses.listen(f"localhost:{port}").close()  # says who is wrong
+    if is_local and not loopback.is_possible():
+        raise OSError(
+            "this system cannot close a port to other machines: close it by a "
+            "firewall, and name this machine by --address"
         )
-    )
+    service = tf.data.experimental.service
+    if dispatcher:
+        addresses.wait({"the dispatcher": _host(dispatcher)}, connect_seconds)
+    with loopback.only(is_local):
+        if not dispatcher:
+            return service.DispatchServer(service.DispatcherConfig(port=port))
+        return service.WorkerServer(
+            service.WorkerConfig(
+                dispatcher_address=_host(dispatcher),
+                worker_address=f"{address}:%port%" if address else None,
+                port=port,
+            )
+        )
+
+
+def serve(dispatcher: str, gone_seconds: float) -> int:
+    """Returns the exit code once the server is told to end, or is of no use.
+
+    Args:
+        dispatcher: a worker's dispatcher; empty: it is one.
+        gone_seconds: how long a worker waits for one that has gone.
+    """
+    told = []
+    ended = threading.Event()
+
+    def end(signum, frame) -> None:
+        told.append(signum)
+        ended.set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, end)
+    silent_seconds = 0.0
+    while not ended.wait(_POLL_SECONDS):
+        if not dispatcher or addresses.answers(_host(dispatcher)):
+            silent_seconds = 0.0
+            continue
+        if not silent_seconds:
+            print(f"waits     for {dispatcher}, which is gone", flush=True)
+        silent_seconds += _POLL_SECONDS
+        if silent_seconds >= gone_seconds:
+            sys.stderr.write(
+                f"FATAL no answer from the dispatcher {dispatcher} for "
+                f"{gone_seconds:g} s\n"
+            )
+            return os.EX_UNAVAILABLE
+    return 128 + told[0]
+
+
+def _host(dispatcher: str) -> str:
+    """Returns host:port; raises ValueError for what cannot be one."""
+    service_batches.check_address(dispatcher)
+    address = dispatcher.removeprefix(service_batches.PROTOCOL)
+    addresses.split(address, "dispatcher")
+    return address
 
 
 def define_flags() -> None:
     absl_flags.DEFINE_integer(
-        "port", 0, "Where it listens; 0: at a free one.", lower_bound=0
+        "port",
+        0,
+        "Where it listens; 0: at a free one.",
+        lower_bound=0,
+        upper_bound=65535,
     )
     absl_flags.DEFINE_string(
         "dispatcher",
@@ -51,18 +129,37 @@ def define_flags() -> None:
     absl_flags.DEFINE_string(
         "address",
         "",
-        "The host by which training reaches a worker; empty: localhost.",
+        "The host by which other machines reach it, which opens it to all of "
+        "them. Empty: localhost, and no other machine reaches it.",
+    )
+    absl_flags.DEFINE_float(
+        "connect_seconds",
+        60.0,
+        "How long a worker waits for a dispatcher that is not there, or has "
+        "gone.",
+        lower_bound=1.0,
     )
 
 
 def main() -> None:
     values = absl_flags.FLAGS
-    server = start(values.port, values.dispatcher, values.address)
+    server = start(
+        values.port, values.dispatcher, values.address, values.connect_seconds
+    )
+    if values.address and not loopback.is_loopback(values.address):
+        sys.stderr.write(
+            "WARNING listens on every interface of this machine, without "
+            "authentication: let no other machines than those of the training "
+            "reach its port, by a firewall or a network policy\n"
+        )
     if values.dispatcher:
         print(f"worker    of {values.dispatcher}", flush=True)
     else:
         print(f"dispatcher {server.target}", flush=True)
-    server.join()
+    code = serve(values.dispatcher, values.connect_seconds)
+    # TensorFlow would wait for the clients of a server that it stops.
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def run() -> None:
