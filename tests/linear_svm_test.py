@@ -39,9 +39,8 @@ def _solve(rows, pairs, cost, num_passes, seed=1):
     """Returns dense weights [L, D] and biases."""
     number = len(pairs.splits) - 1
     seeds = np.random.default_rng(seed).integers(2**63, size=number)
-    found = linear_svm.solve(
-        rows, pairs, cost, num_passes, seeds.astype(np.uint64)
-    )
+    settings = linear_svm.Settings(cost, num_passes)
+    found = linear_svm.solve(rows, pairs, settings, seeds.astype(np.uint64))
     weights = np.zeros((number, D))
     owners = np.repeat(np.arange(number), np.diff(found.splits))
     weights[owners, found.feature_ids] = found.weights
@@ -133,7 +132,7 @@ def test_weights_below_the_least_are_left_out():
     _, rows, pairs = _problem()
     seeds = np.arange(L, dtype=np.uint64)
     every, largest = (
-        linear_svm.solve(rows, pairs, 1.0, 5, seeds, least)
+        linear_svm.solve(rows, pairs, linear_svm.Settings(1, 5), seeds, least)
         for least in (0.0, 0.1)
     )
     is_large = np.abs(every.weights) >= 0.1
@@ -149,7 +148,9 @@ def test_a_share_of_the_centroid_is_added():
     x, rows, pairs = _problem()
     seeds = np.arange(L, dtype=np.uint64)
     without, having = (
-        linear_svm.solve(rows, pairs, 1.0, 5, seeds, centroid=centroid)
+        linear_svm.solve(
+            rows, pairs, linear_svm.Settings(1, 5, centroid), seeds
+        )
         for centroid in (0.0, 2.0)
     )
     for label, row_ids, signs in _labels(pairs):
@@ -177,10 +178,12 @@ def test_more_weights_than_there_was_room_for_at_first():
         np.arange(size * number),
         np.tile([True, False], number),
     )
-    assert len(ids) > 2 * linear_svm._FIRST_ROOM
     weights = np.zeros((number, num_features))
     found = linear_svm.solve(
-        rows, pairs, 1.0, 300, np.arange(number).astype(np.uint64)
+        rows,
+        pairs,
+        linear_svm.Settings(1, 300),
+        np.arange(number).astype(np.uint64),
     )
     np.testing.assert_array_equal(np.diff(found.splits), num_features)
     owners = np.repeat(np.arange(number), num_features)

@@ -228,7 +228,10 @@ def test_labels_learn_from_positives_and_candidates(
             np.array([0, own.sum()]), np.flatnonzero(own), y[own, label]
         )
         solved = linear_svm.solve(
-            matrix, pairs, 1.0, 300, np.array([3], np.uint64)
+            matrix,
+            pairs,
+            linear_svm.Settings(1, 300),
+            np.array([3], np.uint64),
         )
         wanted[label, solved.feature_ids] = solved.weights
         bias[label] = solved.biases[0]

@@ -15,12 +15,9 @@ from tfxml.data.feeding import pipeline
 from tfxml.models.heads import centroid
 from tfxml.training.solvers import label_pairs, label_problems, largest
 
-_FIRST_CAPACITY = 1 << 16  # weights, before arrays grow
-
 # Compiled loops read names of their own module.
 _at_rank = compiled.at_rank
-_grown = label_problems.grown
-_most_features = label_problems.most_features
+_with_space = label_problems.with_space
 
 
 def solve(
@@ -113,19 +110,17 @@ def _scaled_sums(rows, positives, power, least):
     sums = np.zeros(rows.num_features, np.float64)
     last_label = np.full(rows.num_features, -1, np.int32)
     splits = np.zeros(num_labels + 1, np.int64)
-    kept_ids = np.empty(_FIRST_CAPACITY, np.uint32)
-    kept = np.empty(_FIRST_CAPACITY, np.float32)
+    kept_ids = np.empty(0, np.uint32)
+    kept = np.empty(0, np.float32)
     for label in range(num_labels):
         row_ids = positives.row_ids[
             positives.splits[label] : positives.splits[label + 1]
         ]
         start = splits[label]
         # One more, for `_sum_rows` writes before it looks.
-        most = start + _most_features(rows, row_ids) + 1
-        if most > len(kept):
-            capacity = max(most, 2 * len(kept))
-            kept_ids = _grown(kept_ids, start, capacity)
-            kept = _grown(kept, start, capacity)
+        kept_ids, kept = _with_space(
+            kept_ids, kept, start, rows.num_features + 1
+        )
         number = _sum_rows(
             rows, row_ids, label, sums, last_label, kept_ids[start:]
         )

@@ -56,16 +56,13 @@ def learn(
     kept = largest.Largest(source.num_labels * settings.mean_features)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
 
+    svm_settings = linear_svm.Settings(
+        settings.cost, settings.num_passes, settings.centroid
+    )
+
     def solve(labels, rows, pairs):
-        return linear_svm.solve(
-            rows,
-            pairs,
-            settings.cost,
-            settings.num_passes,
-            _seeds(labels, settings.seed),
-            kept.least,
-            settings.centroid,
-        )
+        seeds = _seeds(labels, settings.seed)
+        return linear_svm.solve(rows, pairs, svm_settings, seeds, kept.least)
 
     pairs = label_pairs.pairs(source, candidates)
     for labels, solved in label_pairs.by_group(source, pairs, solve):

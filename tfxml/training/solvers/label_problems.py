@@ -51,18 +51,17 @@ def typed_pairs(pairs: Pairs) -> Pairs:
 
 
 @compiled.loop
-def most_features(rows, row_ids):
-    """Returns a bound on how many features rows have, each counted once."""
-    number = 0
-    for row in row_ids:
-        number += rows.splits[row + 1] - rows.splits[row]
-    return min(number, rows.num_features)
+def with_space(feature_ids, weights, size, needed):
+    """Returns the arrays, or longer copies of their first `size` elements.
 
-
-@compiled.loop
-def grown(array, size, capacity):
-    """Returns a longer array that begins with `size` elements of this one."""
-    longer = np.empty(capacity, array.dtype)
+    `needed` elements follow these.
+    """
+    if size + needed <= len(weights):
+        return feature_ids, weights
+    capacity = max(size + needed, 2 * len(weights))
+    more_ids = np.empty(capacity, np.uint32)
+    more = np.empty(capacity, np.float32)
     for place in range(size):
-        longer[place] = array[place]
-    return longer
+        more_ids[place] = feature_ids[place]
+        more[place] = weights[place]
+    return more_ids, more

@@ -24,8 +24,10 @@ from tfxml.cpu import compiled
 from tfxml.training.solvers import label_problems
 
 _FULL_PASSES = 2  # before pairs are left out
-_FULL_AGAIN = 4  # each so many passes all pairs are looked at
-_FIRST_ROOM = 1 << 16  # weights, before there must be more
+_FULL_PASS_EVERY = 4  # passes, from then on
+
+# Compiled loops read names of their own module.
+_with_space = label_problems.with_space
 
 
 class Solved(NamedTuple):
@@ -37,172 +39,211 @@ class Solved(NamedTuple):
     biases: np.ndarray  # [L] float32
 
 
+class Settings(NamedTuple):
+    """How each label's classifier is learnt."""
+
+    cost: float  # C
+    num_passes: int  # how often a pair is moved
+    centroid: float = 0.0  # share of the centroid, see `solve`
+
+
 def solve(
     rows: label_problems.Rows,
     pairs: label_problems.Pairs,
-    cost: float,
-    num_passes: int,
+    settings: Settings,
     seeds: np.ndarray,
     least: float = 0.0,
-    centroid: float = 0.0,
 ) -> Solved:
-    """Returns the labels' classifiers. Holds no lock while it works.
+    """Returns the labels' classifiers. Releases the GIL while it works.
 
-    A pair that is on the right side with room to spare, and so has no part in
-    the weights, is left out of most of the passes after the second.
+    A pair beyond its margin has no part in the weights, and most passes after
+    the second leave it out.
+
+    To a label's weights `settings.centroid` times its centroid is added in the
+    end: the sum of its positives, divided by its length. A margin then grows
+    with the cosine between instance and centroid too, which an optimum over
+    few positives knows little of.
 
     Args:
         rows: the instances.
         pairs: of labels and instances.
-        cost: C.
-        num_passes: how often a pair is moved.
-        seeds: [L] uint64, of each label's order of pairs, a new one each pass:
-            in an order that stays the descent is many times slower.
-        least: weights smaller in size are not returned.
-        centroid: how much of its centroid, the sum of its positives divided by
-            its length, is added to a label's weights in the end. A margin so
-            grows with the cosine between the two: what an optimum that has
-            few positives to learn from does not know.
+        settings: of all labels.
+        seeds: [L] uint64, of each label's order of pairs. Each pass draws a
+            new order: in a fixed one the descent takes many times longer.
+        least: weights of a smaller absolute value are not returned.
     """
-    found = _solve_labels(
-        rows.splits.astype(np.int64, copy=False),
-        rows.feature_ids.astype(np.uint32),  # a sign would be asked for
-        rows.values.astype(np.float32, copy=False),
-        rows.num_features,
-        pairs.splits.astype(np.int64, copy=False),
-        pairs.row_ids.astype(np.int64, copy=False),
-        pairs.is_positive.astype(np.bool_, copy=False),
-        0.5 / cost,
-        num_passes,
+    splits, feature_ids, weights, biases = _solve_labels(
+        label_problems.typed_rows(rows),
+        label_problems.typed_pairs(pairs),
+        Settings(
+            float(settings.cost),
+            int(settings.num_passes),
+            float(settings.centroid),
+        ),
         seeds.astype(np.uint64, copy=False),
-        least,
-        centroid,
+        float(least),
     )
-    splits, feature_ids, weights, biases = found
     return Solved(splits, feature_ids.astype(np.int32), weights, biases)
 
 
 @compiled.loop
-def _solve_labels(
-    row_splits,
-    feature_ids,
-    values,
-    num_features,
-    pair_splits,
-    row_ids,
-    is_positive,
-    ridge,
-    num_passes,
-    seeds,
-    least,
-    centroid,
-):
-    """The loop over labels, passes and pairs; see `solve`.
-
-    `ridge` is what the squared loss adds to the dual's diagonal. The bias is
-    the weight of a feature more, which all rows have, of 1.
-    """
-    num_labels = len(pair_splits) - 1
-    norms = np.ones(len(row_splits) - 1, np.float32)
-    for row in range(len(norms)):
-        for place in range(row_splits[row], row_splits[row + 1]):
-            norms[row] += values[place] * values[place]
-    norms += np.float32(ridge)
-    weights = np.zeros(num_features, np.float32)
-    sums = np.zeros(num_features, np.float32)
+def _solve_labels(rows, pairs, settings, seeds, least):
+    """Solves one label after the other; returns the members of `Solved`."""
+    num_labels = len(pairs.splits) - 1
+    # What the squared loss adds to the dual's diagonal.
+    ridge = np.float32(0.5 / settings.cost)
+    diagonal = _diagonal(rows, ridge)
+    weights = np.zeros(rows.num_features, np.float32)
+    sums = np.zeros(rows.num_features, np.float32)
     biases = np.zeros(num_labels, np.float32)
     splits = np.zeros(num_labels + 1, np.int64)
-    found_ids = np.empty(_FIRST_ROOM, np.uint32)
-    found = np.empty(_FIRST_ROOM, np.float32)
-    most = 0
+    kept_ids = np.empty(0, np.uint32)
+    kept = np.empty(0, np.float32)
     for label in range(num_labels):
-        most = max(most, pair_splits[label + 1] - pair_splits[label])
-    duals, slopes = np.empty(most, np.float32), np.empty(most, np.float32)
-    order = np.empty(most, np.int64)
-    ridge = np.float32(ridge)
-    zero, one, tiny = np.float32(0), np.float32(1), np.float32(1e-30)
+        first, last = pairs.splits[label], pairs.splits[label + 1]
+        row_ids = pairs.row_ids[first:last]
+        is_positive = pairs.is_positive[first:last]
+        biases[label] = _descend(
+            rows,
+            diagonal,
+            ridge,
+            row_ids,
+            is_positive,
+            settings.num_passes,
+            seeds[label],
+            weights,
+        )
+        if settings.centroid > 0:
+            positives = _positives(row_ids, is_positive)
+            _add_centroid(rows, positives, settings.centroid, sums, weights)
+        start = splits[label]
+        kept_ids, kept = _with_space(kept_ids, kept, start, rows.num_features)
+        number = _take(
+            rows, row_ids, weights, least, kept_ids[start:], kept[start:]
+        )
+        splits[label + 1] = start + number
+    end = splits[num_labels]
+    return splits, kept_ids[:end], kept[:end], biases
 
-    for label in range(num_labels):
-        first = pair_splits[label]
-        size = pair_splits[label + 1] - first
-        duals[:size] = 0
-        slopes[:size] = 0
-        bias = zero
-        state = seeds[label] | np.uint64(1)
-        for number in range(num_passes):
-            is_full = number < _FULL_PASSES or number % _FULL_AGAIN == 0
-            left = 0
-            for pair in range(size):
-                if is_full or duals[pair] > 0 or slopes[pair] <= 0:
-                    order[left] = pair
-                    left += 1
-            for last in range(left - 1, -1, -1):
-                # A xorshift generator (Marsaglia, 2003) draws the next pair.
-                state ^= state << np.uint64(13)
-                state ^= state >> np.uint64(7)
-                state ^= state << np.uint64(17)
-                chosen = np.int64(
-                    (state >> np.uint64(33)) % np.uint64(last + 1)
-                )
-                pair = order[chosen]
-                order[chosen] = order[last]
-                row = row_ids[first + pair]
-                start, end = row_splits[row], row_splits[row + 1]
-                margin = bias
-                for place in range(start, end):
-                    margin += weights[feature_ids[place]] * values[place]
-                sign = one if is_positive[first + pair] else -one
-                old = duals[pair]
-                slope = sign * margin - one + ridge * old
-                slopes[pair] = slope
-                new = max(old - slope / norms[row], zero)
-                if new != old:
-                    duals[pair] = new
-                    move = (new - old) * sign
-                    bias += move
-                    for place in range(start, end):
-                        weights[feature_ids[place]] += move * values[place]
-        biases[label] = bias
-        # The length of the sum of all positives is that of their products
-        # with it.
-        square = zero
-        for again in range(3 if centroid > 0 else 0):
-            share = np.float32(centroid * max(square, tiny) ** -0.5)
-            for pair in range(size):
-                if not is_positive[first + pair]:
-                    continue
-                row = row_ids[first + pair]
-                for place in range(row_splits[row], row_splits[row + 1]):
-                    feature = feature_ids[place]
-                    if again == 0:
-                        sums[feature] += values[place]
-                    elif again == 1:
-                        square += values[place] * sums[feature]
-                    else:
-                        sums[feature] = 0
-                        weights[feature] += share * values[place]
-        # What was found is taken, and all is 0 again for the next label.
-        end_of_found = splits[label]
+
+@compiled.loop
+def _diagonal(rows, ridge):
+    """Returns the diagonal of the dual problem's matrix, [N].
+
+    The bias is the weight of one more feature, which is 1 in every row.
+    """
+    diagonal = np.ones(len(rows.splits) - 1, np.float32)
+    for row in range(len(diagonal)):
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            diagonal[row] += rows.values[place] * rows.values[place]
+        diagonal[row] += ridge
+    return diagonal
+
+
+@compiled.loop
+def _descend(
+    rows, diagonal, ridge, row_ids, is_positive, num_passes, state, weights
+):
+    """Descends in one label's dual; writes its weights, returns its bias.
+
+    Args:
+        rows, diagonal, ridge: of all labels.
+        row_ids, is_positive: the label's pairs.
+        num_passes: how often a pair is moved.
+        state: of the generator that orders the pairs.
+        weights: [D], zeros.
+    """
+    row_splits, feature_ids, values = rows.splits, rows.feature_ids, rows.values
+    size = len(row_ids)
+    duals = np.zeros(size, np.float32)
+    slopes = np.zeros(size, np.float32)
+    order = np.empty(size, np.int64)
+    zero, one = np.float32(0), np.float32(1)
+    bias = zero
+    state |= np.uint64(1)
+    for number in range(num_passes):
+        is_full = number < _FULL_PASSES or number % _FULL_PASS_EVERY == 0
+        left = 0
         for pair in range(size):
-            row = row_ids[first + pair]
-            for place in range(row_splits[row], row_splits[row + 1]):
-                feature = feature_ids[place]
-                weight = weights[feature]
-                if weight == 0:
-                    continue
-                weights[feature] = 0
-                if abs(weight) < least:
-                    continue
-                if end_of_found == len(found):
-                    fewer_ids, fewer = found_ids, found
-                    found_ids = np.empty(2 * len(fewer), np.uint32)
-                    found = np.empty(2 * len(fewer), np.float32)
-                    for entry in range(len(fewer)):
-                        found_ids[entry] = fewer_ids[entry]
-                        found[entry] = fewer[entry]
-                found_ids[end_of_found] = feature
-                found[end_of_found] = weight
-                end_of_found += 1
-        splits[label + 1] = end_of_found
-    number = splits[num_labels]
-    return splits, found_ids[:number], found[:number], biases
+            if is_full or duals[pair] > 0 or slopes[pair] <= 0:
+                order[left] = pair
+                left += 1
+        for last in range(left - 1, -1, -1):
+            # A xorshift generator (Marsaglia, 2003) draws the next pair.
+            state ^= state << np.uint64(13)
+            state ^= state >> np.uint64(7)
+            state ^= state << np.uint64(17)
+            chosen = np.int64((state >> np.uint64(33)) % np.uint64(last + 1))
+            pair = order[chosen]
+            order[chosen] = order[last]
+            row = row_ids[pair]
+            start, end = row_splits[row], row_splits[row + 1]
+            margin = bias
+            for place in range(start, end):
+                margin += weights[feature_ids[place]] * values[place]
+            sign = one if is_positive[pair] else -one
+            old = duals[pair]
+            slope = sign * margin - one + ridge * old
+            slopes[pair] = slope
+            new = max(old - slope / diagonal[row], zero)
+            if new != old:
+                duals[pair] = new
+                move = (new - old) * sign
+                bias += move
+                for place in range(start, end):
+                    weights[feature_ids[place]] += move * values[place]
+    return bias
+
+
+@compiled.loop
+def _positives(row_ids, is_positive):
+    """Returns the rows of a label's positives."""
+    positives = np.empty(len(row_ids), np.int64)
+    number = 0
+    for pair in range(len(row_ids)):
+        positives[number] = row_ids[pair]
+        number += is_positive[pair]
+    return positives[:number]
+
+
+@compiled.loop
+def _add_centroid(rows, positives, centroid, sums, weights):
+    """Adds `centroid` times the centroid of rows to a label's weights.
+
+    `sums` are zeros [D], which are left behind.
+    """
+    for row in positives:
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            sums[rows.feature_ids[place]] += rows.values[place]
+    # The sum's squared length is that of its products with the rows.
+    square = np.float32(0)
+    for row in positives:
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            square += rows.values[place] * sums[rows.feature_ids[place]]
+    share = np.float32(centroid * max(square, np.float32(1e-30)) ** -0.5)
+    for row in positives:
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[place]
+            sums[feature] = 0
+            weights[feature] += share * rows.values[place]
+
+
+@compiled.loop
+def _take(rows, row_ids, weights, least, kept_ids, kept):
+    """Moves a label's weights of at least `least` in size to `kept`.
+
+    Returns their number. All weights are 0 again, for the next label.
+    """
+    number = 0
+    for row in row_ids:
+        for place in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[place]
+            weight = weights[feature]
+            if weight == 0:
+                continue
+            weights[feature] = 0
+            if abs(weight) >= least:
+                kept_ids[number] = feature
+                kept[number] = weight
+                number += 1
+    return number
