@@ -4,12 +4,15 @@ The fields are those of kubernetes.io/docs/reference (v1 Service, batch/v1 Job)
 and of the TFJob of kubeflow.org/v1.
 """
 
+import argparse
+import json
 import os
 import pathlib
-import re
+import shlex
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from strategies import cluster
@@ -159,74 +162,118 @@ def test_tfjob_manifest():
     assert not cluster.Cluster(tasks, "worker", 1).is_chief
 
 
-SBATCH = {
-    "job-name": r"[\w-]+",
-    "nodes": r"\d+",
-    "ntasks-per-node": r"\d+",
-    "gpus-per-task": r"\d+",
-    "cpus-per-task": r"\d+",
-    "mem": r"\d+[KMGT]",
-    "time": r"(\d+-)?\d\d:\d\d:\d\d",
-    "signal": r"(B:)?[A-Z]+(@\d+)?",
-    "requeue": None,
-    "output": r"\S+",
-    "open-mode": r"append|truncate",
-}
+def test_network_policy_lets_the_pods_of_the_job_in():
+    policy = yaml.safe_load((CONFIGS / "network_policy.yaml").read_text())
+    assert policy["apiVersion"] == "networking.k8s.io/v1"
+    assert policy["kind"] == "NetworkPolicy"
+    assert set(policy["spec"]) == {"podSelector", "policyTypes", "ingress"}
+    service, _ = yaml.safe_load_all((CONFIGS / "indexed_job.yaml").read_text())
+    pods = {"matchLabels": service["spec"]["selector"]}
+    assert policy["spec"]["podSelector"] == pods
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    # No ports, no addresses: all ports, and only for these pods.
+    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": pods}]}]
 
 
-def test_slurm_script():
-    path = CONFIGS / "slurm.sh"
-    subprocess.run(["bash", "-n", path], check=True)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "#!/bin/bash"
-    options = [line for line in lines if line.startswith("#SBATCH")]
-    for line in options:
-        match = re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line)
-        assert match, line
-        pattern = SBATCH[match[1]]
-        if pattern is None:
-            assert match[2] is None
-        else:
-            assert re.fullmatch(pattern, match[2]), line
-    # sbatch stops reading options at the first command.
-    first = next(i for i, x in enumerate(lines) if x and x[0] != "#")
-    assert max(lines.index(line) for line in options) < first
-
-
-def test_slurm_script_runs_the_command_in_every_task(tmp_path):
-    # srun stands in for itself: one task of a step of two nodes.
-    srun = tmp_path / "srun"
-    srun.write_text(
-        '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
+# What stands in for SLURM: it knows the options that sbatch(1) and srun(1)
+# have and that are used here, refuses others, and runs the command as each
+# task of a step of two nodes.
+SRUN = """
+import argparse, os, subprocess, sys
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("--distribution", choices=["block", "cyclic"])
+parser.add_argument("--kill-on-bad-exit", type=int, choices=[0, 1])
+parser.add_argument("--label", action="store_true")
+parser.add_argument("--unbuffered", action="store_true")
+parser.add_argument("command", nargs=argparse.REMAINDER)
+given = parser.parse_args()
+codes = []
+for rank in range(2):
+    task = subprocess.run(
+        given.command,
+        env={**os.environ, "SLURM_PROCID": str(rank)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    srun.chmod(0o755)
+    codes.append(task.returncode)
+    for line in task.stdout.splitlines():
+        print(f"{rank}: {line}" if given.label else line)
+    if task.returncode and given.kill_on_bad_exit:
+        break
+sys.exit(max(codes))
+"""
+
+
+def _sbatch_options(path):
+    """Returns the options of a batch script, as sbatch reads them."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for name in ("job-name", "output", "mem", "time", "signal"):
+        parser.add_argument(f"--{name}")
+    for name in ("nodes", "ntasks-per-node", "gpus-per-task", "cpus-per-task"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--requeue", action="store_true")
+    parser.add_argument("--open-mode", choices=["append", "truncate"])
+    words = []
+    for line in path.read_text().splitlines()[1:]:
+        if line and not line.startswith("#"):
+            break  # sbatch reads no further than the first command
+        if line.startswith("#SBATCH "):
+            words += shlex.split(line)[1:]
+    return parser.parse_args(words)
+
+
+def test_slurm_script_asks_for_what_training_needs():
+    path = CONFIGS / "slurm.sh"
+    options = _sbatch_options(path)
+    assert (options.nodes, options.ntasks_per_node) == (2, 1)
+    assert options.gpus_per_task == 1 and options.requeue
+    # Requeued, the log of before stays.
+    assert options.open_mode == "append"
+    name, seconds = options.signal.split("@")
+    # To the tasks, not to the script alone, in time for a checkpoint.
+    assert name == "TERM" and int(seconds) >= 60
+    assert path.read_text().count("#SBATCH") == 11
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_slurm_script_runs_the_command_as_every_task(exit_code, tmp_path):
     train = tmp_path / "tfxml" / "train.py"
     train.parent.mkdir()
     (train.parent / "__init__.py").touch()
     train.write_text(
-        "import os, sys; print(os.environ['TF_CONFIG'], sys.argv[1:])"
+        "import json, os, sys\n"
+        "print(json.dumps([os.environ['TF_CONFIG'], sys.argv[1:]]))\n"
+        f"sys.exit({exit_code})"
     )
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "python").symlink_to(sys.executable)
+    srun = bin_folder / "srun"
+    srun.write_text(f"#!{sys.executable}\n{SRUN}")
+    srun.chmod(0o755)
     environ = {
         **os.environ,
-        "SLURM_PROCID": "1",
         "SLURM_JOB_ID": "7",
         "SLURM_STEP_NODELIST": "n[1-2]",
         "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
         "SLURM_SUBMIT_DIR": str(tmp_path),
         "PYTHONPATH": f"{tmp_path}:{ROOT}",
-        "PATH": f"{tmp_path}:{bin_folder}:{os.environ['PATH']}",
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
     }
     found = subprocess.run(
-        ["bash", CONFIGS / "slurm.sh", "--workdir=w"],
+        ["bash", CONFIGS / "slurm.sh", "--workdir=a b", "--seed=3"],
         env=environ,
         capture_output=True,
         text=True,
-        check=True,
         timeout=60,
     )
-    text, _, rest = found.stdout.partition("} [")
-    assert cluster.from_json(text + "}").task_name == "worker:1"
-    assert "'--strategy=multi_worker', '--workdir=w'" in rest
+    assert found.returncode == exit_code, found.stderr
+    ranks = []
+    for line in found.stdout.splitlines():
+        rank, _, rest = line.partition(": ")
+        config, words = json.loads(rest)
+        task = cluster.from_json(config)
+        assert task.task_name == f"worker:{rank}" and task.num_workers == 2
+        assert words == ["--strategy=multi_worker", "--workdir=a b", "--seed=3"]
+        ranks.append(int(rank))
+    assert ranks == ([0, 1] if exit_code == 0 else [0])
