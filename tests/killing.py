@@ -27,11 +27,18 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Killer:
-    """Starts commands; a context that ends with their parent."""
+    """Starts commands in a folder; a context that ends with their parent.
+
+    They are those of the package in the folder, if there is one.
+    """
+
+    def __init__(self, folder=None):
+        self._folder = folder
 
     def __enter__(self):
         self._process = subprocess.Popen(
             [sys.executable, __file__],
+            cwd=self._folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
