@@ -113,7 +113,7 @@ def free_ports(count: int, among: range = _FREE_PORTS) -> list[int]:
     Nothing keeps them free until they are used: whoever starts a server on
     one must be ready for it to be taken.
     """
-    ports = []
+    ports: list[int] = []
     for port in random.sample(among, len(among)):
         if len(ports) == count:
             break

@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from typing import Any
 
 from strategies import addresses, loopback, strategy_errors
 
@@ -83,9 +84,17 @@ class Cluster:
         return f"{self.task_type}:{self.task_index}"
 
     @property
-    def address(self) -> str | None:
-        """The address of this task; of an evaluator there may be none."""
-        return self.servers(self.task_type).get(self.task_name)
+    def address(self) -> str:
+        """The address of this task.
+
+        Raises:
+            StrategyError: for an evaluator that the cluster leaves out.
+        """
+        servers = self.servers(self.task_type)
+        if self.task_name not in servers:
+            field = f"{VARIABLE}.cluster.{self.task_type}"
+            raise strategy_errors.StrategyError(field, "given", None)
+        return servers[self.task_name]
 
     @property
     def is_on_loopback(self) -> bool:
@@ -144,9 +153,9 @@ def from_json(text: str) -> Cluster | None:
     if not config:
         return None
     task = _object(config, "task")
-    task_type = task.get("type")
+    task_type: Any = task.get("type")  # `Cluster` checks it
     # Evaluators are started with a cluster that leaves them out, or with none.
-    default = {} if task_type == "evaluator" else None
+    default: dict | None = {} if task_type == "evaluator" else None
     tasks = {
         name: _list(f"{VARIABLE}.cluster.{name}", found)
         for name, found in _object(config, "cluster", default).items()
@@ -172,13 +181,24 @@ def write_folder(workdir: str, task: Cluster | None) -> str:
     return folder
 
 
+def joined(name: str, task: Cluster | None) -> Cluster:
+    """Returns the cluster that a strategy of several processes needs.
+
+    Raises:
+        StrategyError: if there is none.
+    """
+    if task is None:
+        needed = f"set for {name}, with a cluster and a task"
+        raise strategy_errors.StrategyError(VARIABLE, needed, None)
+    return task
+
+
 def check_strategy(name: str, task: Cluster | None) -> None:
     """Raises unless the strategy can work in this cluster, or in none."""
     field = f"{VARIABLE}.cluster"
     if task is None:
         if name in JOINED:
-            needed = f"set for {name}, with a cluster and a task"
-            raise strategy_errors.StrategyError(VARIABLE, needed, None)
+            joined(name, task)
     elif task.is_evaluator:
         return
     elif name == "parameter_server":
@@ -199,7 +219,7 @@ def check_strategy(name: str, task: Cluster | None) -> None:
         raise strategy_errors.StrategyError("name", needed, name)
 
 
-def _object(config: Mapping, key: str, default: object = None) -> Mapping:
+def _object(config: Mapping, key: str, default: dict | None = None) -> Mapping:
     found = config.get(key, default)
     if not isinstance(found, dict):
         raise strategy_errors.StrategyError(
@@ -214,7 +234,7 @@ def _list(field: str, found: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _index(found: object) -> int:
+def _index(found: Any) -> int:
     # TensorFlow reads "0" as 0, and shell scripts write it so.
     if isinstance(found, str) and found.isascii() and found.isdigit():
         return int(found)

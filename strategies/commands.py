@@ -21,6 +21,6 @@ def parse(
     return flags, command
 
 
-def become(command: Sequence[str], settings: Mapping[str, str]) -> None:
+def become(command: list[str], settings: Mapping[str, str]) -> None:
     """Replaces this process by the command, with more in its environment."""
     os.execvpe(command[0], command, {**os.environ, **settings})

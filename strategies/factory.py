@@ -83,9 +83,11 @@ def create(
     if found == "default":
         return tf.distribute.get_strategy()
     if found == "multi_worker":
-        return _multi_worker(task, communication)
+        return _multi_worker(cluster.joined(found, task), communication)
     if found == "parameter_server":
-        return _parameter_server(task, communication, partition)
+        return _parameter_server(
+            cluster.joined(found, task), communication, partition
+        )
     if found == "tpu":
         address = tpu_address or tpu.detect()
         return _tpu(address, communication, batch_size)
@@ -121,9 +123,12 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     }
     kind = kinds.get(type(strategy), "default")
     if kind == "default":
-        found = devices_lib.local()[:1]
+        devices = devices_lib.local()[:1]
     else:
-        found = map(devices_lib.shorten, strategy.extended.worker_devices)
+        devices = [
+            devices_lib.shorten(name)
+            for name in strategy.extended.worker_devices
+        ]
     task = cluster.from_environment()
     num_workers, num_ps, role = 1, 0, "chief"
     if task is not None:
@@ -134,7 +139,7 @@ def describe(strategy: tf.distribute.Strategy) -> str:
             num_workers, num_ps = task.num_workers, task.count("ps")
     return (
         f"strategy={kind} replicas={strategy.num_replicas_in_sync} "
-        f"devices={','.join(found)} workers={num_workers} ps={num_ps} "
+        f"devices={','.join(devices)} workers={num_workers} ps={num_ps} "
         f"role={role}"
     )
 

@@ -8,17 +8,20 @@ the input, however it came, the groups that remain are ended: SIGTERM, then
 SIGKILL. Imports nothing of this package: it runs by its path.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 _GRACE_SECONDS = 3.0
 
 
-def watch(lines):
+def watch(lines: Iterable[str]) -> set[int]:
     """Returns the process groups that were left when `lines` ended."""
-    groups = set()
+    groups: set[int] = set()
     for line in lines:
         group = int(line[1:])
         if line.startswith("+"):
@@ -28,7 +31,7 @@ def watch(lines):
     return groups
 
 
-def end(groups):
+def end(groups: set[int]) -> None:
     """Ends the process groups and returns once they are gone."""
     _send(groups, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
@@ -37,7 +40,7 @@ def end(groups):
     _send(groups, signal.SIGKILL)
 
 
-def _send(groups, signum):
+def _send(groups: set[int], signum: int) -> bool:
     """Signals the groups, and returns whether one of them was there."""
     is_there = False
     for group in groups:

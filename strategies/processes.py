@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from strategies import guardian
 
@@ -26,7 +26,7 @@ class _Stream:
     """One output of one child, and its last line as far as it has come."""
 
     prefix: bytes
-    source: BinaryIO
+    source: IO[bytes]
     sink: BinaryIO
     line: bytes = b""
 
@@ -66,10 +66,10 @@ class Group:
     """
 
     def __init__(self) -> None:
-        self._children: dict[str, subprocess.Popen] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._selector = selectors.DefaultSelector()
         self._wakeup = os.pipe()
-        self._guardian: subprocess.Popen | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
         self.signals: list[int] = []
 
     def __enter__(self) -> Group:
@@ -91,8 +91,9 @@ class Group:
 
     def __exit__(self, *unused: object) -> None:
         self.stop(self.running, 0.0)
-        self._guardian.stdin.close()
-        self._guardian.wait()
+        if self._guardian is not None:
+            self._guardian_input().close()
+            self._guardian.wait()
         signal.set_wakeup_fd(-1)
 
     @property
@@ -104,7 +105,7 @@ class Group:
         self, name: str, command: Sequence[str], settings: Mapping[str, str]
     ) -> None:
         """Starts a child called `name`, with more in its environment."""
-        watcher = self._guardian.stdin.fileno()
+        watcher = self._guardian_input().fileno()
 
         def announce() -> None:
             os.write(watcher, b"+%d\n" % os.getpid())
@@ -122,11 +123,8 @@ class Group:
         )
         self._children[name] = child
         prefix = f"[{name}] ".encode()
-        outputs = (
-            (child.stdout, sys.stdout.buffer),
-            (child.stderr, sys.stderr.buffer),
-        )
-        for source, sink in outputs:
+        sinks = (sys.stdout.buffer, sys.stderr.buffer)
+        for source, sink in zip(_outputs(child), sinks, strict=True):
             os.set_blocking(source.fileno(), False)
             stream = _Stream(prefix, source, sink)
             self._selector.register(source, selectors.EVENT_READ, stream)
@@ -191,19 +189,32 @@ class Group:
             _signal_group(child.pid, signal.SIGKILL)
             self._drain(child)
             child.wait()
-            self._guardian.stdin.write(b"-%d\n" % child.pid)
-            self._guardian.stdin.flush()
+            self._guardian_input().write(b"-%d\n" % child.pid)
+            self._guardian_input().flush()
             del self._children[name]
             is_exit = state.si_code == os.CLD_EXITED
             ended[name] = state.si_status + (0 if is_exit else 128)
         return ended
 
-    def _drain(self, child: subprocess.Popen) -> None:
+    def _guardian_input(self) -> IO[bytes]:
+        """Returns the pipe through which the guardian hears of children."""
+        if self._guardian is None or self._guardian.stdin is None:
+            raise RuntimeError("enter the `Group` before starting children")
+        return self._guardian.stdin
+
+    def _drain(self, child: subprocess.Popen[bytes]) -> None:
         """Passes on what the ended child had still written."""
-        for source in (child.stdout, child.stderr):
+        for source in _outputs(child):
             if source in self._selector.get_map():
                 self._selector.unregister(source).data.finish()
             source.close()
+
+
+def _outputs(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Returns the pipes of the child's standard output and error."""
+    if child.stdout is None or child.stderr is None:
+        raise ValueError("`child` must be started with pipes for its output")
+    return child.stdout, child.stderr
 
 
 def _signal_group(group: int, signum: int) -> None:

@@ -25,7 +25,7 @@ class Watchdog:
         strategy_errors.check_seconds("stall_seconds", seconds)
         self._seconds = seconds
         self._on_stall = on_stall
-        self._last = None
+        self._last: float | None = None
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
