@@ -8,6 +8,7 @@ import tensorflow as tf
 # Files that take longest come first, so that no process is left with one.
 _LONGEST = (
     "train_test",
+    "extending_test",
     "export_saved_model_test",
     "export_serving_test",
     "repetition_groups_test",

@@ -1,12 +1,9 @@
 """The documentation: it builds, its links lead somewhere, its code runs."""
 
-import ast
-import collections
 import html.parser
 import importlib
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -221,88 +218,3 @@ def test_blocks_say_their_language():
     for page in PAGES:
         for block in documents.blocks(page.read_text()):
             assert block.language in known, (page, block.line)
-
-
-# --- the map ------------------------------------------------------------
-
-
-# The options of runs, which the config joins, lie beside what it is read by.
-FILES_APART = ("tfxml.run.run_options",)
-
-
-def _room(module):
-    """Returns the room of a module: a package, the commands, or one file."""
-    parts = module.split(".")
-    if parts[0] == "strategies":
-        return "strategies/"
-    if len(parts) == 1:
-        return None  # the package, which holds its version
-    if (ROOT / "tfxml" / parts[1]).is_dir() and module not in FILES_APART:
-        return f"tfxml/{parts[1]}/"
-    path = (ROOT / pathlib.Path(*parts)).with_suffix(".py")
-    return "commands" if _is_command(path) else f"{'/'.join(parts)}.py"
-
-
-def _arrows():
-    """Returns for each room the rooms that its modules import."""
-    paths = [
-        path
-        for package in ("strategies", "tfxml")
-        for path in (ROOT / package).rglob("*.py")
-    ]
-    names = {
-        ".".join(
-            part
-            for part in path.relative_to(ROOT).with_suffix("").parts
-            if part != "__init__"
-        ): path
-        for path in paths
-    }
-    arrows = collections.defaultdict(set)
-    for module, path in names.items():
-        room = _room(module)
-        if room is None:
-            continue
-        arrows[room] |= set()
-        for node in ast.walk(ast.parse(path.read_text())):
-            found = []
-            if isinstance(node, ast.Import):
-                found = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                full = [f"{node.module}.{alias.name}" for alias in node.names]
-                found = [x if x in names else node.module for x in full]
-            rooms = {_room(x) for x in found if x in names}
-            arrows[room] |= rooms - {room, None}
-    return arrows
-
-
-def _map():
-    """Returns the rooms of the page's table, in order, and their imports."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    table = text[text.index("| room | what it holds | imports |") :]
-    rows = [line.split(" | ") for line in table.splitlines()[2:]]
-    rows = rows[: next((i for i, r in enumerate(rows) if len(r) < 3), None)]
-    return {
-        re.sub("[`| ]", "", room): set(re.findall(r"`([^`]+)`", imports))
-        for room, _, imports in rows
-    }
-
-
-def test_the_map_is_the_tree():
-    assert _map() == dict(_arrows())
-
-
-def test_imports_run_upwards_in_the_map():
-    seen = set()
-    for room, imports in _map().items():
-        assert imports <= seen, (room, imports - seen)
-        seen.add(room)
-
-
-def test_the_map_names_every_folder():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    spans = set(documents.code_spans(text))
-    for path in (ROOT / "tfxml").rglob("__init__.py"):
-        folder = f"{path.parent.relative_to(ROOT).as_posix()}/"
-        if pathlib.PurePath(folder).parts[1:]:
-            assert folder in spans, folder

@@ -1,6 +1,6 @@
 """The threshold decode beside a look at every label, on a trained run.
 
-    python benchmarks/decode.py --workdir=runs/49m --num_queries=1000
+    python benchmarks/threshold_decode.py --workdir=runs/49m --num_queries=1000
 
 Both decode the bucket scores that the trained model gives to instances of its
 generated test set. The look at every label is TensorFlow gathers in blocks of

@@ -1,7 +1,7 @@
 """The hash beside that of version 1, and beside balanced permutations.
 
-    python benchmarks/hashing.py --num_labels=49000000
-    python benchmarks/hashing.py --data_dir=../shared/data/bibtex
+    python benchmarks/hash_kinds.py --num_labels=49000000
+    python benchmarks/hash_kinds.py --data_dir=../shared/data/bibtex
 
 Version 1 takes the prime 2^31 - 1 for every number of labels; its buckets'
 members need a table and a counting sort. Columns: the smallest and the largest

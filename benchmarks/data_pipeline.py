@@ -1,8 +1,8 @@
 """Rows/s of each reader and of prepared data, and the memory that it takes.
 
-    python benchmarks/pipeline.py --what=readers
-    python benchmarks/pipeline.py --what=feed --prepared=data/p1,data/p2
-    python benchmarks/pipeline.py --what=prepare --data_dir=... --output=... \
+    python benchmarks/data_pipeline.py --what=readers
+    python benchmarks/data_pipeline.py --what=feed --prepared=data/p1,data/p2
+    python benchmarks/data_pipeline.py --what=prepare --data_dir=... --output=... \
         [-- flags of tfxml.prepare]
 
 `readers` writes one generated set in every format and reads each beside a
