@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tfxml.evaluation import metrics, tables
+from tfxml.evaluation import filtered_pairs, metrics, ranked_lists, tables
 
 KS = (1, 3, 5, 10)
 NAMES = ("P", "nDCG", "PSP", "PSnDCG", "Recall")
@@ -164,7 +164,7 @@ def test_many_labels_in_several_blocks(dtype):
     )
     accumulator.update(top_ids, np.arange(num_rows + 1) * 4, true.ravel())
     result = accumulator.result()
-    assert true.size * width > metrics._BLOCK_SIZE
+    assert true.size * width > ranked_lists._BLOCK_SIZE
     for k in (1, 100):
         hits = [
             label
@@ -285,7 +285,9 @@ def test_remove_pairs(k, row_start):
     for row, labels in enumerate(top_ids.tolist(), start=row_start):
         kept = [i for i in labels if i >= 0 and (row, i) not in removed]
         expected.append((kept + [-1] * 8)[:k])
-    result = metrics.remove_pairs(top_ids, pairs, k, row_start)
+    result = filtered_pairs.remove_from_predictions(
+        top_ids, pairs, k, row_start
+    )
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(top_ids, before)
 
@@ -301,7 +303,9 @@ def test_remove_label_pairs(row_start):
         for row, labels in enumerate(truth, start=row_start)
     ]
     assert expected != truth
-    splits, ids = metrics.remove_label_pairs(*ragged(truth), pairs, row_start)
+    splits, ids = filtered_pairs.remove_from_labels(
+        *ragged(truth), pairs, row_start
+    )
     np.testing.assert_array_equal(splits, ragged(expected)[0])
     np.testing.assert_array_equal(ids, ragged(expected)[1])
 
@@ -315,7 +319,9 @@ def test_remove_label_pairs_of_many_rows_and_labels():
     # pairs up with label 5 of the last row.
     pairs = [[num_rows - 2, 5 + (1 << shift)] for shift in range(31)]
     pairs.append([num_rows - 1, 2**31 - 1])
-    splits, ids = metrics.remove_label_pairs(splits, ids, np.array(pairs))
+    splits, ids = filtered_pairs.remove_from_labels(
+        splits, ids, np.array(pairs)
+    )
     assert ids.tolist() == [5] and splits[-2:].tolist() == [0, 1]
 
 
@@ -323,8 +329,8 @@ def test_removed_pairs_leave_precision_and_make_perfection_possible():
     truth = [[0, 1, 2], [1]]
     top_ids = np.array([[1, 0, 2, -1], [0, 1, 2, 3]], np.int32)
     pairs = np.array([[0, 1], [1, 0]])
-    kept = metrics.remove_pairs(top_ids, pairs, 3)
-    splits, ids = metrics.remove_label_pairs(*ragged(truth), pairs)
+    kept = filtered_pairs.remove_from_predictions(top_ids, pairs, 3)
+    splits, ids = filtered_pairs.remove_from_labels(*ragged(truth), pairs)
     ones = np.ones(4, int)
     filtered = metrics.RankingMetrics((1, 3), ones, ones)
     filtered.update(kept, splits, ids)
@@ -337,7 +343,7 @@ def test_removed_pairs_leave_precision_and_make_perfection_possible():
 def test_pairs_may_be_none():
     top_ids = np.array([[1, 0, -1]])
     pairs = np.zeros([0, 2], np.int64)
-    result = metrics.remove_pairs(top_ids, pairs, 2)
+    result = filtered_pairs.remove_from_predictions(top_ids, pairs, 2)
     assert result.tolist() == [[1, 0]]
 
 
@@ -397,10 +403,26 @@ def test_update_refuses(top_ids, splits, ids, match):
         (lambda: metrics.inverse_propensities([5], 4), "`label_counts`"),
         (lambda: metrics.inverse_propensities([-1], 4), "`label_counts`"),
         (lambda: metrics.inverse_propensities([1], 4, 0.5, 0), "propensity_b"),
-        (lambda: metrics.remove_pairs([[1, 2]], [[0, 1]], 3), "`k` must be"),
-        (lambda: metrics.remove_pairs([[1, 2]], [[0, 1]], 0), "`k` must be"),
-        (lambda: metrics.remove_pairs([[1, 2]], [0, 1], 1), "`pairs` must"),
-        (lambda: metrics.remove_pairs([[1]], [[0, -1]], 1), "`pairs` must"),
+        (
+            lambda: filtered_pairs.remove_from_predictions(
+                [[1, 2]], [[0, 1]], 3
+            ),
+            "`k` must be",
+        ),
+        (
+            lambda: filtered_pairs.remove_from_predictions(
+                [[1, 2]], [[0, 1]], 0
+            ),
+            "`k` must be",
+        ),
+        (
+            lambda: filtered_pairs.remove_from_predictions([[1, 2]], [0, 1], 1),
+            "`pairs` must",
+        ),
+        (
+            lambda: filtered_pairs.remove_from_predictions([[1]], [[0, -1]], 1),
+            "`pairs` must",
+        ),
     ],
 )
 def test_refuses(call, match):

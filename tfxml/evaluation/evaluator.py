@@ -11,6 +11,7 @@ from strategies import collective
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
+from tfxml.evaluation import filtered_pairs
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
 from tfxml.models import sparse_rows
@@ -207,8 +208,10 @@ def add_batch(
         top_ids = np.pad(top_ids, [(0, 0), (0, missing)], constant_values=-1)
     if pairs is not None:
         start = int(row_ids[0])
-        top_ids = metrics_lib.remove_pairs(top_ids, pairs, most, start)
-        splits, label_ids = metrics_lib.remove_label_pairs(
+        top_ids = filtered_pairs.remove_from_predictions(
+            top_ids, pairs, most, start
+        )
+        splits, label_ids = filtered_pairs.remove_from_labels(
             splits, label_ids, pairs, start
         )
     metrics.update(top_ids, splits, label_ids)

@@ -3,6 +3,9 @@
 P@k, nDCG@k and PSP@k are those of the Extreme Classification Repository
 (http://manikvarma.org/downloads/XC/XMLRepository.html) as pyxclib and
 napkinXC compute them.
+
+# N instances, L labels, M true labels stored, K predictions an instance,
+# H true labels found among the predictions
 """
 
 from __future__ import annotations
@@ -11,14 +14,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxml.data import instances
-
-# N instances, L labels, M true labels stored, K predictions an instance,
-# H true labels found among the predictions, F pairs to remove
+from tfxml.evaluation import ranked_lists
 
 NUM_DECILES = 10
-# Entries compared at once: 4 MB of booleans, 16 MB of gathered ids.
-_BLOCK_SIZE = 1 << 22
 
 
 def inverse_propensities(
@@ -37,10 +35,16 @@ def inverse_propensities(
     label_counts = np.asarray(label_counts)
     if num_train_instances < 3:
         need = "be at least 3, for log N above 1"
-        raise _error("num_train_instances", need, num_train_instances)
+        raise ranked_lists.argument_error(
+            "num_train_instances", need, num_train_instances
+        )
     if propensity_b <= 0:
-        raise _error("propensity_b", "be positive", propensity_b)
-    _check_range("label_counts", label_counts, 0, num_train_instances + 1)
+        raise ranked_lists.argument_error(
+            "propensity_b", "be positive", propensity_b
+        )
+    ranked_lists.check_range(
+        "label_counts", label_counts, 0, num_train_instances + 1
+    )
     scale = (np.log(num_train_instances) - 1) * (propensity_b + 1) ** (
         propensity_a
     )
@@ -79,11 +83,15 @@ class RankingMetrics:
     ):
         self.ks = np.array(ks, np.int64)
         if not len(ks) or np.any(np.diff(self.ks, prepend=0) <= 0):
-            raise _error("ks", "be positive and ascending", ks)
+            raise ranked_lists.argument_error(
+                "ks", "be positive and ascending", ks
+            )
         self._weights = np.asarray(inverse_propensities, np.float64)
         if self._weights.shape != (len(label_counts),):
             need = f"have shape [{len(label_counts)}], as `label_counts`"
-            raise _error("inverse_propensities", need, self._weights.shape)
+            raise ranked_lists.argument_error(
+                "inverse_propensities", need, self._weights.shape
+            )
         self._deciles = label_deciles(label_counts)
         at_k = [len(ks)]
         self._sums = {
@@ -122,7 +130,9 @@ class RankingMetrics:
         rows = np.repeat(np.arange(len(top_ids)), lengths)  # [M]
         lengths = lengths[rows]  # [M] |y| beside each true label
         weights = self._weights[label_ids]  # [M]
-        found, ranks = _find(top_ids[:, : self.ks[-1]], rows, label_ids)  # [H]
+        found, ranks = ranked_lists.find(
+            top_ids[:, : self.ks[-1]], rows, label_ids
+        )  # [H]
         # The best ranking: each instance's true labels by falling weight.
         best = np.lexsort((-weights, rows))
         best_ranks = np.arange(len(best)) - label_splits[rows]
@@ -155,7 +165,9 @@ class RankingMetrics:
         shapes = {name: total.shape for name, total in self._sums.items()}
         received = {name: np.shape(total) for name, total in state.items()}
         if shapes != received:
-            raise _error("state", f"have arrays of shapes {shapes}", received)
+            raise ranked_lists.argument_error(
+                "state", f"have arrays of shapes {shapes}", received
+            )
         for name, total in self._sums.items():
             total += np.asarray(state[name]).astype(total.dtype)
 
@@ -234,14 +246,14 @@ class RankingMetrics:
     def _check_predictions(self, top_ids) -> None:
         if top_ids.ndim != 2 or top_ids.shape[1] < self.ks[-1]:
             need = f"have shape [n, K], K at least {self.ks[-1]}"
-            raise _error("top_ids", need, top_ids.shape)
-        _check_range("top_ids", top_ids, -1, len(self._weights))
+            raise ranked_lists.argument_error("top_ids", need, top_ids.shape)
+        ranked_lists.check_range("top_ids", top_ids, -1, len(self._weights))
         ids = np.sort(top_ids[:, : self.ks[-1]], axis=1)
         twice = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
         if twice.any():
             row = np.argwhere(twice)[0, 0]
             need = f"not repeat a label within a row, does in row {row}"
-            raise _error("top_ids", need, top_ids[row])
+            raise ranked_lists.argument_error("top_ids", need, top_ids[row])
 
     def _check_labels(self, label_splits, label_ids, num_rows) -> None:
         if (
@@ -251,15 +263,17 @@ class RankingMetrics:
             or np.any(np.diff(label_splits) < 0)
         ):
             need = f"rise from 0 to {len(label_ids)} over {num_rows} rows"
-            raise _error("label_splits", need, label_splits)
-        _check_range("label_ids", label_ids, 0, len(self._weights))
+            raise ranked_lists.argument_error(
+                "label_splits", need, label_splits
+            )
+        ranked_lists.check_range("label_ids", label_ids, 0, len(self._weights))
         rising = np.diff(label_ids, prepend=-1) > 0
         starts = label_splits[:-1]
         rising[starts[starts < len(label_ids)]] = True
         if not rising.all():
             at = np.flatnonzero(~rising)[0]
             need = f"be distinct and ascending in a row, are not at {at}"
-            raise _error("label_ids", need, label_ids)
+            raise ranked_lists.argument_error("label_ids", need, label_ids)
 
 
 def label_deciles(label_counts: np.ndarray) -> np.ndarray:
@@ -275,89 +289,6 @@ def label_deciles(label_counts: np.ndarray) -> np.ndarray:
     return deciles
 
 
-def remove_pairs(
-    top_ids: np.ndarray, pairs: np.ndarray, k: int, row_start: int = 0
-) -> np.ndarray:
-    """Returns the lists without the given (row, label) pairs, [n, k].
-
-    Data sets with label features come with reciprocal pairs: an instance and
-    the label that is the same thing (`filter_labels_test.txt`), trivial to
-    predict. What follows a removed label moves up, so k remain where K is k
-    plus the number of pairs of that row; missing ones are -1.
-
-    P@k is the same whether or not the true labels keep the pairs, since no
-    list has them. nDCG, PSP and Recall are lower if they do: the best ranking
-    then has labels that none may predict. SiameseXML's evaluation keeps them;
-    ECLARE's and PECOS's (examples/pina) remove them, as `remove_label_pairs`
-    does. Say which with any published number.
-
-    Args:
-      top_ids: [n, K] int, best first, of rows `row_start` onwards.
-      pairs: [F, 2] int, row of the whole data set and label; pairs of rows
-        elsewhere are ignored.
-      k: how many to keep, K at most.
-    """
-    top_ids = np.array(top_ids)
-    if top_ids.ndim != 2 or not 1 <= k <= top_ids.shape[1]:
-        need = f"be at least 1 and at most K of {top_ids.shape}"
-        raise _error("k", need, k)
-    rows, label_ids = _pairs_of(pairs, row_start, len(top_ids))
-    found, ranks = _find(top_ids, rows, label_ids)
-    top_ids[rows[found], ranks] = -1
-    touched = np.unique(rows[found])
-    order = np.argsort(top_ids[touched] < 0, axis=1, kind="stable")
-    top_ids[touched] = np.take_along_axis(top_ids[touched], order, axis=1)
-    return top_ids[:, :k]
-
-
-def remove_label_pairs(
-    label_splits: np.ndarray,
-    label_ids: np.ndarray,
-    pairs: np.ndarray,
-    row_start: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns true labels, splits and ids, without the given pairs.
-
-    `pairs` and `row_start` are as in `remove_pairs`.
-    """
-    num_rows = len(label_splits) - 1
-    pair_rows, pair_labels = _pairs_of(pairs, row_start, num_rows)
-    rows = np.repeat(np.arange(num_rows), np.diff(label_splits))
-    # One int64 key an entry: ids are below 2^31, so are the rows of a batch.
-    kept = ~np.isin((rows << 31) + label_ids, (pair_rows << 31) + pair_labels)
-    lengths = np.bincount(rows[kept], minlength=num_rows)
-    return instances.splits_from_lengths(lengths), label_ids[kept]
-
-
-def _pairs_of(pairs, row_start, num_rows) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows, from 0, and the labels of pairs in the given rows."""
-    pairs = np.asarray(pairs)
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise _error("pairs", "have shape [F, 2]", pairs.shape)
-    _check_range("pairs", pairs, 0, 1 << 31)
-    rows = pairs[:, 0].astype(np.int64) - row_start
-    inside = (rows >= 0) & (rows < num_rows)
-    return rows[inside], pairs[inside, 1].astype(np.int64)
-
-
-def _find(top_ids, rows, label_ids) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which (row, label) are in that row of `top_ids`, and where.
-
-    Both results are [H] int64: positions in `rows`, and ranks from 0. Each
-    label is compared with the K ids of its own row, block by block: nothing
-    is [n, L], and no product of n and L is formed.
-    """
-    found, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    step = max(1, _BLOCK_SIZE // top_ids.shape[1])
-    for start in range(0, len(rows), step):
-        block = slice(start, start + step)
-        equal = top_ids[rows[block]] == label_ids[block, None]
-        entries, columns = np.divmod(np.flatnonzero(equal), top_ids.shape[1])
-        found.append(entries + start)
-        ranks.append(columns)
-    return np.concatenate(found), np.concatenate(ranks)
-
-
 def _tenths(array) -> list[np.ndarray]:
     return np.array_split(array, NUM_DECILES)
 
@@ -365,16 +296,3 @@ def _tenths(array) -> list[np.ndarray]:
 def _ratio(dividend, divisor) -> np.ndarray:
     """Divides, with 0 / 0 = 0."""
     return dividend / np.where(divisor == 0, 1, divisor)
-
-
-def _check_range(name, ids, low, high) -> None:
-    """Raises ValueError unless all `ids` are integers in [low, high)."""
-    if not np.issubdtype(ids.dtype, np.integer):
-        raise _error(name, "be integers", ids.dtype)
-    if ids.size and (ids.min() < low or ids.max() >= high):
-        received = f"values from {ids.min()} to {ids.max()}"
-        raise _error(name, f"be at least {low} and below {high}", received)
-
-
-def _error(name, need, received) -> ValueError:
-    return ValueError(f"`{name}` must {need}. Received: {name}={received}")

@@ -1,6 +1,7 @@
 """Where a bucket of one repetition meets a bucket of another: labels in both.
 
-# L labels, R repetitions, B buckets, p their hashes' prime, J slots of a bucket
+# L labels, R repetitions, B buckets, p their hashes' prime, J slots of a
+# bucket, I opened buckets
 
 The slots of bucket c in repetition r are y = c + j B, j = 0 .. J - 1, and hold
 the labels x = (y - b) / a mod p; see `hashing`. In repetition r' the same
@@ -134,27 +135,57 @@ def labels_in_two(
     Returns:
         int32 instances and int64 labels, in no order.
     """
-    num_repetitions = tables.b.shape[0]
-    bases = tf.math.floormod(
-        tf.gather(tables.ratios, items.repetitions)
-        * (
-            tables.prime
-            + tf.cast(items.buckets, tf.int64)
-            - tf.gather(tables.b, items.repetitions)
-        )[:, None]
-        + tables.b,
-        tables.prime,
-    )  # [items, R]: the first member's slot in each repetition
+    bases = _first_slots(tables, items)
     one, two = _pairs(ends, lasts)
-    repetitions = tf.gather(items.repetitions, two)
-    across = one * num_repetitions + repetitions
-    both = tf.gather(items.repetitions, one) * num_repetitions + repetitions
-    low = tf.cast(
-        tf.math.floormod(tf.reshape(bases, [-1]), tables.num_buckets), tf.int32
+    one, slots = _common_slots(tables, items, bases, one, two)
+    labels = _labels_of_slots(tables, slots, tf.gather(items.repetitions, one))
+    is_label = labels < tables.num_labels
+    if len(tables.dropped):
+        is_label &= ~dropping.is_among(labels, tables.dropped)
+    return (
+        tf.boolean_mask(tf.gather(items.instances, one), is_label),
+        tf.boolean_mask(labels, is_label),
     )
+
+
+def _first_slots(tables: Crossings, items: Items) -> tf.Tensor:
+    """Returns the slots in each repetition of buckets' first members, [I, R].
+
+    That is g (c - b) + b' mod p, see the head of this file.
+    """
+    first = (
+        tables.prime
+        + tf.cast(items.buckets, tf.int64)
+        - tf.gather(tables.b, items.repetitions)
+    )
+    ratios = tf.gather(tables.ratios, items.repetitions)
+    return tf.math.floormod(ratios * first[:, None] + tables.b, tables.prime)
+
+
+def _common_slots(
+    tables: Crossings, items: Items, bases: tf.Tensor, one, two
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the slots that pairs of opened buckets have in common.
+
+    Args:
+        tables: of the repetitions.
+        items: opened buckets.
+        bases: [I, R], as `_first_slots` returns them.
+        one, two: the items of each pair, `two` of the later repetition.
+
+    Returns:
+        The first item of the pair and the slot in its repetition, below p.
+    """
+    num_repetitions = tables.b.shape[0]
+    later = tf.gather(items.repetitions, two)
+    across = one * num_repetitions + later
+    both = tf.gather(items.repetitions, one) * num_repetitions + later
+    flat_bases = tf.reshape(bases, [-1])
+    low = tf.cast(tf.math.floormod(flat_bases, tables.num_buckets), tf.int32)
     runs = tf.gather(items.buckets, two) - tf.gather(low, across)
     runs = tf.where(runs < 0, runs + tables.num_buckets, runs)
-    past = runs + tables.prime % tables.num_buckets  # where p is passed
+    # Steps that pass p lead p mod B further.
+    past = runs + tables.prime % tables.num_buckets
     past = tf.where(past >= tables.num_buckets, past - tables.num_buckets, past)
     begins = tf.gather(tables.tables, both)
     pairs, places = _hits(tables, begins + runs)
@@ -168,7 +199,7 @@ def labels_in_two(
         places * tf.gather(tables.strides, tf.gather(both, pairs)),
         tables.prime,
     )
-    base = tf.gather(tf.reshape(bases, [-1]), tf.gather(across, pairs))
+    base = tf.gather(flat_bases, tf.gather(across, pairs))
     one = tf.gather(one, pairs)
     slots = (
         tf.cast(tf.gather(items.buckets, one), tf.int64)
@@ -177,19 +208,15 @@ def labels_in_two(
     is_hit = (is_past == (base + steps >= tables.prime)) & (
         slots < tables.prime
     )
-    one, slots = tf.boolean_mask(one, is_hit), tf.boolean_mask(slots, is_hit)
-    repetitions = tf.gather(items.repetitions, one)
-    labels = tf.math.floormod(
+    return tf.boolean_mask(one, is_hit), tf.boolean_mask(slots, is_hit)
+
+
+def _labels_of_slots(tables: Crossings, slots, repetitions) -> tf.Tensor:
+    """Returns the labels in slots of repetitions, (y - b) / a mod p, int64."""
+    return tf.math.floormod(
         (slots - tf.gather(tables.b, repetitions) + tables.prime)
         * tf.gather(tables.inverses, repetitions),
         tables.prime,
-    )
-    is_label = labels < tables.num_labels
-    if len(tables.dropped):
-        is_label &= ~dropping.is_among(labels, tables.dropped)
-    return (
-        tf.boolean_mask(tf.gather(items.instances, one), is_label),
-        tf.boolean_mask(labels, is_label),
     )
 
 
