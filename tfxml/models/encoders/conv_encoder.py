@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract, device_scope
+from tfxml.models import contract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,6 @@ class ConvEncoder(contract.Encoder):
         widths: of the filters, in words.
         dropout: share of the outputs dropped in training.
         seed: of the initial weights and the dropout.
-        device: where weights lie and are used; None for anywhere.
     """
 
     Options = ConvOptions
@@ -63,7 +62,6 @@ class ConvEncoder(contract.Encoder):
         widths: Sequence[int] = (2, 3, 4),
         dropout: float = 0.5,
         seed: int = 0,
-        device: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -73,10 +71,8 @@ class ConvEncoder(contract.Encoder):
         self.widths = tuple(widths)
         self.dropout = dropout
         self.seed = seed
-        self.device = device
         self.output_dim = num_filters * len(self.widths)
-        with device_scope.on(device):
-            self._add_weights()
+        self._add_weights()
         self.built = True
 
     def _add_weights(self) -> None:
@@ -138,7 +134,6 @@ class ConvEncoder(contract.Encoder):
             options.conv_widths,
             options.conv_dropout,
             seed=site.seeds_of(range(number, number + 1))[0],
-            device=site.devices[0] if site.devices else None,
         )
 
     def arrange(self, inputs: Mapping, form: str) -> tf.Tensor:
@@ -160,22 +155,19 @@ class ConvEncoder(contract.Encoder):
             rows: tokens [N, T], padded with 0.
             dropout_seed: [2] int32, a function of the step; None: no dropout.
         """
-        with device_scope.on(self.device):
-            most = max(self.widths)
-            # A text shorter than a filter still has one place for it.
-            tokens = tf.pad(rows, [[0, 0], [0, most - 1]])
-            is_word = tf.cast(tokens > 0, self.table.dtype)[:, :, None]
-            words = tf.gather(self.table.value, tokens) * is_word
-            pooled = []
-            for kernel, bias in zip(self.kernels, self.biases, strict=True):
-                # Every place where a word begins, as the rows are padded.
-                values = tf.nn.conv1d(words, kernel, 1, "VALID") + bias
-                starts = is_word[:, : tf.shape(values)[1]]
-                pooled.append(
-                    tf.reduce_max(tf.nn.relu(values) * starts, axis=1)
-                )
-            output = tf.concat(pooled, axis=1)
-            return self._drop(output, dropout_seed)
+        most = max(self.widths)
+        # A text shorter than a filter still has one place for it.
+        tokens = tf.pad(rows, [[0, 0], [0, most - 1]])
+        is_word = tf.cast(tokens > 0, self.table.dtype)[:, :, None]
+        words = tf.gather(self.table.value, tokens) * is_word
+        pooled = []
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            # Every place where a word begins, as the rows are padded.
+            values = tf.nn.conv1d(words, kernel, 1, "VALID") + bias
+            starts = is_word[:, : tf.shape(values)[1]]
+            pooled.append(tf.reduce_max(tf.nn.relu(values) * starts, axis=1))
+        output = tf.concat(pooled, axis=1)
+        return self._drop(output, dropout_seed)
 
     def _drop(self, output: tf.Tensor, dropout_seed) -> tf.Tensor:
         if dropout_seed is None or not self.dropout:
@@ -197,7 +189,6 @@ class ConvEncoder(contract.Encoder):
             "widths": self.widths,
             "dropout": self.dropout,
             "seed": self.seed,
-            "device": self.device,
         }
 
     def describe(self) -> str:
