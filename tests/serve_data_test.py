@@ -11,7 +11,9 @@ import pytest
 import runs
 
 from strategies import addresses, strategy_errors
+from tfxml import config as config_lib
 from tfxml import serve_data
+from tfxml.run import datasets
 
 
 @contextlib.contextmanager
@@ -94,6 +96,17 @@ def test_a_dispatcher_that_cannot_be_is_named(address):
     with pytest.raises((ValueError, strategy_errors.StrategyError)) as raised:
         serve_data.start(0, address)
     assert address.removeprefix("grpc://") in str(raised.value)
+
+
+def test_training_names_a_service_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(datasets, "_SERVICE_SECONDS", 0.3)
+    (port,) = addresses.free_ports(1)
+    with pytest.raises(
+        TimeoutError, match=f"tf.data service at localhost:{port}"
+    ):
+        datasets.training_data(
+            config_lib.Config(), "", data_service=f"grpc://localhost:{port}"
+        )
 
 
 @pytest.mark.slow

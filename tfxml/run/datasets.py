@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from strategies import addresses
 from tfxml import config as config_lib
 from tfxml.data import arrays, inputs
 from tfxml.data.catalogue import known_sets
@@ -15,11 +16,12 @@ from tfxml.data.formats import folder
 from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
-from tfxml.run import data_remarks, fingerprint, splits
+from tfxml.run import data_remarks, fingerprint, limits, splits
 from tfxml.run import workdir as workdir_lib
 
 _MOST_NAMES = 1_000_000  # of generated labels
 _FIRST_ROWS = 2000  # evaluated where there is no other split
+_SERVICE_SECONDS = 20.0  # until a tf.data service answers
 _SAMPLE = 1024  # instances that say how many features a row has
 
 
@@ -61,12 +63,16 @@ def training_data(
     if data_service:
         service_batches.check_address(data_service)
         _check_served(config, data_dir, is_remote)
+        address = data_service.removeprefix(service_batches.PROTOCOL)
+        addresses.wait({"the tf.data service": address}, _SERVICE_SECONDS)
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
         config = dataclasses.replace(config, form="padded")
     # Workers of parameter servers and of a service run operations only.
     is_mapped = is_remote or bool(data_service)
     data = _read_data(config, data_dir, is_mapped, features)
+    if not (is_remote or is_tpu or tf.config.list_physical_devices("GPU")):
+        limits.check_weights(config, data.facts.num_features)
     return dataclasses.replace(data, service=data_service)
 
 
@@ -140,7 +146,11 @@ def evaluation_data(
     _check_sizes(facts, source_folder)
     if split != "validation":
         split = split or eval_split(config, source_folder.splits)
-        return splits.scored_split(config, source_folder, split, features)
+        source, pairs = splits.scored_split(
+            config, source_folder, split, features
+        )
+        limits.check_evaluation(source, split, facts.data_dir)
+        return source, pairs
     if not config.validation_fraction:
         raise ValueError(
             "`split` must be one of the folder's splits: "
@@ -185,6 +195,7 @@ def _folder_data(
 ) -> TrainingData:
     for note in source_folder.notes:
         print(f"data      {note}")
+    limits.check_labels(source_folder.num_labels, str(source_folder.path))
     features = splits.text_features(config, source_folder, fitted)
     train, _ = splits.read_split(
         config, source_folder, "train", features, is_mapped
@@ -204,12 +215,14 @@ def _folder_data(
                 config, source_folder, split, features, is_mapped
             )
     path = str(source_folder.path)
+    label_counts = train.label_counts()
+    limits.check_rows(train, held_out, split, label_counts, path)
     data_remarks.say(whole, held_out, split, path, names)
     return TrainingData(
         train,
         held_out,
         _facts(config, train, features, path),
-        train.label_counts(),
+        label_counts,
         names,
         features,
         pairs,
@@ -337,7 +350,16 @@ def _synthetic_names(
 def _synthetic_split(config, split: str) -> synthetic_source.SyntheticSource:
     """Returns a range of the generated instances: train, validation, test."""
     num_train, num_test = config.synthetic_train, config.synthetic_test
-    num_held = int(num_train * config.validation_fraction)
+    num_held = 0
+    if config.validation_fraction:
+        num_held = max(1, int(num_train * config.validation_fraction))
+    if num_train - num_held < 3:
+        raise ValueError(
+            "`synthetic_train` must leave at least 3 instances to train on. "
+            f"Received: synthetic_train={num_train}, of which "
+            f"validation_fraction={config.validation_fraction} holds out "
+            f"{num_held}"
+        )
     ranges = {
         "train": (0, num_train - num_held),
         "validation": (num_train - num_held, num_held),

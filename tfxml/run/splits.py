@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfxml import config as config_lib
-from tfxml.data import bad_rows, split_reader
+from tfxml.data import bad_rows, data_errors, split_reader
 from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import folder
@@ -48,11 +48,21 @@ def text_features(config, source_folder, fitted=None):
         return None
     if fitted is not None:
         return fitted
-    return split_reader.fit_text_features(
-        source_folder,
-        bad_rows.BadRows(config.bad_rows),
-        **settings(config, is_text=True),
-    )
+    try:
+        return split_reader.fit_text_features(
+            source_folder,
+            bad_rows.BadRows(config.bad_rows),
+            **settings(config, is_text=True),
+        )
+    except data_errors.DataError:
+        raise
+    except ValueError as error:
+        raise data_errors.DataError(
+            source_folder.path,
+            f"no feature in the training texts that can be read ({error})",
+            "words of two letters or digits or more, each in at least "
+            "--min_df texts",
+        ) from error
 
 
 def _check_prepared(config, source_folder) -> None:

@@ -1,0 +1,116 @@
+"""What a run cannot do without, said before anything is allocated or trained.
+
+# N instances, D features, L labels
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+
+from tfxml import config as config_lib
+from tfxml.data import data_errors
+from tfxml.data.feeding import pipeline
+
+_FEWEST = 3  # training instances: propensities take log N - 1
+# Counts, propensities and their sums, each 8 bytes a label.
+_BYTES_A_LABEL = 32
+_CGROUPS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
+
+def check_labels(num_labels: int, path: str) -> None:
+    """Raises DataError for more labels than the memory can hold facts of."""
+    needed, there = _BYTES_A_LABEL * num_labels, memory_bytes()
+    if needed > there:
+        raise data_errors.DataError(
+            path,
+            f"{num_labels:,} labels, or a label id of {num_labels - 1:,}: "
+            f"facts on labels alone would take {needed / 2**30:,.1f} GiB of "
+            f"memory, where there are {there / 2**30:,.1f}",
+            "label ids that count the labels from 0 or 1 on",
+        )
+
+
+def check_rows(
+    train: pipeline.Source,
+    evaluation: pipeline.Source,
+    split: str,
+    label_counts: np.ndarray,
+    path: str,
+) -> None:
+    """Raises DataError unless there is something to learn and to measure.
+
+    Args:
+        train: the training split.
+        evaluation: what is evaluated.
+        split: what that split is called.
+        label_counts: over the training split, [L].
+        path: of the data set.
+    """
+    if train.num_instances < _FEWEST:
+        raise data_errors.DataError(
+            path,
+            f"{train.num_instances} training instances that can be read",
+            f"at least {_FEWEST}",
+        )
+    if not np.any(label_counts):
+        raise data_errors.DataError(
+            path,
+            f"no label in all {train.num_instances:,} training instances",
+            "training instances with labels",
+        )
+    check_evaluation(evaluation, split, path)
+
+
+def check_evaluation(
+    evaluation: pipeline.Source, split: str, path: str
+) -> None:
+    """Raises DataError unless a split holds an instance."""
+    if not evaluation.num_instances:
+        raise data_errors.DataError(
+            path,
+            f"no instance in {split} that can be read",
+            "at least one to evaluate",
+        )
+
+
+def check_weights(config: config_lib.Config, num_features: int) -> None:
+    """Raises ValueError if the encoders' weights cannot be held here.
+
+    They are a part of what a run takes: what is refused cannot be, and what is
+    not may still be too large.
+    """
+    if not config.hidden_units:
+        return
+    sizes = [config.feature_buckets or num_features, *config.hidden_units]
+    weights = config.num_encoders * sum(
+        inputs * outputs
+        for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+    )
+    needed, there = 4 * weights, memory_bytes()
+    if needed > there:
+        raise ValueError(
+            "`hidden_units` must be such that the weights fit into memory. "
+            f"Received: hidden_units={config.hidden_units}, which for "
+            f"{num_features:,} features take {needed / 2**30:,.1f} GiB without "
+            f"optimizer and gradients, where there are {there / 2**30:,.1f} "
+            "(see feature_buckets, and `python -m tfxml.plan`)"
+        )
+
+
+def memory_bytes() -> int:
+    """Returns the memory of this machine, or of its container."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in _CGROUPS:
+        try:
+            limit = pathlib.Path(name).read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal():  # "max" where there is none
+            found = min(found, int(limit))
+    return found
