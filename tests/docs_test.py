@@ -1,17 +1,16 @@
 """The documentation: it builds, its links lead somewhere, its code runs."""
 
 import html.parser
-import importlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import urllib.parse
 
 import documents
 import pytest
-from absl import flags as absl_flags
 
 ROOT = documents.ROOT
 PAGES = documents.pages()
@@ -20,6 +19,7 @@ RUN = [
     for page in PAGES
     if any(block.is_run for block in documents.blocks(page.read_text()))
 ]
+FLAGS_PAGE = runpy.run_path(str(ROOT / "docs" / "flags_page.py"))
 FOLDERS = ("tfxml", "strategies", "tests", "configs", "benchmarks", "docs")
 # Of absl itself, and of pytest, pip, docker and tfds.
 OTHER_FLAGS = {"help", "helpfull", "flagfile", "no-deps"}
@@ -126,19 +126,6 @@ def test_python_blocks_run(page, errors):
 # --- commands -----------------------------------------------------------
 
 
-def _defined_flags(command):
-    """Returns the flags that a command of ours defines, by name."""
-    path = "tfxml.export.__main__" if command == "tfxml.export" else command
-    module = importlib.import_module(path)
-    before = set(absl_flags.FLAGS)
-    module.define_flags()
-    found = {name: absl_flags.FLAGS[name] for name in absl_flags.FLAGS}
-    ours = {name: found[name] for name in set(found) - before}
-    for name in ours:
-        delattr(absl_flags.FLAGS, name)
-    return ours
-
-
 def _is_command(path):
     return re.search(r"^def run\(\)", path.read_text(), flags=re.M)
 
@@ -148,7 +135,9 @@ def flags_of():
     """Returns the flags of every command by the name of its module."""
     paths = sorted((ROOT / "tfxml").glob("*.py"))
     names = [f"tfxml.{path.stem}" for path in paths if _is_command(path)]
-    found = {name: _defined_flags(name) for name in [*names, "tfxml.export"]}
+    names.append("tfxml.export")
+    assert set(names) == set(FLAGS_PAGE["COMMANDS"])
+    found = {name: FLAGS_PAGE["defined"](name) for name in names}
     for name in ("launch", "resolvers", "tpu"):
         shown = subprocess.run(
             [sys.executable, "-m", f"strategies.{name}", "--help"],
@@ -163,6 +152,11 @@ def flags_of():
         words = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())
         found[f"benchmarks/{path.name}"] = dict.fromkeys(words)
     return found
+
+
+def test_the_page_of_all_flags_is_current():
+    """If not: `python docs/flags_page.py`."""
+    assert FLAGS_PAGE["PAGE"].read_text() == FLAGS_PAGE["text"]()
 
 
 def _wrong_flags(words, known):
