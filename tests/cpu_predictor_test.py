@@ -49,7 +49,7 @@ def _encoders(kind):
     ]
 
 
-def _mach(estimator):
+def _mach(estimator, decode_by="auto"):
     def head(dim, is_linear, dropped):
         hashes = [hashing.from_seed(5, r, 17, L) for r in range(4)]
         return mach_head.MachHead(
@@ -57,6 +57,7 @@ def _mach(estimator):
             hashes=hashes,
             input_dim=dim,
             estimator=estimator,
+            decode_by=decode_by,
             is_linear=is_linear,
             dropped=dropped,
         )
@@ -90,6 +91,7 @@ HEADS = {
     "sigmoid": _sigmoid,
     "centroid": _centroids,
     **{f"mach {one}": _mach(one) for one in decode.ESTIMATORS},
+    "mach by threshold": _mach("logit", "threshold"),
 }
 CASES = [
     (head, encoder)
@@ -270,9 +272,8 @@ def test_the_best_are_those_that_a_sort_puts_first(size, k, has_equals):
 def test_a_machine_with_an_accelerator_or_others_takes_tensorflow(monkeypatch):
     model, here = _model("mach logit", "one"), tf.distribute.get_strategy()
     assert cpu_predictor.suits(model, here)
-    model.head.decode_by = "threshold"
-    assert not cpu_predictor.suits(model, here)
-    model.head.decode_by = "exhaustive"
+    by_threshold = _model("mach by threshold", "one")
+    assert not cpu_predictor.suits(by_threshold, here)
     monkeypatch.setattr(
         tf.config, "list_logical_devices", lambda kind=None: [kind]
     )

@@ -7,7 +7,12 @@ import tensorflow as tf
 from tfxml.data import inputs, instances
 from tfxml.data.feeding import in_memory
 from tfxml.mach import hashing
-from tfxml.models import extreme_classifier, reranker, sparse_rows
+from tfxml.models import (
+    extreme_classifier,
+    reranker,
+    sparse_rows,
+    weight_table,
+)
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import mach_head, sigmoid
 from tfxml.training.solvers import (
@@ -96,7 +101,7 @@ def _margins(model, x):
     own = model.reranker
     weights = [w.numpy() for w in (own.splits, own.features, own.kernel)]
     splits, features, kernel = weights
-    dense = _dense(reranker.Table(splits, None, features, kernel, None))
+    dense = _dense(weight_table.Table(splits, None, features, kernel, None))
     return x @ dense.T + own.bias.numpy()
 
 
@@ -173,7 +178,7 @@ def test_a_table_holds_its_weights_and_no_others():
     found = weight_places.place(
         labels[order], features[order], kernel[order], np.zeros(6), 9000, 800
     )
-    assert len(found.features) == reranker.capacity(6, 800)
+    assert len(found.features) == weight_table.capacity(6, 800)
     own = reranker.Reranker(6, 9000, 800, 6)
     own.assign(found)
     every = np.arange(9000, dtype=np.int32)[:, None]
@@ -186,7 +191,7 @@ def test_of_features_that_hash_alike_the_smallest_weight_is_left_out(
     monkeypatch,
 ):
     # All even features have the same hashes.
-    monkeypatch.setattr(reranker, "MULTIPLIERS", (2**31,) * 3)
+    monkeypatch.setattr(weight_table, "MULTIPLIERS", (2**31,) * 3)
     found = weight_places.place(
         np.zeros(3, int),
         np.array([2, 4, 6]),

@@ -67,7 +67,7 @@ def margins(
 
     Args:
         splits, feature_ids, values: of the rows; see `add_products`.
-        label_splits, features, kernel: of `reranker.Table`.
+        label_splits, features, kernel: of `weight_table.Table`.
         dense: [D + 1], zeros, which are left behind.
         pairs: which of the N S pairs of a row and a label, by label.
         labels: the pairs' labels.

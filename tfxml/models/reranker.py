@@ -1,51 +1,37 @@
-"""The re-ranker: a sparse linear classifier a label, over a head's candidates.
+"""The re-ranker: a sparse linear classifier per label ranks candidates again.
 
 # N instances, D features, L labels, S candidates of an instance, F weights a
-# label, T places of weights, G groups of them, C given labels, K top labels
+# label, C given labels, K top labels
 
-The encoder squeezes an instance through H units, and rare words that decide
-rare labels get lost there. Here each label has a linear classifier straight
-from the features. It is asked about a head's S best labels only, so its cost
-does not grow with L. (Astec, Dahiya et al., WSDM 2021, re-ranks its candidates
-too, with the encoder's output; there another part of the network does it.)
+The encoder squeezes an instance through H units, where the rare words that
+decide rare labels get lost. Here each label has a linear classifier straight
+from the features. Only a head's S best labels are ranked again, so the cost
+does not grow with L. (Astec, Dahiya et al., WSDM 2021, re-ranks candidates too,
+but from the encoder's output and with another part of the network.)
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import sparse_rows
+from tfxml.models import sparse_rows, weight_table
 
 # A margin of 1, which a support vector has, counts as much as this logit.
 LOGIT_OF_MARGIN = 5.0
-# A label's weights lie in places found by hashes of the feature, no two in one.
-# A first hash tells a weight's group, and each group has a shift of its own, by
-# which all of its weights find free places (Belazzougui, Botelho,
-# Dietzfelbinger, "Hash, displace, and compress", ESA 2009): so one look is
-# enough. The place is the fraction of (third + second shift) / 2^20; no number
-# is as large as 2^24, so that float32 is exact everywhere.
-WEIGHTS_OF_FIVE = 4  # places in use
-PLACES_OF_GROUP = 4
-BITS = 20  # of the first and the third hash
-LEAST_SECOND = 1 << 10  # its first bit, so that each shift moves each weight
-MULTIPLIERS = 2654435761, 2246822519, 3266489917  # 32 bits, without a pattern
 
 
 @dataclasses.dataclass(frozen=True)
 class RerankerOptions:
-    """Options of the re-ranker, and of how it is learnt."""
+    """Options of the re-ranker and of its solver."""
 
     reranker_passes: int = options_lib.option(
         0,
-        "Passes over the data in which the re-ranker, a sparse linear SVM per "
-        "label, is learnt after the last epoch. 0: no re-ranker.",
+        "Passes over the data to learn the re-ranker, a sparse linear SVM per "
+        "label, after the last epoch. 0: no re-ranker.",
         minimum=0,
     )
     num_hard_negatives: int = options_lib.option(
@@ -74,7 +60,7 @@ class RerankerOptions:
     reranker_weight: float = options_lib.option(
         0.7,
         "Weight of the re-ranker's margin in the final ranking; the head's "
-        "logit has the rest.",
+        "logit gets the rest.",
         minimum=0,
     )
 
@@ -85,109 +71,19 @@ class RerankerOptions:
         require(self.reranker_cost > 0, "reranker_cost", "above 0", self)
 
 
-class Runs(NamedTuple):
-    """Where the places and groups of labels [...] lie."""
-
-    starts: tf.Tensor  # [...] int32, the first place
-    sizes: tf.Tensor  # [...] float32, how many places
-    groups: tf.Tensor  # [...] int32, the first group
-    num_groups: tf.Tensor  # [...] float32
-
-
-class Table(NamedTuple):
-    """The weights of all labels, to be looked up by label and feature."""
-
-    splits: np.ndarray  # [L + 1] int32: where a label's places begin
-    shifts: np.ndarray  # [G] int32; see `groups_before`
-    features: np.ndarray  # [T] int32; D: a place without a weight
-    kernel: np.ndarray  # [T]
-    bias: np.ndarray  # [L]
-
-
-def capacity(num_labels: int, mean_features: int) -> int:
-    """Returns T, how many places are allocated."""
-    weights = num_labels * mean_features
-    return -(-weights * 5 // WEIGHTS_OF_FIVE) + num_labels
-
-
-def groups_before(places, labels):
-    """Returns how many groups are before so many labels and their places."""
-    return places // PLACES_OF_GROUP + labels
-
-
-def hashes_of(feature_ids):
-    """Returns three hashes of an array or a tensor of int64.
-
-    The first and the third have 20 bits, the second 11.
-    """
-    sizes = 1 << BITS, LEAST_SECOND, 1 << BITS
-    first, second, third = (
-        feature_ids * multiplier % 2**32 // (2**32 // size)
-        for multiplier, size in zip(MULTIPLIERS, sizes, strict=True)
-    )
-    return [first, second + LEAST_SECOND, third]
-
-
-def runs_of(splits: tf.Tensor, label_ids: tf.Tensor) -> Runs:
-    """Returns where the places and groups of labels [...] lie."""
-    starts = tf.gather(splits, label_ids)
-    ends = tf.gather(splits, label_ids + 1)
-    groups = groups_before(starts, label_ids)
-    num_groups = groups_before(ends, label_ids + 1) - groups
-    return Runs(
-        starts,
-        tf.cast(ends - starts, tf.float32),
-        groups,
-        tf.cast(num_groups, tf.float32),
-    )
-
-
-def look_up(
-    feature_ids: tf.Tensor,
-    hashes: Sequence[tf.Tensor],
-    runs: Runs,
-    shifts: tf.Tensor,
-    features: tf.Tensor,
-    kernel: tf.Tensor,
-) -> tf.Tensor:
-    """Returns the weights [..., C] of features [...] for C labels.
-
-    In the ops and numbers that every runtime has.
-
-    Args:
-        feature_ids: [...] int32.
-        hashes: the features', as `hashes_of` returns them, int32.
-        runs: the labels', [..., C].
-        shifts, features, kernel: of the `Table`.
-    """
-    unit = 2.0**-BITS
-    first, second, third = (tf.expand_dims(one, -1) for one in hashes)
-    fraction = tf.cast(first, tf.float32) * unit
-    groups = runs.groups + tf.cast(fraction * runs.num_groups, tf.int32)
-    shifted = third + second * tf.gather(shifts, groups)
-    fraction = tf.cast(shifted, tf.float32) * unit
-    fraction -= tf.floor(fraction)
-    places = runs.starts + tf.cast(fraction * runs.sizes, tf.int32)
-    is_it = tf.equal(
-        tf.gather(features, places), tf.expand_dims(feature_ids, -1)
-    )
-    return tf.where(is_it, tf.gather(kernel, places), 0.0)
-
-
 @keras.saving.register_keras_serializable(package="tfxml")
 class Reranker(keras.layers.Layer):
-    """A sparse linear classifier a label, over a head's candidates.
+    """Ranks a head's candidates again, by a sparse linear classifier per label.
 
-    Its weights are not trained by gradients:
-    `training.solvers.label_classifiers` learns them, and `assign` puts them
-    here. Before that the head's order stays.
+    No gradient trains its weights: `training.solvers.label_classifiers` solves
+    for them and `assign` sets them. Until then the head's order stays.
 
     Args:
         num_labels: L.
         num_features: D.
         mean_features: F, how many weights a label can have on average.
         num_candidates: S.
-        weight: of this layer's logit in the final ranking; the head's has the
+        weight: of the margins in the final ranking; the head's logits get the
             rest.
     """
 
@@ -206,27 +102,27 @@ class Reranker(keras.layers.Layer):
         self.mean_features = mean_features
         self.num_candidates = min(num_candidates, num_labels)
         self.weight = weight
-        num_places = capacity(num_labels, mean_features)
-        num_groups = groups_before(num_places, num_labels)
+        num_places = weight_table.capacity(num_labels, mean_features)
+        num_groups = weight_table.groups_before(num_places, num_labels)
 
-        def table(name: str, size: int, dtype: str, first: float = 0):
+        def weight(name: str, size: int, dtype: str, value: float = 0):
             return self.add_weight(
                 name=name,
                 shape=(size,),
                 dtype=dtype,
-                initializer=keras.initializers.Constant(first),
+                initializer=keras.initializers.Constant(value),
                 trainable=False,
             )
 
-        self.splits = table("splits", num_labels + 1, "int32")
-        self.shifts = table("shifts", num_groups, "int32")
-        self.features = table("features", num_places, "int32", num_features)
-        self.kernel = table("kernel", num_places, "float32")
-        self.bias = table("bias", num_labels, "float32")
+        self.splits = weight("splits", num_labels + 1, "int32")
+        self.shifts = weight("shifts", num_groups, "int32")
+        self.features = weight("features", num_places, "int32", num_features)
+        self.kernel = weight("kernel", num_places, "float32")
+        self.bias = weight("bias", num_labels, "float32")
         self.built = True
 
-    def assign(self, table: Table) -> None:
-        """Takes the weights from now on."""
+    def assign(self, table: weight_table.Table) -> None:
+        """Sets all weights."""
         self.splits.assign(table.splits)
         self.shifts.assign(table.shifts)
         self.features.assign(table.features)
@@ -234,7 +130,7 @@ class Reranker(keras.layers.Layer):
         self.bias.assign(table.bias)
 
     def get_config(self) -> dict:
-        """Returns what makes the layer again, but for its weights."""
+        """Returns the arguments that build the layer again."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
@@ -252,34 +148,40 @@ class Reranker(keras.layers.Layer):
             label_ids: [N, C].
         """
         label_ids = tf.cast(label_ids, tf.int32)
-        runs = runs_of(self.splits.value, label_ids)
+        runs = weight_table.runs_of(self.splits.value, label_ids)
         bias = tf.gather(self.bias.value, label_ids)
         if isinstance(rows, sparse_rows.PaddedRows):
-            runs = Runs(*(one[:, None] for one in runs))
-            found = self._weights(rows.feature_ids, runs)
-            return bias + tf.einsum("nk,nkc->nc", rows.values, found)
+            runs = weight_table.Runs(*(member[:, None] for member in runs))
+            weights = self._weights(rows.feature_ids, runs)
+            return bias + tf.einsum("nk,nkc->nc", rows.values, weights)
 
-        def sums(some: sparse_rows.Chunk) -> tuple[tf.Tensor]:
-            # Each entry meets the labels of its row.
-            own = Runs(*(tf.gather(some.of(one), some.owners) for one in runs))
-            found = self._weights(some.feature_ids, own)
-            found *= some.values[:, None]
+        def products(chunk: sparse_rows.Chunk) -> tuple[tf.Tensor]:
+            # Each entry meets the candidates of its row.
+            entry_runs = weight_table.Runs(
+                *(tf.gather(chunk.of(member), chunk.owners) for member in runs)
+            )
+            weights = self._weights(chunk.feature_ids, entry_runs)
+            weights *= chunk.values[:, None]
             return (
-                tf.math.unsorted_segment_sum(found, some.owners, some.num_rows),
+                tf.math.unsorted_segment_sum(
+                    weights, chunk.owners, chunk.num_rows
+                ),
             )
 
-        (found,) = sparse_rows.map_chunks(
-            sums, rows, (tf.TensorSpec([None, label_ids.shape[1]]),)
+        (sums,) = sparse_rows.map_chunks(
+            products, rows, (tf.TensorSpec([None, label_ids.shape[1]]),)
         )
-        return bias + tf.reshape(found, tf.shape(label_ids))
+        return bias + tf.reshape(sums, tf.shape(label_ids))
 
-    def _weights(self, feature_ids, runs: Runs) -> tf.Tensor:
+    def _weights(
+        self, feature_ids: tf.Tensor, runs: weight_table.Runs
+    ) -> tf.Tensor:
         """Returns the weights [..., C] of features [...] for labels."""
         hashes = [
-            tf.cast(one, tf.int32)
-            for one in hashes_of(tf.cast(feature_ids, tf.int64))
+            tf.cast(hashed, tf.int32)
+            for hashed in weight_table.hashes_of(tf.cast(feature_ids, tf.int64))
         ]
-        return look_up(
+        return weight_table.look_up(
             tf.cast(feature_ids, tf.int32),
             hashes,
             runs,
@@ -291,7 +193,7 @@ class Reranker(keras.layers.Layer):
     def rerank(
         self, rows, logits: tf.Tensor, label_ids: tf.Tensor, k: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' logits and ids, [N, K] each.
+        """Returns the best labels' logits and ids, [N, K] each, best first.
 
         Args:
             rows: `sparse_rows.RaggedRows` or `PaddedRows`.
@@ -321,10 +223,10 @@ def rank_again(
     k: int,
     weight: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best labels' logits and ids, [N, K] each.
+    """Returns the best labels' logits and ids, [N, K] each, best first.
 
     The first S are ranked again. Those behind keep their order and stay
-    behind, so that a larger `k` only adds labels.
+    behind, so a larger `k` only adds labels.
 
     Args:
         margins: [N, S], of the first labels.
@@ -347,5 +249,5 @@ def rank_again(
 
 
 def _mixed(margins, logits, weight: float):
-    """Returns the weighted sum of margins and logits; of arrays too."""
+    """Returns the weighted sum of margins and logits, tensors or arrays."""
     return weight * LOGIT_OF_MARGIN * margins + (1 - weight) * logits

@@ -24,6 +24,7 @@ from tfxml.models import (
     extreme_classifier,
     forms,
     reranker,
+    weight_table,
 )
 from tfxml.topk import merging
 
@@ -195,7 +196,7 @@ class _Reranker(tf.Module):
         super().__init__()
         self.num_candidates = layer.num_candidates
         self._weight = layer.weight
-        hashes = reranker.hashes_of(
+        hashes = weight_table.hashes_of(
             np.arange(layer.num_features, dtype=np.int64)
         )
         self._hashes = [tf.Variable(one.astype(np.int32)) for one in hashes]
@@ -212,11 +213,11 @@ class _Reranker(tf.Module):
     def rank_again(self, feature_ids, feature_values, logits, label_ids, k):
         """Returns what `Reranker.rerank` does."""
         candidates = label_ids[:, : self.num_candidates]
-        runs = reranker.runs_of(self._splits, candidates)
-        weights = reranker.look_up(
+        runs = weight_table.runs_of(self._splits, candidates)
+        weights = weight_table.look_up(
             feature_ids,
             [tf.gather(one, feature_ids) for one in self._hashes],
-            reranker.Runs(*(tf.expand_dims(one, 1) for one in runs)),
+            weight_table.Runs(*(tf.expand_dims(one, 1) for one in runs)),
             *self._table,
         )  # [N, M, S]
         values = tf.expand_dims(feature_values, 2)

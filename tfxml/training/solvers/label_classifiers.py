@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfxml.data.feeding import pipeline
-from tfxml.models import reranker
+from tfxml.models import weight_table
 from tfxml.training.solvers import (
     label_pairs,
     largest,
@@ -44,7 +44,7 @@ def learn(
     candidates: np.ndarray,
     settings: Settings,
     between: Callable[[], None] = lambda: None,
-) -> reranker.Table:
+) -> weight_table.Table:
     """Returns the labels' own classifiers.
 
     Args:

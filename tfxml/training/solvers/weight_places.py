@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import compiled
-from tfxml.models import reranker
+from tfxml.models import weight_table
 
-_BITS = reranker.BITS  # compiled loops read names of their own module
+_BITS = weight_table.BITS  # compiled loops read names of their own module
 _SHIFTS = 1 << 12  # how many shifts are tried
 _STEP = 2531  # odd, from the shift that is tried to the next
 
@@ -27,7 +27,7 @@ def place(
     bias: np.ndarray,
     num_features: int,
     mean_features: int,
-) -> reranker.Table:
+) -> weight_table.Table:
     """Returns the weights at their places.
 
     Args:
@@ -39,21 +39,23 @@ def place(
         mean_features: F.
     """
     num_labels = len(bias)
-    num_places = reranker.capacity(num_labels, mean_features)
+    num_places = weight_table.capacity(num_labels, mean_features)
     counts = np.bincount(labels, minlength=num_labels)
     starts = np.concatenate([[0], np.cumsum(counts)])
     splits = (
-        starts + starts // reranker.WEIGHTS_OF_FIVE + np.arange(num_labels + 1)
+        starts
+        + starts // weight_table.WEIGHTS_OF_FIVE
+        + np.arange(num_labels + 1)
     )
-    found = reranker.Table(
+    found = weight_table.Table(
         splits.astype(np.int32),
-        np.zeros(reranker.groups_before(num_places, num_labels), np.int32),
+        np.zeros(weight_table.groups_before(num_places, num_labels), np.int32),
         np.full(num_places, num_features, np.int32),
         np.zeros(num_places, np.float32),
         bias.astype(np.float32),
     )
-    groups = reranker.groups_before(splits, np.arange(num_labels + 1))
-    first, *hashes = reranker.hashes_of(features.astype(np.int64))
+    groups = weight_table.groups_before(splits, np.arange(num_labels + 1))
+    first, *hashes = weight_table.hashes_of(features.astype(np.int64))
     num_groups = np.diff(groups)
     group_of = groups[labels] + _part(first, num_groups[labels])
     sizes = np.bincount(group_of, minlength=groups[-1])
