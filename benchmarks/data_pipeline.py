@@ -2,8 +2,8 @@
 
     python benchmarks/data_pipeline.py --what=readers
     python benchmarks/data_pipeline.py --what=feed --prepared=data/p1,data/p2
-    python benchmarks/data_pipeline.py --what=prepare --data_dir=... --output=... \
-        [-- flags of tfxml.prepare]
+    python benchmarks/data_pipeline.py --what=prepare --data_dir=... \
+        --output=... [-- flags of tfxml.prepare]
 
 `readers` writes one generated set in every format and reads each beside a
 plain Python loop over the same text with NumPy arrays at the end, and beside

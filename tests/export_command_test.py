@@ -1,6 +1,7 @@
 """`python -m tfxml.export`, end to end, and the model card."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,21 @@ def test_writes(kind, files, workdir, tmp_path):
     if kind == "tflite":
         assert re.search(r"^int8 +[\d.]+ MB", done.stdout, re.MULTILINE)
         assert "same top 5" in done.stdout or "not measured" in done.stdout
+    if kind == "keras":
+        card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+        (code,) = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
+        rows = (
+            "import numpy as np\n"
+            "feature_ids = np.array([[3, 7]], np.int32)\n"
+            "feature_values = np.ones([1, 2], np.float32)\n"
+        )
+        subprocess.run(
+            [sys.executable, "-c", rows + code],
+            cwd=tmp_path / "out",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            timeout=120,
+        )
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,13 @@ def trained(copy, killer):
     return "runs/whole", count
 
 
+def test_the_page_shows_every_example_whole():
+    text = PAGE.read_text()
+    for path, _, _ in _examples():
+        source = path.relative_to(ROOT / "docs").as_posix()
+        assert f"```python\n--8<--\n{source}\n--8<--\n```\n" in text
+
+
 # --- heads, losses, encoders ------------------------------------------------
 
 

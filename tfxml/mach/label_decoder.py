@@ -15,7 +15,8 @@ from tfxml.mach.threshold import crossings, exact_top_k
 
 DECODES = ("auto", "exhaustive", "threshold")
 # The threshold decode is chosen from here on. It is faster from 41,000 labels
-# on (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot certify.
+# on (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
+# certify.
 _MANY_LABELS = 65_000
 
 
