@@ -103,7 +103,8 @@ def _write_keras(run: restore.TrainedRun, values) -> str:
     print(f"model     {path}, {path.stat().st_size / 1e6:.1f} MB")
     unit = ", each row of length 1" if run.config.normalize_rows else ""
     return (
-        "```python\nimport keras\nfrom tfxml.models import extreme_classifier\n\n"
+        "```python\nimport keras\n"
+        "from tfxml.models import extreme_classifier\n\n"
         'model = keras.saving.load_model("model.keras")\n'
         "inputs = {"
         '"feature_ids": feature_ids, "feature_values": feature_values}\n'
