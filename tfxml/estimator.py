@@ -24,7 +24,13 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml import train as train_lib
 from tfxml.cpu import predictor
-from tfxml.data import arrays, inputs, instances
+from tfxml.data import (
+    array_features,
+    array_labels,
+    arrays,
+    inputs,
+    instances,
+)
 from tfxml.data.text import text_rows
 from tfxml.models import sparse_rows
 from tfxml.run import quiet, restore, text_inputs
@@ -136,7 +142,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
     def score(self, X, Y, sample_weight=None) -> float:
         """Returns P@1, the share of rows whose best label is right."""
         self._fitted()
-        splits, ids, *_ = arrays.labels_of(Y, self._label_names())
+        splits, ids, *_ = array_labels.labels_of(Y, self._label_names())
         top = self._top_k(X, 1)[1][:, 0]
         hits = np.array(
             [
@@ -267,7 +273,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
     def _top_k(self, X, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the scores and ids of the best labels, [N, K]."""
         state = self._fitted()
-        return state.top_k(arrays.features_of(X), min(k, len(self.classes_)))
+        return state.top_k(
+            array_features.features_of(X), min(k, len(self.classes_))
+        )
 
 
 @dataclasses.dataclass
@@ -281,7 +289,7 @@ class _State:
     folder: tempfile.TemporaryDirectory | None  # kept as long as the run is
     cpu: predictor.CpuPredictor | None = None  # made when first asked
 
-    def top_k(self, features: arrays.Features, k: int):
+    def top_k(self, features: array_features.Features, k: int):
         """Returns the scores and ids of the best labels of rows or texts."""
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
@@ -310,7 +318,9 @@ class _State:
         scores, label_ids = self.run.model.top_k(named, k)
         return scores.numpy(), label_ids.numpy()
 
-    def _rows(self, features: arrays.Features) -> sparse_rows.RaggedRows:
+    def _rows(
+        self, features: array_features.Features
+    ) -> sparse_rows.RaggedRows:
         facts = self.run.facts
         if facts.is_text != (features.texts is not None):
             wanted = "texts" if facts.is_text else "numbers"
