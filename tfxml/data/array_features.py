@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +27,22 @@ class Features:
     @property
     def num_instances(self) -> int:
         """N."""
-        return len(self.texts if self.texts is not None else self.splits[1:])
+        if self.texts is not None:
+            return len(self.texts)
+        return len(self.rows()[0]) - 1
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns row splits, feature ids and feature values.
+
+        Raises:
+            ValueError: if X holds texts.
+        """
+        if self.splits is None or self.ids is None or self.values is None:
+            raise ValueError("`X` must hold numbers. Received: texts")
+        return self.splits, self.ids, self.values
 
 
-def features_of(X) -> Features:
+def features_of(X: Any) -> Features:
     """Returns the rows or texts of X.
 
     Args:
@@ -64,12 +77,12 @@ def features_of(X) -> Features:
     return Features(_checked_texts(X))
 
 
-def is_frame(X) -> bool:
+def is_frame(X: Any) -> bool:
     """Tells whether X is a pandas frame, or like one."""
     return hasattr(X, "columns") and hasattr(X, "to_numpy")
 
 
-def is_text(X) -> bool:
+def is_text(X: Any) -> bool:
     """Tells whether X holds texts, not numbers."""
     if is_frame(X):
         return any(_text_columns(X))
@@ -161,8 +174,8 @@ def _of_column(column) -> np.ndarray:
     return np.where(column.isna(), "", array.astype(object))
 
 
-def _checked_texts(texts: Sequence) -> list[str]:
-    checked = []
+def _checked_texts(texts: Iterable[object]) -> list[str]:
+    checked: list[str] = []
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(

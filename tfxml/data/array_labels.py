@@ -30,7 +30,7 @@ class Labels(NamedTuple):
 
 
 def labels_of(
-    Y, label_names: Sequence | None = None, skips_unknown: bool = False
+    Y: Any, label_names: Sequence | None = None, skips_unknown: bool = False
 ) -> Labels:
     """Returns the label sets of Y.
 
@@ -123,9 +123,11 @@ def _of_sets(Y, label_names: Sequence | None, skips_unknown: bool) -> Labels:
         return Labels(splits, ids, max(flat, default=-1) + 1, None)
     if label_names is None:
         label_names = _sorted(set(flat))
-    place = {name: number for number, name in enumerate(label_names)}
+    place: dict[Any, int] | range
     if is_ids and not set(map(type, label_names)) <= {int}:
         place = range(len(label_names))  # ids of named labels
+    else:
+        place = {name: number for number, name in enumerate(label_names)}
     ids = np.array(
         [place[label] if label in place else -1 for label in flat], np.int64
     )

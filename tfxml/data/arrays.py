@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tfxml.data import array_features, array_labels, instances
+from tfxml.data import array_features, array_labels, bad_rows, instances
 
 IN_MEMORY = "<arrays in memory>"  # in place of the path of a data set
-
-Run = instances.Instances | instances.TextInstances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +33,12 @@ class ArrayData:
         test: test instances, or None.
     """
 
-    train: Run
+    train: instances.AnyInstances
     num_features: int | None
     num_labels: int
     labels: list | None
     is_single: bool = False
-    test: Run | None = None
+    test: instances.AnyInstances | None = None
     format: str = "arrays"
     path: str = IN_MEMORY
     notes: tuple[str, ...] = ()
@@ -48,10 +48,26 @@ class ArrayData:
         """The splits that there are."""
         return ("train",) if self.test is None else ("test", "train")
 
-    def read(self, split: str, bad=None, wanted=None) -> Iterator[Run]:
-        """Yields a split as one run."""
-        del bad  # all rows were checked
+    def read(
+        self,
+        split: str,
+        bad: bad_rows.BadRows | None = None,
+        wanted: range | None = None,
+    ) -> Iterator[instances.AnyInstances]:
+        """Yields a split as one run.
+
+        Args:
+            split: one of `splits`.
+            bad: unused: all rows have been checked.
+            wanted: which rows; None: all.
+        """
+        del bad
         run = self.train if split == "train" else self.test
+        if run is None:
+            raise ValueError(
+                f"`split` must be one of {self.splits}. "
+                f"Received: split={split!r}"
+            )
         if wanted is not None:
             run = instances.select(run, np.array(wanted))
         yield run
@@ -75,7 +91,7 @@ class ArrayData:
         return None
 
 
-def data_of(data) -> ArrayData:
+def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
     """Returns a data set given as a tuple.
 
     Args:
@@ -94,7 +110,8 @@ def data_of(data) -> ArrayData:
             f"X_test, Y_test). Received: {len(data)} parts"
         )
     if len(data) < 4:
-        return of(*data[:2], weights=data[2] if len(data) == 3 else None)
+        weights = data[2] if len(data) == 3 else None
+        return of(data[0], data[1], weights=weights)
     X, Y, X_test, Y_test = data
     names = _all_names(Y, Y_test)
     train, test = of(X, Y, names), of(X_test, Y_test, names)
@@ -107,7 +124,12 @@ def data_of(data) -> ArrayData:
     return dataclasses.replace(train, num_labels=num_labels, test=test.train)
 
 
-def of(X, Y, label_names: Sequence | None = None, weights=None) -> ArrayData:
+def of(
+    X: Any,
+    Y: Any,
+    label_names: Sequence | None = None,
+    weights: npt.ArrayLike | None = None,
+) -> ArrayData:
     """Returns the data set of X and Y.
 
     Args:
@@ -130,12 +152,11 @@ def of(X, Y, label_names: Sequence | None = None, weights=None) -> ArrayData:
     if weights is not None:
         weights = checked_weights(weights, features.num_instances)
     sets = labels.splits, labels.ids, weights
+    run: instances.AnyInstances
     if features.texts is not None:
         run = instances.TextInstances(features.texts, *sets)
     else:
-        run = instances.Instances(
-            features.splits, features.ids, features.values, *sets
-        )
+        run = instances.Instances(*features.rows(), *sets)
     return ArrayData(
         run,
         features.num_features,
@@ -145,7 +166,7 @@ def of(X, Y, label_names: Sequence | None = None, weights=None) -> ArrayData:
     )
 
 
-def checked_weights(weights, number: int) -> np.ndarray:
+def checked_weights(weights: npt.ArrayLike, number: int) -> np.ndarray:
     """Returns weights of instances, [N] float32.
 
     Raises:
@@ -172,6 +193,6 @@ def _all_names(Y, Y_test) -> list | None:
             "`Y_test` must hold labels of the kind of Y. Received: ids beside "
             "names"
         )
-    if train.names is None:
+    if train.names is None or test.names is None:
         return None
     return array_labels.merged(train.names, test.names)

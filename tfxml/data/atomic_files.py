@@ -124,7 +124,7 @@ def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
 
 def sync(folder: str | os.PathLike) -> None:
     """Puts all files below a folder on the disk, past a loss of power."""
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(os.fspath(folder)):
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:
                 os.fsync(file.fileno())

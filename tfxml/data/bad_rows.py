@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 
 from tfxml.data import data_errors, instances
 
 # N rows of a run
-
-Run = TypeVar("Run", instances.Instances, instances.TextInstances)
 
 POLICIES = ("error", "skip")
 
@@ -62,11 +59,11 @@ class BadRows:
 
 
 def keep_good(
-    check: Callable[[int, int], Run],
+    check: Callable[[int, int], instances.Run],
     is_bad: np.ndarray,
     bad: BadRows,
-    join: Callable[[list[Run]], Run] = instances.concatenate,
-) -> Run:
+    join: Callable[[list[instances.Run]], instances.Run],
+) -> instances.Run:
     """Returns the rows of a run that can be read.
 
     Args:

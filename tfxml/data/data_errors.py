@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 
 class DataError(ValueError):
     """Says which file and line is bad, what was found and what was needed."""
 
     def __init__(
         self,
-        path: str,
+        path: str | os.PathLike[str],
         found: str,
         needed: str,
         line: int | None = None,
@@ -26,7 +28,7 @@ class RowError(DataError):
 
     def __init__(
         self,
-        path: str,
+        path: str | os.PathLike[str],
         found: str,
         needed: str,
         line: int | None = None,

@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -27,7 +27,7 @@ _TOO_LONG_WORDS = (
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def open_binary(path: str) -> BinaryIO:
+def open_binary(path: str) -> BinaryIO | gzip.GzipFile:
     """Opens a file for reading; one whose name ends in .gz through gzip."""
     if os.fspath(path).endswith(".gz"):
         return gzip.open(path, "rb")
@@ -39,7 +39,7 @@ def line_chunks(
     chunk_bytes: int = CHUNK_BYTES,
     start: int = 1,
     is_marking: bool = False,
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     """Yields runs of whole lines, each with the number of its first line.
 
     A UTF-8 byte order mark is dropped, CRLF becomes LF and the last line ends
@@ -57,7 +57,8 @@ def line_chunks(
             long unless `is_marking`.
     """
     line = 1
-    pieces, held = [], 0  # the start of a line that the next read goes on with
+    pieces: list[bytes] = []  # the start of a line that the next read ends
+    held = 0  # bytes in pieces
     is_dropping = False  # the rest of a line that is too long
     with open_binary(path) as file:
         while data := _read(file, path, chunk_bytes):
@@ -165,7 +166,7 @@ def _too_long(path: str, line: int) -> data_errors.DataError:
     return data_errors.DataError(path, *_TOO_LONG_WORDS, line)
 
 
-def _read(file: BinaryIO, path: str, size: int) -> bytes:
+def _read(file: BinaryIO | gzip.GzipFile, path: str, size: int) -> bytes:
     try:
         return file.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import TypeVar, final
 
 import numpy as np
+import numpy.typing as npt
 
 # N instances, E stored features, M stored labels, T stored tokens
 
 
+@final
 @dataclasses.dataclass(frozen=True)
 class Instances:
     """A run of N instances with sparse features and a set of labels each.
@@ -38,11 +41,22 @@ class Instances:
     def has_tokens(self) -> bool:
         return self.token_splits is not None
 
+    def tokens(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the row splits and the ids of the tokens.
+
+        Raises:
+            ValueError: if the instances carry none.
+        """
+        if self.token_splits is None or self.token_ids is None:
+            raise ValueError("`instances` must carry tokens. Received: none")
+        return self.token_splits, self.token_ids
+
     def label_counts(self, num_labels: int) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""
         return np.bincount(self.label_ids, minlength=num_labels)
 
 
+@final
 @dataclasses.dataclass(frozen=True)
 class TextInstances:
     """A run of N instances with raw text and a set of labels each."""
@@ -55,6 +69,10 @@ class TextInstances:
     @property
     def num_instances(self) -> int:
         return len(self.texts)
+
+
+AnyInstances = Instances | TextInstances
+Run = TypeVar("Run", Instances, TextInstances, AnyInstances)
 
 
 def concatenate(runs: Iterable[Instances]) -> Instances:
@@ -75,9 +93,7 @@ def concatenate(runs: Iterable[Instances]) -> Instances:
     )
 
 
-def select(
-    instances: Instances | TextInstances, rows: np.ndarray
-) -> Instances | TextInstances:
+def select(instances: Run, rows: np.ndarray) -> Run:
     """Returns the instances at `rows`, in that order."""
     labels = _select(instances.label_splits, instances.label_ids, rows)
     weights = None if instances.weights is None else instances.weights[rows]
@@ -85,9 +101,9 @@ def select(
         texts = [instances.texts[row] for row in rows.tolist()]
         return TextInstances(texts, *labels, weights)
     features = _row_positions(instances.feature_splits, rows)
-    tokens = ()
+    tokens: tuple[np.ndarray, ...] = ()
     if instances.has_tokens:
-        tokens = _select(instances.token_splits, instances.token_ids, rows)
+        tokens = _select(*instances.tokens(), rows)
     return Instances(
         splits_from_lengths(np.diff(instances.feature_splits)[rows]),
         instances.feature_ids[features],
@@ -114,8 +130,9 @@ def normalized(values: np.ndarray, splits: np.ndarray) -> np.ndarray:
     return (values / norms[rows]).astype(np.float32)
 
 
-def splits_from_lengths(lengths: np.ndarray) -> np.ndarray:
+def splits_from_lengths(lengths: npt.ArrayLike) -> np.ndarray:
     """Returns row splits, [N + 1] int64, of rows of the given lengths, [N]."""
+    lengths = np.asarray(lengths)
     splits = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=splits[1:])
     return splits
@@ -142,10 +159,8 @@ def _join_tokens(runs: Sequence[Instances]) -> tuple[np.ndarray, ...]:
             "`runs` must all have tokens, or none of them. Received: "
             f"{num_with_tokens} of {len(runs)} runs with tokens"
         )
-    return (
-        _join_splits([run.token_splits for run in runs]),
-        _join([run.token_ids for run in runs], np.int32),
-    )
+    splits, ids = zip(*(run.tokens() for run in runs), strict=True)
+    return _join_splits(splits), _join(ids, np.int32)
 
 
 def _select(

@@ -17,8 +17,10 @@ workers shares the same global batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfxml.data import array_features, array_labels, arrays, inputs, instances
@@ -30,12 +32,12 @@ _TEXTS_AT_ONCE = 4096
 
 
 def from_csr(
-    X,
-    Y,
+    X: Any,
+    Y: Any,
     batch_size: int = 128,
     *,
     label_names: Sequence | None = None,
-    weights=None,
+    weights: npt.ArrayLike | None = None,
     beside: Mapping[str, np.ndarray] | None = None,
     shuffle: bool = True,
     seed: int = 0,
@@ -64,26 +66,26 @@ def from_csr(
         ValueError: if X or Y is nothing that is known, or X holds texts.
     """
     features = array_features.features_of(X)
-    if features.texts is not None:
+    if features.texts is not None or features.num_features is None:
         raise ValueError(
             "`X` must hold numbers. Received: texts; use from_text"
         )
-    values = features.values
+    splits, ids, values = features.rows()
     if normalize:
-        values = instances.normalized(values, features.splits)
-    rows = features.splits, features.ids, values
+        values = instances.normalized(values, splits)
+    rows = splits, ids, values
     source = _source(rows, features.num_features, Y, label_names, weights)
     return _batches(source, batch_size, beside, shuffle, seed, padded)
 
 
 def from_text(
     texts: Sequence[str],
-    Y,
+    Y: Any,
     features: text_features_lib.TextFeatures,
     batch_size: int = 128,
     *,
     label_names: Sequence | None = None,
-    weights=None,
+    weights: npt.ArrayLike | None = None,
     beside: Mapping[str, np.ndarray] | None = None,
     shuffle: bool = True,
     seed: int = 0,
@@ -116,7 +118,7 @@ def from_text(
 
 
 def fit_text_features(
-    texts: Sequence[str], **settings
+    texts: Sequence[str], **settings: Any
 ) -> text_features_lib.TextFeatures:
     """Returns TF-IDF features fitted on training texts.
 
@@ -206,7 +208,11 @@ def _runs(texts) -> list[Sequence[str]]:
 
 
 def _source(
-    rows: tuple, num_features: int, Y, label_names, weights
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    num_features: int,
+    Y: Any,
+    label_names: Sequence | None,
+    weights: npt.ArrayLike | None,
 ) -> in_memory.InMemorySource:
     """Returns the source of rows (splits, ids, values) and label sets."""
     labels = array_labels.labels_of(Y, label_names)

@@ -23,7 +23,9 @@ def in_order(
     of the generator arrives as it was raised. At most `num_threads` + 1
     results are held.
     """
-    running = collections.deque()
+    running: collections.deque[concurrent.futures.Future[Result]] = (
+        collections.deque()
+    )
     with concurrent.futures.ThreadPoolExecutor(num_threads) as threads:
         for argument in arguments:
             running.append(threads.submit(function, argument))

@@ -7,8 +7,8 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -22,6 +22,9 @@ _MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+
+# Found and needed: raises the error of the line that is being read.
+_Fail = Callable[[str, str], NoReturn]
 
 
 class Request(NamedTuple):
@@ -41,14 +44,14 @@ class Skipped(NamedTuple):
     line: int
 
 
-def lines(source: BinaryIO, name: str) -> Iterator[bytes]:
+def lines(source: io.BufferedReader, name: str) -> Iterator[bytes]:
     """Yields the lines of an open file as they come, gzip or not.
 
     A UTF-8 byte order mark is dropped. A line of more than
     `files.MAX_LINE_BYTES` comes as `files.TOO_LONG`.
 
     Args:
-        source: a buffered binary file.
+        source: a binary file.
         name: what errors call it.
 
     Raises:
@@ -73,7 +76,10 @@ def lines(source: BinaryIO, name: str) -> Iterator[bytes]:
         ) from error
     except OSError as error:
         raise data_errors.DataError(
-            name, error.strerror, "a file that can be read", number
+            name,
+            error.strerror or str(error),
+            "a file that can be read",
+            number,
         ) from error
 
 
@@ -117,8 +123,10 @@ def _without_mark(line: bytes, name: str) -> bytes:
     return line.removeprefix(b"\xef\xbb\xbf")
 
 
-def _request(line, name, number, num_features, is_text) -> Request:
-    def fail(found: str, needed: str):
+def _request(
+    line: bytes | str, name: str, number: int, num_features: int, is_text: bool
+) -> Request:
+    def fail(found: str, needed: str) -> NoReturn:
         raise data_errors.RowError(name, found, needed, number)
 
     row = _parse(line, name, number, fail)
@@ -132,7 +140,7 @@ def _request(line, name, number, num_features, is_text) -> Request:
     return Request(text, None, None, uid, number)
 
 
-def _parse(line: bytes | str, name: str, number: int, fail) -> dict:
+def _parse(line: bytes | str, name: str, number: int, fail: _Fail) -> dict:
     if isinstance(line, bytes):
         line = files.decode(name, number, line)
     try:
@@ -150,7 +158,7 @@ def _parse(line: bytes | str, name: str, number: int, fail) -> dict:
     return row
 
 
-def _uid(row: dict, fail) -> str | int | float | None:
+def _uid(row: dict, fail: _Fail) -> str | int | float | None:
     uid = row.get("uid")
     if isinstance(uid, str):
         _check_text(uid, fail)
@@ -162,7 +170,7 @@ def _uid(row: dict, fail) -> str | int | float | None:
     return uid
 
 
-def _text(row: dict, fail) -> str:
+def _text(row: dict, fail: _Fail) -> str:
     known = [key for key in ("text", "title", "content") if key in row]
     if not known:
         fail(
@@ -179,14 +187,16 @@ def _text(row: dict, fail) -> str:
     return text
 
 
-def _check_text(text: str, fail) -> None:
+def _check_text(text: str, fail: _Fail) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         fail("half of a surrogate pair", "text in Unicode")
 
 
-def _features(row: dict, num_features: int, fail):
+def _features(
+    row: dict, num_features: int, fail: _Fail
+) -> tuple[np.ndarray, np.ndarray]:
     ids, values = row["feature_ids"], row.get("feature_values")
     if not isinstance(ids, list) or not all(type(i) is int for i in ids):
         fail(f"feature_ids={ids!r}"[:80], "a list of whole numbers")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def stream(
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
     Raises:
-        ValueError: if tokens are asked for where there is no text.
+        ValueError: for tokens without text, or text without `features`.
     """
     is_text = folder.num_features is None
     if with_tokens and not is_text:
@@ -77,16 +78,26 @@ def stream(
         )
     runs = folder.read(split, bad, wanted)
     if is_text:
+        if features is None:
+            raise ValueError(
+                "`features` must be given for text. Received: None, of "
+                f"{folder.path}"
+            )
         yield from _text_rows(runs, features, with_tokens, max_tokens)
         return
     for run in runs:
+        if isinstance(run, instances_lib.TextInstances):
+            raise ValueError(
+                f"`folder` must hold features. Received: {folder.path}, which "
+                "holds texts"
+            )
         yield _normalized(run) if is_normalized else run
 
 
 def fit_text_features(
     folder: folder_lib.Folder,
     bad: bad_rows.BadRows | None = None,
-    **settings,
+    **settings: Any,
 ) -> text_features_lib.TextFeatures:
     """Returns text features fitted on the training split, in one stream.
 
@@ -113,21 +124,22 @@ def hold_out(
 
 
 def _text_rows(
-    runs: Iterable[instances_lib.TextInstances],
+    runs: Iterable[instances_lib.AnyInstances],
     features: text_features_lib.TextFeatures,
     with_tokens: bool,
     max_tokens: int | None,
 ) -> Iterator[instances_lib.Instances]:
-    under_way = collections.deque()
+    waiting: collections.deque[instances_lib.TextInstances]
+    waiting = collections.deque()  # batches whose rows are being made
 
-    def texts():
+    def texts() -> Iterator[Sequence[str]]:
         for batch in _batches(runs):
-            under_way.append(batch)
+            waiting.append(batch)
             yield batch.texts
 
     rows = text_rows.stream(features, texts(), with_tokens, max_tokens)
     for splits, ids, values, *tokens in rows:
-        batch = under_way.popleft()
+        batch = waiting.popleft()
         yield instances_lib.Instances(
             splits,
             ids,
@@ -140,10 +152,14 @@ def _text_rows(
 
 
 def _batches(
-    runs: Iterable[instances_lib.TextInstances],
+    runs: Iterable[instances_lib.AnyInstances],
 ) -> Iterator[instances_lib.TextInstances]:
-    """Yields runs that are small enough to be worked on at once."""
+    """Yields runs of texts cut to `_BATCH` texts."""
     for run in runs:
+        if not isinstance(run, instances_lib.TextInstances):
+            raise ValueError(
+                "`folder` must hold texts. Received: a folder of features"
+            )
         for first in range(0, run.num_instances, _BATCH):
             last = min(first + _BATCH, run.num_instances)
             yield instances_lib.select(run, np.arange(first, last))

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from tfxml.data import data_errors
 
@@ -50,7 +50,7 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
     budget = min(MAX_BYTES, max(_SMALL, MAX_RATIO * os.path.getsize(path)))
-    written = []
+    written: list[str] = []
     try:
         for name, size, member in _members(path):
             target = _target(path, folder, name)
@@ -70,7 +70,9 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
     return written
 
 
-def _members(path) -> Iterator[tuple[str, int, BinaryIO]]:
+def _members(
+    path: str | os.PathLike,
+) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Yields name, size and content of each member that is a file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -83,12 +85,13 @@ def _members(path) -> Iterator[tuple[str, int, BinaryIO]]:
                         yield info.filename, info.file_size, member
         return
     with tarfile.open(path, "r:*") as archive:
-        for info in archive:
-            if info.isdir():
+        for entry in archive:
+            if entry.isdir():
                 continue
-            if not info.isreg():
-                raise _no_file(path, info.name)
-            yield info.name, info.size, archive.extractfile(info)
+            content = archive.extractfile(entry) if entry.isreg() else None
+            if content is None:
+                raise _no_file(path, entry.name)
+            yield entry.name, entry.size, content
 
 
 def _target(path, folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -106,7 +109,7 @@ def _target(path, folder: pathlib.Path, name: str) -> pathlib.Path:
     return target
 
 
-def _copy(path, member: BinaryIO, target: pathlib.Path, budget: int) -> int:
+def _copy(path, member: IO[bytes], target: pathlib.Path, budget: int) -> int:
     size = 0
     with open(target, "xb") as file:
         while piece := member.read(_PIECE_BYTES):

@@ -174,8 +174,10 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _entry(row) -> Entry:
-    title, *numbers, drive, propensities, napkinxc, pecos, note = row
+def _entry(row: tuple) -> Entry:
+    title, num_features, num_labels, num_train, num_test = row[:5]
+    instances_per_label, labels_per_instance, drive = row[5:8]
+    (propensity_a, propensity_b), napkinxc, pecos, note = row[8:]
     mirrors = []
     # Plain HTTPS first: Drive asks for a confirmation where files are large.
     if pecos:
@@ -189,5 +191,16 @@ def _entry(row) -> Entry:
         url = f"{_DRIVE}&confirm=t&id={napkinxc}"
         mirrors.append(Mirror("napkinxc", url, holds))
     return Entry(
-        title.lower(), title, *numbers, *propensities, tuple(mirrors), note
+        title.lower(),
+        title,
+        num_features,
+        num_labels,
+        num_train,
+        num_test,
+        instances_per_label,
+        labels_per_instance,
+        propensity_a,
+        propensity_b,
+        tuple(mirrors),
+        note,
     )

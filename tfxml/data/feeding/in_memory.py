@@ -38,7 +38,7 @@ class InMemorySource:
             instances.label_ids,
         ]
         if instances.has_tokens:
-            arrays += [instances.token_splits, instances.token_ids]
+            arrays += instances.tokens()
         if instances.weights is not None:
             arrays.append(instances.weights)
         with tf.device("CPU"):
@@ -60,7 +60,8 @@ class InMemorySource:
             positions.with_values(tf.gather(feature_values, positions.values)),
         )
         if self.instances.has_tokens:
-            rows[inputs.TOKEN_IDS] = _rows(*rest[:2], indices)
+            token_splits, token_ids = rest[:2]
+            rows[inputs.TOKEN_IDS] = _rows(token_splits, token_ids, indices)
         return rows, _rows(label_splits, label_ids, indices)
 
     def weights(
@@ -84,7 +85,7 @@ class InMemorySource:
         """Returns the most features, labels and tokens of an instance."""
         every = [self.instances.feature_splits, self.instances.label_splits]
         if self.instances.has_tokens:
-            every.append(self.instances.token_splits)
+            every.append(self.instances.tokens()[0])
         return inputs.MaxLengths(
             *(int(np.diff(splits).max(initial=0)) for splits in every)
         )

@@ -63,11 +63,12 @@ def _read_xml(path: str) -> list[str]:
         line = getattr(error, "position", (None,))[0]
         raise data_errors.DataError(path, str(error), "XML", line) from error
     labels = [e for e in root.iter() if e.tag.rpartition("}")[2] == "label"]
-    names = [label.get("name") for label in labels]
-    if not names or None in names or len(set(names)) < len(names):
+    found = [label.get("name") for label in labels]
+    names = [name for name in found if name is not None]
+    if not names or len(set(names)) < len(labels):
         raise data_errors.DataError(
             path,
-            f"{len(names)} labels, {len(set(names))} of them of other names",
+            f"{len(labels)} labels, {len(set(names))} of them with distinct names",
             "<label name=...> for each label",
         )
     return names

@@ -12,10 +12,10 @@ from tfxml.data import bad_rows, data_errors, instances
 
 
 def read(
-    read_file: Callable[[bad_rows.BadRows], Iterator],
+    read_file: Callable[[bad_rows.BadRows], Iterator[instances.Run]],
     chosen: np.ndarray,
     bad: bad_rows.BadRows,
-) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
+) -> Iterator[instances.Run]:
     """Yields the instances at the rows `chosen`, ascending, of a file.
 
     The file is read to its end, so that one that is cut is told. Its other
@@ -51,17 +51,18 @@ def hold_out(
     return np.sort(order[number:]), np.sort(order[:number])
 
 
-class _OfChosen:
+class _OfChosen(bad_rows.BadRows):
     """Passes on the bad rows that are chosen, and remembers all of them."""
 
-    is_skipping = True  # so that reading goes on after those not chosen
-
     def __init__(self, bad: bad_rows.BadRows, chosen: np.ndarray):
+        super().__init__("skip")  # reading resumes after rows not chosen
         self._bad = bad
         self._chosen = chosen
-        self._bad_rows = []
+        self._bad_rows: list[int] = []
 
     def take(self, error: data_errors.RowError) -> None:
+        if error.row is None:  # nothing says whether it is chosen
+            raise error
         self._bad_rows.append(error.row)
         if _are_in(np.array([error.row]), self._chosen)[0]:
             self._bad.take(error)

@@ -40,7 +40,7 @@ def find(
         )
     if os.path.isfile(data_dir):
         name = _format_of_file(data_dir, options.format)
-        pieces = {"train": ((data_dir,),)}
+        pieces: surveys.Pieces = {"train": ((data_dir,),)}
     elif hf_datasets.STATE in files:
         name = "hf_datasets"
         pattern = hf_datasets.FILES_OF_ONE_SPLIT

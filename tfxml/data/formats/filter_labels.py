@@ -40,13 +40,13 @@ def read(path: str, limits: tuple[int, int] | None = None) -> np.ndarray:
                     path, files.excerpt(line), "a pair `row label`", number
                 )
         runs.append(np.array(pairs, np.int64).reshape(-1, 2))
-    pairs = np.concatenate(runs)
+    all_pairs = np.concatenate(runs)
     for noun, column, limit in zip(
-        ("row", "label"), pairs.T, limits or (), strict=False
+        ("row", "label"), all_pairs.T, limits or (), strict=False
     ):
         highest = column.max(initial=-1)
         if highest >= limit:
             raise data_errors.DataError(
                 path, f"{noun} {highest}", f"{noun}s in [0, {limit})"
             )
-    return pairs
+    return all_pairs

@@ -79,7 +79,7 @@ class Folder:
         split: str,
         bad: bad_rows_lib.BadRows | None = None,
         wanted: range | None = None,
-    ) -> Iterator[instances.Instances] | Iterator[instances.TextInstances]:
+    ) -> Iterator[instances.AnyInstances]:
         """Returns the runs of a split's instances.
 
         Args:
@@ -94,6 +94,7 @@ class Folder:
                 f"are read by RecordSource. Received: folder={self.path}"
             )
         bad = bad or bad_rows_lib.BadRows()
+        runs: Iterator[instances.AnyInstances]
         if self.format == "tfds":
             runs = tfds_folder.read(self.path, split, bad, wanted)
         else:
@@ -235,7 +236,8 @@ def detect(
     if {record_files.MANIFEST, record_files.PLAN} & set(files):
         return _prepared_folder(data_dir)
     if tfds_folder.INFO in files and hf_datasets.STATE not in files:
-        *shape, sizes = tfds_folder.read_shape(data_dir)
+        num_features, num_labels, sizes = tfds_folder.read_shape(data_dir)
+        shape = num_features, num_labels
         return _described(data_dir, "tfds", tfds_folder.INFO, shape, sizes)
     name, pieces = detection.find(data_dir, files, options)
 
@@ -279,8 +281,10 @@ def _described(
 ) -> Folder:
     """Returns a folder one of whose files says all."""
     path = os.path.join(data_dir, name)
-    pieces = {split: ((path,),) for split in sizes}
-    piece_sizes = {split: (size,) for split, size in sizes.items()}
+    pieces: surveys.Pieces = {split: ((path,),) for split in sizes}
+    piece_sizes: dict[str, tuple[int, ...]] = {
+        split: (size,) for split, size in sizes.items()
+    }
     return Folder(data_dir, format, *shape, pieces, piece_sizes)
 
 

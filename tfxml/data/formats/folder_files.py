@@ -66,7 +66,8 @@ def pieces_of(
     if len(patterns) == 1:
         return _parts(data_dir, files, patterns[0])
     paths = [only_match(data_dir, files, pattern) for pattern in patterns]
-    return () if None in paths else (tuple(paths),)
+    piece = tuple(path for path in paths if path is not None)
+    return (piece,) if len(piece) == len(paths) else ()
 
 
 def half_pair(
@@ -128,7 +129,7 @@ def _parts(
             raise data_errors.DataError(
                 data_dir, f"{len(matches)} files like {file}", f"{int(total)}"
             )
-    paths = sorted(matches, key=numbers.get)
+    paths = sorted(matches, key=lambda file: numbers[file])
     return tuple((os.path.join(data_dir, file),) for file in paths)
 
 

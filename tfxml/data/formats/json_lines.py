@@ -49,7 +49,8 @@ def survey(
     if options.text_columns or options.weight_column:
         columns = table.choose_columns(read_records, pieces, options)
     names = read_names()
-    sizes, notes = {}, ()
+    sizes: dict[str, tuple[int, ...]] = {}
+    notes: tuple[str, ...] = ()
     if names is not None:
         num_labels = len(names)
     else:
@@ -156,7 +157,7 @@ def _lines(
     """
     if wanted is not None and not wanted:
         return
-    blanks = []  # the numbers of the blank lines that end here
+    blanks: list[int] = []  # the numbers of the blank lines that end here
     first_line = 1 + (wanted.start if wanted else 0)
     for first, chunk in files.line_chunks(
         path, chunk_bytes, first_line, bad.is_skipping

@@ -63,7 +63,7 @@ class Names:
                 whose places rows may give in place of names. None: the names
                 are those of the training split, and others are left out.
         """
-        self._ids = {}
+        self._ids: dict[str, int] = {}
         number = -1
         for number, name in enumerate(names):
             self._ids.setdefault(name, number)
@@ -76,8 +76,6 @@ class Names:
         """Returns the ids of a cell's labels, of those that have one."""
         labels = values(cell, column, separator, fail)
         ids = [self._ids.get(str(label)) for label in labels]
-        if None not in ids:
-            return ids
         if self._source is None:
             return [label for label in ids if label is not None]
         return [
@@ -121,12 +119,14 @@ def values(
     if cell is None:
         return []
     if isinstance(cell, str):
-        cell = _split(cell, separator)
+        labels = _split(cell, separator)
     elif type(cell) is int:
-        cell = [cell]
-    elif not isinstance(cell, list):
+        labels = [cell]
+    elif isinstance(cell, list):
+        labels = cell
+    else:
         raise fail(f"{type_name(cell)} as `{column}`", "a list of labels")
-    for label in cell:
+    for label in labels:
         if type(label) is not int and not isinstance(label, str):
             raise fail(
                 f"{type_name(label)} in `{column}`",
@@ -136,7 +136,7 @@ def values(
             raise fail(f"an empty label in `{column}`", "names")
         if isinstance(label, str):
             check_unicode(label, column, fail)
-    return cell
+    return labels
 
 
 def choose_separator(cells: Iterable[object]) -> str | None:

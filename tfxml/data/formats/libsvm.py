@@ -133,7 +133,7 @@ def read(
                 first_ids,
             )
 
-        yield bad_rows.keep_good(check, is_bad, bad)
+        yield bad_rows.keep_good(check, is_bad, bad, instances.concatenate)
 
 
 def _runs(

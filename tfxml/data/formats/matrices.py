@@ -74,11 +74,11 @@ def read(
         DataError: with the row of what is wrong.
     """
     bad = bad or bad_rows.BadRows()
-    num_rows, *limits = read_header(features_path, labels_path)
+    num_rows, num_features, num_labels = read_header(features_path, labels_path)
     wanted = range(num_rows) if wanted is None else wanted
     yield from pair_runs.read(
         matrix_rows.read(features_path, wanted, rows_per_run),
         matrix_rows.read(labels_path, wanted, rows_per_run),
-        tuple(limits),
+        (num_features, num_labels),
         bad,
     )

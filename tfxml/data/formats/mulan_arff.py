@@ -105,14 +105,15 @@ def read(
                 row_checks.FROM_ZERO,
             )
 
-        yield bad_rows.keep_good(check, is_bad, bad)
+        yield bad_rows.keep_good(check, is_bad, bad, instances.concatenate)
 
 
 def _runs(
     path: str, first_line: int, wanted: range | None
 ) -> Iterator[tuple[int, list[tuple[int, str]]]]:
     """Yields runs of lines with their numbers, and the row of the first."""
-    first_row, run = 0, []
+    first_row = 0
+    run: list[tuple[int, str]] = []
     for row, line in enumerate(arff_grammar.lines(path, first_line)):
         if wanted is not None and row >= wanted.stop:
             break
@@ -144,9 +145,9 @@ def _parse_run(
             rows.append(([], [], []))
     labels, ids, values = zip(*rows, strict=True)
     return row_grammar.Rows(
-        instances.splits_from_lengths(list(map(len, labels))),
+        instances.splits_from_lengths([len(row) for row in labels]),
         np.array([i for row in labels for i in row], np.int64),
-        instances.splits_from_lengths(list(map(len, ids))),
+        instances.splits_from_lengths([len(row) for row in ids]),
         np.array([i for row in ids for i in row], np.int64),
         np.array([v for row in values for v in row], np.float64),
     ), is_bad
@@ -173,7 +174,7 @@ def _parse(
                 f"value {files.excerpt(text)}",
                 f"one of {', '.join(list(column.values)[:9])}",
             )
-        elif column.is_number:
+        elif column.values is None or column.is_number:
             value = arff_grammar.number(text, fail)
             if value:
                 ids.append(column.feature)
@@ -205,7 +206,11 @@ def _layout(path: str) -> _Layout:
             continue
         column = _feature_column(attribute, num_features)
         columns.append(column)
-        num_features += 1 if column.is_number else len(attribute.values) - 1
+        num_features += (
+            1
+            if attribute.values is None or column.is_number
+            else len(attribute.values) - 1
+        )
     if len(seen) < len(names):
         missing = next(n for n, i in label_ids.items() if i not in seen)
         raise data_errors.DataError(
@@ -237,7 +242,7 @@ def _are_numbers(values: tuple[str, ...]) -> bool:
 
 
 def _check_label(path: str, attribute: arff_grammar.Attribute) -> None:
-    if attribute.values not in (None, ("0", "1")):
+    if attribute.values is not None and attribute.values != ("0", "1"):
         raise data_errors.DataError(
             path,
             f"label {attribute.name!r} of {{{', '.join(attribute.values)}}}",

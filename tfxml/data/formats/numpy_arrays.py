@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,8 @@ class MappedArray:
                 f"{size} bytes after the header",
                 f"{needed}, as its shape {self.shape} says",
             )
-        order = "F" if is_fortran else "C"
+        order: Literal["C", "F"] = "F" if is_fortran else "C"
+        self.cells: np.ndarray
         if size:
             self.cells = np.memmap(path, dtype, "r", start, self.shape, order)
         else:  # nothing can be mapped
@@ -179,7 +180,7 @@ def _read_header(
     return Header(dtype, match[2] == b"True", shape)
 
 
-def _open_member(archive: zipfile.ZipFile, path: str, name: str) -> BinaryIO:
+def _open_member(archive: zipfile.ZipFile, path: str, name: str) -> IO[bytes]:
     try:
         info = archive.getinfo(name + ".npy")
     except KeyError as error:
@@ -196,7 +197,7 @@ def _open_member(archive: zipfile.ZipFile, path: str, name: str) -> BinaryIO:
         raise _archive_error(path, error) from error
 
 
-def _read(file: BinaryIO, path: str, size: int) -> bytes:
+def _read(file: IO[bytes], path: str, size: int) -> bytes:
     try:
         return file.read(size)
     except _ARCHIVE_ERRORS as error:

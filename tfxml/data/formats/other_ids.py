@@ -15,15 +15,13 @@ from tfxml.data.formats import row_checks
 
 def find(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Returns the place of each name among those wanted, -1: none, [L]."""
-    places = {}
+    places: dict[str, int] = {}
     for place, name in enumerate(wanted):
         places.setdefault(name, place)
     return np.array([places.get(name, -1) for name in names], np.int32)
 
 
-def replace(
-    run: instances.Instances | instances.TextInstances, label_map: np.ndarray
-) -> instances.Instances | instances.TextInstances:
+def replace(run: instances.Run, label_map: np.ndarray) -> instances.Run:
     """Returns a run with other label ids, without those that have none."""
     ids = label_map[run.label_ids]
     is_kept = ids >= 0

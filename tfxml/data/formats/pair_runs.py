@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,10 +16,17 @@ from tfxml.data.formats import row_checks
 class Run(Protocol):
     """Rows of a file, n of them."""
 
-    is_bad: np.ndarray  # [n] bool: not readable, and counted
+    @property
+    def is_bad(self) -> np.ndarray:
+        """Which rows could not be read, and were counted, [n] bool."""
 
-    def cut(self, first: int, last: int) -> Run:
+    def cut(self: Cut, first: int, last: int) -> Cut:
         """Returns rows first .. last - 1."""
+
+
+Cut = TypeVar("Cut", bound=Run)
+Left = TypeVar("Left", bound=Run)
+Right = TypeVar("Right", bound=Run)
 
 
 class PairRun(NamedTuple):
@@ -80,24 +87,27 @@ def read(
                 ),
             )
 
-        yield bad_rows.keep_good(check, x_run.is_bad | y_run.is_bad, bad)
+        is_bad = x_run.is_bad | y_run.is_bad
+        yield bad_rows.keep_good(check, is_bad, bad, instances.concatenate)
 
 
 def align(
-    left: Iterator[Run], right: Iterator[Run]
-) -> Iterator[tuple[Run, Run]]:
+    left: Iterator[Left], right: Iterator[Right]
+) -> Iterator[tuple[Left, Right]]:
     """Yields the runs of two streams of as many rows, cut at the same rows."""
-    runs = [None, None]
+    left_run: Left | None = None
+    right_run: Right | None = None
     while True:
-        for side, stream in enumerate((left, right)):
-            if runs[side] is None:
-                runs[side] = next(stream, None)
+        left_run = next(left, None) if left_run is None else left_run
+        right_run = next(right, None) if right_run is None else right_run
         # Both streams are read to their ends, where their sizes are checked.
-        if None in runs:
+        if left_run is None or right_run is None:
             return
-        size = min(len(run.is_bad) for run in runs)
-        yield tuple(run.cut(0, size) for run in runs)
-        runs = [
-            run.cut(size, len(run.is_bad)) if len(run.is_bad) > size else None
-            for run in runs
-        ]
+        size = min(len(left_run.is_bad), len(right_run.is_bad))
+        yield left_run.cut(0, size), right_run.cut(0, size)
+        left_run, right_run = _rest(left_run, size), _rest(right_run, size)
+
+
+def _rest(run: Cut, size: int) -> Cut | None:
+    """Returns the rows after the first `size`; None where there are none."""
+    return run.cut(size, len(run.is_bad)) if len(run.is_bad) > size else None

@@ -81,7 +81,8 @@ def read_records(
 
 def _groups(metadata, wanted: range | None) -> tuple[int, list[int]]:
     """Returns the first row and the numbers of the row groups to read."""
-    first_row, row, groups = 0, 0, []
+    first_row = row = 0
+    groups: list[int] = []
     for number in range(metadata.num_row_groups):
         size = metadata.row_group(number).num_rows
         if wanted is None or (row < wanted.stop and row + size > wanted.start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,17 +10,15 @@ import numpy as np
 from tfxml.data import bad_rows, instances
 from tfxml.data.formats import chosen_rows, surveys
 
-Runs = Iterator[instances.Instances] | Iterator[instances.TextInstances]
-
 
 def read(
-    read_piece: Callable[..., Runs],
+    read_piece: Callable[..., Iterator[instances.Run]],
     pieces: tuple[surveys.Piece, ...],
     count_rows: Callable[[], tuple[int, ...]],
     chosen: np.ndarray | None,
     bad: bad_rows.BadRows,
     wanted: range | None,
-) -> Runs:
+) -> Iterator[instances.Run]:
     """Yields the runs of the rows that are wanted.
 
     Args:
@@ -55,17 +54,17 @@ def read(
 
 
 def _read_chosen(
-    read_piece: Callable[..., Runs],
+    read_piece: Callable[..., Iterator[instances.Run]],
     sized_pieces: Iterator[tuple[surveys.Piece, int]],
     chosen: np.ndarray,
     bad: bad_rows.BadRows,
-) -> Runs:
+) -> Iterator[instances.Run]:
     first = 0
     for piece, size in sized_pieces:
         edges = np.searchsorted(chosen, [first, first + size])
         if edges[0] < edges[1]:
             yield from chosen_rows.read(
-                lambda bad, piece=piece: read_piece(piece, bad, None),
+                functools.partial(read_piece, piece, wanted=None),
                 chosen[slice(*edges)] - first,
                 bad,
             )

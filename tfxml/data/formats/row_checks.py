@@ -64,7 +64,7 @@ class Source:
 class LinesSource(Source):
     """Where rows were read that do not stand on one line each."""
 
-    lines: Sequence[int] = ()  # of each row, from 1
+    lines: Sequence[int] | np.ndarray = ()  # of each row, from 1
 
     def line(self, row: int) -> int:
         return int(self.lines[row])

@@ -128,16 +128,18 @@ def parse_lines(
 
     A bad row that is skipped is empty. `source` is that of the first row.
     """
-    labels, ids, values = [], [], []
+    labels: list[int] = []
+    ids: list[int] = []
+    values: list[float] = []
     label_counts, feature_counts, is_bad = [], [], []
     for number, line in enumerate(chunk.split(b"\n")[:-1]):
-        row_labels, row_ids, row_values = [], [], []
         try:
             row_labels, row_ids, row_values = _parse_line(source, number, line)
             is_bad.append(False)
         except data_errors.RowError as error:
             bad.take(error)
             is_bad.append(True)
+            row_labels, row_ids, row_values = [], [], []
         labels += row_labels
         ids += row_ids
         values += row_values

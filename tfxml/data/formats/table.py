@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Record(NamedTuple):
     path: str
     row: int  # from 0
     line: int | None  # from 1; None where the file has no lines
-    cells: dict[str, object]
+    cells: dict[str, Any]
 
     def error(self, found: str, needed: str) -> data_errors.RowError:
         if self.line is None:
@@ -208,7 +208,8 @@ def _count_labels(
 ) -> tuple[int, dict[str, int]]:
     """Returns a file's rows, and how often it names each label."""
     bad = bad_rows.BadRows("skip")  # they are told when rows are wanted
-    rows, counts = 0, {}
+    rows = 0
+    counts: dict[str, int] = {}
     for records in read_records(path, bad, None, [columns.label]):
         rows += len(records)
         for record in records:
@@ -226,7 +227,7 @@ def _count_labels(
 
 
 def _note_unseen(split: str, counted: list, known: set[str]) -> str:
-    unseen = {}
+    unseen: dict[str, int] = {}
     for _, counts in counted:
         for name in counts.keys() - known:
             unseen[name] = unseen.get(name, 0) + counts[name]
@@ -240,7 +241,7 @@ def _note_unseen(split: str, counted: list, known: set[str]) -> str:
     )
 
 
-def _cell(record: Record, column: str, needed: str) -> object:
+def _cell(record: Record, column: str, needed: str) -> Any:
     if column not in record.cells:
         keys = columns_lib.listing(record.cells)
         raise record.error(f"no `{column}` among the keys {keys}", needed)

@@ -119,7 +119,10 @@ def _join(runs: list[instances.TextInstances]) -> instances.TextInstances:
 def _shape(labels_path: str) -> tuple[int, int]:
     if labels_path.endswith(".npz"):
         return matrix_rows.read_shape(labels_path)
-    return sparse_text.read_header(labels_path, ("num_instances", "num_labels"))
+    num_instances, num_labels = sparse_text.read_header(
+        labels_path, ("num_instances", "num_labels")
+    )
+    return num_instances, num_labels
 
 
 def _read_labels(

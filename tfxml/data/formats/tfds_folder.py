@@ -24,7 +24,8 @@ def read_shape(path: str) -> tuple[int, int, dict[str, int]]:
     """Returns the numbers of features and labels, and the splits' sizes."""
     info = _builder(path).info
     try:
-        shape = info.metadata["num_features"], info.metadata["num_labels"]
+        num_features = int(info.metadata["num_features"])
+        num_labels = int(info.metadata["num_labels"])
     except (KeyError, TypeError) as error:
         raise data_errors.DataError(
             path,
@@ -32,7 +33,7 @@ def read_shape(path: str) -> tuple[int, int, dict[str, int]]:
             "num_features and num_labels, as tfxml/data/builders gives them",
         ) from error
     sizes = {name: split.num_examples for name, split in info.splits.items()}
-    return *map(int, shape), sizes
+    return num_features, num_labels, sizes
 
 
 def read(
@@ -83,7 +84,9 @@ def read(
             (num_features, num_labels),
             row_checks.Source(os.path.join(path, split), first),
         )
-        yield bad_rows.keep_good(run.check, np.zeros(size, bool), bad)
+        yield bad_rows.keep_good(
+            run.check, np.zeros(size, bool), bad, instances.concatenate
+        )
         first += size
 
 
@@ -91,7 +94,14 @@ class _Run:
     """A batch of rows that are not checked yet."""
 
     def __init__(
-        self, splits, ids, values, label_splits, labels, limits, source
+        self,
+        splits: np.ndarray,
+        ids: np.ndarray,
+        values: np.ndarray,
+        label_splits: np.ndarray,
+        labels: np.ndarray,
+        limits: tuple[int, int],
+        source: row_checks.Source,
     ):
         self._features = splits, ids, values
         self._labels = label_splits, labels
@@ -101,17 +111,17 @@ class _Run:
         """Returns rows first .. last - 1, or raises RowError."""
         num_features, num_labels = self._limits
         source = self._source.after(first)
+        splits, ids, values = _cut(self._features, first, last)
+        label_splits, labels = _cut(self._labels, first, last)
         return instances.Instances(
-            *row_checks.feature_rows(
-                *_cut(self._features, first, last), num_features, source
-            ),
-            *row_checks.label_rows(
-                *_cut(self._labels, first, last), num_labels, source
-            ),
+            *row_checks.feature_rows(splits, ids, values, num_features, source),
+            *row_checks.label_rows(label_splits, labels, num_labels, source),
         )
 
 
-def _cut(columns, first: int, last: int) -> tuple[np.ndarray, ...]:
+def _cut(
+    columns: tuple[np.ndarray, ...], first: int, last: int
+) -> tuple[np.ndarray, ...]:
     splits, *rest = columns
     entries = slice(*splits[[first, last]])
     splits = splits[first : last + 1] - entries.start

@@ -65,7 +65,8 @@ def read_split(path: str, num_instances: int) -> np.ndarray:
         DataError: naming the line that is no number of an instance, has
             other columns than the first, or repeats an instance.
     """
-    seen, num_columns = {}, None
+    seen: dict[int, int] = {}  # the line of each instance
+    num_columns = None
     for first, chunk in files.line_chunks(path):
         for number, line in enumerate(chunk.split(b"\n")[:-1], first):
             words = line.split()

@@ -39,9 +39,10 @@ def survey(
 
 def read_header(path: str) -> tuple[int, int, int]:
     """Returns the numbers of instances, features and labels."""
-    return sparse_text.read_header(
+    num_instances, num_features, num_labels = sparse_text.read_header(
         path, ("num_instances", "num_features", "num_labels")
     )
+    return num_instances, num_features, num_labels
 
 
 def read(
@@ -81,7 +82,7 @@ def read(
                 first_ids,
             )
 
-        yield bad_rows.keep_good(check, is_bad, bad)
+        yield bad_rows.keep_good(check, is_bad, bad, instances.concatenate)
 
 
 def to_instances(

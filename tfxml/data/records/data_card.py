@@ -46,9 +46,8 @@ def text(folder: str | os.PathLike, manifest: dict) -> str:
         for kind, number in sorted(facts["bad_rows"].items()):
             example = facts["bad_examples"][kind]
             lines.append(f"\n{split}: {number:,} without {kind}: {example}")
-    counts = _label_counts(folder, "train", manifest)
-    if counts is not None:
-        lines += ["", _deciles(counts)]
+    if "train" in manifest["splits"]:
+        lines += ["", _deciles(_label_counts(folder, "train"))]
     return "\n".join(lines)
 
 
@@ -69,7 +68,7 @@ def write(folder: str | os.PathLike, manifest: dict) -> None:
             offset=1,
         )
         plots.append(name)
-        counts = np.sort(_label_counts(folder, split, manifest))[::-1]
+        counts = np.sort(_label_counts(folder, split))[::-1]
         counts = counts[counts > 0]
         name = f"instances_per_label_{split}.svg"
         ranks = _spread(len(counts))
@@ -150,9 +149,7 @@ def _deciles(counts: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def _label_counts(folder, split: str, manifest: dict) -> np.ndarray | None:
-    if split not in manifest["splits"]:
-        return None
+def _label_counts(folder: str | os.PathLike, split: str) -> np.ndarray:
     path = pathlib.Path(folder) / f"{split}.label_counts.npy"
     return np.load(path, allow_pickle=False)
 

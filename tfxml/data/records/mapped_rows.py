@@ -21,7 +21,7 @@ class Column(NamedTuple):
 
     suffix: str
     dtype: tf.DType
-    index: str  # the suffix of the index
+    index_suffix: str
     place: int  # which of the index's columns
     num_places: int  # how many columns the index has
 
@@ -66,7 +66,7 @@ class MappedReader:
         places = tf.dynamic_partition(
             tf.range(tf.size(indices)), shards, len(self._shards)
         )
-        parts = []
+        parts: list[list[tf.Tensor]] = []
         for number, shard in enumerate(self._shards):
             # The one before is no longer mapped.
             with tf.control_dependencies(parts[-1] if parts else []):
@@ -81,7 +81,7 @@ class MappedReader:
     ) -> list[tf.Tensor]:
         tensors = []
         for column in self._columns:
-            index = _map(shard[column.index], tf.int64)
+            index = _map(shard[column.index_suffix], tf.int64)
             index = tf.reshape(index, [-1, column.num_places])
             starts = tf.gather(index, rows)[:, column.place]
             ends = tf.gather(index, rows + 1)[:, column.place]

@@ -244,22 +244,27 @@ def _make_shards(source, folder, plan, num_workers, progress) -> None:
     shard_workers.make_all(job, features_folder, left, num_workers, add)
 
 
-def _manifest(source, folder: pathlib.Path, plan: dict) -> dict:
+def _manifest(
+    source: folder_lib.Folder, folder: pathlib.Path, plan: dict
+) -> dict:
     """Returns the manifest; writes the splits' label counts."""
     splits = {}
     for split in source.splits:
         names = [task.name for task in _tasks(plan) if task.split == split]
         splits[split] = split_facts.of_shards(folder, split, names)
     features = load_text_features(folder)
+    num_features = source.num_features
+    if features is not None:
+        num_features = features.num_features
+    if num_features is None:
+        raise ValueError(f"`folder` must hold {_FEATURES}. Received: {folder}")
     manifest = {
         **plan,
         "is_text": features is not None,
-        "num_features": (
-            source.num_features if features is None else features.num_features
-        ),
+        "num_features": num_features,
         "splits": splits,
     }
     if "tokens" in plan:
-        dtype = record_format.token_dtype(features.num_features)
+        dtype = record_format.token_dtype(num_features)
         manifest["token_dtype"] = dtype.name
     return manifest

@@ -33,6 +33,7 @@ import json
 import os
 import pathlib
 import sys
+from typing import BinaryIO
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class ShardWriter:
         self._ends = {"index": np.zeros((1, 2), np.int64)}
         if tokens_as is not None:
             self._ends["token_index"] = np.zeros((1, 1), np.int64)
-        self._files = {}
+        self._files: dict[str, BinaryIO] = {}
         self._hashes = {
             suffix: hashlib.sha256()
             for suffix in suffixes(tokens_as is not None)
@@ -90,7 +91,7 @@ class ShardWriter:
             self._write(suffix, start)
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, *unused: object) -> None:
         for suffix, file in self._files.items():
             file.close()
             self._temporary(suffix).unlink(missing_ok=True)
@@ -101,7 +102,7 @@ class ShardWriter:
         self._write("units", encoded.units)
         self._write("values", encoded.values)
         self._write_places("index", encoded.unit_splits, encoded.value_splits)
-        if encoded.tokens is not None:
+        if encoded.tokens is not None and encoded.token_splits is not None:
             self._write("tokens", encoded.tokens)
             self._write_places("token_index", encoded.token_splits)
         return encoded
@@ -133,7 +134,7 @@ class ShardWriter:
             self._ends[suffix] = places[-1:]
 
     def _write(self, suffix: str, array: np.ndarray) -> None:
-        content = memoryview(np.ascontiguousarray(array)).cast("B")
+        content = np.ascontiguousarray(array).data.cast("B")
         self._hashes[suffix].update(content)
         self._files[suffix].write(content)
 
@@ -227,7 +228,7 @@ def as_now(plan: dict) -> dict:
     return {**plan, "version": VERSION, "settings": settings}
 
 
-def write_json(path: str | os.PathLike, value) -> None:
+def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes a file all at once."""
     text = json.dumps(value, indent=1, sort_keys=True) + "\n"
     atomic_files.write_bytes(path, text.encode())

@@ -67,13 +67,17 @@ def encode(
         numbers[into + np.arange(len(ids))] = _differences(splits, ids)
     units, sizes = _to_units(numbers)
     is_kept = _is_needed(run.feature_splits, run.feature_values)
+    token_splits = token_ids = None
+    if tokens_as is not None:
+        token_splits, token_ids = run.tokens()
+        token_ids = token_ids.astype(tokens_as)
     return Encoded(
         instances_lib.splits_from_lengths(sizes)[places],
         units,
         instances_lib.splits_from_lengths(is_kept)[run.feature_splits],
         run.feature_values[is_kept],
-        None if tokens_as is None else run.token_splits,
-        None if tokens_as is None else run.token_ids.astype(tokens_as),
+        token_splits,
+        token_ids,
     )
 
 

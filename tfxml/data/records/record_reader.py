@@ -50,11 +50,10 @@ class RecordReader:
         self._starts = starts
         self._tokens_as = tokens_as
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._num_reading = 0
         self._last = 0.0
         self._is_ending = False
-        end = weakref.WeakMethod(self._end)
-        atexit.register(lambda: end() and end()())
+        atexit.register(_call, weakref.WeakMethod(self._end))
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns the units and the values of rows [n], and any tokens.
@@ -62,46 +61,58 @@ class RecordReader:
         Each comes as one array and as int64 [n], how many each row has.
         """
         with self._lock:
-            self._under_way += 1
+            self._num_reading += 1
         try:
             return self._read(indices[:0] if self._is_ending else indices)
         finally:
             with self._lock:
-                self._under_way -= 1
+                self._num_reading -= 1
                 self._last = time.monotonic()
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         shards = np.searchsorted(self._starts[1:], indices, side="right")
         rows = indices - self._starts[shards]
-        units, values, tokens = [], [], []
+        units: list[bytes] = []
+        values: list[bytes] = []
+        tokens: list[bytes] = []
         for shard, row in zip(shards.tolist(), rows.tolist(), strict=True):
-            index, of_units, of_values, *of_tokens = self._descriptors[shard]
+            index, of_units, of_values, *token_files = self._descriptors[shard]
             places = os.pread(index, _PLACES.size, row * _PLACES.size // 2)
             unit, value, last_unit, last_value = _PLACES.unpack(places)
             units.append(os.pread(of_units, 2 * (last_unit - unit), 2 * unit))
             values.append(
                 os.pread(of_values, 4 * (last_value - value), 4 * value)
             )
-            if of_tokens:
-                tokens.append(self._tokens(*of_tokens, row))
+            if self._tokens_as is not None:
+                token_index, of_tokens = token_files
+                places = os.pread(
+                    token_index,
+                    _TOKEN_PLACES.size,
+                    row * _TOKEN_PLACES.size // 2,
+                )
+                start, end = _TOKEN_PLACES.unpack(places)
+                size = self._tokens_as.itemsize
+                tokens.append(
+                    os.pread(of_tokens, size * (end - start), size * start)
+                )
         columns = [*_joined(units, np.uint16), *_joined(values, np.float32)]
         if self._tokens_as is not None:
             columns += _joined(tokens, self._tokens_as)
         return tuple(columns)
 
-    def _tokens(self, index: int, of_tokens: int, row: int) -> bytes:
-        places = os.pread(
-            index, _TOKEN_PLACES.size, row * _TOKEN_PLACES.size // 2
-        )
-        start, end = _TOKEN_PLACES.unpack(places)
-        size = self._tokens_as.itemsize
-        return os.pread(of_tokens, size * (end - start), size * start)
-
     def _end(self) -> None:
         """Waits until nobody reads."""
         self._is_ending = True
-        while self._under_way or time.monotonic() - self._last < _QUIET_SECONDS:
+        while (
+            self._num_reading or time.monotonic() - self._last < _QUIET_SECONDS
+        ):
             time.sleep(_QUIET_SECONDS / 10)
+
+
+def _call(method: weakref.WeakMethod) -> None:
+    """Calls a method if its object is still there."""
+    if (bound := method()) is not None:
+        bound()
 
 
 def _joined(rows: list[bytes], dtype) -> tuple[np.ndarray, np.ndarray]:

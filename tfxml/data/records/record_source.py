@@ -71,9 +71,9 @@ class RecordSource:
         self.tensors = ()  # rows are read where they are needed
         for shard in self._shards:
             self._check_places(shard)
-        self._mapped = self._reader = None
+        self._reader: mapped_rows.MappedReader | record_reader.RecordReader
         if is_mapped:
-            self._mapped = self._make_mapped_reader()
+            self._reader = self._make_mapped_reader()
         else:
             suffixes = record_files.suffixes(with_tokens)
             paths = [
@@ -93,21 +93,25 @@ class RecordSource:
         `tensors` are none: rows are read, not held.
         """
         with tf.device("CPU"):
-            if self._mapped is not None:
-                columns, order = self._mapped.read(indices)
+            order = None
+            if isinstance(self._reader, mapped_rows.MappedReader):
+                columns, order = self._reader.read(indices)
             else:
-                columns, order = self._read(indices), None
+                columns = self._read(self._reader, indices)
             rows = [*record_format.decode(*columns[:4])]
             if self._tokens_as is not None:
+                tokens, lengths = columns[4:]
                 rows.append(
-                    record_format.decode_tokens(*columns[4:], self.num_features)
+                    record_format.decode_tokens(
+                        tokens, lengths, self.num_features
+                    )
                 )
             if order is not None:
                 rows = [tf.gather(ragged, order) for ragged in rows]
-        feature_ids, feature_values, label_ids, *tokens = rows
+        feature_ids, feature_values, label_ids, *token_ids = rows
         named = inputs.features(feature_ids, feature_values)
-        if tokens:
-            (named[inputs.TOKEN_IDS],) = tokens
+        if token_ids:
+            (named[inputs.TOKEN_IDS],) = token_ids
         return named, label_ids
 
     def weights(
@@ -201,11 +205,13 @@ class RecordSource:
         ]
         return mapped_rows.MappedReader(files, self._starts, columns)
 
-    def _read(self, indices: tf.Tensor) -> list[tf.Tensor]:
+    def _read(
+        self, reader: record_reader.RecordReader, indices: tf.Tensor
+    ) -> list[tf.Tensor]:
         dtypes = [tf.uint16, tf.int64, tf.float32, tf.int64]
         if self._tokens_as is not None:
             dtypes += [tf.as_dtype(self._tokens_as), tf.int64]
-        columns = tf.numpy_function(self._reader.read, [indices], dtypes)
+        columns = tf.numpy_function(reader.read, [indices], dtypes)
         for column in columns:
             column.set_shape([None])
         return columns

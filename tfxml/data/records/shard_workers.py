@@ -6,7 +6,7 @@ import dataclasses
 import multiprocessing
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing import connection
+from multiprocessing import connection, context
 
 import tensorflow as tf
 
@@ -40,12 +40,12 @@ def make_all(
             shards.make(job, task, progress)
         return
     # Forked processes would share TensorFlow's threads, which are not there.
-    context = multiprocessing.get_context("spawn")
+    spawning = multiprocessing.get_context("spawn")
     processes = []
     try:
         for _ in range(min(num_workers, len(tasks))):
-            ours, theirs = context.Pipe()
-            process = context.Process(
+            ours, theirs = spawning.Pipe()
+            process = spawning.Process(
                 target=_work, args=(theirs, job, features_folder), daemon=True
             )
             process.start()
@@ -59,12 +59,17 @@ def make_all(
             process.join()
 
 
-def _hand_out(tasks, processes, progress) -> None:
+def _hand_out(
+    tasks: Sequence[shards.Task],
+    processes: Sequence[tuple[context.SpawnProcess, connection.Connection]],
+    progress: Callable[[int], None],
+) -> None:
     waiting = list(reversed(tasks))
     left = len(tasks)
     by_pipe = {ours: process for process, ours in processes}
     while left:
-        for ours in connection.wait(list(by_pipe)):
+        ready = connection.wait(list(by_pipe))
+        for ours in [pipe for pipe in by_pipe if pipe in ready]:
             try:
                 kind, value = ours.recv()
             except EOFError as error:
@@ -84,7 +89,9 @@ def _hand_out(tasks, processes, progress) -> None:
                     ours.send(waiting.pop())
 
 
-def _work(pipe, job: shards.Job, features_folder: str | None) -> None:
+def _work(
+    pipe: connection.Connection, job: shards.Job, features_folder: str | None
+) -> None:
     """Makes shards until the pipe is closed, which the parent's end does."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     try:
@@ -102,11 +109,11 @@ def _work(pipe, job: shards.Job, features_folder: str | None) -> None:
         pipe.send(("failed", traceback.format_exc()))
 
 
-def _tell(pipe, rows: int) -> None:
+def _tell(pipe: connection.Connection, rows: int) -> None:
     pipe.send(("rows", rows))
 
 
-def _error_of(value) -> Exception:
+def _error_of(value: tuple | str) -> Exception:
     if isinstance(value, tuple):
         return data_errors.DataError(*value)
     return RuntimeError(f"a worker failed:\n{value}")

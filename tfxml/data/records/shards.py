@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
     counts = _Counts(job.folder.num_labels, job.with_tokens)
     tokens_as = None
     if job.with_tokens:
+        if job.features is None:
+            raise ValueError("`job` must have text features to write tokens")
         tokens_as = record_format.token_dtype(job.features.num_features)
     with record_files.ShardWriter(job.output, task.name, tokens_as) as writer:
         for run in split_reader.stream(
@@ -98,7 +101,7 @@ class _Counts:
 
     def __init__(self, num_labels: int, with_tokens: bool):
         self.label_counts = np.zeros(num_labels, np.int64)
-        self.prints = []
+        self.prints: list[np.ndarray] = []
         names = ["labels", "features"] + ["tokens"] * with_tokens
         self._histograms = {name: np.zeros(0, np.int64) for name in names}
 
@@ -110,8 +113,9 @@ class _Counts:
         row_splits = {
             "labels": run.label_splits,
             "features": run.feature_splits,
-            "tokens": run.token_splits,
         }
+        if "tokens" in self._histograms:
+            row_splits["tokens"], _ = run.tokens()
         for name, histogram in self._histograms.items():
             self._histograms[name] = _add_histogram(histogram, row_splits[name])
         self.prints.append(_prints(encoded))
@@ -121,7 +125,9 @@ class _Counts:
 
         Histograms are [[length, how many instances], ...].
         """
-        facts = {"num_instances": int(self._histograms["labels"].sum())}
+        facts: dict[str, Any] = {
+            "num_instances": int(self._histograms["labels"].sum())
+        }
         for name, histogram in self._histograms.items():
             facts[f"{name}_per_instance"] = _pairs(histogram)
         return facts
@@ -144,7 +150,7 @@ def _prints(encoded: record_format.Encoded) -> np.ndarray:
         (encoded.unit_splits.tolist(), encoded.units.data),
         (encoded.value_splits.tolist(), encoded.values.data),
     ]
-    if encoded.tokens is not None:
+    if encoded.tokens is not None and encoded.token_splits is not None:
         columns.append((encoded.token_splits.tolist(), encoded.tokens.data))
     prints = bytearray()
     for row in range(len(encoded.unit_splits) - 1):

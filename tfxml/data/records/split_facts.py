@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def of_shards(
         DataError: if a shard is not as it was written.
     """
     by_shard = [_facts_of(folder, name) for name in names]
-    label_counts = sum(shards.read_label_counts(folder, n) for n in names)
+    label_counts = np.sum(
+        [shards.read_label_counts(folder, name) for name in names], axis=0
+    )
     path = pathlib.Path(folder) / f"{split}.label_counts.npy"
     record_files.write_array(path, label_counts)
     bad = bad_rows.BadRows("skip")
@@ -66,7 +69,7 @@ def _facts_of(folder: str | os.PathLike, name: str) -> dict:
 
 def _lengths(by_shard: Sequence[dict]) -> dict:
     """Returns how many entries instances have, and the most of one."""
-    lengths = {}
+    lengths: dict[str, Any] = {}
     for name in _COUNTED:
         key = f"{name}_per_instance"
         if not all(key in facts for facts in by_shard):
@@ -79,7 +82,7 @@ def _lengths(by_shard: Sequence[dict]) -> dict:
 
 def _sum_histograms(histograms: Iterable[list]) -> list[list[int]]:
     """Returns the sum of histograms [[length, number], ...]."""
-    total = {}
+    total: dict[int, int] = {}
     for histogram in histograms:
         for length, number in histogram:
             total[length] = total.get(length, 0) + number

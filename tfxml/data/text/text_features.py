@@ -11,6 +11,7 @@ inverse document frequency, divided by the L2 norm of the row.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -55,7 +56,11 @@ class TextFeatures(tf.Module):
             unicode_normalization: one of `unicode_forms.CHOICES`.
         """
         super().__init__()
-        if (terms is None) == (hash_buckets is None):
+        if terms is not None and hash_buckets is None:
+            self.num_features = len(terms)
+        elif terms is None and hash_buckets is not None:
+            self.num_features = hash_buckets
+        else:
             raise ValueError(
                 "One of `terms` and `hash_buckets` must be given. Received: "
                 + ("neither" if terms is None else "both")
@@ -74,16 +79,15 @@ class TextFeatures(tf.Module):
         self._normalize = unicode_forms.normalizer(unicode_normalization)
         # Arrays, because tf.Module would track each string of a list.
         self.terms = None if terms is None else np.array(terms, object)
-        self.num_features = hash_buckets if terms is None else len(terms)
         self.idf = None if idf is None else np.asarray(idf, np.float32)
-        if idf is not None and self.idf.shape != (self.num_features,):
+        if self.idf is not None and self.idf.shape != (self.num_features,):
             raise ValueError(
                 f"`idf` must have shape ({self.num_features},), one value a "
                 f"feature. Received: idf.shape={self.idf.shape}"
             )
         with tf.device("CPU"):
-            self._table = None if terms is None else _table(self.terms)
-            self._idf = None if idf is None else tf.constant(self.idf)
+            self._table = None if self.terms is None else _table(self.terms)
+            self._idf = None if self.idf is None else tf.constant(self.idf)
 
     @property
     def num_tokens(self) -> int:
@@ -212,30 +216,29 @@ def fit(
     _check_count("max_features", max_features, may_be_none=True)
     _check_count("hash_buckets", hash_buckets, may_be_none=True)
     _check_min_df(min_df)
-    weights = {
-        "ngrams": ngrams,
-        "sublinear_tf": sublinear_tf,
-        "unicode_normalization": unicode_normalization,
-    }
+    create = functools.partial(
+        TextFeatures,
+        ngrams=ngrams,
+        sublinear_tf=sublinear_tf,
+        unicode_normalization=unicode_normalization,
+    )
     if hash_buckets is None:
         normalize = unicode_forms.normalizer(unicode_normalization)
         counts = vocabulary.count(batches, ngrams, normalize=normalize)
         terms, document_counts = counts.select(min_df, max_features)
         idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
-        return TextFeatures(
-            terms=terms, idf=idf if use_idf else None, **weights
-        )
+        return create(terms=terms, idf=idf if use_idf else None)
     if min_df != 1 or max_features is not None:
         raise ValueError(
             "`min_df` and `max_features` choose the terms of a vocabulary and "
             "must be left out with `hash_buckets`. Received: "
             f"min_df={min_df}, max_features={max_features}"
         )
-    plain = TextFeatures(hash_buckets=hash_buckets, **weights)
+    plain = create(hash_buckets=hash_buckets)
     if not use_idf:
         return plain
     idf = _bucket_idf(plain, batches)
-    return TextFeatures(hash_buckets=hash_buckets, idf=idf, **weights)
+    return create(hash_buckets=hash_buckets, idf=idf)
 
 
 def _bucket_idf(features: TextFeatures, batches) -> np.ndarray:

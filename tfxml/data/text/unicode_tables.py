@@ -10,7 +10,7 @@ import itertools
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ _ALL = range(sys.maxunicode + 1)  # surrogates too, which say nothing
 _HANGUL = range(0xAC00, 0xD7A4)
 _NUM_VOWELS, _NUM_TAILS = 21, 28
 _LEAD, _VOWEL, _TAIL = 0x1100, 0x1161, 0x11A7
+
+
+# Each form, and the one that decomposes as it does and composes nothing.
+_FORMS: dict[str, tuple[Literal["NFC", "NFKC"], Literal["NFD", "NFKD"]]] = {
+    "NFC": ("NFC", "NFD"),
+    "NFKC": ("NFKC", "NFKD"),
+}
 
 
 class Tables(NamedTuple):
@@ -34,25 +41,29 @@ class Tables(NamedTuple):
     seconds: np.ndarray  # int32, of all pairs, ascending
 
 
-def pair_key(first, second):
-    """Returns one number for two characters, in 64 bits."""
+def pair_key(first: Any, second: Any) -> Any:
+    """Returns one number for two characters, in 64 bits.
+
+    Args:
+        first, second: code points: integers, or tensors of int64.
+    """
     return first * 2**21 + second
 
 
 @functools.cache
-def read(form: str) -> Tables:
+def read(name: str) -> Tables:
     """Returns the tables of NFC or NFKC."""
+    form, decomposed = _FORMS[name]
     composed = list(_composed())
     marks = {
-        code: found
+        code: number
         for code in _ALL
-        if (found := unicodedata.combining(chr(code)))
+        if (number := unicodedata.combining(chr(code)))
     }
-    fully = form.replace("C", "D")
     parts = {
-        code: list(map(ord, found))
+        code: [ord(part) for part in text]
         for code in composed
-        if (found := unicodedata.normalize(fully, chr(code))) != chr(code)
+        if (text := unicodedata.normalize(decomposed, chr(code))) != chr(code)
     }
     pairs = dict(sorted(_pairs(composed)))
     seconds = {key % 2**21 for key in pairs}
@@ -111,7 +122,7 @@ def _hangul_pair(syllable: int) -> tuple[int, int]:
 
 def _class(codes: Iterable[int]) -> str:
     """Returns the inside of a character class of RE2."""
-    runs = []
+    runs: list[list[int]] = []
     for code in sorted(codes):
         if runs and runs[-1][1] == code - 1:
             runs[-1][1] = code

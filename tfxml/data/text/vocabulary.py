@@ -10,7 +10,7 @@ import heapq
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
@@ -33,10 +33,13 @@ class TermCounts:
     is that of `most_terms`, and of the terms that are selected.
     """
 
+    _document_counts: np.ndarray  # the first V places count
+    _total_counts: np.ndarray  # as above
+
     def __init__(self, most_terms: int = MOST_TERMS):
         self.num_documents = 0
         self._most_terms = most_terms
-        self._runs = []  # files of lines, ascending
+        self._runs: list[IO[bytes]] = []  # files of lines, ascending
         self._start()
 
     def add(
@@ -120,9 +123,10 @@ class TermCounts:
         )
 
     def _start(self) -> None:
+        self._positions: collections.defaultdict[bytes, int]
         self._positions = collections.defaultdict()
         self._positions.default_factory = self._positions.__len__
-        self._document_counts = np.zeros(1024, np.int64)  # the first V count
+        self._document_counts = np.zeros(1024, np.int64)
         self._total_counts = np.zeros(1024, np.int64)
 
     def _ascending(self) -> Iterator[_Count]:
@@ -143,7 +147,7 @@ class TermCounts:
         self._start()
 
 
-def _read_run(run: BinaryIO) -> Iterator[_Count]:
+def _read_run(run: IO[bytes]) -> Iterator[_Count]:
     run.seek(0)
     for line in run:
         term, in_documents, in_total = line.split(b"\t")
