@@ -89,7 +89,7 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [({"k": 0}, "`k` must"), ({"runtime": "cpu"}, "`runtime` must be one of")],
+    [({"k": 0}, "`k` must"), ({"runtime": "gpu"}, "`runtime` must be one of")],
 )
 def test_a_predictor_that_cannot_be_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
