@@ -133,6 +133,7 @@ def _train_to_end(
         run.io_device,
         run.weights,
     )
+    saved.remove_old()  # which a kill may have left
     with termination.Notice(run.strategy) as notice:
         between = between_loops.BetweenLoops(run, saved, notice, history, lock)
         while run.steps_done < run.num_steps and not evaluations.is_over(

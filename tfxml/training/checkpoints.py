@@ -99,7 +99,7 @@ class Checkpoints:
             with atomic_files.new_folder(final, is_replacing=True) as partial:
                 self._write(partial, final, meta)
         self._written_step = step
-        self._remove_old()
+        self.remove_old()
 
     def _write(self, partial: pathlib.Path, final, meta: dict) -> None:
         try:
@@ -192,7 +192,8 @@ class Checkpoints:
     def _path(self, step: int) -> pathlib.Path:
         return _path(self.folder, step)
 
-    def _remove_old(self) -> None:
+    def remove_old(self) -> None:
+        """Removes the checkpoints that need not be kept, and leftovers."""
         kept = set(self.steps()[-self.keep :]) | {self.best_step()}
         for path in _folders(self.folder):
             if int(_NAME.fullmatch(path.name)[1]) not in kept:
