@@ -211,8 +211,8 @@ def test_labels_learn_from_positives_and_candidates(
     number, at_once, monkeypatch
 ):
     """Each label's weights are those of a problem of its own."""
-    monkeypatch.setattr(label_pairs, "_PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr(label_pairs, "_ROWS", 6)
+    monkeypatch.setattr(label_pairs, "_PAIRS_PER_GROUP", at_once)
+    monkeypatch.setattr(label_pairs, "_ROWS_PER_READ", 6)
     rng = np.random.default_rng(2)
     x = rng.normal(size=(20, D)) * (rng.random((20, D)) < 0.5)
     x = x.astype(np.float32)

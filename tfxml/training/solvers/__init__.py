@@ -1,7 +1,8 @@
-"""Learners that take no gradient steps, by the head whose weights they find.
+"""Solvers: they find a head's weights in one pass, without gradients.
 
-A head that learns in one pass has a solver here: a function of the head, the
-training split, the options and a function to call between pieces of work.
+`SOLVERS` holds the solver of each head that learns so: a function of the head,
+the training split, the options, and a function to call between groups of labels
+(which stops the run there if it must).
 """
 
 from __future__ import annotations

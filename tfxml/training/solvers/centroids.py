@@ -26,7 +26,7 @@ def solve(
     options: centroid.CentroidOptions,
     between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Gives a head the centroids of the training split."""
+    """Sets a head's weights to the centroids of the training split."""
     table = learn(
         source,
         options.centroid_features,
@@ -82,17 +82,17 @@ def scaled_sums(
     power: float,
     least: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns each label's sum of rows over its length to a power.
+    """Returns each label's sum of rows, divided by a power of its length.
 
     Args:
         rows: the instances.
-        positives: of each label; all its pairs are taken for positives.
+        positives: pairs of labels and instances, all positive.
         power: of the length.
         least: weights of a smaller absolute value are not returned.
 
     Returns:
-        [L + 1] where a label's weights begin, their features [W] int32, in the
-        order in which the rows have them, and the weights [W] float32.
+        Where each label's weights begin [L + 1], their features [W] int32 in
+        the order in which the rows have them, and the weights [W] float32.
     """
     splits, feature_ids, weights = _scaled_sums(
         label_problems.typed_rows(rows),
@@ -117,7 +117,7 @@ def _scaled_sums(rows, positives, power, least):
             positives.splits[label] : positives.splits[label + 1]
         ]
         start = splits[label]
-        # One more, for `_sum_rows` writes before it looks.
+        # One more: `_sum_rows` writes before it knows whether to keep.
         kept_ids, kept = _with_space(
             kept_ids, kept, start, rows.num_features + 1
         )
@@ -134,16 +134,16 @@ def _scaled_sums(rows, positives, power, least):
 
 @compiled.loop
 def _sum_rows(rows, row_ids, label, sums, last_label, label_features):
-    """Adds a label's rows to sums [D], and lists the features that they have.
+    """Adds a label's rows to sums [D], and lists the features of these rows.
 
-    `last_label` [D] says which label had a feature last. Returns how many
-    features are listed.
+    `last_label` [D] holds the last label whose rows had a feature. Returns how
+    many features are listed.
     """
     number = 0
     for row in row_ids:
         for place in range(rows.splits[row], rows.splits[row + 1]):
             feature = rows.feature_ids[place]
-            # Written in any case and kept if new: no branch to predict.
+            # Always written, kept if new: no branch to predict.
             label_features[number] = feature
             number += last_label[feature] != label
             last_label[feature] = label
@@ -153,13 +153,10 @@ def _sum_rows(rows, row_ids, label, sums, last_label, label_features):
 
 @compiled.loop
 def _take_scaled(sums, power, least, feature_ids, weights):
-    """Moves the listed features' sums to `weights`, over a power of the length.
+    """Writes listed features' sums, divided by a power of their length.
 
-    Features whose weights are at least `least` in size move to the front. All
-    sums are 0 again, for the next label.
-
-    Returns:
-        How many features are at the front.
+    Features whose weights are below `least` in size are taken off the list. All
+    sums are set to 0, for the next label. Returns how many features are left.
     """
     square = 0.0
     for feature in feature_ids:
@@ -180,8 +177,8 @@ def _take_scaled(sums, power, least, feature_ids, weights):
 def _by_feature(
     label_ids, feature_ids, weights, most_labels, splits, labels, kernel
 ):
-    """Fills the pages of each feature with its largest weights' labels."""
-    num_features, page_size = len(splits) - 1, labels.shape[1]
+    """Fills each feature's pages with the labels of its largest weights."""
+    num_features = len(splits) - 1
     starts = np.zeros(num_features + 1, np.int64)
     for feature in feature_ids:
         starts[feature + 1] += 1
@@ -193,30 +190,40 @@ def _by_feature(
         feature = feature_ids[entry]
         order[ends[feature]] = entry
         ends[feature] += 1
-    sizes = np.empty(len(weights), np.float32)
     for feature in range(num_features):
-        own = order[starts[feature] : starts[feature + 1]]
+        entries = order[starts[feature] : starts[feature + 1]]
+        entries = _largest(entries, weights, most_labels)
         page = splits[feature]
-        used = 0
-        least = np.float32(0)
-        equals = len(own)  # how many of the least size there is room for
-        if len(own) > most_labels:
-            for place in range(len(own)):
-                sizes[place] = abs(weights[own[place]])
-            least = _at_rank(sizes[: len(own)], most_labels)
-            equals = most_labels
-            for entry in own:
-                equals -= abs(weights[entry]) > least
-        for entry in own:
-            weight = weights[entry]
-            if abs(weight) < least:
-                continue
-            if abs(weight) == least:  # of equals the first
-                if equals == 0:
-                    continue
-                equals -= 1
-            at, slot = page + used // page_size, used % page_size
+        for place in range(len(entries)):
+            entry = entries[place]
+            at, slot = page + place // labels.shape[1], place % labels.shape[1]
             labels[at, slot] = label_ids[entry]
-            kernel[at, slot] = weight
-            used += 1
-        splits[feature + 1] = page + (used + page_size - 1) // page_size
+            kernel[at, slot] = weights[entry]
+        num_pages = (len(entries) + labels.shape[1] - 1) // labels.shape[1]
+        splits[feature + 1] = page + num_pages
+
+
+@compiled.loop
+def _largest(entries, weights, most):
+    """Returns the entries of the largest absolute weights, `most` at most.
+
+    They stay in their order; of equal weights the first are taken.
+    """
+    if len(entries) <= most:
+        return entries
+    sizes = np.empty(len(entries), np.float32)
+    for place in range(len(entries)):
+        sizes[place] = abs(weights[entries[place]])
+    least = _at_rank(sizes, most)
+    num_equal = most  # that may be taken of those as large as the least
+    for entry in entries:
+        num_equal -= abs(weights[entry]) > least
+    chosen = np.empty(most, np.int64)
+    number = 0
+    for entry in entries:
+        size = abs(weights[entry])
+        if size > least or (size == least and num_equal > 0):
+            num_equal -= size == least
+            chosen[number] = entry
+            number += 1
+    return chosen

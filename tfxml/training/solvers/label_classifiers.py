@@ -1,10 +1,11 @@
-"""The classifiers of labels' own, learnt from what a head mistakes.
+"""Learns the re-ranker's classifiers from the labels that a head confuses.
 
-# N instances, L labels, D features, S labels of a candidates, F weights a label
+# N instances, L labels, D features, S candidates of an instance, F weights a
+# label
 
-A label learns from its positives and from the instances in whose candidates it
-stands: those are the negatives that matter. Labels are solved some at a time,
-and only the largest weights of all of them are kept.
+A label learns from its positives and its hard negatives: the instances that do
+not have it, but have it among their candidates. Labels are solved in groups,
+and only the largest weights of all labels are kept.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from tfxml.training.solvers import (
     weight_places,
 )
 
-# A label that no training instance has is as far off as a negative should be.
+# The margin of a label that no training instance has: that of a negative.
 _UNSEEN_BIAS = -1.0
 _MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How labels' own classifiers are learnt."""
+    """How the re-ranker is learnt."""
 
     cost: float  # C of `linear_svm`
     num_passes: int
-    mean_features: int  # F: how many weights a label keeps, on average
-    centroid: float  # how much of its centroid a label's weights have
+    mean_features: int  # F: how many weights a label keeps on average
+    centroid: float  # how much of its centroid is added to a label's weights
     seed: int
 
 
@@ -45,17 +46,16 @@ def learn(
     settings: Settings,
     between: Callable[[], None] = lambda: None,
 ) -> weight_table.Table:
-    """Returns the labels' own classifiers.
+    """Returns the weights and biases of all labels' classifiers.
 
     Args:
         source: the training split.
-        candidates: [N, S] label ids, what the head finds best.
+        candidates: [N, S] ids of the head's best labels.
         settings: how they are learnt.
-        between: called whenever some labels are done.
+        between: called after each group of labels.
     """
     kept = largest.Largest(source.num_labels * settings.mean_features)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
-
     svm_settings = linear_svm.Settings(
         settings.cost, settings.num_passes, settings.centroid
     )
@@ -75,7 +75,7 @@ def learn(
 
 
 def _seeds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns a seed for each label, whichever it is solved with."""
+    """Returns each label's seed, which no grouping of labels changes."""
     states = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     mixed = (labels.astype(np.uint64) + states[0]) * np.uint64(_MULTIPLIER)
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(_MULTIPLIER)

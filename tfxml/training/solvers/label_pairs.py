@@ -18,11 +18,11 @@ from tfxml.data import parallel
 from tfxml.data.feeding import pipeline
 from tfxml.training.solvers import label_problems
 
-# Labels that are looked at together have about so many pairs, and share the
-# rows that were read for them; fewer, so that no processor is left idle.
-_PAIRS_AT_ONCE = 1 << 20
-_GROUPS_A_PROCESSOR = 4
-_ROWS = 4096  # read at once
+# The labels of a group have at most about so many pairs and share the rows that
+# are read for them. Groups are smaller where a processor would be left idle.
+_PAIRS_PER_GROUP = 1 << 20
+_GROUPS_PER_PROCESSOR = 4
+_ROWS_PER_READ = 4096
 
 Solved = TypeVar("Solved")
 
@@ -118,7 +118,7 @@ def by_group(
 
 
 def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
-    """Returns labels that have positives, some together, the largest first."""
+    """Returns groups of the labels that have positives, the largest first."""
     sizes = np.diff(pairs.splits)
     num_positives = np.bincount(
         np.repeat(np.arange(len(sizes)), sizes)[pairs.is_positive],
@@ -129,9 +129,9 @@ def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
     if not len(by_size):
         return []
     ends = np.cumsum(sizes[by_size])
-    share = ends[-1] // (_GROUPS_A_PROCESSOR * (os.cpu_count() or 1))
-    at_once = min(_PAIRS_AT_ONCE, share + 1)
-    changes = np.flatnonzero(np.diff((ends - 1) // at_once)) + 1
+    share = ends[-1] // (_GROUPS_PER_PROCESSOR * (os.cpu_count() or 1))
+    group_size = min(_PAIRS_PER_GROUP, share + 1)
+    changes = np.flatnonzero(np.diff((ends - 1) // group_size)) + 1
     return np.split(by_size, changes)
 
 
@@ -162,6 +162,8 @@ def of_labels(
     return rows, label_problems.Pairs(splits, places, pairs.is_positive[chosen])
 
 
-def _chunks(number: int) -> Iterator[tf.Tensor]:
-    for start in range(0, number, _ROWS):
-        yield tf.range(start, min(start + _ROWS, number), dtype=tf.int64)
+def _chunks(num_rows: int) -> Iterator[tf.Tensor]:
+    """Yields the numbers of the rows that are read together."""
+    for start in range(0, num_rows, _ROWS_PER_READ):
+        stop = min(start + _ROWS_PER_READ, num_rows)
+        yield tf.range(start, stop, dtype=tf.int64)

@@ -1,4 +1,4 @@
-"""What solvers read and write of many labels' learning problems.
+"""The learning problems of many labels: sparse rows, and pairs of them.
 
 # N instances, D features, E features of all rows, L labels, P pairs of a label
 # and an instance
@@ -34,7 +34,7 @@ def typed_rows(rows: Rows) -> Rows:
     """Returns the rows in the types for which the loops are compiled."""
     return Rows(
         rows.splits.astype(np.int64, copy=False),
-        # Unsigned: Numba would ask whether a signed index is negative.
+        # Unsigned: Numba would check a signed index for being negative.
         rows.feature_ids.astype(np.uint32),
         rows.values.astype(np.float32, copy=False),
         rows.num_features,
@@ -52,16 +52,16 @@ def typed_pairs(pairs: Pairs) -> Pairs:
 
 @compiled.loop
 def with_space(feature_ids, weights, size, needed):
-    """Returns the arrays, or longer copies of their first `size` elements.
+    """Returns arrays that can take `needed` elements behind the first `size`.
 
-    `needed` elements follow these.
+    They are the same arrays, or longer copies.
     """
     if size + needed <= len(weights):
         return feature_ids, weights
     capacity = max(size + needed, 2 * len(weights))
-    more_ids = np.empty(capacity, np.uint32)
-    more = np.empty(capacity, np.float32)
+    longer_ids = np.empty(capacity, np.uint32)
+    longer = np.empty(capacity, np.float32)
     for place in range(size):
-        more_ids[place] = feature_ids[place]
-        more[place] = weights[place]
-    return more_ids, more
+        longer_ids[place] = feature_ids[place]
+        longer[place] = weights[place]
+    return longer_ids, longer

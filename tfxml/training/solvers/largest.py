@@ -1,4 +1,4 @@
-"""The largest of many weights that come some at a time.
+"""Keeps the largest of many weights that arrive in parts.
 
 # L labels, W weights
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def _places(sizes: np.ndarray, number: int) -> np.ndarray:
-    """Returns the places of the largest `number`, of equals the first."""
+    """Returns where the `number` largest are; of equal ones the first."""
     if len(sizes) <= number:
         return np.arange(len(sizes))
     last = np.partition(sizes, len(sizes) - number)[len(sizes) - number]
@@ -20,13 +20,14 @@ def _places(sizes: np.ndarray, number: int) -> np.ndarray:
 
 
 class Largest:
-    """The weights largest in size of all that were added, `number` at most."""
+    """The `number` weights of the largest absolute values of all added."""
 
     def __init__(self, number: int):
         self._number = number
-        none = np.zeros(0, np.int32)
-        self._parts, self._size = [(none, none, none.astype(np.float32))], 0
-        self.least = 0.0  # what is smaller in size is not among them
+        no_ids = np.zeros(0, np.int32)
+        self._parts = [(no_ids, no_ids, np.zeros(0, np.float32))]
+        self._size = 0
+        self.least = 0.0  # weights of a smaller absolute value are not kept
 
     def add(
         self,
@@ -35,7 +36,13 @@ class Largest:
         feature_ids: np.ndarray,
         weights: np.ndarray,
     ) -> None:
-        """Adds labels' weights; `splits` say where each label's begin."""
+        """Adds weights.
+
+        Args:
+            labels: ids.
+            splits: where each label's weights begin, and the last ones end.
+            feature_ids, weights: of all these labels.
+        """
         owners = np.repeat(labels.astype(np.int32), np.diff(splits))
         self._parts.append((owners, feature_ids, weights))
         self._size += len(owners)
@@ -43,16 +50,17 @@ class Largest:
             self._cut()
 
     def _cut(self) -> None:
-        whole = [
-            np.concatenate(part) for part in zip(*self._parts, strict=True)
+        """Drops all but the `number` largest."""
+        joined = [
+            np.concatenate(arrays) for arrays in zip(*self._parts, strict=True)
         ]
-        chosen = _places(np.abs(whole[2]), self._number)
-        self._parts = [tuple(part[chosen] for part in whole)]
+        chosen = _places(np.abs(joined[2]), self._number)
+        self._parts = [tuple(array[chosen] for array in joined)]
         self._size = len(chosen)
         if self._size == self._number:
             self.least = float(np.abs(self._parts[0][2]).min())
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns labels, features and values."""
+        """Returns the labels, features and values of the weights kept."""
         self._cut()
         return self._parts[0]

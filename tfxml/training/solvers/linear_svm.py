@@ -1,17 +1,16 @@
-"""Many small linear classifiers, each by dual coordinate descent.
+"""Linear support vector machines of many labels, by dual coordinate descent.
 
-# N instances, D features, E features of all rows, L labels, P pairs of a label
-# and an instance, W weights
+# N instances, D features, L labels, W weights
 
-Each label's weights w and bias b minimize
+Each label's weights w and bias b minimise
 
     (||w||^2 + b^2) / 2 + C sum_i max(0, 1 - y_i (w x_i + b))^2
 
-over its own instances, y_i = 1 or -1. In the dual an instance is one number, at
-least 0, and a move brings one of them to its optimum while the others rest
-(Hsieh et al., "A dual coordinate descent method for large-scale linear SVM",
-ICML 2008). A move reads and writes the few weights of one row, which arrays at
-a time do a tenth as fast: hence a compiled loop.
+over the label's instances, y_i = 1 or -1. In the dual each instance has one
+variable, at least 0, and a move brings one of them to its optimum while the
+others stay (Hsieh et al., "A dual coordinate descent method for large-scale
+linear SVM", ICML 2008). A move reads and writes the few weights of one row.
+NumPy would take ten times as long: hence a compiled loop.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ import numpy as np
 from tfxml.cpu import compiled
 from tfxml.training.solvers import label_problems
 
-_FULL_PASSES = 2  # before pairs are left out
-_FULL_PASS_EVERY = 4  # passes, from then on
+_FULL_PASSES = 2  # at first; later passes leave pairs out
+_FULL_PASS_EVERY = 4  # passes
 
 # Compiled loops read names of their own module.
 _with_space = label_problems.with_space
@@ -43,8 +42,8 @@ class Settings(NamedTuple):
     """How each label's classifier is learnt."""
 
     cost: float  # C
-    num_passes: int  # how often a pair is moved
-    centroid: float = 0.0  # share of the centroid, see `solve`
+    num_passes: int  # over the pairs
+    centroid: float = 0.0  # how much of the centroid is added, see `solve`
 
 
 def solve(
@@ -56,20 +55,21 @@ def solve(
 ) -> Solved:
     """Returns the labels' classifiers. Releases the GIL while it works.
 
-    A pair beyond its margin has no part in the weights, and most passes after
+    A pair beyond its margin has no part in the weights, so most passes after
     the second leave it out.
 
-    To a label's weights `settings.centroid` times its centroid is added in the
-    end: the sum of its positives, divided by its length. A margin then grows
-    with the cosine between instance and centroid too, which an optimum over
-    few positives knows little of.
+    In the end `settings.centroid` times the label's centroid is added to its
+    weights: the sum of its positives, divided by its length. Margins then grow
+    with the cosine between instance and centroid, which the optimum over few
+    positives says little about.
 
     Args:
         rows: the instances.
-        pairs: of labels and instances.
+        pairs: which instances each label learns from.
         settings: of all labels.
-        seeds: [L] uint64, of each label's order of pairs. Each pass draws a
-            new order: in a fixed one the descent takes many times longer.
+        seeds: [L] uint64, for the order in which each label's pairs are moved.
+            Each pass draws a new order: with a fixed one the descent takes
+            many times longer.
         least: weights of a smaller absolute value are not returned.
     """
     splits, feature_ids, weights, biases = _solve_labels(
@@ -147,10 +147,10 @@ def _descend(
     """Descends in one label's dual; writes its weights, returns its bias.
 
     Args:
-        rows, diagonal, ridge: of all labels.
+        rows, diagonal, ridge: the same for all labels.
         row_ids, is_positive: the label's pairs.
-        num_passes: how often a pair is moved.
-        state: of the generator that orders the pairs.
+        num_passes: over the pairs.
+        state: seed of the generator that orders the pairs.
         weights: [D], zeros.
     """
     row_splits, feature_ids, values = rows.splits, rows.feature_ids, rows.values
@@ -197,7 +197,7 @@ def _descend(
 
 @compiled.loop
 def _positives(row_ids, is_positive):
-    """Returns the rows of a label's positives."""
+    """Returns the row ids of a label's positives."""
     positives = np.empty(len(row_ids), np.int64)
     number = 0
     for pair in range(len(row_ids)):
@@ -210,12 +210,12 @@ def _positives(row_ids, is_positive):
 def _add_centroid(rows, positives, centroid, sums, weights):
     """Adds `centroid` times the centroid of rows to a label's weights.
 
-    `sums` are zeros [D], which are left behind.
+    `sums` [D] are zeros before and after.
     """
     for row in positives:
         for place in range(rows.splits[row], rows.splits[row + 1]):
             sums[rows.feature_ids[place]] += rows.values[place]
-    # The sum's squared length is that of its products with the rows.
+    # A sum's squared length is the sum of its products with the rows.
     square = np.float32(0)
     for row in positives:
         for place in range(rows.splits[row], rows.splits[row + 1]):
@@ -230,9 +230,9 @@ def _add_centroid(rows, positives, centroid, sums, weights):
 
 @compiled.loop
 def _take(rows, row_ids, weights, least, kept_ids, kept):
-    """Moves a label's weights of at least `least` in size to `kept`.
+    """Copies a label's weights to `kept`, but for those below `least` in size.
 
-    Returns their number. All weights are 0 again, for the next label.
+    Sets all of its weights to 0, for the next label. Returns how many are kept.
     """
     number = 0
     for row in row_ids:

@@ -1,14 +1,13 @@
-"""Puts the weights of a re-ranker where one look finds them.
+"""Finds each weight of a re-ranker its place in the weight table.
 
-# L labels, F weights a label on average, W weights, T places, G groups of them
+# L labels, D features, F weights a label on average, W weights
 
-A label's weights lie in places found by hashes of the feature, no two in one.
-A first hash tells a weight's group, and each group has a shift of its own, by
-which all of its weights find free places (Belazzougui, Botelho,
-Dietzfelbinger, "Hash, displace, and compress", ESA 2009).
+See `weight_table` for how places follow from hashes and shifts.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,26 @@ from tfxml.cpu import compiled
 from tfxml.models import weight_table
 
 _BITS = weight_table.BITS  # compiled loops read names of their own module
-_SHIFTS = 1 << 12  # how many shifts are tried
-_STEP = 2531  # odd, from the shift that is tried to the next
+_NUM_SHIFTS = 1 << 12  # that are tried
+_STEP = 2531  # odd, from one shift to the next: all of them come
+
+
+class _Weights(NamedTuple):
+    """The weights to be placed, [W] each."""
+
+    second: np.ndarray  # int32 hash of the feature
+    third: np.ndarray  # int32 hash of the feature
+    features: np.ndarray  # int32
+    values: np.ndarray  # float32
+
+
+class _Groups(NamedTuple):
+    """Groups of weights that share a shift."""
+
+    by_size: np.ndarray  # the groups, the largest first
+    labels: np.ndarray  # their labels, in the same order
+    starts: np.ndarray  # where each group's weights begin in `order`
+    order: np.ndarray  # [W], the weights by group
 
 
 def place(
@@ -28,7 +45,7 @@ def place(
     num_features: int,
     mean_features: int,
 ) -> weight_table.Table:
-    """Returns the weights at their places.
+    """Returns the table of the given weights.
 
     Args:
         labels, features, kernel: [W], each weight's label, feature and value,
@@ -47,100 +64,100 @@ def place(
         + starts // weight_table.WEIGHTS_OF_FIVE
         + np.arange(num_labels + 1)
     )
-    found = weight_table.Table(
+    num_groups = weight_table.groups_before(num_places, num_labels)
+    table = weight_table.Table(
         splits.astype(np.int32),
-        np.zeros(weight_table.groups_before(num_places, num_labels), np.int32),
+        np.zeros(num_groups, np.int32),
         np.full(num_places, num_features, np.int32),
         np.zeros(num_places, np.float32),
         bias.astype(np.float32),
     )
+    first, second, third = weight_table.hashes_of(features.astype(np.int64))
+    weights = _Weights(
+        second.astype(np.int32),
+        third.astype(np.int32),
+        features.astype(np.int32, copy=False),
+        kernel.astype(np.float32, copy=False),
+    )
+    _fill(weights, _groups(labels, first, splits), table)
+    return table
+
+
+def _groups(
+    labels: np.ndarray, first: np.ndarray, splits: np.ndarray
+) -> _Groups:
+    """Returns the groups of weights, by their first hash.
+
+    The largest groups come first, while most places are free.
+    """
+    num_labels = len(splits) - 1
     groups = weight_table.groups_before(splits, np.arange(num_labels + 1))
-    first, *hashes = weight_table.hashes_of(features.astype(np.int64))
     num_groups = np.diff(groups)
-    group_of = groups[labels] + _part(first, num_groups[labels])
+    # As `weight_table.look_up` computes it.
+    fraction = first.astype(np.float32) * np.float32(2.0**-_BITS)
+    among = fraction * num_groups[labels].astype(np.float32)
+    group_of = groups[labels] + among.astype(np.int64)
     sizes = np.bincount(group_of, minlength=groups[-1])
-    # The largest groups come first, while there is space.
     by_size = np.argsort(-sizes.astype(np.int16), kind="stable")
-    _fill(
-        splits,
+    return _Groups(
         by_size,
         np.repeat(np.arange(num_labels), num_groups)[by_size],
         np.concatenate([[0], np.cumsum(sizes)]),
         np.argsort(group_of),
-        *(one.astype(np.int32) for one in hashes),
-        features.astype(np.int32, copy=False),
-        kernel.astype(np.float32, copy=False),
-        found.shifts,
-        found.features,
-        found.kernel,
     )
-    return found
-
-
-def _part(hashed: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Returns numbers below `sizes`, by hashes of 20 bits."""
-    fraction = hashed.astype(np.float32) * np.float32(2.0**-_BITS)
-    return (fraction * sizes.astype(np.float32)).astype(np.int64)
 
 
 @compiled.loop
-def _fill(
-    splits,
-    groups,
-    labels,
-    starts,
-    order,
-    second,
-    third,
-    features,
-    kernel,
-    shifts,
-    places,
-    weights,
-):
+def _fill(weights, groups, table):
     """Finds each group's shift and puts its weights at their places.
 
-    `groups` come in this order, with their labels. `order` are the weights by
-    group, `starts` where a group's begin. Of a group for which there is no
-    shift the smallest weight is left out, as where two have the same second and
-    the same third hash.
+    Where no shift gives all of them a free place the smallest weight is left
+    out, and so on: two of the same second and third hash never fit.
     """
-    empty = places[-1]
-    last = (1 << _BITS) - 1
+    empty = table.features[-1]
+    mask = (1 << _BITS) - 1
     unit = np.float32(2.0**-_BITS)
     most = 0
-    for group in range(len(groups)):
-        most = max(most, starts[group + 1] - starts[group])
-    found = np.empty(most, np.int64)
-    for turn in range(len(groups)):
-        group, label = groups[turn], labels[turn]
-        some = order[starts[group] : starts[group + 1]]
-        room = np.float32(splits[label + 1] - splits[label])
-        left = len(some)
+    for group in range(len(groups.by_size)):
+        most = max(most, groups.starts[group + 1] - groups.starts[group])
+    places = np.empty(most, np.int64)
+    for turn in range(len(groups.by_size)):
+        group, label = groups.by_size[turn], groups.labels[turn]
+        members = groups.order[groups.starts[group] : groups.starts[group + 1]]
+        first = table.splits[label]
+        size = np.float32(table.splits[label + 1] - first)
+        left = len(members)
         number = shift = trial = 0
         while number < left:
-            shifted = third[some[number]] + second[some[number]] * shift
-            fraction = np.float32(shifted & last) * unit
-            place = splits[label] + int(fraction * room)
-            is_free = places[place] == empty
+            member = members[number]
+            shifted = weights.third[member] + weights.second[member] * shift
+            fraction = np.float32(shifted & mask) * unit
+            place = first + int(fraction * size)
+            is_free = table.features[place] == empty
             for other in range(number):
-                is_free &= found[other] != place
-            found[number] = place
+                is_free &= places[other] != place
+            places[number] = place
             number += 1
             if is_free:
                 continue
             number = 0
-            shift = (shift + _STEP) % _SHIFTS
+            shift = (shift + _STEP) % _NUM_SHIFTS
             trial += 1
-            if trial == _SHIFTS:
+            if trial == _NUM_SHIFTS:
                 trial = 0
                 left -= 1
-                least = left
-                for other in range(left):
-                    if abs(kernel[some[other]]) < abs(kernel[some[least]]):
-                        least = other
-                some[least] = some[left]
-        for number in range(left):
-            places[found[number]] = features[some[number]]
-            weights[found[number]] = kernel[some[number]]
-        shifts[group] = shift
+                _swap_out_smallest(weights.values, members, left)
+        for rank in range(number):
+            table.features[places[rank]] = weights.features[members[rank]]
+            table.kernel[places[rank]] = weights.values[members[rank]]
+        table.shifts[group] = shift
+
+
+@compiled.loop
+def _swap_out_smallest(values, members, last):
+    """Overwrites the member of the smallest weight by the one at `last`."""
+    least = last
+    for other in range(last):
+        if abs(values[members[other]]) < abs(values[members[least]]):
+            least = other
+    members[least] = members[last]
