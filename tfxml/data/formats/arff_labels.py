@@ -68,7 +68,7 @@ def _read_xml(path: str) -> list[str]:
     if not names or len(set(names)) < len(labels):
         raise data_errors.DataError(
             path,
-            f"{len(labels)} labels, {len(set(names))} of them with distinct names",
+            f"{len(labels)} labels, {len(set(names))} of them named distinctly",
             "<label name=...> for each label",
         )
     return names
