@@ -11,8 +11,9 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from absl import logging
 
 Function = TypeVar("Function", bound=Callable)
@@ -42,11 +43,12 @@ def loop(function: Function) -> Function:
     def run(*arguments):
         return machine_code()(*arguments)
 
-    run.machine_code = machine_code
-    return run
+    compiled: Any = run  # a function with an attribute, which no type allows
+    compiled.machine_code = machine_code
+    return compiled
 
 
-def _with_parts(function: Function) -> Function:
+def _with_parts(function: Callable) -> Callable:
     """Returns the function with the loops that it calls compiled."""
     own = function.__globals__
     parts = {
@@ -61,7 +63,7 @@ def _with_parts(function: Function) -> Function:
 
 
 @loop
-def at_rank(scores, k):
+def at_rank(scores: np.ndarray, k: int) -> float:
     """Returns the k-th largest of scores, whose order it changes.
 
     By Hoare's selection ("Algorithm 65: Find", CACM 1961).

@@ -25,7 +25,8 @@ class Reranker:
         self._features = weight_arrays.array(layer.features).view(np.uint32)
         self._kernel = weight_arrays.array(layer.kernel)
         self._bias = weight_arrays.array(layer.bias)
-        self._zeros = queue.SimpleQueue()  # which are used again
+        # Arrays of zeros, which are used again.
+        self._zeros: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def rerank(
         self,

@@ -11,6 +11,7 @@ Products of many rows with a kernel stay TensorFlow's.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +33,8 @@ _ELSEWHERE = (
     tf.distribute.TPUStrategy,
 )
 
+Ranked = tuple[np.ndarray, np.ndarray]  # scores and label ids, [N, K] each
+
 
 def suits(
     model: extreme_classifier.ExtremeClassifier,
@@ -52,7 +55,9 @@ def suits(
 
 def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
     """Returns why a model has no compiled path, or '' if it has one."""
-    for layer in (*model.encoders, model.head):
+    layers: list[contract.Encoder | contract.Head]
+    layers = [*model.encoders, model.head]
+    for layer in layers:
         form, reason = contract.checked_form(layer)
         if form is None:
             return f"{reason}, so TensorFlow alone can run it"
@@ -78,18 +83,25 @@ class CpuPredictor:
         model: extreme_classifier.ExtremeClassifier,
         num_threads: int = os.cpu_count() or 1,
     ):
-        if reason := why_not(model):
+        head_form = model.head.form()
+        reason = why_not(model)
+        if reason or head_form is None:
             raise ValueError(
                 "`model` must be one that compiled loops can run. "
                 f"Received: {reason}"
             )
         self.num_features = model.num_features
         self._link, self._head_link = model.link, model.head.link
+        encoder_forms = [encoder.form() for encoder in model.encoders]
         self._encoders = [
-            dense_stack.DenseStack(encoder.form()) for encoder in model.encoders
+            dense_stack.DenseStack(form)
+            for form in encoder_forms
+            if form is not None  # `why_not` has said so of all
         ]
-        self._head = ranking.ranking(model.head.form())
-        self._reranker = model.reranker and margins.Reranker(model.reranker)
+        self._head = ranking.ranking(head_form)
+        self._reranker: margins.Reranker | None = None
+        if model.reranker is not None:
+            self._reranker = margins.Reranker(model.reranker)
         self._share = threads.Threads(num_threads)
 
     def top_k(
@@ -114,14 +126,19 @@ class CpuPredictor:
         """Returns the labels that the head alone finds best, [N, K]."""
         return self._by_batch(rows, k, self._of_head)[1]
 
-    def _by_batch(self, rows: sparse_rows.RaggedRows, k: int, find):
+    def _by_batch(
+        self,
+        rows: sparse_rows.RaggedRows,
+        k: int,
+        find: Callable[[sparse_rows.RaggedRows, int], Ranked],
+    ) -> Ranked:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
         return _by_runs(
             lambda some: find(some, k), self._checked(rows), ROWS_AT_ONCE
         )
 
-    def _reranked(self, rows: sparse_rows.RaggedRows, k: int):
+    def _reranked(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
         if self._reranker is None:
             return self._of_head(rows, k)
         size = max(k, self._reranker.num_candidates)
@@ -130,11 +147,12 @@ class CpuPredictor:
         k = min(k, logits.shape[1])
         return self._reranker.rerank(rows, logits, label_ids, k, self._share)
 
-    def _of_head(self, rows: sparse_rows.RaggedRows, k: int):
+    def _of_head(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
         return _by_runs(lambda some: self._of_few(some, k), rows, _ROWS_OF_HEAD)
 
-    def _of_few(self, rows: sparse_rows.RaggedRows, k: int):
-        encoded = [one(rows, self._share) for one in self._encoders] or [rows]
+    def _of_few(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
+        encoded: list = [one(rows, self._share) for one in self._encoders]
+        encoded = encoded or [rows]
         k = min(k, self._head.num_answers)
         estimates, label_ids = self._head.top_k(encoded, k, self._share)
         if (label_ids == best.NO_LABEL).any():
@@ -181,7 +199,11 @@ class CpuPredictor:
         )
 
 
-def _by_runs(find, rows: sparse_rows.RaggedRows, most: int):
+def _by_runs(
+    find: Callable[[sparse_rows.RaggedRows], Ranked],
+    rows: sparse_rows.RaggedRows,
+    most: int,
+) -> Ranked:
     """Returns what `find` does, some rows at a time, joined."""
     num_rows = len(rows.splits) - 1
     if num_rows <= most:
@@ -190,4 +212,5 @@ def _by_runs(find, rows: sparse_rows.RaggedRows, most: int):
         find(rows._replace(splits=rows.splits[first : first + most + 1]))
         for first in range(0, num_rows, most)
     ]
-    return tuple(np.concatenate(one) for one in zip(*found, strict=True))
+    scores, label_ids = zip(*found, strict=True)
+    return np.concatenate(scores), np.concatenate(label_ids)

@@ -9,6 +9,7 @@ none, and writes estimates; `calibration` makes scores of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,13 +32,15 @@ class LabelBlocks:
     """A `forms.BlockRanking` whose outputs are the labels."""
 
     def __init__(self, form: forms.BlockRanking):
-        self._starts, self._blocks, start = [], [], 0
+        self._starts: list[int] = []
+        self._blocks: list[_Block] = []
+        start = 0
         for block in form.blocks:
             size = block.bias.shape[0]
             places = form.dropped - start
             is_here = (places >= 0) & (places < size)
             self._starts.append(start)
-            self._blocks.append(_Block(block, places[is_here]))
+            self._blocks.append(_Block(block, places[is_here].tolist()))
             start += size
         self.num_answers = form.num_labels - len(form.dropped)
 
@@ -60,9 +63,12 @@ class HashedLabels:
     """A `forms.BlockRanking` of repetitions, by estimates of all labels."""
 
     def __init__(self, form: forms.BlockRanking):
+        if form.hashes is None:
+            raise ValueError("`form` must have hashes. Received: hashes=None")
         self._form = form
         self._blocks = [_Block(block) for block in form.blocks]
         sizes = [label_hash.num_buckets for label_hash in form.hashes]
+        self._num_buckets = sizes[0]
         firsts = np.cumsum([0, *sizes])  # of a repetition's terms among all
         self._buckets = np.stack(
             [
@@ -98,7 +104,7 @@ class HashedLabels:
         share.over(len(terms), keep_best)
         if form.is_unbiased:
             mass = terms.sum(axis=1, keepdims=True) / np.float32(number)
-            best = decode.unbiased_mean(best, mass, form.hashes[0].num_buckets)
+            best = decode.unbiased_mean(best, mass, self._num_buckets)
         return best, label_ids
 
     def _estimates(self, terms: np.ndarray) -> np.ndarray:
@@ -164,7 +170,9 @@ class IndexedLabels:
         return form.slope * (best - form.middle), label_ids
 
 
-def ranking(form: forms.BlockRanking | forms.InvertedIndex):
+def ranking(
+    form: forms.BlockRanking | forms.InvertedIndex,
+) -> LabelBlocks | HashedLabels | IndexedLabels:
     """Returns what finds the best labels of a form."""
     if isinstance(form, forms.InvertedIndex):
         return IndexedLabels(form)
@@ -181,7 +189,7 @@ _RANKS = {
 class _Block:
     """The logits of a `forms.Block`; of dropped outputs: -infinity."""
 
-    def __init__(self, form: forms.Block, dropped=()):
+    def __init__(self, form: forms.Block, dropped: Sequence[int] = ()):
         self._kernel = weight_arrays.array(form.kernel)
         self._bias = weight_arrays.array(form.bias)
         self._bias[list(dropped)] = -np.inf
@@ -192,7 +200,7 @@ class _Block:
             with tf.device("CPU"):
                 self._kernel = tf.constant(whole)
 
-    def logits(self, encoded, share: threads.Threads) -> np.ndarray:
+    def logits(self, encoded: Any, share: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
         if self._is_linear:
             return dense_stack.sparse_product(

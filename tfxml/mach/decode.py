@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tfxml.topk import dropping, merging, selection
@@ -26,7 +27,7 @@ def top_k(
     k: int,
     estimator: str,
     label_block_size: int = LABEL_BLOCK_SIZE,
-    dropped: Sequence[int] = (),
+    dropped: Sequence[int] | np.ndarray = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best labels' scores [N, K] and ids [N, K], best first.
 
@@ -65,7 +66,7 @@ def top_k_of_terms(
     k: int,
     estimator: str,
     label_block_size: int = LABEL_BLOCK_SIZE,
-    dropped: Sequence[int] = (),
+    dropped: Sequence[int] | np.ndarray = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
     of_repetitions = [tf.transpose(one) for one in of_repetitions]  # [B, N]

@@ -94,7 +94,7 @@ class UniversalHash:
 
     def members(self, bucket: int, num_ids: int) -> np.ndarray:
         """Returns the ids below `num_ids` in a bucket, ascending."""
-        slots = np.arange(bucket, self.prime, self.num_buckets, np.int64)
+        slots = np.arange(bucket, self.prime, self.num_buckets, dtype=np.int64)
         ids = (slots - self.b) % self.prime * self.inverse % self.prime
         return np.sort(ids[ids < num_ids])
 

@@ -8,6 +8,8 @@ kernel, a bias, and the loss of their logits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,6 +33,8 @@ class OutputBlock(keras.layers.Layer):
         device: where weights lie and are used; None for anywhere.
     """
 
+    built: bool
+
     def __init__(
         self,
         num_outputs: int,
@@ -52,7 +56,7 @@ class OutputBlock(keras.layers.Layer):
         if input_dim is not None:
             self.build((None, input_dim))
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Any) -> None:
         """Adds the weights, for inputs [N, input_shape[-1]]."""
         if self.built:
             return
@@ -82,7 +86,7 @@ class OutputBlock(keras.layers.Layer):
             self.bias.assign(self.loss.prior_bias(self._priors))
             self._priors = None  # as large as the labels are many
 
-    def call(self, encoded) -> tf.Tensor:
+    def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, B]."""
         with device_scope.on(self.device):
             if self.is_linear:

@@ -10,6 +10,7 @@ alike; calibration of scores belongs here and nowhere else.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 # Beyond it a float32 probability is 1 or 0 for all that matters, and the
@@ -58,10 +59,10 @@ def array_logits(estimates: np.ndarray, link: str) -> np.ndarray:
     return np.log(share) - np.log1p(-share)
 
 
-def sigmoid(logits_: np.ndarray) -> np.ndarray:
+def sigmoid(logits_: npt.ArrayLike) -> np.ndarray:
     """Returns the sigmoid of an array."""
     with np.errstate(over="ignore"):  # exp of a large number: the result is 0
-        return 1 / (1 + np.exp(-logits_))
+        return 1 / (1 + np.exp(np.negative(logits_)))
 
 
 def check_link(link: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -59,7 +59,7 @@ class Loss(abc.ABC):
     link: ClassVar[str] = "sigmoid"
 
     @classmethod
-    def from_options(cls, options) -> Loss:
+    def from_options(cls, options: Any) -> Loss:
         """Returns the loss that the options describe."""
         del options
         return cls()
@@ -170,7 +170,7 @@ class Site:
     input_dim: int = 0
     is_linear: bool = False
     label_counts: np.ndarray | None = None
-    dropped: Sequence[int] = ()
+    dropped: Sequence[int] | np.ndarray = ()
     group: int = 0
     num_groups: int = 1
     devices: tuple[str, ...] = ()
@@ -202,8 +202,8 @@ class Site:
         """
         if self.label_counts is None:
             return None
-        num_unseen = np.count_nonzero(self.label_counts == 0)
-        num_once = max(np.count_nonzero(self.label_counts == 1), 1)
+        num_unseen = int((self.label_counts == 0).sum())
+        num_once = max(int((self.label_counts == 1).sum()), 1)
         extra = min(0.5, num_once / max(num_unseen, 1))
         return (self.label_counts + extra) / (self.num_train + 1)
 
@@ -220,29 +220,31 @@ class Encoder(keras.layers.Layer):
     device: str | None = None  # where the model puts and runs it
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: Any) -> None:
         """Raises ValueError for options under which it cannot be built."""
 
     @classmethod
-    def create(cls, options, site: Site, number: int) -> Encoder:
+    def create(cls, options: Any, site: Site, number: int) -> Encoder:
         """Returns the `number`-th encoder of a model."""
         raise NotImplementedError
 
     @classmethod
-    def passes_rows(cls, options) -> bool:
+    def passes_rows(cls, options: Any) -> bool:
         """Tells whether there is no encoder: the head reads the rows."""
         return False
 
-    def arrange(self, inputs: dict, form: str):
+    def arrange(self, inputs: Mapping[str, Any], form: str) -> Any:
         """Returns what `call` takes, of the named inputs of a batch."""
         raise NotImplementedError
 
     @property
-    def arrangement(self):
+    def arrangement(self) -> Hashable:
         """A key that encoders share if `arrange` gives them the same."""
         return id(self)
 
-    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+    def call(
+        self, rows: Any, dropout_seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns [N, H].
 
         Args:
@@ -280,11 +282,6 @@ class Head(keras.layers.Layer):
     learns: ClassVar[str] = GRADIENTS
     reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
     needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
-    score_note: str = (
-        "Scores are sigmoids, each label on its own: they do not add up to 1, "
-        "and whether 0.7 means 70 % on your data has not been checked."
-    )
-
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss
@@ -292,31 +289,31 @@ class Head(keras.layers.Layer):
     # --- from options ---------------------------------------------------
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: Any) -> None:
         """Raises ValueError for options under which it cannot be built."""
 
     @classmethod
-    def create(cls, options, site: Site, loss: Loss) -> Head:
+    def create(cls, options: Any, site: Site, loss: Loss) -> Head:
         """Returns the head that the options describe."""
         raise NotImplementedError
 
     @classmethod
-    def num_encoders_of(cls, options) -> int:
+    def num_encoders_of(cls, options: Any) -> int:
         """Returns how many encoders feed the head."""
         return 1
 
     @classmethod
-    def num_pieces(cls, options) -> int:
+    def num_pieces(cls, options: Any) -> int:
         """Returns into how many pieces it can be cut to be trained apart."""
         return 1
 
     # --- training -------------------------------------------------------
 
-    def call(self, encoded) -> tf.Tensor:
+    def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, L]."""
         raise NotImplementedError
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> tf.Tensor:
         """Returns logits that know their head; see `head_of`."""
         outputs = super().__call__(*args, **kwargs)
         outputs._tfxml_head = self
@@ -334,7 +331,7 @@ class Head(keras.layers.Layer):
 
     def loss_sum(
         self,
-        encoded,
+        encoded: Any,
         positives: Positives,
         weights: tf.Tensor,
         repetitions: range | None = None,
@@ -362,16 +359,24 @@ class Head(keras.layers.Layer):
         return self.num_labels - len(self.dropped)
 
     @property
+    def score_note(self) -> str:
+        """What the model card says of the scores."""
+        return (
+            "Scores are sigmoids, each label on its own: they do not add up to "
+            "1, and whether 0.7 means 70 % on your data has not been checked."
+        )
+
+    @property
     def link(self) -> str:
         """How estimates become scores, one of `calibration.LINKS`."""
         return self.loss.link
 
-    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+    def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
         """Returns what given labels [C] are ranked by, [N, C]."""
         estimates = self.loss.normalized(self.call(encoded))
         return tf.gather(estimates, label_ids, axis=1)
 
-    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' estimates and ids, [N, K], best first.
 
         Estimates rank labels; `calibration.scores` turns them into scores.
@@ -488,7 +493,7 @@ def checked_form(
     return form, ""
 
 
-def only(encoded):
+def only(encoded: Any) -> Any:
     """Returns the one tensor, or rows, that a head with one encoder reads.
 
     Of shapes in place of tensors too.
@@ -506,7 +511,7 @@ def only(encoded):
     return encoded[0]
 
 
-def is_several(encoded) -> bool:
+def is_several(encoded: Any) -> bool:
     """Tells a list of tensors, or of shapes, from a single one."""
     if not isinstance(encoded, (list, tuple)) or hasattr(encoded, "_fields"):
         return False  # a tensor, or rows, which are named tuples

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,7 +113,7 @@ class InvertedIndex:
     dropped: np.ndarray
 
 
-def variables(form) -> list[keras.Variable]:
+def variables(form: Any) -> list[keras.Variable]:
     """Returns every variable that a form holds."""
     if isinstance(form, keras.Variable):
         return [form]
@@ -124,7 +125,9 @@ def variables(form) -> list[keras.Variable]:
 
 
 def estimates(
-    form: BlockRanking, logits: Sequence[tf.Tensor], label_ids
+    form: BlockRanking,
+    logits: Sequence[tf.Tensor],
+    label_ids: tf.Tensor | np.ndarray,
 ) -> tf.Tensor:
     """Returns what given labels are ranked by, [N, C].
 
@@ -159,7 +162,7 @@ def finished(
     The same for all labels of an instance, but for a factor above 0, so the
     order stays.
     """
-    if not form.is_unbiased:
+    if not form.is_unbiased or form.hashes is None:
         return best
     masses = [
         tf.reduce_sum(tf.nn.sigmoid(part), axis=1, keepdims=True)

@@ -105,7 +105,7 @@ class Reranker(keras.layers.Layer):
         num_places = weight_table.capacity(num_labels, mean_features)
         num_groups = weight_table.groups_before(num_places, num_labels)
 
-        def weight(name: str, size: int, dtype: str, value: float = 0):
+        def add(name: str, size: int, dtype: str, value: float = 0):
             return self.add_weight(
                 name=name,
                 shape=(size,),
@@ -114,11 +114,11 @@ class Reranker(keras.layers.Layer):
                 trainable=False,
             )
 
-        self.splits = weight("splits", num_labels + 1, "int32")
-        self.shifts = weight("shifts", num_groups, "int32")
-        self.features = weight("features", num_places, "int32", num_features)
-        self.kernel = weight("kernel", num_places, "float32")
-        self.bias = weight("bias", num_labels, "float32")
+        self.splits = add("splits", num_labels + 1, "int32")
+        self.shifts = add("shifts", num_groups, "int32")
+        self.features = add("features", num_places, "int32", num_features)
+        self.kernel = add("kernel", num_places, "float32")
+        self.bias = add("bias", num_labels, "float32")
         self.built = True
 
     def assign(self, table: weight_table.Table) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 
-def checked(label_ids: Sequence[int], num_labels: int) -> np.ndarray:
+def checked(
+    label_ids: Sequence[int] | np.ndarray, num_labels: int
+) -> np.ndarray:
     """Returns the ids to drop, each once, ascending.
 
     Raises:
@@ -31,7 +33,9 @@ def checked(label_ids: Sequence[int], num_labels: int) -> np.ndarray:
     return dropped
 
 
-def is_among(label_ids: tf.Tensor, dropped: np.ndarray) -> tf.Tensor:
+def is_among(
+    label_ids: tf.Tensor, dropped: Sequence[int] | np.ndarray
+) -> tf.Tensor:
     """Tells which of the ids [C] are dropped; `dropped` is not empty."""
     ordered = tf.constant(dropped, label_ids.dtype)
     places = tf.searchsorted(ordered, label_ids)

@@ -62,7 +62,7 @@ class AsynchronousLoop:
             self._applied = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._scheduled = 0
         self._in_flight = 0
-        self._staleness = []
+        self._staleness: list[int] = []
         self._shares = _Shares(source, batches, seed, num_replicas)
         most_rows = batches.most_rows(num_replicas) if is_padded else None
         batch_at = pipeline.training_batch(source, seed, most_rows)
@@ -179,7 +179,8 @@ class _Shares:
         ).numpy()
         self._steps_per_epoch = batches.steps_per_epoch
         self._num_replicas = num_replicas
-        self._epoch, self._edges = None, None
+        self._epoch = -1  # none
+        self._edges = np.zeros(0, np.int64)  # of that epoch
 
     def of(self, step: int) -> np.ndarray:
         epoch, step = divmod(step, self._steps_per_epoch)

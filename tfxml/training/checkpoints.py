@@ -55,7 +55,7 @@ class Checkpoints:
         self._options = tf.train.CheckpointOptions(
             experimental_io_device=io_device
         )
-        self._written_step = None  # the last that this object wrote
+        self._written_step: int | None = None  # the last that this object wrote
 
     def steps(self) -> list[int]:
         """Returns the steps of the complete checkpoints, oldest first."""
@@ -196,7 +196,7 @@ class Checkpoints:
         """Removes the checkpoints that need not be kept, and leftovers."""
         kept = set(self.steps()[-self.keep :]) | {self.best_step()}
         for path in _folders(self.folder):
-            if int(_NAME.fullmatch(path.name)[1]) not in kept:
+            if _step_of(path) not in kept:
                 atomic_files.remove(path)
         atomic_files.remove_leftovers(self.folder)
 
@@ -230,12 +230,15 @@ def latest_step(folder: pathlib.Path) -> int | None:
 
 def steps(folder: pathlib.Path) -> list[int]:
     """Returns the steps of the complete checkpoints of a folder, ascending."""
-    whole = [path.name for path in _folders(folder) if is_whole(path)]
-    return sorted(int(_NAME.fullmatch(name)[1]) for name in whole)
+    return sorted(_step_of(p) for p in _folders(folder) if is_whole(p))
 
 
 def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / f"step_{step:08d}"
+
+
+def _step_of(path: pathlib.Path) -> int:
+    return int(path.name.removeprefix("step_"))
 
 
 def _folders(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -9,15 +9,31 @@ static, as a TPU needs them, the sum is dense.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import keras
 import tensorflow as tf
 
+# A gradient: a tensor, or the rows of a table that it reaches.
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
-class SummedGradients:
-    """Sums an optimizer's gradients over replicas and rows before all else."""
 
-    _tables = frozenset()  # which variables' gradients reach only some rows
+class SummedGradients(keras.optimizers.Optimizer):
+    """Sums an optimizer's gradients over replicas and rows before all else.
 
-    def apply(self, grads, trainable_variables=None):
+    A base beside one of Keras' optimizers, named before it.
+    """
+
+    # Which variables' gradients reach only some rows.
+    _tables: frozenset[int] = frozenset()
+
+    def apply(
+        self,
+        grads: Sequence[Gradient],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """Moves the variables by gradients of this replica."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         self._tables = frozenset(
@@ -43,7 +59,7 @@ class SummedGradients:
         return grads_and_vars  # done before clipping
 
 
-def sum_repeated_rows(gradient):
+def sum_repeated_rows(gradient: Gradient) -> Gradient:
     """Returns the gradient with each row once; dense ones as they are."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -59,7 +75,7 @@ def sum_repeated_rows(gradient):
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-def dense_if_static(gradient):
+def dense_if_static(gradient: Gradient) -> Gradient:
     """Returns a gradient dense if its shape is known while a graph is made.
 
     No shape should follow from values there, as the number of distinct rows
@@ -75,7 +91,9 @@ def dense_if_static(gradient):
     return gradient
 
 
-def summed_outside(optimizer):
+def summed_outside(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
     """Returns an optimizer that leaves the sum over replicas to its caller.
 
     For `apply_summed`. Keras' optimizers sum over replicas after they have
@@ -85,7 +103,9 @@ def summed_outside(optimizer):
     return optimizer
 
 
-def apply_summed(optimizer, grads_and_vars: list) -> None:
+def apply_summed(
+    optimizer: keras.optimizers.Optimizer, grads_and_vars: list[tuple]
+) -> None:
     """Applies gradients summed over replicas and over repeated rows.
 
     In a replica's context. Each worker of parameter servers is alone.

@@ -50,7 +50,9 @@ def make_replica_step(
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
         weights = tf.math.divide_no_nan(batch.weights, total)
         dropout_seed = _dropout_seed(seed, step, replica)
-        gradients, variables, losses = [], [], []
+        gradients: list = []
+        variables: list[keras.Variable] = []
+        losses: list[tf.Tensor] = []
         for part in model.parts():
             # Backward operations do not follow the forward ones by themselves.
             with device_scope.on(part.device):

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from tfxml.training import gradients
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 class Adam(gradients.SummedGradients, keras.optimizers.Adam):
@@ -28,7 +31,12 @@ class Adagrad(gradients.SummedGradients, keras.optimizers.Adagrad):
 class SGD(gradients.SummedGradients, keras.optimizers.SGD):
     """Keras SGD, with or without momentum."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: gradients.Gradient,
+        variable: keras.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
         if self.momentum or isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
@@ -52,7 +60,7 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
+        learning_rate: Rate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -64,7 +72,7 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -72,7 +80,12 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
             variables, ["momentum", "velocity"]
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: gradients.Gradient,
+        variable: keras.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
         index = self._get_variable_index(variable)
         momentum = self._momentums[index].value.handle
         velocity = self._velocities[index].value.handle
@@ -113,7 +126,7 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
                 value=tf.where(_has_gradient(gradient), change, 0.0),
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "beta_1": self.beta_1,
@@ -130,7 +143,7 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
+        learning_rate: Rate = 0.01,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         name: str = "lazy_adagrad",
@@ -140,7 +153,7 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -152,7 +165,12 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
             ),
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: gradients.Gradient,
+        variable: keras.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
         index = self._get_variable_index(variable)
         arguments = {
             "var": variable.handle,
@@ -167,7 +185,7 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
         else:
             tf.raw_ops.ResourceApplyAdagradV2(grad=gradient, **arguments)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "initial_accumulator_value": self.initial_accumulator_value,
@@ -196,7 +214,7 @@ class ByLayer(tf.Module):
         super().__init__()
         self.others = others
         self._names = ("others", *own)
-        name_of = {}
+        name_of: dict[int, str] = {}
         for name, (optimizer, variables) in own.items():
             setattr(self, name, optimizer)
             name_of |= {id(one): name for one in variables}
@@ -211,7 +229,11 @@ class ByLayer(tf.Module):
         for optimizer, chosen in self._split(variables, variables):
             optimizer.build([variable for _, variable in chosen])
 
-    def apply(self, grads, trainable_variables) -> None:
+    def apply(
+        self,
+        grads: Sequence[gradients.Gradient],
+        trainable_variables: Sequence[keras.Variable],
+    ) -> None:
         for optimizer, chosen in self._split(grads, trainable_variables):
             if chosen:
                 optimizer.apply(*zip(*chosen, strict=True))
@@ -243,7 +265,7 @@ OPTIMIZERS = {
 
 def create(
     name: str,
-    learning_rate,
+    learning_rate: Rate,
     global_clipnorm: float | None = None,
     epsilon: float = 1e-7,
 ) -> keras.optimizers.Optimizer:
@@ -263,11 +285,13 @@ def create(
     )
 
 
-def set_iterations(optimizer, step) -> None:
+def set_iterations(
+    optimizer: keras.optimizers.Optimizer | ByLayer, step: int | tf.Tensor
+) -> None:
     """Sets how many steps an optimizer has made, which its rate follows."""
     parts = [optimizer]
     if isinstance(optimizer, ByLayer):
-        parts = optimizer.parts.values()
+        parts = list(optimizer.parts.values())
     for one in parts:
         one.iterations.value.assign(step)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -34,7 +36,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.decay = decay
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         warm = (step + 1) / max(self.warmup_steps, 1)
         decaying = max(self.num_steps - self.warmup_steps, 1)
@@ -47,7 +49,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             left = tf.ones_like(done)
         return self.peak * tf.where(step < self.warmup_steps, warm, left)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "num_steps": self.num_steps,

@@ -94,7 +94,7 @@ class Trainer:
         loop = self._loop_for(dataset)
         is_chief = _is_chief(self.strategy)
         steps = int(dataset.cardinality())
-        callbacks = keras.callbacks.CallbackList(
+        hooks = keras.callbacks.CallbackList(
             list(callbacks),
             add_history=True,
             add_progbar=verbose != 0 and is_chief,
@@ -104,17 +104,17 @@ class Trainer:
             steps=steps if steps >= 0 else None,
         )
         self.model.stop_training = False
-        callbacks.on_train_begin()
+        hooks.on_train_begin()
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
-            callbacks.on_epoch_begin(epoch)
+            hooks.on_epoch_begin(epoch)
             loss_sum, weight_sum = 0.0, 0.0
             for step, (loss, weight) in enumerate(loop.train(dataset)):
-                callbacks.on_train_batch_begin(step)
+                hooks.on_train_batch_begin(step)
                 loss_sum += loss * weight
                 weight_sum += weight
                 logs = {"loss": loss_sum / max(weight_sum, 1e-12)}
-                callbacks.on_train_batch_end(step, logs)
+                hooks.on_train_batch_end(step, logs)
             if not np.isfinite(logs.get("loss", 0.0)):
                 raise FloatingPointError(
                     f"the loss became {logs['loss']} in epoch {epoch + 1}: "
@@ -123,10 +123,10 @@ class Trainer:
             if validation_data is not None:
                 values = self.evaluate(validation_data)
                 logs |= {f"val_{name}": v for name, v in values.items()}
-            callbacks.on_epoch_end(epoch, logs)
+            hooks.on_epoch_end(epoch, logs)
             if self.model.stop_training:
                 break
-        callbacks.on_train_end(logs)
+        hooks.on_train_end(logs)
         return self.model.history
 
     def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:

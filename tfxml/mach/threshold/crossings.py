@@ -65,7 +65,7 @@ def can_serve(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> bool:
 def make(
     hashes: Sequence[hashing.UniversalHash],
     num_labels: int,
-    dropped: Sequence[int] = (),
+    dropped: Sequence[int] | np.ndarray = (),
 ) -> Crossings:
     """Returns the tables of each repetition with all later ones."""
     if not can_serve(hashes, num_labels):
@@ -81,7 +81,8 @@ def make(
     strides = ratios * num_buckets % prime
     num_slots = -(-prime // num_buckets)
     tables = np.zeros(ratios.shape, np.int32)
-    starts, places = [], []
+    starts: list[np.ndarray] = []
+    places: list[np.ndarray] = []
     for first, second in zip(*np.triu_indices(len(hashes), 1), strict=True):
         tables[first, second] = len(starts) * (num_buckets + 1)
         steps = np.arange(num_slots) * strides[first, second] % prime

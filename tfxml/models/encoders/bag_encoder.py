@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -95,13 +96,14 @@ class BagEncoder(contract.Encoder):
         self.seed = seed
         self.table_shards = table_shards
         self.feature_hash = feature_hash
-        self.kernels = []
-        self.biases = []
+        self.output_dim = self.hidden_units[-1]
+        self.kernels: list[keras.Variable] = []
+        self.biases: list[keras.Variable] = []
         self._add_weights()
         self.built = True
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: BagOptions) -> None:
         """Raises ValueError for options under which it cannot be built."""
         require = options_lib.require
         require(options.dropout < 1, "dropout", "below 1", options)
@@ -119,7 +121,9 @@ class BagEncoder(contract.Encoder):
         )
 
     @classmethod
-    def create(cls, options, site: contract.Site, number: int) -> BagEncoder:
+    def create(
+        cls, options: Any, site: contract.Site, number: int
+    ) -> BagEncoder:
         """Returns the `number`-th encoder of a model."""
         numbers = range(number, number + 1)
         feature_hash = None
@@ -141,14 +145,9 @@ class BagEncoder(contract.Encoder):
         )
 
     @classmethod
-    def passes_rows(cls, options) -> bool:
+    def passes_rows(cls, options: BagOptions) -> bool:
         """Tells whether there is no encoder: a model without hidden layers."""
         return not options.hidden_units
-
-    @property
-    def output_dim(self) -> int:
-        """H, the width of the last layer."""
-        return self.hidden_units[-1]
 
     @property
     def tables(self) -> list[keras.Variable]:
@@ -160,7 +159,7 @@ class BagEncoder(contract.Encoder):
         """The kernels of the other layers."""
         return self.kernels[self.table_shards :]
 
-    def arrange(self, inputs: dict, form: str):
+    def arrange(self, inputs: Mapping[str, Any], form: str) -> Any:
         """Returns the rows as `call` takes them; see `sparse_rows.arrange`."""
         feature_ids = inputs[inputs_lib.FEATURE_IDS]
         if self.feature_hash is not None:
@@ -175,11 +174,16 @@ class BagEncoder(contract.Encoder):
         )
 
     @property
-    def arrangement(self):
+    def arrangement(self) -> Hashable:
         """Encoders that hash no features, or hash alike, read the same rows."""
         return self.num_features, self.feature_hash
 
-    def call(self, rows, dropout_seed=None, training=False) -> tf.Tensor:
+    def call(
+        self,
+        rows: Any,
+        dropout_seed: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         """Returns [N, H].
 
         Args:
@@ -194,17 +198,15 @@ class BagEncoder(contract.Encoder):
                 dropout_seed = tf.random.uniform(
                     [2], maxval=tf.int32.max, dtype=tf.int32
                 )
-        hidden = None
+        # The variables themselves, so that rows are gathered.
+        tables = [table.value for table in self.tables]
+        output = tf.nn.relu(sparse_rows.matmul(rows, tables) + self.biases[0])
+        hidden = self._drop(output, 0, dropout_seed)
         for layer, (kernel, bias) in enumerate(
-            zip([self.tables, *self.upper_kernels], self.biases, strict=True)
+            zip(self.upper_kernels, self.biases[1:], strict=True), 1
         ):
-            if layer == 0:
-                # The variables themselves, so that rows are gathered.
-                product = sparse_rows.matmul(rows, [t.value for t in kernel])
-            else:
-                product = tf.matmul(hidden, kernel)
-            output = tf.nn.relu(product + bias)
-            if self.residual and layer and hidden.shape[1] == output.shape[1]:
+            output = tf.nn.relu(tf.matmul(hidden, kernel) + bias)
+            if self.residual and hidden.shape[1] == output.shape[1]:
                 output += hidden
             hidden = self._drop(output, layer, dropout_seed)
         return hidden

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -107,7 +108,7 @@ class ConvEncoder(contract.Encoder):
             )
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: ConvOptions) -> None:
         """Raises ValueError for options under which it cannot be built."""
         require = options_lib.require
         require(options.conv_dropout < 1, "conv_dropout", "below 1", options)
@@ -120,7 +121,9 @@ class ConvEncoder(contract.Encoder):
         )
 
     @classmethod
-    def create(cls, options, site: contract.Site, number: int) -> ConvEncoder:
+    def create(
+        cls, options: Any, site: contract.Site, number: int
+    ) -> ConvEncoder:
         """Returns the `number`-th encoder of a model."""
         if not site.num_tokens:
             raise ValueError(
@@ -148,7 +151,9 @@ class ConvEncoder(contract.Encoder):
         """All encoders of tokens read the same."""
         return contract.TOKENS
 
-    def call(self, rows, dropout_seed=None) -> tf.Tensor:
+    def call(
+        self, rows: Any, dropout_seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns [N, F W].
 
         Args:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -87,18 +87,13 @@ class CentroidHead(contract.Head):
     learns = contract.ONE_PASS
     reads_rows = True
     needs_encoder = False
-    score_note = (
-        "Scores are sigmoids of scaled products of an instance with the sums "
-        "of labels' training instances: use them to rank, not as "
-        "probabilities."
-    )
 
     def __init__(
         self,
         num_labels: int,
         num_features: int,
         mean_features: int,
-        dropped: Sequence[int] = (),
+        dropped: Sequence[int] | np.ndarray = (),
         power: float = 1.0,
         **kwargs,
     ):
@@ -125,7 +120,7 @@ class CentroidHead(contract.Head):
         self.built = True
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: Any) -> None:
         """Raises ValueError for a form of rows that it cannot read."""
         options_lib.require(
             options.form == "auto",
@@ -137,7 +132,7 @@ class CentroidHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: contract.Site, loss: contract.Loss
     ) -> CentroidHead:
         """Returns the head that the options describe, still without weights."""
         del loss  # nothing is trained
@@ -171,7 +166,7 @@ class CentroidHead(contract.Head):
             "power": self.power,
         }
 
-    def call(self, encoded) -> tf.Tensor:
+    def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, L].
 
         Args:
@@ -184,11 +179,11 @@ class CentroidHead(contract.Head):
         )
         return _logits_of(cosines)
 
-    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+    def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
         """Returns what given labels [C] are ranked by, [N, C]."""
         return tf.gather(self.call(encoded), label_ids, axis=1)
 
-    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' logits and ids, [N, K], best first."""
         k = min(k, self.num_answers)
         is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
@@ -217,6 +212,15 @@ class CentroidHead(contract.Head):
             _MIDDLE,
             self.link,
             self.dropped,
+        )
+
+    @property
+    def score_note(self) -> str:
+        """What the model card says of the scores."""
+        return (
+            "Scores are sigmoids of scaled products of an instance with the "
+            "sums of labels' training instances: use them to rank, not as "
+            "probabilities."
         )
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -113,7 +114,7 @@ class MachHead(contract.Head):
         seeds: Sequence[int] | None = None,
         devices: Sequence[str | None] | None = None,
         decode_by: str = "auto",
-        dropped: Sequence[int] = (),
+        dropped: Sequence[int] | np.ndarray = (),
         loss: contract.Loss | None = None,
         **kwargs,
     ):
@@ -160,7 +161,7 @@ class MachHead(contract.Head):
         self.built = input_dim is not None
 
     @classmethod
-    def check(cls, options) -> None:
+    def check(cls, options: MachOptions) -> None:
         """Raises ValueError unless the encoders divide the repetitions."""
         options_lib.require(
             options.num_repetitions % options.num_encoders == 0,
@@ -171,7 +172,7 @@ class MachHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: contract.Site, loss: contract.Loss
     ) -> MachHead:
         """Returns the head that the options describe, or a group's share."""
         numbers = site.share_of(options.num_repetitions)
@@ -197,12 +198,12 @@ class MachHead(contract.Head):
         )
 
     @classmethod
-    def num_encoders_of(cls, options) -> int:
+    def num_encoders_of(cls, options: MachOptions) -> int:
         """Returns how many encoders feed the head."""
         return options.num_encoders
 
     @classmethod
-    def num_pieces(cls, options) -> int:
+    def num_pieces(cls, options: Any) -> int:
         """Returns into how many pieces it can be cut to be trained apart.
 
         Repetitions that share an encoder train together.
@@ -211,7 +212,7 @@ class MachHead(contract.Head):
             return options.num_encoders
         return options.num_repetitions
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Any) -> None:
         """Adds the weights, for one input [N, H] or several."""
         for block, shape in zip(
             self.blocks, self._per_repetition(input_shape), strict=True
@@ -240,11 +241,11 @@ class MachHead(contract.Head):
         loss = losses.from_config(config["loss"])
         return cls(**{**config, "hashes": hashes, "loss": loss})
 
-    def call(self, encoded) -> tf.Tensor:
+    def call(self, encoded: Any) -> tf.Tensor:
         """Returns the logits of all buckets, [N, R, B]."""
         return tf.stack(self.bucket_logits(encoded), axis=1)
 
-    def bucket_logits(self, encoded) -> list[tf.Tensor]:
+    def bucket_logits(self, encoded: Any) -> list[tf.Tensor]:
         """Returns each repetition's bucket logits, R tensors [N, B]."""
         return [
             block.call(one)
@@ -255,7 +256,7 @@ class MachHead(contract.Head):
 
     def loss_sum(
         self,
-        encoded,
+        encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
         repetitions: range | None = None,
@@ -346,7 +347,7 @@ class MachHead(contract.Head):
             else calibration.IDENTITY
         )
 
-    def label_estimates(self, encoded, label_ids: tf.Tensor) -> tf.Tensor:
+    def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
         """Returns what given labels [C] are ranked by, [N, C]."""
         logits = self._normalized(encoded)
         form = self._ranking()
@@ -428,10 +429,10 @@ class MachHead(contract.Head):
             f"{self.estimator}"
         )
 
-    def _per_repetition(self, encoded) -> list:
+    def _per_repetition(self, encoded: Any) -> list:
         return _spread(encoded, len(self.blocks))
 
-    def _normalized(self, encoded) -> list[tf.Tensor]:
+    def _normalized(self, encoded: Any) -> list[tf.Tensor]:
         return [
             self.loss.normalized(logits)
             for logits in self.bucket_logits(encoded)

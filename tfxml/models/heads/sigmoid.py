@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,7 +58,7 @@ class SigmoidHead(contract.Head):
         block_size: int = 16384,
         is_linear: bool = False,
         seed: int = 0,
-        dropped: Sequence[int] = (),
+        dropped: Sequence[int] | np.ndarray = (),
         loss: contract.Loss | None = None,
         **kwargs,
     ):
@@ -87,7 +88,7 @@ class SigmoidHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: contract.Site, loss: contract.Loss
     ) -> SigmoidHead:
         """Returns the head that the options describe."""
         return cls(
@@ -101,7 +102,7 @@ class SigmoidHead(contract.Head):
             loss=loss,
         )
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Any) -> None:
         """Adds the weights, for inputs [N, H]."""
         for block in self.blocks:
             block.build(contract.only(input_shape))
@@ -125,14 +126,14 @@ class SigmoidHead(contract.Head):
         """Returns the head that `get_config` describes."""
         return cls(**{**config, "loss": losses.from_config(config["loss"])})
 
-    def call(self, encoded) -> tf.Tensor:
+    def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, L]."""
         encoded = contract.only(encoded)
         return tf.concat([block.call(encoded) for block in self.blocks], axis=1)
 
     def loss_sum(
         self,
-        encoded,
+        encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
         repetitions: range | None = None,
@@ -159,7 +160,7 @@ class SigmoidHead(contract.Head):
             ]
         )
 
-    def top_k(self, encoded, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' logits and ids, [N, K], best first."""
         if not self.loss.separates:
             return super().top_k(encoded, k)
