@@ -18,6 +18,8 @@ import threading
 import time
 import uuid
 
+from tfxml.data import atomic_files
+
 _NAME = "run.lock"
 _BEAT_SECONDS = 5.0
 _LEASE_SECONDS = 60.0  # 12 beats: a network folder may show them late
@@ -62,6 +64,7 @@ class RunLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         while not self._take():
             self._take_over()
+        atomic_files.remove_leftovers(self._folder, _NAME)
         self._end.clear()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -91,7 +94,8 @@ class RunLock:
                 # As a whole, and for one of those that try at once.
                 os.link(beside, self._path)
                 return True
-            except FileExistsError:
+            except (FileExistsError, FileNotFoundError):
+                # There is one, or its holder took ours for a leftover.
                 return False
             except OSError as error:
                 if error.errno not in (
