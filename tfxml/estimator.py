@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
-import json
 import pathlib
+import random
 import shutil
+import signal
 import tempfile
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.sparse
@@ -20,24 +20,16 @@ import sklearn.base
 import sklearn.exceptions
 import sklearn.utils
 import tensorflow as tf
+from sklearn.utils import validation
 
 from tfxml import config as config_lib
 from tfxml import train as train_lib
-from tfxml.cpu import predictor
-from tfxml.data import (
-    array_features,
-    array_labels,
-    arrays,
-    inputs,
-    instances,
-)
-from tfxml.data.text import text_rows
-from tfxml.models import sparse_rows
-from tfxml.run import quiet, restore, text_inputs
+from tfxml.data import array_features, array_labels, arrays, batched_arrays
+from tfxml.run import fitted_run, quiet
 
-_FILE = "estimator.json"
 # From here on a sigmoid a label costs more memory than most machines have.
 _MANY_LABELS = 300_000
+_FEWEST_ROWS = 3  # of which propensities can be estimated
 
 
 class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
@@ -54,8 +46,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         reranker_passes: passes of the re-ranker's solver; 0: no re-ranker.
         k: how many labels `predict` returns where it is not told.
         options: any other fields of `tfxml.Config`, by name.
-        workdir: the run directory; None: a temporary one. The commands read
-            and write the same.
+        workdir: the run directory, which the commands read and write too. A
+            fit resumes the run that it holds. None: a temporary one, removed
+            with the estimator.
         random_state: the seed; None: 0.
         verbose: 0: silent; 1: progress as the commands show it.
 
@@ -93,30 +86,55 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # --- scikit-learn ---------------------------------------------------------
+    # --- scikit-learn -------------------------------------------------------
 
-    def fit(self, X, Y=None, sample_weight=None) -> XMLClassifier:
-        """Trains on X and Y; returns itself.
+    def fit(self, X, y=None, sample_weight=None) -> XMLClassifier:
+        """Trains on X and y; returns itself.
 
         Args:
-            X: a sparse matrix, an array, texts, a table; see `data.arrays.of`.
-                Or the path of a data set, alone.
-            Y: label sets, an indicator, or single labels.
+            X: a sparse matrix of any layout, an array [N, D], N texts, a
+                pandas column of texts or a frame of texts or of numbers. Or,
+                alone, a `tf.data.Dataset` of batches (inputs, labels) or
+                (inputs, labels, weights), which is read into memory, or the
+                path of a data set.
+            y: N sets of names or of ids, an indicator [N, L], sparse or dense,
+                or N single labels.
             sample_weight: [N], or None.
+
+        Raises:
+            ValueError: if X or y is none of these, or they do not fit.
         """
-        if isinstance(X, (str, pathlib.Path)) and Y is None:
-            data, labels = str(X), None
-        else:
-            data = self._checked(X, Y, sample_weight)
-            labels = data.labels
-        self._fit(data, labels)
-        return self
+        if isinstance(X, (str, pathlib.Path, tf.data.Dataset)):
+            if y is not None or sample_weight is not None:
+                raise ValueError(
+                    "`y` and `sample_weight` must be None for a path or a "
+                    "data set, which hold them. Received: "
+                    f"X={X if isinstance(X, str) else type(X).__name__}"
+                )
+            if not isinstance(X, tf.data.Dataset):
+                return self._fit(str(X))
+            X, y, sample_weight = batched_arrays.of(X)
+        if y is None:
+            raise ValueError(
+                "`y` must be given: this estimator requires y to be passed, "
+                "but the target y is None"
+            )
+        data = arrays.of(
+            self._validated(X, reset=True), y, weights=sample_weight
+        )
+        number = data.train.num_instances
+        if number < _FEWEST_ROWS:
+            raise ValueError(
+                f"`X` must hold at least {_FEWEST_ROWS} rows. "
+                f"Received: {number} sample{'s' * (number != 1)}"
+            )
+        return self._fit(data)
 
     def predict(self, X, k: int | None = None) -> np.ndarray:
         """Returns the best labels, [N, k], best first; [N] of single labels.
 
         Args:
-            X: as in `fit`.
+            X: as in `fit`, but for a path.
             k: how many; None: the estimator's, or 1 where it was trained on
                 one label a row.
         """
@@ -125,34 +143,46 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         names = self.classes_[label_ids]
         return names[:, 0] if is_single else names
 
-    def predict_proba(self, X, k: int = 100) -> scipy.sparse.csr_matrix:
-        """Returns the scores of the best `k` labels, a sparse matrix [N, L].
+    def predict_proba(
+        self, X, k: int | None = None
+    ) -> scipy.sparse.csr_matrix | np.ndarray:
+        """Returns the scores of the best labels, [N, L].
 
-        The score of a label is its own, so a row does not add up to 1.
+        Trained on sets of labels: a sparse matrix of the best `k` (100). Each
+        label's score is its own, so a row does not add up to 1. Trained on
+        single labels, and `k` is not given: an array whose rows do.
         """
-        scores, label_ids = self._top_k(X, k)
+        is_single = k is None and self._fitted().is_single
+        num_labels = len(self._fitted().classes)
+        scores, label_ids = self._top_k(
+            X, num_labels if is_single else k or 100
+        )
+        if is_single:
+            probabilities = np.zeros((len(scores), num_labels))
+            np.put_along_axis(probabilities, label_ids, scores, axis=1)
+            return probabilities / probabilities.sum(axis=1, keepdims=True)
         splits = np.arange(len(scores) + 1) * scores.shape[1]
         matrix = scipy.sparse.csr_matrix(
             (scores.ravel(), label_ids.ravel(), splits),
-            shape=(len(scores), len(self.classes_)),
+            shape=(len(scores), num_labels),
         )
         matrix.sort_indices()
         return matrix
 
-    def score(self, X, Y, sample_weight=None) -> float:
-        """Returns P@1, the share of rows whose best label is right."""
+    def score(self, X, y, sample_weight=None) -> float:
+        """Returns P@1, the share of rows whose best label is right.
+
+        Labels that training has not seen are no row's best.
+        """
         self._fitted()
-        splits, ids, *_ = array_labels.labels_of(Y, self._label_names())
-        top = self._top_k(X, 1)[1][:, 0]
-        hits = np.array(
-            [
-                label in ids[start:end]
-                for label, start, end in zip(
-                    top, splits[:-1], splits[1:], strict=True
-                )
-            ]
+        labels = array_labels.labels_of(
+            y, self.classes_.tolist(), skips_unknown=True
         )
-        return float(np.average(hits, weights=sample_weight))
+        best = self._top_k(X, 1)[1][:, 0]
+        rows = np.repeat(np.arange(len(best)), np.diff(labels.splits))
+        is_hit = np.zeros(len(best), bool)
+        is_hit[rows[labels.ids == best[rows]]] = True
+        return float(np.average(is_hit, weights=sample_weight))
 
     def save(self, folder: str) -> None:
         """Writes the run directory to a new folder; `tfxml.load` reads it."""
@@ -168,6 +198,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.string = True
+        tags.target_tags.required = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         tags.classifier_tags.multi_label = True
@@ -175,42 +206,34 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
+        return hasattr(self, "_fit_run")
 
     def __getstate__(self) -> dict:
         """Returns the parameters, and the run directory as one archive."""
         state = {**super().__getstate__()}
-        fitted = state.pop("_state", None)
+        fitted = state.pop("_fit_run", None)
         if fitted is not None:
-            state["_archive"] = _archived(fitted.path)
+            state["_archive"] = fitted_run.archived(fitted.path)
         return state
 
     def __setstate__(self, state: dict) -> None:
         archive = state.pop("_archive", None)
         super().__setstate__(state)
         if archive is not None:
-            folder = tempfile.TemporaryDirectory(prefix="tfxml-")
-            with zipfile.ZipFile(io.BytesIO(archive)) as content:
-                content.extractall(folder.name)
-            self._state = _restored(folder.name, folder)
+            self._fit_run = fitted_run.from_archive(archive)
 
-    # --- inside ---------------------------------------------------------
+    # --- inside -------------------------------------------------------------
 
-    def _checked(self, X, Y, sample_weight) -> arrays.ArrayData:
-        if Y is None:
-            raise ValueError(
-                "`Y` must be given: this estimator requires y to be passed, "
-                "but the target y is None"
-            )
-        data = arrays.of(X, Y, weights=sample_weight)
-        if not data.train.num_instances or data.num_features == 0:
-            raise ValueError(
-                "`X` must hold a row and a feature. Received: "
-                f"{data.train.num_instances} sample(s) and "
-                f"{data.num_features} feature(s) while a minimum of 1 is "
-                "required."
-            )
-        return data
+    def _validated(self, X, reset: bool):
+        """Returns X as scikit-learn checks it; texts as they are."""
+        if array_features.is_text(X):
+            for name in ("n_features_in_", "feature_names_in_"):
+                if reset and hasattr(self, name):
+                    delattr(self, name)
+            return X
+        return validation.validate_data(
+            self, X, reset=reset, accept_sparse=True, dtype="numeric"
+        )
 
     def _config(self, num_labels: int | None) -> config_lib.Config:
         head = self.head
@@ -229,119 +252,53 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             "learning_rate": self.learning_rate,
             "dropout": self.dropout,
             "reranker_passes": self.reranker_passes,
-            "seed": int(seed or 0),
+            "seed": int(seed or 0) % 2**31,
             "min_df": 1,
             **(self.options or {}),
         }
         return config_lib.Config(**fields)
 
-    def _fit(self, data, labels: list | None) -> None:
-        num_labels = None if isinstance(data, str) else data.num_labels
-        config = self._config(num_labels)
-        folder = None
-        path = self.workdir
-        if path is None:
-            folder = tempfile.TemporaryDirectory(prefix="tfxml-")
-            path = str(pathlib.Path(folder.name) / "run")
-        with quiet.unless(self.verbose):
-            self.metrics_ = train_lib.train(config, path, data)
-        note = {"labels": None, "is_single": False}
-        if labels is not None:
-            note = {
-                "labels": [_plain(label) for label in labels],
-                "is_single": data.is_single,
-            }
-        (pathlib.Path(path) / _FILE).write_text(json.dumps(note))
-        self._take(_restored(path, folder))
+    def _fit(self, data: str | arrays.ArrayData) -> XMLClassifier:
+        is_path = isinstance(data, str)
+        config = self._config(None if is_path else data.num_labels)
+        path = self.workdir or tempfile.mkdtemp(prefix="tfxml-")
+        try:
+            with quiet.unless(self.verbose), _as_in_notebooks():
+                self.metrics_ = train_lib.train(config, path, data)
+            if not is_path:
+                fitted_run.write_labels(path, data)
+            fitted = fitted_run.FittedRun(path)
+        except BaseException:
+            if not self.workdir:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+        if not self.workdir:
+            fitted.remove_with()
+        self._take(fitted)
+        return self
 
-    def _take(self, state: _State) -> None:
-        self._state = state
-        self.classes_ = state.classes
-        if not state.run.facts.is_text:
-            self.n_features_in_ = state.run.facts.num_features
+    def _take(self, fitted: fitted_run.FittedRun) -> None:
+        self._fit_run = fitted
+        self.classes_ = fitted.classes
+        if not fitted.run.facts.is_text:
+            self.n_features_in_ = fitted.run.facts.num_features
 
-    def _fitted(self) -> _State:
-        if not hasattr(self, "_state"):
+    def _fitted(self) -> fitted_run.FittedRun:
+        if not hasattr(self, "_fit_run"):
             raise sklearn.exceptions.NotFittedError(
                 "this XMLClassifier is not fitted yet: call `fit` first"
             )
-        return self._state
-
-    def _label_names(self) -> list:
-        return self.classes_.tolist()
+        return self._fit_run
 
     def _top_k(self, X, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the scores and ids of the best labels, [N, K]."""
-        state = self._fitted()
-        return state.top_k(
-            array_features.features_of(X), min(k, len(self.classes_))
-        )
-
-
-@dataclasses.dataclass
-class _State:
-    """A trained run and what predicts with it."""
-
-    run: restore.TrainedRun
-    path: str
-    classes: np.ndarray
-    is_single: bool
-    folder: tempfile.TemporaryDirectory | None  # kept as long as the run is
-    cpu: predictor.CpuPredictor | None = None  # made when first asked
-
-    def top_k(self, features: array_features.Features, k: int):
-        """Returns the scores and ids of the best labels of rows or texts."""
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {k=}")
-        rows = self._rows(features)
-        if text_inputs.max_tokens(self.run.config) is not None:
-            return self._top_k_of_texts(features.texts, k)
-        if self.cpu is None and predictor.suits(
-            self.run.model, tf.distribute.get_strategy()
-        ):
-            self.cpu = predictor.CpuPredictor(self.run.model)
-        if self.cpu is not None:
-            return self.cpu.top_k(rows, k)
-        ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)
-        named = inputs.features(ids, ids.with_values(rows.values))
-        if self.run.facts.form == "padded":
-            named = inputs.padded(named)
-        scores, label_ids = self.run.model.top_k(named, k)
-        return scores.numpy(), label_ids.numpy()
-
-    def _top_k_of_texts(self, texts: list[str], k: int):
-        """Returns what `top_k` does, of a model that reads words in order."""
-        reader = text_inputs.TextInputs(self.run.config, self.run.text_features)
-        named = reader(tf.constant(texts))
-        if self.run.facts.form == "padded":
-            named = inputs.padded(named)
-        scores, label_ids = self.run.model.top_k(named, k)
-        return scores.numpy(), label_ids.numpy()
-
-    def _rows(
-        self, features: array_features.Features
-    ) -> sparse_rows.RaggedRows:
-        facts = self.run.facts
-        if facts.is_text != (features.texts is not None):
-            wanted = "texts" if facts.is_text else "numbers"
-            raise ValueError(
-                f"`X` must hold {wanted}, as in training. Received: the other"
-            )
-        if facts.is_text:
-            parts = text_rows.stream(
-                self.run.text_features, [features.texts], False, None
-            )
-            splits, ids, values = next(iter(parts))[:3]
-            return sparse_rows.RaggedRows(ids, values, splits)
-        if features.num_features != facts.num_features:
-            raise ValueError(
-                f"X has {features.num_features} features, but XMLClassifier is "
-                f"expecting {facts.num_features} features as input"
-            )
-        values = features.values
-        if self.run.config.normalize_rows:
-            values = instances.normalized(values, features.splits)
-        return sparse_rows.RaggedRows(features.ids, values, features.splits)
+        fitted = self._fitted()
+        if isinstance(X, tf.data.Dataset):
+            X = batched_arrays.of(X, fitted.run.facts.num_features).X
+        is_text = fitted.run.facts.is_text
+        if not is_text and not array_features.is_text(X):
+            X = self._validated(X, reset=False)
+        return fitted.predictor.top_k(array_features.features_of(X), k)
 
 
 def load(folder: str) -> XMLClassifier:
@@ -353,44 +310,36 @@ def load(folder: str) -> XMLClassifier:
     Raises:
         ValueError: if it holds no complete run.
     """
-    state = _restored(str(folder), None)
-    config = state.run.config
-    estimator = XMLClassifier(
-        head=config.head,
-        hidden_units=config.hidden_units,
-        num_epochs=config.num_epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        dropout=config.dropout,
-        reranker_passes=config.reranker_passes,
-        random_state=config.seed,
+    fitted = fitted_run.FittedRun(str(folder))
+    config = fitted.run.config
+    estimator = XMLClassifier(random_state=config.seed)
+    estimator.set_params(
+        **{
+            name: getattr(config, name)
+            for name in estimator.get_params()
+            if hasattr(config, name)
+        }
     )
-    estimator._take(state)
+    usual = estimator._config(None)
+    estimator.options = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(usual, field.name)
+    } or None
+    estimator._take(fitted)
     return estimator
 
 
-def _restored(path: str, folder) -> _State:
-    run = restore.restore(path, tf.distribute.get_strategy())
-    note = {"labels": None, "is_single": False}
-    file = pathlib.Path(path) / _FILE
-    if file.is_file():
-        note = json.loads(file.read_text())
-    labels = note["labels"] or run.label_names
-    if labels is None:
-        labels = list(range(run.facts.num_labels))
-    return _State(run, path, np.array(labels), note["is_single"], folder)
-
-
-def _archived(path: str) -> bytes:
-    """Returns the files of a run directory as one zip archive."""
-    content = io.BytesIO()
-    root = pathlib.Path(path)
-    with zipfile.ZipFile(content, "w") as archive:
-        for file in sorted(root.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(root))
-    return content.getvalue()
-
-
-def _plain(label):
-    return label.item() if hasattr(label, "item") else label
+@contextlib.contextmanager
+def _as_in_notebooks() -> Iterator[None]:
+    """Lets Ctrl-C interrupt, not exit, and leaves global generators alone."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGINT:
+            raise KeyboardInterrupt from end
+        raise
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)

@@ -54,6 +54,8 @@ def labels_of(
         return _of_matrix(Y.tocsr(), label_names)
     if hasattr(Y, "to_numpy"):
         Y = Y.to_numpy()
+    if hasattr(Y, "__array__"):
+        Y = np.asarray(Y)
     if isinstance(Y, np.ndarray) and Y.ndim == 2 and Y.shape[1] == 1:
         Y = Y[:, 0]  # as scikit-learn takes a column
     if isinstance(Y, np.ndarray) and Y.ndim == 2:

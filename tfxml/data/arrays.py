@@ -180,6 +180,8 @@ def checked_weights(weights: npt.ArrayLike, number: int) -> np.ndarray:
             f"`weights` must be {number} finite numbers of at least 0. "
             f"Received: an array of shape {weights.shape}"
         )
+    if not weights.any():
+        raise ValueError("`weights` must not all be zero. Received: zeros")
     return weights
 
 

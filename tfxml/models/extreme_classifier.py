@@ -50,6 +50,9 @@ class ExtremeClassifier(keras.Model):
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
         reranker: what ranks the head's best labels again; None: nothing.
+
+    Raises:
+        ValueError: if an encoder is another layer of Keras.
     """
 
     def __init__(
@@ -62,6 +65,14 @@ class ExtremeClassifier(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        for encoder in encoders:
+            if not isinstance(encoder, contract.Encoder):
+                raise ValueError(
+                    "`encoders` must be encoders of tfxml. Received: "
+                    f"{encoder}; for any other model of Keras make "
+                    "`keras.Sequential([model, head])` and train it with "
+                    "`tfxml.Trainer` or its own `fit`"
+                )
         self.encoders = list(encoders)
         self.head = head
         self.num_features = num_features

@@ -124,8 +124,11 @@ class MachHead(contract.Head):
             hashes = label_buckets.hashes_from(
                 num_labels, num_repetitions, num_buckets, seed
             )
-        if not hashes:
-            raise ValueError("`hashes` must hold at least one. Received: none")
+        if not isinstance(hashes, Sequence) or not hashes:
+            raise ValueError(
+                "`hashes` must be a list of hashes; `num_repetitions` says how "
+                f"many are made. Received: {hashes=}"
+            )
         self.num_labels = num_labels
         self.input_dim = input_dim
         self.is_linear = is_linear
