@@ -43,9 +43,10 @@ def survey(
 
 def read_header(path: str) -> tuple[int, int, int]:
     """Returns the numbers of instances, features and labels."""
-    return sparse_text.read_header(
+    num_instances, num_features, num_labels = sparse_text.read_header(
         path, ("num_instances", "num_features", "num_labels")
     )
+    return num_instances, num_features, num_labels
 
 
 def read(
@@ -77,7 +78,8 @@ def read(
                 rows[first:last], num_features, num_labels, source.after(first)
             )
 
-        yield bad_rows_lib.keep_good(check, np.zeros(len(rows), bool), bad)
+        none = np.zeros(len(rows), bool)  # that are known to be bad
+        yield bad_rows_lib.keep_good(check, none, bad, instances.concatenate)
         row = last
     if row != num_rows:
         raise data_errors.DataError(
