@@ -28,7 +28,12 @@ def nothing(num_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled.loop
-def keep_best(scores, label_ids, best, best_ids):
+def keep_best(
+    scores: np.ndarray,
+    label_ids: np.ndarray,
+    best: np.ndarray,
+    best_ids: np.ndarray,
+) -> None:
     """Adds scores [N, C] to the lists of the best, [N, K].
 
     Args:

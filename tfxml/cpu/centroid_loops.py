@@ -15,7 +15,15 @@ _keep_best = best_lib.keep_best
 
 
 @compiled.loop
-def add_cosines(splits, feature_ids, values, page_splits, labels, kernel, sums):
+def add_cosines(
+    splits: np.ndarray,
+    feature_ids: np.ndarray,
+    values: np.ndarray,
+    page_splits: np.ndarray,
+    labels: np.ndarray,
+    kernel: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     """Adds the rows' cosines to centroids to sums [N, L].
 
     Args:
@@ -36,16 +44,16 @@ def add_cosines(splits, feature_ids, values, page_splits, labels, kernel, sums):
 
 @compiled.loop
 def keep_positive(
-    splits,
-    feature_ids,
-    values,
-    page_splits,
-    labels,
-    kernel,
-    num_labels,
-    best,
-    best_ids,
-):
+    splits: np.ndarray,
+    feature_ids: np.ndarray,
+    values: np.ndarray,
+    page_splits: np.ndarray,
+    labels: np.ndarray,
+    kernel: np.ndarray,
+    num_labels: int,
+    best: np.ndarray,
+    best_ids: np.ndarray,
+) -> np.ndarray:
     """Adds the labels with cosines above 0 to the lists of the best, [N, K].
 
     The cost does not grow with the number of labels. The arguments are else

@@ -11,14 +11,15 @@ from tfxml.cpu import compiled
 
 
 @compiled.loop
-def means(terms, buckets, estimates):
+def means(
+    terms: np.ndarray, buckets: np.ndarray, estimates: np.ndarray
+) -> None:
     """Writes the labels' mean terms.
 
     Args:
         terms: [N, T].
-        buckets: [R, L] unsigned integers: in each repetition each label's
-        bucket,
-            among those of all repetitions.
+        buckets: [R, L] unsigned integers, each label's bucket among the
+            buckets of all repetitions.
         estimates: [N, L].
     """
     num_repetitions = len(buckets)
@@ -35,7 +36,13 @@ def means(terms, buckets, estimates):
 
 
 @compiled.loop
-def middles(terms, buckets, first, last, estimates):
+def middles(
+    terms: np.ndarray,
+    buckets: np.ndarray,
+    first: int,
+    last: int,
+    estimates: np.ndarray,
+) -> None:
     """Writes the means of the labels' terms of the ranks [first, last).
 
     The least has rank 0. The arguments are else those of `means`.

@@ -12,7 +12,13 @@ from tfxml.cpu import compiled
 
 
 @compiled.loop
-def add_products(splits, feature_ids, values, kernel, sums):
+def add_products(
+    splits: np.ndarray,
+    feature_ids: np.ndarray,
+    values: np.ndarray,
+    kernel: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     """Adds rows times the kernel [D, H] to sums [N, H].
 
     Args:
@@ -48,19 +54,19 @@ def add_products(splits, feature_ids, values, kernel, sums):
 
 @compiled.loop
 def margins(
-    splits,
-    feature_ids,
-    values,
-    label_splits,
-    features,
-    kernel,
-    dense,
-    pairs,
-    labels,
-    size,
-    sums,
-):
-    """Adds what the labels' own classifiers say of pairs to sums [N S].
+    splits: np.ndarray,
+    feature_ids: np.ndarray,
+    values: np.ndarray,
+    label_splits: np.ndarray,
+    features: np.ndarray,
+    kernel: np.ndarray,
+    dense: np.ndarray,
+    pairs: np.ndarray,
+    labels: np.ndarray,
+    size: int,
+    sums: np.ndarray,
+) -> None:
+    """Adds the re-ranker's margins of pairs to sums [N S].
 
     A label's weights are put where their features say, once for all of its
     rows; of a label with one row alone it is the row's values.

@@ -8,6 +8,7 @@ kernel, a bias, and the loss of their logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -96,7 +97,7 @@ class OutputBlock(keras.layers.Layer):
             return product + self.bias
 
     def loss_sum(
-        self, encoded, positives: contract.Positives, weights: tf.Tensor
+        self, encoded: Any, positives: contract.Positives, weights: tf.Tensor
     ) -> tf.Tensor:
         """Returns the weighted sum of the losses of the block, a scalar."""
         with device_scope.on(self.device):
@@ -118,7 +119,9 @@ class OutputBlock(keras.layers.Layer):
         return forms.Block(self.kernel, self.bias, self.is_linear)
 
 
-def named_weights(layer: keras.layers.Layer, blocks) -> dict:
+def named_weights(
+    layer: keras.layers.Layer, blocks: Sequence[OutputBlock]
+) -> dict[str, keras.Variable]:
     """Returns a head's weights, those of its blocks under their numbers."""
     names = {
         f"block_{number}_{weight.name}": weight

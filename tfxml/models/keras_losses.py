@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,11 +37,18 @@ class SparseLoss(keras.losses.Loss):
 
     loss: contract.Loss
 
-    def __init__(self, head: contract.Head | None = None, name=None):
+    def __init__(
+        self, head: contract.Head | None = None, name: str | None = None
+    ):
         super().__init__(name=name, reduction=None)
         self.head = head
 
-    def __call__(self, y_true, y_pred, sample_weight=None) -> tf.Tensor:
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Returns the mean loss, a scalar.
 
         Args:
@@ -61,7 +69,9 @@ class SparseLoss(keras.losses.Loss):
         loss = self.loss_sum(y_true, y_pred, weights)
         return tf.math.divide_no_nan(loss, total)
 
-    def loss_sum(self, y_true, y_pred, weights: tf.Tensor) -> tf.Tensor:
+    def loss_sum(
+        self, y_true: Any, y_pred: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar."""
         y_pred = _float32(y_pred)
         head = sparse_labels.head_of(y_pred, self.head)
@@ -102,7 +112,9 @@ class SparseSigmoidCrossEntropy(SparseLoss):
         if label_weights is not None:
             self.label_weights = np.asarray(label_weights, np.float32)
 
-    def loss_sum(self, y_true, y_pred, weights: tf.Tensor) -> tf.Tensor:
+    def loss_sum(
+        self, y_true: Any, y_pred: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar."""
         if self.label_weights is None:
             return super().loss_sum(y_true, y_pred, weights)

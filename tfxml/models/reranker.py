@@ -13,6 +13,7 @@ but from the encoder's output and with another part of the network.)
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -22,6 +23,8 @@ from tfxml.models import sparse_rows, weight_table
 
 # A margin of 1, which a support vector has, counts as much as this logit.
 LOGIT_OF_MARGIN = 5.0
+
+Rows: TypeAlias = sparse_rows.RaggedRows | sparse_rows.PaddedRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,11 +143,11 @@ class Reranker(keras.layers.Layer):
             "weight": self.weight,
         }
 
-    def margins(self, rows, label_ids: tf.Tensor) -> tf.Tensor:
+    def margins(self, rows: Rows, label_ids: tf.Tensor) -> tf.Tensor:
         """Returns the margins of given labels, [N, C].
 
         Args:
-            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
+            rows: of the instances.
             label_ids: [N, C].
         """
         label_ids = tf.cast(label_ids, tf.int32)
@@ -191,12 +194,12 @@ class Reranker(keras.layers.Layer):
         )
 
     def rerank(
-        self, rows, logits: tf.Tensor, label_ids: tf.Tensor, k: int
+        self, rows: Rows, logits: tf.Tensor, label_ids: tf.Tensor, k: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' logits and ids, [N, K] each, best first.
 
         Args:
-            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
+            rows: of the instances.
             logits, label_ids: [N, at least min(k, L) and S], a head's best.
             k: how many labels.
         """
@@ -204,12 +207,12 @@ class Reranker(keras.layers.Layer):
         return rank_again(margins, logits, label_ids, k, self.weight)
 
     def estimates(
-        self, rows, logits: tf.Tensor, label_ids: tf.Tensor
+        self, rows: Rows, logits: tf.Tensor, label_ids: tf.Tensor
     ) -> tf.Tensor:
         """Returns the logits [N, C] by which given labels are ranked.
 
         Args:
-            rows: `sparse_rows.RaggedRows` or `PaddedRows`.
+            rows: of the instances.
             logits: [N, C], the head's.
             label_ids: [N, C].
         """

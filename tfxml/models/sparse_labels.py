@@ -59,7 +59,8 @@ def padded(
 
 
 def row_weights(
-    label_ids: tf.RaggedTensor | tf.SparseTensor | tf.Tensor, sample_weight
+    label_ids: tf.RaggedTensor | tf.SparseTensor | tf.Tensor,
+    sample_weight: tf.Tensor | None,
 ) -> tf.Tensor:
     """Returns the weights of the instances, [N]; ones if none are given."""
     if sample_weight is not None:
@@ -73,7 +74,9 @@ def row_weights(
     return tf.ones([number], tf.float32)
 
 
-def head_of(y_pred: tf.Tensor, head: contract.Head | None):
+def head_of(
+    y_pred: tf.Tensor, head: contract.Head | None
+) -> contract.Head | None:
     """Returns the head that made logits, for losses and metrics of Keras.
 
     None for logits [N, L], which need no head, and while Keras looks for

@@ -77,7 +77,7 @@ def arrange(
     feature_values: tf.RaggedTensor | tf.Tensor,
     num_features: int,
     form: str,
-):
+) -> CompactRows | PaddedRows | RaggedRows | tf.Tensor:
     """Returns the rows in `form`; padded rows come as [N, K] tensors.
 
     Rows that come padded stay so, unless a dense product is wanted.
@@ -114,7 +114,9 @@ def arrange(
     )
 
 
-def matmul(rows, tables: Sequence) -> tf.Tensor:
+def matmul(
+    rows: CompactRows | PaddedRows | tf.Tensor, tables: Sequence[tf.Tensor]
+) -> tf.Tensor:
     """Returns rows [N, D] times the kernel [D, H], [N, H].
 
     `tables` are the variables that hold the kernel, in runs of rows: only the

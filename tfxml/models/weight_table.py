@@ -15,7 +15,7 @@ number reaches 2^24, so float32 is exact in every runtime.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -52,7 +52,7 @@ def capacity(num_labels: int, mean_features: int) -> int:
     return -(-weights * 5 // WEIGHTS_OF_FIVE) + num_labels
 
 
-def groups_before(places, labels):
+def groups_before(places: Any, labels: Any) -> Any:
     """Returns how many groups come before a place and a label.
 
     Of numbers, arrays or tensors.
@@ -60,7 +60,7 @@ def groups_before(places, labels):
     return places // PLACES_PER_GROUP + labels
 
 
-def hashes_of(feature_ids):
+def hashes_of(feature_ids: Any) -> list:
     """Returns three hashes of an array or a tensor of int64.
 
     The first and the third have 20 bits, the second 11.

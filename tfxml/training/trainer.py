@@ -164,7 +164,9 @@ class Trainer:
         )
         return 1 / (1 + np.exp(-estimates)), label_ids
 
-    def replica_step(self, batch, step) -> tuple[tf.Tensor, tf.Tensor]:
+    def replica_step(
+        self, batch: tuple, step: int | tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains on a replica's share of a batch; for `strategy.run`.
 
         Returns:
@@ -197,7 +199,7 @@ class Trainer:
         gradients.apply_summed(self.optimizer, pairs)
         return loss, total
 
-    def replica_sums(self, batch) -> tf.Tensor:
+    def replica_sums(self, batch: tuple) -> tf.Tensor:
         """Returns what a replica's share adds to loss and metrics, [M, 2]."""
         inputs, labels, weights = _unpacked(batch)
         logits = self.model(inputs, training=False)
@@ -269,13 +271,13 @@ class _Synchronous:
 
         self._train_step, self._sums = train_step, sums
 
-    def train(self, dataset) -> Iterable[tuple[float, float]]:
+    def train(self, dataset: tf.data.Dataset) -> Iterable[tuple[float, float]]:
         """Yields each step's mean loss and the weight of its batch."""
         for batch in self._distributed(dataset):
             loss, weight = self._train_step(batch)
             yield float(loss), float(weight)
 
-    def evaluate(self, dataset) -> Iterable[np.ndarray]:
+    def evaluate(self, dataset: tf.data.Dataset) -> Iterable[np.ndarray]:
         """Yields what each batch adds to loss and metrics, [M, 2]."""
         for batch in self._distributed(dataset):
             yield self._sums(batch).numpy().astype(np.float64)
@@ -310,7 +312,7 @@ class _Asynchronous:
             trainer.strategy
         )
 
-    def train(self, dataset) -> Iterable[tuple[float, float]]:
+    def train(self, dataset: tf.data.Dataset) -> Iterable[tuple[float, float]]:
         """Yields each step's mean loss and the weight of its batch."""
         trainer = self._trainer
 
@@ -328,7 +330,7 @@ class _Asynchronous:
         for loss, weight in self._scheduled("train", dataset, step):
             yield float(loss), float(weight)
 
-    def evaluate(self, dataset) -> Iterable[np.ndarray]:
+    def evaluate(self, dataset: tf.data.Dataset) -> Iterable[np.ndarray]:
         """Yields what each batch adds to loss and metrics, [M, 2]."""
         trainer = self._trainer
 

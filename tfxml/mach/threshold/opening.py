@@ -26,13 +26,14 @@ class Ranked(NamedTuple):
     buckets: tf.Tensor  # [n, R, D + 1] int32
 
 
-def rank(scores, depth: int) -> Ranked:
+def rank(scores: tf.Tensor, depth: int) -> Ranked:
     """Ranks the buckets of each repetition, as deep as may be opened."""
     best, buckets = _best_buckets(scores, min(depth + 1, scores.shape[2]))
     return Ranked(scores, tf.range(tf.shape(scores)[0]), best, buckets)
 
 
-def of_rows(ranked: Ranked, rows) -> Ranked:
+def of_rows(ranked: Ranked, rows: tf.Tensor) -> Ranked:
+    """Returns the ranks of some rows, [n]."""
     return Ranked(
         ranked.scores,  # as they are: they are large
         *(tf.gather(one, rows) for one in ranked[1:]),
@@ -48,7 +49,7 @@ def first_depths(ranked: Ranked, k: int) -> tf.Tensor:
     return tf.tile(depths[None], [tf.shape(ranked.best)[0], 1])
 
 
-def bound(ranked: Ranked, depths, estimator: str) -> tf.Tensor:
+def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
     """Returns what a label in no two opened buckets can score, [n]."""
     best = ranked.best[:, :, 0]
     following = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
@@ -65,7 +66,7 @@ def bound(ranked: Ranked, depths, estimator: str) -> tf.Tensor:
     )
 
 
-def slack(terms, num_repetitions: int) -> tf.Tensor:
+def slack(terms: tf.Tensor, num_repetitions: int) -> tf.Tensor:
     """Returns more than the rounding errors of an estimate and its bound.
 
     A sum of R terms t is off by at most (R + 1) 2^-24 sum |t|, and sum |t| is
@@ -75,18 +76,21 @@ def slack(terms, num_repetitions: int) -> tf.Tensor:
 
     Args:
         terms: means over the repetitions of the |best| and the estimate's
-        |terms|. num_repetitions: R.
+            |terms|.
+        num_repetitions: R.
     """
     return terms * ((num_repetitions + 3) * 2.0**-22)
 
 
-def num_pairs(depths) -> tf.Tensor:
+def num_pairs(depths: tf.Tensor) -> tf.Tensor:
     """Returns how many pairs of opened buckets lie in two repetitions, [n]."""
     opened = tf.reduce_sum(depths, axis=1)
     return (opened * opened - tf.reduce_sum(depths * depths, axis=1)) // 2
 
 
-def depths(ranked: Ranked, kth, most_pairs: int, estimator: str) -> tf.Tensor:
+def depths(
+    ranked: Ranked, kth: tf.Tensor, most_pairs: int, estimator: str
+) -> tf.Tensor:
     """Returns how many buckets [n, R] bring the bound below `kth` [n].
 
     With more than `most_pairs` pairs needed, as many as that allows.

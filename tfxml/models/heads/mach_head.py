@@ -358,7 +358,7 @@ class MachHead(contract.Head):
         return forms.finished(form, logits, found)
 
     def top_k(
-        self, encoded, k: int, estimator: str | None = None
+        self, encoded: Any, k: int, estimator: str | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' estimates and ids, [N, K], best first.
 

@@ -51,7 +51,9 @@ def typed_pairs(pairs: Pairs) -> Pairs:
 
 
 @compiled.loop
-def with_space(feature_ids, weights, size, needed):
+def with_space(
+    feature_ids: np.ndarray, weights: np.ndarray, size: int, needed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns arrays that can take `needed` elements behind the first `size`.
 
     They are the same arrays, or longer copies.
