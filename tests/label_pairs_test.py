@@ -52,3 +52,11 @@ def test_groups_hold_each_label_with_a_positive_once():
     np.testing.assert_array_equal(
         np.sort(together), np.flatnonzero(truth_counts)
     )
+
+
+@pytest.mark.parametrize("label", [-1, 30])
+def test_labels_out_of_range_are_refused(label):
+    _, source, candidates = _problem(50, 30, 7)
+    candidates[3, 4] = label
+    with pytest.raises(ValueError, match=r"`candidates` must be in \[0, 30\)"):
+        label_pairs.pairs(source, candidates)

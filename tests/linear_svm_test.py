@@ -199,3 +199,17 @@ def test_more_weights_than_there_was_room_for_at_first():
         wanted[label, own[0]] = duals[0] * x[0]
         wanted[label, own[1]] = -duals[1] * x[1]
     np.testing.assert_allclose(weights, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_features": D - 1}, r"`rows.feature_ids` must be in \[0, 24\)"),
+        ({"splits": np.zeros(9, int)}, r"`pairs.row_ids` must be in \[0, 8\)"),
+    ],
+)
+def test_ids_out_of_range_are_refused(change, message):
+    _, rows, pairs = _problem()
+    assert rows.feature_ids.max() == D - 1
+    with pytest.raises(ValueError, match=message):
+        _solve(rows._replace(**change), pairs, 1.0, 1)

@@ -96,7 +96,7 @@ def scaled_sums(
     """
     splits, feature_ids, weights = _scaled_sums(
         label_problems.typed_rows(rows),
-        label_problems.typed_pairs(positives),
+        label_problems.typed_pairs(positives, len(rows.splits) - 1),
         float(power),
         float(least),
     )

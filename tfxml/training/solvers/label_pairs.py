@@ -38,15 +38,21 @@ def pairs(
     Args:
         source: the training split.
         candidates: [N, S] label ids, distinct in each row.
+
+    Raises:
+        ValueError: if a label id is out of range.
     """
     lengths, positives = [], []
     for rows in _chunks(source.num_instances):
         _, labels = source.rows(rows)
         lengths.append(labels.row_lengths().numpy())
         positives.append(labels.flat_values.numpy())
+    label_ids = np.concatenate(positives)
+    for name, ids in (("source labels", label_ids), ("candidates", candidates)):
+        label_problems.check_ids(name, ids, source.num_labels)
     splits, row_ids, is_positive = _by_label(
         np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        np.concatenate(positives).astype(np.uint32, copy=False),
+        label_ids.astype(np.uint32, copy=False),
         candidates.astype(np.uint32, copy=False),
         source.num_labels,
     )

@@ -31,7 +31,12 @@ class Pairs(NamedTuple):
 
 
 def typed_rows(rows: Rows) -> Rows:
-    """Returns the rows in the types for which the loops are compiled."""
+    """Returns the rows in the types for which the loops are compiled.
+
+    Raises:
+        ValueError: if a feature id is out of range, which no loop checks.
+    """
+    check_ids("rows.feature_ids", rows.feature_ids, rows.num_features)
     return Rows(
         rows.splits.astype(np.int64, copy=False),
         # Unsigned: Numba would check a signed index for being negative.
@@ -41,13 +46,27 @@ def typed_rows(rows: Rows) -> Rows:
     )
 
 
-def typed_pairs(pairs: Pairs) -> Pairs:
-    """Returns the pairs in the types for which the loops are compiled."""
+def typed_pairs(pairs: Pairs, num_rows: int) -> Pairs:
+    """Returns the pairs in the types for which the loops are compiled.
+
+    Raises:
+        ValueError: if a row id is out of range, which no loop checks.
+    """
+    check_ids("pairs.row_ids", pairs.row_ids, num_rows)
     return Pairs(
         pairs.splits.astype(np.int64, copy=False),
         pairs.row_ids.astype(np.int64, copy=False),
         pairs.is_positive.astype(np.bool_, copy=False),
     )
+
+
+def check_ids(name: str, ids: np.ndarray, limit: int) -> None:
+    """Raises ValueError unless all ids are in [0, limit)."""
+    if ids.size and not (0 <= ids.min() and ids.max() < limit):
+        raise ValueError(
+            f"`{name}` must be in [0, {limit}). "
+            f"Received: ids from {ids.min()} to {ids.max()}"
+        )
 
 
 @compiled.loop

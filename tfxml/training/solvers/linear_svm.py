@@ -74,7 +74,7 @@ def solve(
     """
     splits, feature_ids, weights, biases = _solve_labels(
         label_problems.typed_rows(rows),
-        label_problems.typed_pairs(pairs),
+        label_problems.typed_pairs(pairs, len(rows.splits) - 1),
         Settings(
             float(settings.cost),
             int(settings.num_passes),
