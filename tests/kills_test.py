@@ -25,7 +25,10 @@ _TRAIN = [
     "--dropout=0",
 ]
 # What differs from run to run: times of day, and what they are sealed in.
-_DIFFERS = ("run.json", "manifest.json", "checkpoint.json", "metrics.jsonl")
+_DIFFERS = (
+    *("run.json", "manifest.json", "checkpoint.json", "metrics.jsonl"),
+    *(".keras", ".pb", "MODEL_CARD.md", "warmup_requests"),
+)
 
 
 def _write_texts(folder, num_labels):
@@ -76,6 +79,13 @@ class _Given:
             path = self._trained("groups", *words)
         return path
 
+    @functools.cached_property
+    def served(self):
+        words = _export("saved_model")(self, self.base / "served")
+        code, _, text = self._killer.run(_module("export"), words, self.base)
+        assert code == 0, text[-3000:]
+        return self.base / "served"
+
     def _trained(self, name, *words):
         path = self.base / name
         words = [*_TRAIN, *words, self.data, f"--workdir={path}"]
@@ -114,12 +124,31 @@ def _prepare(given, out):
     ]
 
 
+def _export(kind):
+    def words(given, out):
+        return [
+            *[f"--workdir={given.run}", f"--output={out}"],
+            f"--format={kind}",
+        ]
+
+    return words
+
+
+def _second_version(given, out):
+    if not out.exists():
+        shutil.copytree(given.served, out)
+    return _export("saved_model")(given, out)
+
+
 COMMANDS = {
     "train": _train,
     "grow": _grow,
     "drop": _drop,
     "merge": _merge,
     "prepare": _prepare,
+    "export keras": _export("keras"),
+    "export saved_model": _export("saved_model"),
+    "export second version": _second_version,
 }
 
 
@@ -131,20 +160,28 @@ def _content(out):
         if path.is_file()
     }
     found |= {name: b"" for name in found if name.endswith(_DIFFERS)}
+    found |= {name: b"" for name in found if "variables/" in name}
     if (out / "metrics.jsonl").exists():
         entries = runs.entries(out)
         found["metrics.jsonl"] = [runs.without_costs(e) for e in entries]
     return found
 
 
+def _module(name):
+    command = name.partition(" ")[0]
+    return (
+        "tfxml.export.__main__" if command == "export" else f"tfxml.{command}"
+    )
+
+
 def _die_and_recover(killer, name, given, folder, at):
     """Returns what there is in the end, and how many operations it took."""
     out = folder / "out"
     words = COMMANDS[name](given, out)
-    code, count, text = killer.run(f"tfxml.{name}", words, folder, at)
+    code, count, text = killer.run(_module(name), words, folder, at)
     assert code == (-9 if at else 0), text[-3000:]
     if at:
-        code, _, text = killer.run(f"tfxml.{name}", words, folder)
+        code, _, text = killer.run(_module(name), words, folder)
         assert code == 0, text[-3000:]
     return _content(out), count
 
@@ -174,6 +211,8 @@ def test_training_killed_while_it_begins(killer, given, whole, tmp_path):
 def test_killed_at_every_operation(name, killer, given, whole, tmp_path):
     wanted, count = whole(name)
     assert count > 10
+    if name == "export second version":
+        count -= 1  # then the version is there, and another run makes a third
     for at in range(1, count + 1):
         folder = tmp_path / str(at)
         folder.mkdir()

@@ -63,17 +63,26 @@ def new_folder(
         raise FileExistsError(
             errno.EEXIST, os.strerror(errno.EEXIST), str(path)
         )
+    with temporary_folder(path) as beside:
+        yield beside
+        move(beside, path)
+
+
+@contextlib.contextmanager
+def temporary_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a folder beside `path`, which is gone when the context ends.
+
+    What a killed process left of one for the same `path` is removed.
+    """
+    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
     beside = _beside(path, "writing")
     beside.mkdir()
     try:
         yield beside
-        sync(beside)
-        move(beside, path)
-    except BaseException:
+    finally:
         shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def is_free(path: str | os.PathLike) -> bool:
@@ -86,7 +95,9 @@ def is_free(path: str | os.PathLike) -> bool:
 
 def move(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Renames a file or a folder, in place of what is there."""
-    target = pathlib.Path(target)
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    if source.is_dir():
+        sync(source)
     if not target.is_dir() or target.is_symlink():
         os.replace(source, target)
         return

@@ -9,6 +9,7 @@ from tfxml.export.lite import lite_model, lite_report
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import (
     checked_run,
+    export_folder,
     keras_file,
     model_card,
     narrow_weights,
@@ -39,21 +40,30 @@ def main() -> None:
         "tfjs": _write_js,
         "keras": _write_keras,
     }[values.format]
-    if values.format == "tfjs":  # before the run is read, which takes long
+    # Before the run is read, which takes long.
+    if values.format == "tfjs":
         js_model.check_environment(values.tfjs_env)
+    is_served = values.format == "saved_model"
+    if is_served:
+        serving_model.check_output(values.output)
+    else:
+        checked_run.check_output(values.output)
     run = checked_run.read(values.workdir, values.checkpoint)
-    use = write(run, values)
     metrics = checked_run.metrics(values.workdir, run.step)
-    card = model_card.write(run, metrics, values.output, values.name, use)
-    print(f"written   {card.parent}")
+    with export_folder.new(values.output, is_growing=is_served) as folder:
+        use = write(run, values, folder)
+        model_card.write(run, metrics, folder, values.name, use)
+    print(f"written   {values.output}")
 
 
-def _write_saved_model(run: restore.TrainedRun, values) -> str:
+def _write_saved_model(run: restore.TrainedRun, values, output) -> str:
+    version = values.version or serving_model.next_version(values.output)
+    serving_model.check_version(values.output, version)
     folder = serving_model.write(
         run,
-        values.output,
+        output,
         name=values.name,
-        version=values.version,
+        version=version,
         max_k=values.max_k,
         weights=values.weights,
     )
@@ -64,8 +74,7 @@ def _write_saved_model(run: restore.TrainedRun, values) -> str:
     )
 
 
-def _write_lite(run: restore.TrainedRun, values) -> str:
-    output = checked_run.check_output(values.output)
+def _write_lite(run: restore.TrainedRun, values, output) -> str:
     files = lite_model.write(run, output, max_k=values.max_k)
     for name, path in files.items():
         print(f"{name:<9} {path.stat().st_size / 1e6:.2f} MB")
@@ -82,14 +91,13 @@ def _write_lite(run: restore.TrainedRun, values) -> str:
     )
 
 
-def _write_js(run: restore.TrainedRun, values) -> str:
-    output = checked_run.check_output(values.output)
+def _write_js(run: restore.TrainedRun, values, output) -> str:
     environment = js_model.check_environment(values.tfjs_env)
     model = js_model.write(
         run, output, environment, max_k=values.max_k, weights=values.weights
     )
     html = offline_page.write(run, output, environment, values.name)
-    print(f"page      {html}, {html.stat().st_size / 1e6:.1f} MB")
+    print(f"page      {html.name}, {html.stat().st_size / 1e6:.1f} MB")
     return (
         f"`{model.name}/` is a TensorFlow.js graph model, weights "
         f"{values.weights}; `{html.name}` holds all of it and runs offline in "
@@ -97,10 +105,9 @@ def _write_js(run: restore.TrainedRun, values) -> str:
     )
 
 
-def _write_keras(run: restore.TrainedRun, values) -> str:
-    output = checked_run.check_output(values.output)
+def _write_keras(run: restore.TrainedRun, values, output) -> str:
     path = keras_file.write(run, output)
-    print(f"model     {path}, {path.stat().st_size / 1e6:.1f} MB")
+    print(f"model     {path.name}, {path.stat().st_size / 1e6:.1f} MB")
     unit = ", each row of length 1" if run.config.normalize_rows else ""
     return (
         "```python\nimport keras\n"

@@ -84,12 +84,9 @@ def write(
             f"Received: {name=}"
         )
     output = pathlib.Path(output)
-    folder = output / str(version or _next_version(output))
-    if folder.exists():
-        raise ValueError(
-            f"`version` must be a new one. Received: {version=}, and "
-            f"{folder} is there"
-        )
+    version = version or next_version(output)
+    check_version(output, version)
+    folder = output / str(version)
     output.mkdir(parents=True, exist_ok=True)
     # Servers watch the folder: a version appears when it is complete.
     partial = output / f"writing_{folder.name}"
@@ -152,7 +149,29 @@ def _example_text(run: restore.TrainedRun) -> str:
     return run.label_names[0] if run.label_names else "one text"
 
 
-def _next_version(output: pathlib.Path) -> int:
+def check_output(output: str | pathlib.Path) -> None:
+    """Raises ValueError for a folder from which TensorFlow would not load."""
+    if re.search(r"[][*?\\]", str(pathlib.Path(output).absolute())):
+        raise ValueError(
+            "`output` must be a path without any of [ ] * ? \\, which "
+            "TensorFlow takes for a pattern when it loads a SavedModel. "
+            f"Received: output={str(output)!r}"
+        )
+
+
+def check_version(output: str | pathlib.Path, version: int) -> None:
+    """Raises ValueError unless a version is a new one."""
+    folder = pathlib.Path(output) / str(version)
+    if folder.exists():
+        raise ValueError(
+            f"`version` must be a new one. Received: {version=}, and "
+            f"{folder} is there"
+        )
+
+
+def next_version(output: str | pathlib.Path) -> int:
+    """Returns one more than the highest version there is."""
+    output = pathlib.Path(output)
     if not output.is_dir():
         return 1
     numbers = [int(p.name) for p in output.iterdir() if p.name.isdigit()]

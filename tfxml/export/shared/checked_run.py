@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfxml.data import atomic_files
 from tfxml.run import restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -56,20 +57,13 @@ def metrics(path: str, step: int) -> dict[str, float]:
     return history[-1] if history and history[-1]["step"] == step else {}
 
 
-def check_output(path: str | pathlib.Path) -> pathlib.Path:
-    """Returns the folder to write, made if it is not there.
-
-    Raises:
-        ValueError: if it holds something already.
-    """
-    path = pathlib.Path(path)
-    if path.is_file() or path.is_dir() and any(path.iterdir()):
+def check_output(path: str | os.PathLike) -> None:
+    """Raises ValueError unless a folder is new or empty."""
+    if not atomic_files.is_free(path):
         raise ValueError(
             "`output` must be a new or an empty folder. "
             f"Received: output={path}"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _recipe(folder):
