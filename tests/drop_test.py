@@ -1,6 +1,7 @@
 """Labels that a trained run no longer answers: the best of the others."""
 
 import dataclasses
+import gzip
 import json
 
 import exporting
@@ -137,46 +138,76 @@ def _wanted(path, ids, values):
     return _without(ranked[0].numpy(), ranked[1].numpy(), dropped, 5)
 
 
-def test_every_way_out_answers_the_best_of_the_rest(trained, tmp_path):
+@pytest.fixture(scope="module")
+def asked(trained):
+    """Returns requests, and what is to be answered to them."""
     whole, less = trained
-    run = _restored(less)
-    ids, values = _requests(run.facts.num_features)
+    ids, values = _requests(_restored(less).facts.num_features)
     scores, label_ids = _wanted(whole, ids, values)
+    given = {"feature_ids": tf.constant(ids), "feature_values": values}
+    return {**given, "k": tf.constant(5)}, scores, label_ids
+
+
+@pytest.mark.parametrize("runtime", predict.RUNTIMES)
+def test_predictions_are_the_best_of_the_rest(runtime, trained, asked):
+    given, scores, label_ids = asked
+    run = _restored(trained[1])
     lines = [
         json.dumps({"feature_ids": i.tolist(), "feature_values": v.tolist()})
-        for i, v in zip(ids, values, strict=True)
+        for i, v in zip(
+            given["feature_ids"].numpy(), given["feature_values"], strict=True
+        )
     ]
     read = requests.read(lines, "<test>", run.facts.num_features, False)
-    answers = predict.Predictor(run, 5).predict(list(read))
+    answers = predict.Predictor(run, 5, runtime).predict(list(read))
     assert [one["label_ids"] for one in answers] == label_ids.tolist()
+    found = [one["scores"] for one in answers]
+    np.testing.assert_allclose(found, scores, atol=2e-6)
 
+
+@pytest.fixture(scope="module")
+def served(trained, tmp_path_factory):
     folder = serving_model.write(
-        checked_run.read(str(less)), tmp_path / "served"
+        checked_run.read(str(trained[1])), tmp_path_factory.mktemp("served")
     )
-    served = tf.saved_model.load(str(folder)).signatures
-    found = served["features"](
-        feature_ids=tf.constant(ids),
-        feature_values=tf.constant(values),
-        k=tf.constant(5),
-    )
+    model = tf.saved_model.load(str(folder))
+    yield model.signatures
+    del model
+
+
+def test_a_served_model_answers_the_best_of_the_rest(served, asked):
+    given, scores, label_ids = asked
+    found = served["features"](**given)
     np.testing.assert_array_equal(found["label_ids"], label_ids)
     np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="dropped"):
-        served["candidates"](
-            feature_ids=tf.constant(ids),
-            feature_values=tf.constant(values),
-            candidates=tf.constant([1, 3]),
-            k=tf.constant(1),
-        )
 
-    portable.save(checked_run.read(str(less)), tmp_path / "plain", max_k=5)
-    plain = tf.saved_model.load(str(tmp_path / "plain")).signatures
-    found = plain[portable.SIGNATURE](
-        feature_ids=tf.constant(ids),
-        feature_values=tf.constant(values),
-        k=tf.constant(5),
-    )
+
+@pytest.mark.parametrize(
+    ("candidates", "is_refused"), [([1, 3], True), ([1, 2], False)]
+)
+def test_a_served_model_refuses_dropped_candidates(
+    candidates, is_refused, served, asked
+):
+    given = {**asked[0], "candidates": tf.constant(candidates)}
+    given["k"] = tf.constant(1)
+    if is_refused:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="dropped"):
+            served["candidates"](**given)
+    else:
+        found = served["candidates"](**given)["label_ids"].numpy()
+        assert set(found.ravel()) <= set(candidates)
+
+
+def test_a_portable_model_answers_the_best_of_the_rest(
+    trained, asked, tmp_path
+):
+    given, scores, label_ids = asked
+    run = checked_run.read(str(trained[1]))
+    portable.save(run, tmp_path / "plain", max_k=5)
+    model = tf.saved_model.load(str(tmp_path / "plain"))
+    found = model.signatures[portable.SIGNATURE](**given)
     np.testing.assert_array_equal(found["label_ids"], label_ids)
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
 
 
 def test_metrics_are_of_the_rest(trained):
@@ -218,6 +249,22 @@ def test_a_bad_line_is_named(read, text, found, tmp_path):
     with pytest.raises(data_errors.DataError, match=found) as raised:
         read(str(path))
     assert raised.value.line == 2
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+@pytest.mark.parametrize("name", ["labels.txt", "labels.txt.gz"])
+def test_names_are_read_as_data_are(name, ending, tmp_path):
+    path = tmp_path / name
+    content = f"\ufeffb\u2028c{ending}".encode()
+    path.write_bytes(gzip.compress(content) if name[-1] == "z" else content)
+    assert drop.read_names(str(path), ["a", "b\u2028c"]) == [1]
+
+
+def test_names_in_another_encoding_are_named(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_bytes("a\n\u00e4\n".encode("latin-1"))
+    with pytest.raises(data_errors.DataError, match="txt:2: found .*UTF-8"):
+        drop.read_names(str(path), ["a", "\u00e4"])
 
 
 def test_names_mean_all_labels_of_that_name(tmp_path):

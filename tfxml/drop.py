@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.data import data_errors
+from tfxml.data import data_errors, files
 from tfxml.run import flags, paths, restore, run_lock
 from tfxml.run import workdir as workdir_lib
 from tfxml.topk import dropping
@@ -91,13 +91,8 @@ def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
 
 
 def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return [line.rstrip("\r\n") for line in lines]
-    except OSError as error:
-        raise data_errors.DataError(
-            path, error.strerror, "a file of labels, one a line"
-        ) from error
+    chunks = files.text_line_chunks(path)
+    return [line for _, lines in chunks for line in lines]
 
 
 def define_flags() -> None:
