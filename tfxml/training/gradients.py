@@ -1,10 +1,10 @@
-"""Sums of gradients, over replicas and over repeated rows.
+"""Sums gradients over replicas and over repeated rows, before optimizers step.
 
-Keras 3 hands an `IndexedSlices` with repeated indices to its optimizers as it
-is, and clips before gradients are summed over replicas; both give other
-weights than a dense gradient on one device. Here gradients are first summed
-over replicas, then over repeated indices, then clipped. Where shapes are
-static, as a TPU needs them, the sum is dense.
+Keras 3 passes an `IndexedSlices` with repeated indices on to its optimizers,
+and clips before gradients are summed over replicas. Both give other weights
+than a dense gradient on one device. Here gradients are first summed over
+replicas, then over repeated indices, then clipped. Where shapes are static, as
+a TPU needs them, the sum is dense.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class SummedGradients(keras.optimizers.Optimizer):
-    """Sums an optimizer's gradients over replicas and rows before all else.
+    """Makes a Keras optimizer sum gradients over replicas and rows first.
 
-    A base beside one of Keras' optimizers, named before it.
+    A mix-in: it comes before one of Keras' optimizers in the list of bases.
     """
 
-    # Which variables' gradients reach only some rows.
+    # Indices of the variables whose gradients are sparse.
     _tables: frozenset[int] = frozenset()
 
     def apply(
@@ -49,7 +49,7 @@ class SummedGradients(keras.optimizers.Optimizer):
                 grads, trainable_variables, strict=True
             )
         ]
-        # A worker of parameter servers has no one to add up with.
+        # A worker of parameter servers updates them by itself.
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             pairs = super()._all_reduce_sum_gradients(pairs)
         grads = [sum_repeated_rows(gradient) for gradient, _ in pairs]
@@ -60,12 +60,12 @@ class SummedGradients(keras.optimizers.Optimizer):
 
 
 def sum_repeated_rows(gradient: Gradient) -> Gradient:
-    """Returns the gradient with each row once; dense ones as they are."""
+    """Returns a gradient with each row once; a dense one unchanged."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, places = tf.unique(gradient.indices)
     values = tf.cond(
-        # A compact batch on one replica repeats no row: nothing to add up.
+        # A compact batch on one replica repeats no row: skip the sum.
         tf.equal(tf.size(rows), tf.size(gradient.indices)),
         lambda: gradient.values,
         lambda: tf.math.unsorted_segment_sum(
@@ -76,11 +76,11 @@ def sum_repeated_rows(gradient: Gradient) -> Gradient:
 
 
 def dense_if_static(gradient: Gradient) -> Gradient:
-    """Returns a gradient dense if its shape is known while a graph is made.
+    """Returns a gradient densely if its shape is known while tracing.
 
-    No shape should follow from values there, as the number of distinct rows
-    does: a TPU could not compile it (and what it sums over its replicas is
-    dense anyhow).
+    Then the graph may be meant for a TPU, which cannot compile shapes that
+    follow from values, such as the number of distinct rows; and it sums dense
+    gradients over its replicas anyway.
     """
     if (
         isinstance(gradient, tf.IndexedSlices)
@@ -96,8 +96,7 @@ def summed_outside(
 ) -> keras.optimizers.Optimizer:
     """Returns an optimizer that leaves the sum over replicas to its caller.
 
-    For `apply_summed`. Keras' optimizers sum over replicas after they have
-    clipped, and give another result than one device; here the sum comes first.
+    For `apply_summed`.
     """
     optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
     return optimizer
@@ -108,7 +107,7 @@ def apply_summed(
 ) -> None:
     """Applies gradients summed over replicas and over repeated rows.
 
-    In a replica's context. Each worker of parameter servers is alone.
+    Called in a replica's context. Workers of parameter servers sum nothing.
 
     Args:
         optimizer: what `summed_outside` returned.

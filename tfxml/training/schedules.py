@@ -1,11 +1,13 @@
-"""Learning rates that follow the steps."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -13,7 +15,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: the highest rate.
-        num_steps: where the decay ends.
+        num_steps: of the training; the decay ends there.
         warmup_steps: how many steps the rise takes.
         decay: `constant`, `linear` or `cosine`.
     """
@@ -37,6 +39,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.decay = decay
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """Returns the rate of a step, counted from 0."""
         step = tf.cast(step, tf.float32)
         warm = (step + 1) / max(self.warmup_steps, 1)
         decaying = max(self.num_steps - self.warmup_steps, 1)
