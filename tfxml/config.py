@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tfxml import options
 from tfxml.data import data_options
@@ -21,10 +23,12 @@ from tfxml.models import reranker as reranker_lib
 from tfxml.run import run_options
 from tfxml.training import training_options
 
+_Module = type[contract.Encoder] | type[contract.Head] | type[contract.Loss]
 
-def _of(modules: dict[str, type]) -> dict[str, type]:
+
+def _of(modules: Mapping[str, _Module]) -> dict[str, type]:
     """Returns the options classes of modules, each once, by title."""
-    groups = {}
+    groups: dict[type, str] = {}
     for name, module in modules.items():
         if module.Options is not contract.NoOptions:
             groups.setdefault(module.Options, name)
@@ -47,7 +51,7 @@ GROUPS: dict[str, type] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(*GROUPS.values()):  # type: ignore[misc]
+class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
     """A run's recipe. Build it with `Config(head="mach", ...)`.
 
     It is an instance of every group of options, so that a module can be handed
@@ -111,6 +115,10 @@ class Config(*GROUPS.values()):  # type: ignore[misc]
             "0 with form=padded, whose shapes are static",
             self,
         )
+
+    def replace(self, **changes: Any) -> Config:
+        """Returns the recipe with some of its fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def to_json(self) -> str:
         """Returns the recipe as JSON that `from_json` reads."""

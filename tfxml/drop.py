@@ -86,8 +86,8 @@ def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
             raise data_errors.DataError(
                 path, repr(name), "the name of one of the run's labels", number
             )
-    wanted = set(wanted)
-    return [i for i, name in enumerate(label_names) if name in wanted]
+    names = set(wanted)
+    return [i for i, name in enumerate(label_names) if name in names]
 
 
 def _lines(path: str) -> list[str]:

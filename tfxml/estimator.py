@@ -13,8 +13,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 import sklearn.base
 import sklearn.exceptions
@@ -88,7 +90,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
 
     # --- scikit-learn -------------------------------------------------------
 
-    def fit(self, X, y=None, sample_weight=None) -> XMLClassifier:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
+    ) -> XMLClassifier:
         """Trains on X and y; returns itself.
 
         Args:
@@ -130,7 +134,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             )
         return self._fit(data)
 
-    def predict(self, X, k: int | None = None) -> np.ndarray:
+    def predict(self, X: Any, k: int | None = None) -> np.ndarray:
         """Returns the best labels, [N, k], best first; [N] of single labels.
 
         Args:
@@ -144,7 +148,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         return names[:, 0] if is_single else names
 
     def predict_proba(
-        self, X, k: int | None = None
+        self, X: Any, k: int | None = None
     ) -> scipy.sparse.csr_matrix | np.ndarray:
         """Returns the scores of the best labels, [N, L].
 
@@ -169,7 +173,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         matrix.sort_indices()
         return matrix
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(
+        self, X: Any, y: Any, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """Returns P@1, the share of rows whose best label is right.
 
         Labels that training has not seen are no row's best.
@@ -182,7 +188,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         rows = np.repeat(np.arange(len(best)), np.diff(labels.splits))
         is_hit = np.zeros(len(best), bool)
         is_hit[rows[labels.ids == best[rows]]] = True
-        return float(np.average(is_hit, weights=sample_weight))
+        if sample_weight is None:
+            return float(is_hit.mean())
+        return float(np.average(is_hit, weights=np.asarray(sample_weight)))
 
     def save(self, folder: str) -> None:
         """Writes the run directory to a new folder; `tfxml.load` reads it."""
@@ -259,13 +267,14 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         return config_lib.Config(**fields)
 
     def _fit(self, data: str | arrays.ArrayData) -> XMLClassifier:
-        is_path = isinstance(data, str)
-        config = self._config(None if is_path else data.num_labels)
+        config = self._config(
+            None if isinstance(data, str) else data.num_labels
+        )
         path = self.workdir or tempfile.mkdtemp(prefix="tfxml-")
         try:
             with quiet.unless(self.verbose), _as_in_notebooks():
                 self.metrics_ = train_lib.train(config, path, data)
-            if not is_path:
+            if not isinstance(data, str):
                 fitted_run.write_labels(path, data)
             fitted = fitted_run.FittedRun(path)
         except BaseException:

@@ -8,7 +8,6 @@ have the new labels; `python -m tfxml.train` with its flags fine-tunes it.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import tensorflow as tf
@@ -91,11 +90,8 @@ def _config(
         )
     if learning_rate is None:
         learning_rate = old.config.learning_rate
-    return dataclasses.replace(
-        old.config,
-        **growth,
-        num_epochs=num_epochs,
-        learning_rate=learning_rate,
+    return old.config.replace(
+        **growth, num_epochs=num_epochs, learning_rate=learning_rate
     )
 
 

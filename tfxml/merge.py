@@ -39,19 +39,19 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     """
     folders = _groups(pathlib.Path(path))
     default = tf.distribute.get_strategy()
-    config, facts = workdir_lib.Workdir(folders[0]).read()
-    whole, step = None, 0
+    first = workdir_lib.Workdir(folders[0])
+    config, facts = first.read()
+    whole = build.model(config, facts, first.read_label_counts())
+    step = 0
     for group, folder in enumerate(folders):
         placement = placement_lib.Placement(group, len(folders))
         _check(folder, config, facts)
         run = restore.restore(str(folder), default, checkpoint, placement)
         step = max(step, run.step)
-        if whole is None:
-            whole = build.model(config, facts, run.label_counts)
         _copy(run.model, whole, placement)
     target = workdir_lib.Workdir(path)
     with run_lock.RunLock(target.path), target.beginning() as new:
-        workdir_lib.Workdir(folders[0]).copy_to(new)
+        first.copy_to(new)
         new.write_head(whole.head.record())
         saved = checkpoints.Checkpoints(
             new.checkpoints,

@@ -12,9 +12,16 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Sequence
+from typing import Any
 
 
-def option(default, help_text: str, choices=None, minimum=None):
+def option(
+    default: Any,
+    help_text: str,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+) -> Any:
     """Returns a dataclass field that is also a command-line flag.
 
     Args:
@@ -38,7 +45,7 @@ def item_type(owner: type, field: dataclasses.Field) -> type:
     return typing.get_args(typing.get_type_hints(owner)[field.name])[0]
 
 
-def check_values(options) -> None:
+def check_values(options: Any) -> None:
     """Raises unless each field has the type, choice and range it declares.
 
     Raises:
@@ -49,7 +56,7 @@ def check_values(options) -> None:
         _check(type(options), field, getattr(options, field.name))
 
 
-def require(holds, name: str, needed: str, options) -> None:
+def require(holds: bool, name: str, needed: str, options: Any) -> None:
     """Raises ValueError unless `holds`: the option `name` must be `needed`."""
     if not holds:
         raise ValueError(

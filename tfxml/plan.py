@@ -168,10 +168,10 @@ def main() -> None:
     values = absl_flags.FLAGS
     memory = parse_memory(values.memory)
     for name in ("num_labels", "num_features"):
-        if values[name].value < 2:
+        value = getattr(values, name)
+        if value < 2:
             raise ValueError(
-                f"`{name}` must be at least 2. "
-                f"Received: {name}={values[name].value}"
+                f"`{name}` must be at least 2. Received: {name}={value}"
             )
     speed = values.gflops * 1e9 or measured_flop_per_second()
     plan = planner.propose(

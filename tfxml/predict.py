@@ -13,9 +13,11 @@ With --bad_rows=skip a bad line has its "error" in place of labels.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -65,7 +67,7 @@ class Predictor:
             else self._on_tensorflow()
         )
         # Traced or compiled now, so that the first request does not wait.
-        if run.facts.is_text:
+        if run.text_features is not None:
             self._inputs_of = text_inputs.TextInputs(
                 run.config, run.text_features
             )
@@ -121,9 +123,11 @@ class Predictor:
                 "`feature_ids` must not be given to a model that reads words "
                 "in their order. Received: features; give text"
             )
-        splits = np.cumsum([0, *(len(one.feature_ids) for one in batch)])
-        ids = np.concatenate([one.feature_ids for one in batch])
-        values = np.concatenate([one.feature_values for one in batch])
+        all_ids, all_values = zip(
+            *(one.features() for one in batch), strict=True
+        )
+        splits = instances.splits_from_lengths([len(ids) for ids in all_ids])
+        ids, values = np.concatenate(all_ids), np.concatenate(all_values)
         if self._run.config.normalize_rows:
             values = instances.normalized(values, splits)
         return self._find_in(ids, values, splits)
@@ -215,8 +219,13 @@ def _answer(predictor: Predictor, batch: list) -> Iterator[dict]:
         elif one.error is not None:
             yield {"line": one.line, "error": str(one.error)}
         else:
-            no_labels = {"label_names": [], "label_ids": [], "scores": []}
-            yield {"line": one.line, **no_labels, "empty": True}
+            yield {
+                "line": one.line,
+                "label_names": [],
+                "label_ids": [],
+                "scores": [],
+                "empty": True,
+            }
 
 
 def _name(request: requests.Request) -> dict:
@@ -230,7 +239,9 @@ def main() -> None:
     values = absl_flags.FLAGS
     answers.check_output(values.output, values.input)
     with contextlib.ExitStack() as files:
-        source, name = sys.stdin.buffer, "standard input"
+        # Typed as a BinaryIO; it is buffered.
+        source = cast(io.BufferedReader, sys.stdin.buffer)
+        name = "standard input"
         if values.input != "-":
             name = values.input
             source = files.enter_context(open(name, "rb"))

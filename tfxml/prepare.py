@@ -10,21 +10,23 @@ from __future__ import annotations
 import os
 import pathlib
 import time
+from collections.abc import Callable
 
 from absl import flags as absl_flags
 
+from tfxml import config as config_lib
 from tfxml.data.formats import folder
 from tfxml.data.records import data_card, preparing, record_files
 from tfxml.run import console, flags, paths, splits, text_inputs
 
 
 def prepare(
-    config,
+    config: config_lib.Config,
     data_dir: str,
     output: str,
     num_shards: int = 0,
     num_workers: int = 1,
-    progress=lambda what, done, total: None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict:
     """Prepares a folder with a config's settings; returns the manifest.
 
@@ -59,7 +61,7 @@ class _Bar:
     def __init__(self):
         self._line = console.Line()
         self._start = time.monotonic()
-        self._first = None
+        self._first: int | None = None  # rows that were done before
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if not total:
@@ -67,14 +69,17 @@ class _Bar:
             return
         if self._first is None:
             self._first = done
-        self._line.write(done >= total, lambda: self._text(what, done, total))
+        first = self._first
+        self._line.write(
+            done >= total, lambda: self._text(what, first, done, total)
+        )
 
-    def _text(self, what: str, done: int, total: int) -> str:
+    def _text(self, what: str, first: int, done: int, total: int) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
         filled = int(30 * done / total)
         return (
             f"{what} [{'#' * filled:<30}] {done:,}/{total:,} rows, "
-            f"{(done - self._first) / seconds:,.0f} rows/s"
+            f"{(done - first) / seconds:,.0f} rows/s"
         )
 
 

@@ -34,6 +34,9 @@ def start(
     dispatcher: str = "",
     address: str = "",
     connect_seconds: float = 60.0,
+) -> (
+    tf.data.experimental.service.DispatchServer
+    | tf.data.experimental.service.WorkerServer
 ):
     """Returns a server that runs, a dispatcher's or a worker's.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pathlib
 import sys
 import time
 import types
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -83,37 +83,37 @@ def train(
     else:
         data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
-    workdir = _workdir(config, workdir, task, placement)
+    folder = _workdir(config, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
-    output = workdir_lib.Workdir(cluster.write_folder(str(workdir.path), task))
+    output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
     with run_lock.RunLock(output.path) as lock:
         atomic_files.remove_leftovers(output.path)
-        print(f"workdir   {workdir.path}\n{factory.describe(strategy)}")
+        print(f"workdir   {folder.path}\n{factory.describe(strategy)}")
         keras.utils.set_random_seed(config.seed)
         board = None
         if with_tensorboard:
             board = tensorboard_writer.Writer(output.path / "tensorboard")
-        if workdir.is_started:
-            _check_same(workdir, config)
+        if folder.is_started:
+            _check_same(folder, config)
         data = datasets.training_data(
             config,
             data_dir,
             strategy,
-            workdir.fitted_text_features(),
+            folder.fitted_text_features(),
             data_service,
         )
         print(console.describe_data(data))
-        if workdir.is_started:
-            workdir.check_data(data.fingerprint, data.facts.data_dir)
+        if folder.is_started:
+            folder.check_data(data.fingerprint, data.facts.data_dir)
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
-        history = _resume(workdir, run)
+        history = _resume(folder, run)
         if not output.is_started:
             with output.beginning() as new:
                 run.start_folder(new)
         output.write_metrics(history)
         _train_to_end(run, output, history, lock, board)
-        return _finish(run, output, workdir, history)
+        return _finish(run, output, folder, history)
 
 
 def _train_to_end(
@@ -152,7 +152,10 @@ def _train_to_end(
                 between()
                 continue
             metrics = run.evaluate()
-            entry = {"step": run.steps_done, "epoch": run.epoch}
+            entry: dict[str, float] = {
+                "step": run.steps_done,
+                "epoch": run.epoch,
+            }
             if loss is not None:  # a head that takes no steps has none
                 entry["loss"] = loss
             entry |= {**run.report(), **metrics}
@@ -185,7 +188,12 @@ def _finish(
     return metrics
 
 
-def _workdir(config, path: str, task, placement) -> workdir_lib.Workdir:
+def _workdir(
+    config: config_lib.Config,
+    path: str,
+    task: cluster.Cluster | None,
+    placement: placement_lib.Placement,
+) -> workdir_lib.Workdir:
     """Returns the run's folder, a new one under `runs` if none is named."""
     if path:
         return workdir_lib.Workdir(pathlib.Path(path) / placement.folder)
@@ -195,7 +203,9 @@ def _workdir(config, path: str, task, placement) -> workdir_lib.Workdir:
             "Received: none"
         )
     name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
-    for number in itertools.count(1):
+    number = 0
+    while True:
+        number += 1
         folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
         folder.parent.mkdir(exist_ok=True)
         try:
@@ -228,7 +238,7 @@ def _check_same(workdir: workdir_lib.Workdir, config) -> None:
         )
 
 
-def _resume(workdir, run) -> list[dict]:
+def _resume(workdir: workdir_lib.Workdir, run: run_lib.Run) -> list[dict]:
     """Restores the newest checkpoint; returns the evaluations up to there."""
     saved = checkpoints.Checkpoints(
         workdir.checkpoints,
@@ -291,7 +301,7 @@ def run() -> None:
 class _Callable(types.ModuleType):
     """Makes `tfxml.train(...)` the function, and `tfxml.train` the command."""
 
-    def __call__(self, *args, **kwargs) -> dict[str, float]:
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         return train(*args, **kwargs)
 
 

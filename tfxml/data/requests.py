@@ -36,6 +36,16 @@ class Request(NamedTuple):
     uid: str | int | float | None = None
     line: int | None = None  # where it stands, from 1
 
+    def features(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns feature ids and values, [E] each.
+
+        Raises:
+            ValueError: if the request is text.
+        """
+        if self.feature_ids is None or self.feature_values is None:
+            raise ValueError("`request` must hold features. Received: text")
+        return self.feature_ids, self.feature_values
+
 
 class Skipped(NamedTuple):
     """A line that is no request."""

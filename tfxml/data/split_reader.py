@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tfxml.data import bad_rows
+from tfxml.data import bad_rows, data_set
 from tfxml.data import instances as instances_lib
-from tfxml.data.formats import folder as folder_lib
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_rows
 
@@ -22,7 +21,7 @@ _BATCH = 256  # texts at a time
 
 
 def read(
-    folder: folder_lib.Folder,
+    folder: data_set.DataSet,
     split: str,
     features: text_features_lib.TextFeatures | None,
     is_normalized: bool,
@@ -45,7 +44,7 @@ def read(
 
 
 def stream(
-    folder: folder_lib.Folder,
+    folder: data_set.DataSet,
     split: str,
     features: text_features_lib.TextFeatures | None,
     is_normalized: bool,
@@ -58,7 +57,7 @@ def stream(
     """Yields the runs of a split: TF-IDF rows of text, else the features given.
 
     Args:
-        folder: what `folder.detect` returns.
+        folder: the data set.
         split: `train`, `dev` or `test`.
         features: fitted on the training split; for text.
         is_normalized: whether rows that are not text are scaled to length 1.
@@ -95,7 +94,7 @@ def stream(
 
 
 def fit_text_features(
-    folder: folder_lib.Folder,
+    folder: data_set.DataSet,
     bad: bad_rows.BadRows | None = None,
     **settings: Any,
 ) -> text_features_lib.TextFeatures:

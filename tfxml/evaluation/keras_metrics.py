@@ -9,8 +9,11 @@ as Keras' metrics are. A metric keeps two sums and divides last.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfxml.models import contract, keras_losses, sparse_labels
@@ -44,7 +47,12 @@ class RankingMetric(keras.metrics.Metric):
         self._total = self.add_weight(name="total", initializer="zeros")
         self._best = self.add_weight(name="best", initializer="zeros")
 
-    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+    def update_state(
+        self,
+        y_true: Any,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -58,7 +66,10 @@ class RankingMetric(keras.metrics.Metric):
         self._best.assign(self._best + best)
 
     def sums(
-        self, y_true, y_pred, sample_weight=None
+        self,
+        y_true: Any,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what a batch adds to the numerator and the denominator."""
         weights = sparse_labels.row_weights(y_true, sample_weight)
@@ -150,7 +161,7 @@ class PSPrecisionAtK(RankingMetric):
     def __init__(
         self,
         k: int,
-        inverse_propensities,
+        inverse_propensities: npt.ArrayLike,
         head: contract.Head | None = None,
         name: str | None = None,
         **kwargs,

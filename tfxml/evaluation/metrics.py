@@ -206,7 +206,7 @@ class RankingMetrics:
         recalls = _ratio(hits, occurrences[:, None])
         deciles = []
         for index, labels in enumerate(_tenths(self._deciles)):
-            row = {"num_labels": len(labels)}
+            row: dict[str, float] = {"num_labels": len(labels)}
             row["share"] = float(100 * shares[index])
             for position, k in enumerate(self.ks):
                 row[f"P@{k}"] = float(100 * precisions[index, position])

@@ -11,7 +11,9 @@ import numpy as np
 _BLOCK_SIZE = 1 << 22
 
 
-def find(top_ids, rows, label_ids) -> tuple[np.ndarray, np.ndarray]:
+def find(
+    top_ids: np.ndarray, rows: np.ndarray, label_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns which (row, label) are in that row of `top_ids`, and where.
 
     Both results are [H] int64: positions in `rows`, and ranks from 0. Each
@@ -29,7 +31,7 @@ def find(top_ids, rows, label_ids) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(found), np.concatenate(ranks)
 
 
-def check_range(name, ids, low, high) -> None:
+def check_range(name: str, ids: np.ndarray, low: int, high: int) -> None:
     """Raises ValueError unless all `ids` are integers in [low, high)."""
     if not np.issubdtype(ids.dtype, np.integer):
         raise argument_error(name, "be integers", ids.dtype)
@@ -40,5 +42,6 @@ def check_range(name, ids, low, high) -> None:
         )
 
 
-def argument_error(name, need, received) -> ValueError:
+def argument_error(name: str, need: str, received: object) -> ValueError:
+    """Returns the error of an argument that is not what it must be."""
     return ValueError(f"`{name}` must {need}. Received: {name}={received}")

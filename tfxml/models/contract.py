@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, overload
 
 import keras
 import numpy as np
@@ -470,6 +470,16 @@ def checked_parts(head: Head, parts: Sequence[HeadPart]) -> Sequence[HeadPart]:
                 f"weight once. Received: {weight.path}, in {times} parts"
             )
     return parts
+
+
+@overload
+def checked_form(module: Encoder) -> tuple[forms.DenseStack | None, str]: ...
+
+
+@overload
+def checked_form(
+    module: Head,
+) -> tuple[forms.BlockRanking | forms.InvertedIndex | None, str]: ...
 
 
 def checked_form(

@@ -45,27 +45,23 @@ class ArrayPredictor:
         self._check(features)
         if not features.num_instances:
             return np.zeros((0, k), np.float32), np.zeros((0, k), np.int32)
-        if features.texts is None:
-            return self._of_rows(
-                features.ids, features.values, features.splits, k
-            )
+        fitted = self._run.text_features
+        if features.texts is None or fitted is None:
+            splits, ids, values = features.rows()
+            return self._of_rows(ids, values, splits, k)
         texts = features.texts
         runs = [
             texts[first : first + _TEXTS_AT_ONCE]
             for first in range(0, len(texts), _TEXTS_AT_ONCE)
         ]
         if text_inputs.max_tokens(self._run.config) is None:
-            stream = text_rows.stream(
-                self._run.text_features, runs, False, None
-            )
+            stream = text_rows.stream(fitted, runs, False, None)
             answers = [
                 self._find(sparse_rows.RaggedRows(ids, values, splits), k)
                 for splits, ids, values, *_ in stream
             ]
         else:
-            reader = text_inputs.TextInputs(
-                self._run.config, self._run.text_features
-            )
+            reader = text_inputs.TextInputs(self._run.config, fitted)
             answers = [
                 self._by_model(reader(tf.constant(some)), k) for some in runs
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from tfxml import config as config_lib
@@ -32,7 +33,7 @@ def model(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray | None,
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
-    dropped: Sequence[int] = (),
+    dropped: Sequence[int] | np.ndarray = (),
 ) -> extreme_classifier.ExtremeClassifier:
     """Returns the model, with biases at the labels' frequencies.
 
@@ -102,7 +103,9 @@ def _encoders(
     return created
 
 
-def _reranker(config, facts) -> reranker.Reranker | None:
+def _reranker(
+    config: config_lib.Config, facts: workdir_lib.Facts
+) -> reranker.Reranker | None:
     if not config.reranker_passes:
         return None
     return reranker.Reranker(
@@ -129,7 +132,7 @@ def optimizer(
     config: config_lib.Config,
     steps_per_epoch: int,
     model: extreme_classifier.ExtremeClassifier,
-):
+) -> keras.optimizers.Optimizer | optimizers.ByLayer:
     """Returns the model's optimizer, built, for epochs of so many steps."""
 
     def schedule(peak: float):

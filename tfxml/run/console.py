@@ -8,14 +8,17 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml import config as config_lib
 from tfxml.data.synthetic import synthetic_source
-from tfxml.models import contract
+from tfxml.models import contract, extreme_classifier
+from tfxml.run import datasets
+from tfxml.run import workdir as workdir_lib
 
 _FEW = 20_000  # instances over which the optimum is computed
 
@@ -26,7 +29,7 @@ class Progress:
     def __init__(self, num_epochs: int, steps_per_epoch: int):
         self._num_epochs = num_epochs
         self._steps_per_epoch = steps_per_epoch
-        self._bar = None
+        self._bar: keras.utils.Progbar  # of the epoch; `start` makes it
 
     def start(self, step: int) -> None:
         """Begins the bar of the epoch that comes after `step` steps."""
@@ -62,7 +65,7 @@ class Line:
         sys.stderr.write(f"{text()}{end}")
 
 
-def describe_data(data) -> str:
+def describe_data(data: datasets.TrainingData) -> str:
     """Returns a line on what is trained on."""
     facts = data.facts
     seen = int(np.count_nonzero(data.label_counts))
@@ -76,7 +79,11 @@ def describe_data(data) -> str:
     )
 
 
-def describe_model(config, facts, model) -> str:
+def describe_model(
+    config: config_lib.Config,
+    facts: workdir_lib.Facts,
+    model: extreme_classifier.ExtremeClassifier,
+) -> str:
     """Returns a line on what is trained."""
     size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     encoder = "linear"
@@ -122,14 +129,18 @@ def _precisions(entry: dict) -> str:
     )
 
 
-def describe_optimum(data, ks: tuple[int, ...], metrics: dict) -> str:
+def describe_optimum(
+    data: datasets.TrainingData, ks: Sequence[int], metrics: dict[str, float]
+) -> str:
     """Returns how near the generated set's optimum the run came, or ''."""
     source = data.evaluation
     if not isinstance(source, synthetic_source.SyntheticSource):
         return ""
     number = min(source.num_instances, _FEW)
-    ks = [k for k in ks if k <= source.num_labels]
-    best = source.optimal_precision(tf.range(number, dtype=tf.int64), ks)
+    best = source.optimal_precision(
+        tf.range(number, dtype=tf.int64),
+        [k for k in ks if k <= source.num_labels],
+    )
     parts = [
         f"{key} {100 * value:.2f} ({metrics[key] / value:.1f}% of it reached)"
         for key, value in best.items()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from strategies import addresses
 from tfxml import config as config_lib
-from tfxml.data import arrays, inputs
+from tfxml.data import arrays, data_set, inputs
 from tfxml.data.catalogue import known_sets
 from tfxml.data.feeding import batching, pipeline, service_batches, subset
 from tfxml.data.formats import folder
@@ -67,7 +68,7 @@ def training_data(
         addresses.wait({"the tf.data service": address}, _SERVICE_SECONDS)
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     if is_tpu and config.form == "auto":
-        config = dataclasses.replace(config, form="padded")
+        config = config.replace(form="padded")
     # Workers of parameter servers and of a service run operations only.
     is_mapped = is_remote or bool(data_service)
     data = _read_data(config, data_dir, is_mapped, features)
@@ -76,7 +77,12 @@ def training_data(
     return dataclasses.replace(data, service=data_service)
 
 
-def _read_data(config, data_dir: str, is_mapped: bool, features):
+def _read_data(
+    config: config_lib.Config,
+    data_dir: str | arrays.ArrayData,
+    is_mapped: bool,
+    features: text_features.TextFeatures | None,
+) -> TrainingData:
     if isinstance(data_dir, arrays.ArrayData):
         return _folder_data(config, data_dir, False, features)
     if config.dataset in known_sets.names():
@@ -89,15 +95,16 @@ def _read_data(config, data_dir: str, is_mapped: bool, features):
     return _synthetic_data(config)
 
 
-def _check_served(config, data_dir: str, has_servers: bool) -> None:
+def _check_served(
+    config: config_lib.Config,
+    data_dir: str | arrays.ArrayData,
+    has_servers: bool,
+) -> None:
     """Raises unless a tf.data service can make the batches."""
     needed = None
     if has_servers:
         needed = "used without parameter servers, whose workers make their own"
-    elif config.dataset in known_sets.names() or (
-        is_folder(config, data_dir)
-        and folder.detect(data_dir, config).format != "records"
-    ):
+    elif not _is_served(config, data_dir):
         needed = (
             "used with prepared data (see `python -m tfxml.prepare`) or the "
             "generated set, for rows in memory stay with their process"
@@ -105,8 +112,21 @@ def _check_served(config, data_dir: str, has_servers: bool) -> None:
     if needed:
         raise ValueError(
             f"`data_service` must be {needed}. "
-            f"Received: a tf.data service with data_dir={data_dir!r}"
+            f"Received: a tf.data service with data_dir={data_dir!r:.200}"
         )
+
+
+def _is_served(
+    config: config_lib.Config, data_dir: str | arrays.ArrayData
+) -> bool:
+    """Tells whether other processes can read the data without our Python."""
+    if isinstance(data_dir, arrays.ArrayData):
+        return False
+    if config.dataset in known_sets.names():
+        return False
+    if not is_folder(config, data_dir):
+        return True  # generated
+    return folder.detect(data_dir, config).format == "records"
 
 
 def takes_padded(
@@ -191,7 +211,10 @@ def batches(
 
 
 def _folder_data(
-    config, source_folder, is_mapped: bool, fitted
+    config: config_lib.Config,
+    source_folder: data_set.DataSet,
+    is_mapped: bool,
+    fitted: text_features.TextFeatures | None,
 ) -> TrainingData:
     for note in source_folder.notes:
         print(f"data      {note}")
@@ -202,6 +225,7 @@ def _folder_data(
     )
     names = source_folder.label_names()
     whole, pairs = train, None
+    held_out: pipeline.Source
     if config.validation_fraction:
         split = "validation"
         train, held_out = splits.hold_out(config, train)
@@ -235,14 +259,18 @@ def _first_rows(train: pipeline.Source) -> subset.SubsetSource:
     return subset.SubsetSource(train, np.arange(number))
 
 
-def _with_labels(source_folder, label_names: list[str] | None):
+def _with_labels(
+    source_folder: folder.Folder, label_names: list[str] | None
+) -> folder.Folder:
     """Returns a folder whose label ids are those of the run.
 
     Raises:
         ValueError: for a prepared folder with other labels, whose ids stand in
             its records, and where names do not tell labels apart.
     """
-    here = source_folder.label_names() if label_names else None
+    if not label_names:
+        return source_folder
+    here = source_folder.label_names()
     if here is None or here == label_names:
         return source_folder
     is_told_apart = len(set(label_names)) == len(label_names)
@@ -261,7 +289,9 @@ def _with_labels(source_folder, label_names: list[str] | None):
     return source_folder.with_labels(label_names)
 
 
-def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:
+def _check_sizes(
+    facts: workdir_lib.Facts, source_folder: folder.Folder
+) -> None:
     num_features = source_folder.num_features or facts.num_features
     if (source_folder.num_labels, num_features) != (
         facts.num_labels,
@@ -275,7 +305,7 @@ def _check_sizes(facts: workdir_lib.Facts, source_folder) -> None:
         )
 
 
-def eval_split(config: config_lib.Config, available) -> str:
+def eval_split(config: config_lib.Config, available: Sequence[str]) -> str:
     """Returns the split to evaluate on, of those available."""
     if config.eval_split != "auto":
         wanted = config.eval_split
@@ -292,7 +322,7 @@ def eval_split(config: config_lib.Config, available) -> str:
 
 
 def _facts(
-    config,
+    config: config_lib.Config,
     train: pipeline.Source,
     features: text_features.TextFeatures | None,
     data_dir: str,
@@ -309,7 +339,7 @@ def _facts(
     )
 
 
-def _form(config, source: pipeline.Source) -> str:
+def _form(config: config_lib.Config, source: pipeline.Source) -> str:
     """Returns how rows are multiplied, by what the first ones hold."""
     if heads.HEADS[config.head].reads_rows:
         return "ragged"  # the head looks features up one by one
@@ -323,7 +353,7 @@ def _form(config, source: pipeline.Source) -> str:
     )
 
 
-def _synthetic_data(config) -> TrainingData:
+def _synthetic_data(config: config_lib.Config) -> TrainingData:
     train = _synthetic_split(config, "train")
     split = "validation" if config.validation_fraction else "test"
     held_out = _synthetic_split(config, split)
@@ -347,7 +377,9 @@ def _synthetic_names(
     return [source.label_name(i) for i in range(source.num_labels)]
 
 
-def _synthetic_split(config, split: str) -> synthetic_source.SyntheticSource:
+def _synthetic_split(
+    config: config_lib.Config, split: str
+) -> synthetic_source.SyntheticSource:
     """Returns a range of the generated instances: train, validation, test."""
     num_train, num_test = config.synthetic_train, config.synthetic_test
     num_held = 0

@@ -7,6 +7,8 @@ import dataclasses
 import os
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import app
@@ -62,7 +64,7 @@ class Launch:
 
 
 @contextlib.contextmanager
-def explained_losses():
+def explained_losses() -> Iterator[None]:
     """Ends the process with a word on what to do if another task is lost."""
     try:
         yield
@@ -70,7 +72,7 @@ def explained_losses():
         end_as_lost(str(error).strip().splitlines()[0])
 
 
-def end_as_lost(reason: str) -> None:
+def end_as_lost(reason: str) -> NoReturn:
     """Ends the process with `LOST_EXIT_CODE`, saying what to do."""
     sys.stderr.write(
         f"FATAL a worker or a parameter server is lost ({reason}). Start all "
@@ -142,10 +144,10 @@ def define_training_flags() -> None:
 def read_flags() -> Launch:
     """Returns what the flags say."""
     values = absl_flags.FLAGS
-    found = {
+    given: dict[str, Any] = {
         field.name: values[field.name].value
         for field in dataclasses.fields(Launch)
         if field.name in values
     }
-    found |= {k: tuple(v) for k, v in found.items() if isinstance(v, list)}
-    return Launch(**found)
+    given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+    return Launch(**given)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfxml.evaluation import metrics
 from tfxml.run import console, restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -33,12 +35,16 @@ def follow(
             "follows. Received: none"
         )
     workdir = workdir_lib.Workdir(path)
-    run, measure, entries, seen, told = None, None, [], None, None
+    run: restore.TrainedRun | None = None
+    measure: Callable[[], metrics.RankingMetrics] | None = None
+    entries: list[dict] = []
+    evaluated: int | None = None  # the step of the last evaluation
+    told = ""  # what it was last said to wait for
     while True:
         # Asked first: what is saved before the end is then seen below.
         is_finished = workdir.is_finished
         latest = checkpoints.latest_step(workdir.checkpoints)
-        if latest is None or latest == seen:
+        if latest is None or latest == evaluated:
             if is_finished:
                 return entries
             awaited = _awaited(workdir, latest)
@@ -48,7 +54,7 @@ def follow(
             time.sleep(_POLL_SECONDS)
             continue
         try:
-            if run is None:
+            if run is None or measure is None:
                 run = restore.restore(path, strategy, "latest")
                 measure = restore.make_evaluate(run, strategy, "", data_dir)
                 latest = run.step
@@ -58,7 +64,7 @@ def follow(
             if checkpoints.latest_step(workdir.checkpoints) == latest:
                 raise
             continue  # removed while it was read: there is a newer one
-        seen = latest
+        evaluated = latest
         entry = {"step": latest, **measure().result()}
         entries.append(entry)
         workdir.append_metrics(entry, "evaluator.jsonl")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 from absl import app, flags
 
@@ -56,7 +58,8 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     type end the program with the names that are valid.
     """
     define()
-    sys.stdout.reconfigure(line_buffering=True)  # logs follow the run
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # logs follow the run
 
     def parse(argv):
         try:
@@ -76,9 +79,9 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     app.run(lambda _: command_door.run(main), flags_parser=parse)
 
 
-def check_finite(found: Iterable[flags.Flag]) -> None:
+def check_finite(defined: Iterable[flags.Flag]) -> None:
     """Raises flags.Error for a flag whose number is not finite."""
-    for flag in found:
+    for flag in defined:
         if isinstance(flag.value, float) and not math.isfinite(flag.value):
             raise flags.IllegalFlagValueError(
                 f"--{flag.name} must be a finite number. "
@@ -86,7 +89,7 @@ def check_finite(found: Iterable[flags.Flag]) -> None:
             )
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     sys.stderr.write(f"FATAL Flags parsing error: {message}\n")
     sys.exit(1)
 
@@ -109,28 +112,31 @@ def _own() -> list[flags.Flag]:
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     kind = config_lib.field_type(field)
-    name, default, help_text = field.name, field.default, field.metadata["help"]
+    default: Any = field.default
+    name, help_text = field.name, field.metadata["help"]
     choices, minimum = field.metadata["choices"], field.metadata["minimum"]
-    common = {"flag_values": values}
     if choices:
-        flags.DEFINE_enum(name, default, list(choices), help_text, **common)
+        flags.DEFINE_enum(
+            name, default, list(choices), help_text, flag_values=values
+        )
     elif kind is bool:
-        flags.DEFINE_bool(name, default, help_text, **common)
+        flags.DEFINE_bool(name, default, help_text, flag_values=values)
     elif kind is int:
         flags.DEFINE_integer(
-            name, default, help_text, lower_bound=minimum, **common
+            name, default, help_text, lower_bound=minimum, flag_values=values
         )
     elif kind is float:
         flags.DEFINE_float(
-            name, default, help_text, lower_bound=minimum, **common
+            name, default, help_text, lower_bound=minimum, flag_values=values
         )
     elif kind is tuple:
-        flags.DEFINE_list(name, list(map(str, default)), help_text, **common)
+        words = [str(value) for value in default]
+        flags.DEFINE_list(name, words, help_text, flag_values=values)
     else:
-        flags.DEFINE_string(name, default, help_text, **common)
+        flags.DEFINE_string(name, default, help_text, flag_values=values)
 
 
-def _as_tuple(field: dataclasses.Field, value):
+def _as_tuple(field: dataclasses.Field, value: Any) -> Any:
     if not isinstance(field.default, tuple):
         return value
     try:

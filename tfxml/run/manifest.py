@@ -23,7 +23,7 @@ class Manifest:
 
     def __init__(self, folder: str | os.PathLike):
         self._folder = pathlib.Path(folder)
-        self._files = None
+        self._files: dict[str, dict] | None = None
 
     @property
     def is_there(self) -> bool:
@@ -63,7 +63,7 @@ class Manifest:
                     "`workdir` must be a folder that training wrote. "
                     f"Received: workdir={self._folder}, without {_NAME}"
                 ) from error
-            self._files = sealed["files"]
+            self._files = dict(sealed["files"])
         return self._files
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml.cpu import predictor as host
+from tfxml.cpu import predictor as cpu_predictor
 from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
@@ -67,7 +67,7 @@ class Run:
         )
         # The steps of the epoch that is under way, and their losses' sum.
         self.epoch_steps, self.epoch_loss = 0, 0.0
-        self.step_ms = []
+        self.step_ms: list[float] = []
         self._step, self._beat = step, beat
         self._coordinator = None
         self.io_device = None
@@ -151,7 +151,7 @@ class Run:
         if head.learns == contract.ONE_PASS:
             solve = solvers.SOLVERS[type(head)]
             solve(head, self.data.train, config, after)
-        if config.reranker_passes:
+        if self.model.reranker is not None:
             self.model.reranker.assign(
                 label_classifiers.learn(
                     self.data.train,
@@ -167,9 +167,9 @@ class Run:
         config, source = self.config, self.data.train
         k = min(config.num_hard_negatives, source.num_labels)
         shape = source.num_instances, k
-        if host.suits(self.model, self.strategy):
+        if cpu_predictor.suits(self.model, self.strategy):
             return evaluator.cpu_candidates(
-                host.CpuPredictor(self.model), source, k
+                cpu_predictor.CpuPredictor(self.model), source, k
             )
         is_padded = datasets.takes_padded(self.data.facts, self.strategy)
         if self._coordinator:
@@ -212,7 +212,9 @@ class Run:
             **self._loop.report(),
         }
 
-    def _make_loop(self, optimizer):
+    def _make_loop(
+        self, optimizer: keras.optimizers.Optimizer
+    ) -> asynchronous_loop.AsynchronousLoop | loop.SynchronousLoop:
         config, data = self.config, self.data
         is_padded = datasets.takes_padded(data.facts, self.strategy)
         if self._coordinator:

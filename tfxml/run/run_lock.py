@@ -52,7 +52,7 @@ class RunLock:
         self._beat_seconds = beat_seconds
         self._content = json.dumps(_holder()).encode()
         self._end = threading.Event()
-        self._thread = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> RunLock:
         """Takes the lease.
@@ -72,7 +72,8 @@ class RunLock:
 
     def __exit__(self, *unused: object) -> None:
         self._end.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         if _read(self._path) == self._content:
             self._path.unlink(missing_ok=True)
 

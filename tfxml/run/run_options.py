@@ -71,7 +71,7 @@ class RunOptions:
         require = options.require
         require(0 <= self.seed < 2**32, "seed", "in [0, 4294967295]", self)
         require(
-            self.metric_ks and all(1 <= k <= 100 for k in self.metric_ks),
+            bool(self.metric_ks) and all(1 <= k <= 100 for k in self.metric_ks),
             "metric_ks",
             "at least one k, each in [1, 100]",
             self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tfxml import config as config_lib
-from tfxml.data import bad_rows, data_errors, split_reader
+from tfxml.data import bad_rows, data_errors, data_set, split_reader
 from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import folder
 from tfxml.data.records import preparing, record_files, record_source
+from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import text_inputs
 
 
@@ -36,21 +39,25 @@ def named_set(name: str, data_dir: str) -> folder.Folder:
     return found
 
 
-def text_features(config, source_folder, fitted=None):
+def text_features(
+    config: config_lib.Config,
+    source: data_set.DataSet,
+    fitted: text_features_lib.TextFeatures | None = None,
+) -> text_features_lib.TextFeatures | None:
     """Returns the features of text: those it was prepared with, or fitted.
 
     `fitted` are taken where they are given and nothing was prepared.
     """
-    if source_folder.format == "records":
-        _check_prepared(config, source_folder)
-        return preparing.load_text_features(source_folder.path)
-    if source_folder.num_features is not None:
+    if source.format == "records":
+        _check_prepared(config, source)
+        return preparing.load_text_features(source.path)
+    if source.num_features is not None:
         return None
     if fitted is not None:
         return fitted
     try:
         return split_reader.fit_text_features(
-            source_folder,
+            source,
             bad_rows.BadRows(config.bad_rows),
             **settings(config, is_text=True),
         )
@@ -58,25 +65,29 @@ def text_features(config, source_folder, fitted=None):
         raise
     except ValueError as error:
         raise data_errors.DataError(
-            source_folder.path,
+            source.path,
             f"no feature in the training texts that can be read ({error})",
             "words of two letters or digits or more, each in at least "
             "--min_df texts",
         ) from error
 
 
-def _check_prepared(config, source_folder) -> None:
-    manifest = record_files.read_manifest(source_folder.path)
+def _check_prepared(
+    config: config_lib.Config, source: data_set.DataSet
+) -> None:
+    manifest = record_files.read_manifest(source.path)
     wanted = settings(config, manifest["is_text"])
     found = manifest["settings"]
     if found != wanted:
         raise ValueError(
             "`data_dir` must have been prepared with the settings of the run, "
-            f"{wanted}. Received: data_dir={source_folder.path}, with {found}"
+            f"{wanted}. Received: data_dir={source.path}, with {found}"
         )
 
 
-def _has_tokens(config, source_folder, manifest: dict) -> bool:
+def _has_tokens(
+    config: config_lib.Config, source: data_set.DataSet, manifest: dict
+) -> bool:
     """Tells whether the model reads the tokens of prepared data.
 
     Raises:
@@ -90,31 +101,35 @@ def _has_tokens(config, source_folder, manifest: dict) -> bool:
         raise ValueError(
             f"`data_dir` must have been prepared with encoder={config.encoder} "
             f"and max_tokens={wanted}. Received: "
-            f"data_dir={source_folder.path}, with "
+            f"data_dir={source.path}, with "
             + ("no tokens" if prepared is None else f"{prepared}")
         )
     return True
 
 
 def read_split(
-    config, source_folder, split: str, features, is_mapped: bool = False
+    config: config_lib.Config,
+    source: data_set.DataSet,
+    split: str,
+    features: text_features_lib.TextFeatures | None,
+    is_mapped: bool = False,
 ) -> tuple[pipeline.Source, int]:
     """Returns a split, and how many bad rows are not in it.
 
     It is on disk where it was prepared, else in memory.
     """
-    if source_folder.format == "records":
-        facts = record_files.read_manifest(source_folder.path)
+    if source.format == "records":
+        facts = record_files.read_manifest(source.path)
         skipped = sum(facts["splits"][split]["bad_rows"].values())
-        with_tokens = _has_tokens(config, source_folder, facts)
-        source = record_source.RecordSource(
-            source_folder.path, split, is_mapped, with_tokens
+        with_tokens = _has_tokens(config, source, facts)
+        records = record_source.RecordSource(
+            source.path, split, is_mapped, with_tokens
         )
-        return source, skipped
+        return records, skipped
     bad = bad_rows.BadRows(config.bad_rows)
     max_tokens = text_inputs.max_tokens(config)
     found = split_reader.read(
-        source_folder,
+        source,
         split,
         features,
         config.normalize_rows,
@@ -123,34 +138,44 @@ def read_split(
         max_tokens=max_tokens,
     )
     print(bad.report(), end="")
-    num_features = source_folder.num_features or features.num_features
-    num_labels = source_folder.num_labels
-    return in_memory.InMemorySource(found, num_features, num_labels), bad.total
+    num_features = source.num_features
+    if features is not None:
+        num_features = features.num_features
+    if num_features is None:
+        raise ValueError(
+            "`features` must be given for text. Received: None, of "
+            f"{source.path}"
+        )
+    rows = in_memory.InMemorySource(found, num_features, source.num_labels)
+    return rows, bad.total
 
 
 def scored_split(
-    config, source_folder, split: str, features, is_mapped: bool = False
-):
+    config: config_lib.Config,
+    source: data_set.DataSet,
+    split: str,
+    features: text_features_lib.TextFeatures | None,
+    is_mapped: bool = False,
+) -> tuple[pipeline.Source, np.ndarray | None]:
     """Returns a split, and its pairs that are not scored."""
-    source, skipped = read_split(
-        config, source_folder, split, features, is_mapped
-    )
-    if skipped and source_folder.has_pairs(split):
+    rows, skipped = read_split(config, source, split, features, is_mapped)
+    if skipped and source.has_pairs(split):
         raise ValueError(
             "`bad_rows` must be error for a split with pairs that are not "
             "scored, which name rows by number. Received: bad_rows=skip, "
             f"with {skipped} rows skipped in {split}"
         )
-    return source, source_folder.filter_pairs(split)
+    return rows, source.filter_pairs(split)
 
 
 def hold_out(
-    config, train: pipeline.Source
+    config: config_lib.Config, train: pipeline.Source
 ) -> tuple[subset.SubsetSource, subset.SubsetSource]:
     """Returns the training split without a share, and that share."""
-    return tuple(
-        subset.SubsetSource(train, chosen)
-        for chosen in split_reader.hold_out(
-            train.num_instances, config.validation_fraction, config.seed
-        )
+    kept, held_out = split_reader.hold_out(
+        train.num_instances, config.validation_fraction, config.seed
+    )
+    return (
+        subset.SubsetSource(train, kept),
+        subset.SubsetSource(train, held_out),
     )

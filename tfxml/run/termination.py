@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from strategies import collective
@@ -23,8 +25,8 @@ class Notice:
 
     def __init__(self, strategy: tf.distribute.Strategy):
         self._sum = collective.make_sum_over_workers(strategy)
-        self._signal = None
-        self._before = {}
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}  # handlers, by signal
 
     def __enter__(self) -> Notice:
         if threading.current_thread() is threading.main_thread():
@@ -41,7 +43,9 @@ class Notice:
 
     def came(self) -> bool:
         """Tells whether any worker was told; all ask at the same step."""
-        return bool(self._sum([float(self._signal is not None)])[0])
+        return bool(
+            self._sum(np.array([self._signal is not None], np.float64))[0]
+        )
 
     @property
     def exit_code(self) -> int:

@@ -222,7 +222,7 @@ class Workdir:
             return None
         return self.read_text_features()
 
-    def append_metrics(self, values: dict, name="metrics.jsonl") -> None:
+    def append_metrics(self, values: dict, name: str = "metrics.jsonl") -> None:
         """Adds one JSON line to a file of metrics, behind its whole lines."""
         with open(self.path / name, "ab+") as lines:
             lines.seek(0)

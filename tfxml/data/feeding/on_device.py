@@ -26,7 +26,7 @@ class RaggedParts(NamedTuple):
 def distribute(
     strategy: tf.distribute.Strategy,
     make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
-):
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Returns a strategy's batches in parts, on its replicas' devices.
 
     A strategy copies plain tensors ahead by itself, but for the default one:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from tfxml.data.feeding import pipeline
@@ -10,7 +12,7 @@ from tfxml.data.feeding import pipeline
 def send_tensors(
     coordinator: tf.distribute.coordinator.ClusterCoordinator,
     source: pipeline.Source,
-):
+) -> Iterator[tuple[tf.Tensor, ...]]:
     """Returns an iterator over (0, *source.tensors), held by each worker.
 
     They travel once, and again to a worker that was restarted.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import types
 from collections.abc import Callable, Iterable, Iterator
 
 from tfxml.data import data_errors
@@ -109,7 +110,7 @@ def errors_named(path: str) -> Iterator[None]:
         ) from error
 
 
-def pyarrow(path: str):
+def pyarrow(path: str) -> types.ModuleType:
     """Returns the module; raises DataError where it is not installed."""
     try:
         import pyarrow

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,7 +36,9 @@ class Runner:
         self._interpreter = interpreter.Interpreter(str(path))
         self._best = self._interpreter.get_signature_runner(portable.SIGNATURE)
 
-    def top_k(self, feature_ids, feature_values, k: int):
+    def top_k(
+        self, feature_ids: np.ndarray, feature_values: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns scores and label ids [N, K] of padded rows [N, M]."""
         found = self._best(
             feature_ids=feature_ids,
@@ -67,7 +70,10 @@ def table(
     for name, path in files.items():
         runner = Runner(path)
         answers = accuracy.joined(
-            [runner.top_k(*batch, k) for batch in instances.batches(64)]
+            [
+                runner.top_k(ids, values, k)
+                for ids, values in instances.batches(64)
+            ]
         )
         lines.append(
             _line(
@@ -81,14 +87,17 @@ def table(
 
 
 def latencies(
-    top_k, instances: accuracy.Sample, k: int, batch_size: int = 1
+    top_k: Callable[[np.ndarray, np.ndarray, int], tuple],
+    instances: accuracy.Sample,
+    k: int,
+    batch_size: int = 1,
 ) -> list[float]:
     """Returns the seconds of each of up to 100 calls, after ten unmeasured.
 
     Each call gets rows without more padding than it needs, as a client would
     send them.
     """
-    seconds = []
+    seconds: list[float] = []
     for ids, values in list(instances.batches(batch_size))[:100]:
         places = max(1, int((values != 0).sum(axis=1).max()))
         ids, values = ids[:, :places], values[:, :places]

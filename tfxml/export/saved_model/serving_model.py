@@ -11,10 +11,12 @@ from __future__ import annotations
 import pathlib
 import re
 import shutil
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data.text import text_features
 from tfxml.export.saved_model import serving_requests, signatures
 from tfxml.export.shared import narrow_weights
 from tfxml.run import restore
@@ -111,18 +113,21 @@ def write(
     return folder
 
 
-def example_inputs(run: restore.TrainedRun, functions) -> dict[str, dict]:
+def example_inputs(
+    run: restore.TrainedRun, functions: dict[str, Any]
+) -> dict[str, dict]:
     """Returns the inputs of a small request for each signature."""
     ids = np.arange(min(3, run.facts.num_features), dtype=np.int32)[None]
-    by_name = {
+    by_name: dict[str, Any] = {
         "feature_ids": ids,
         "feature_values": np.ones(ids.shape, np.float32),
         "candidates": np.arange(min(3, run.facts.num_labels), dtype=np.int32),
         "k": np.int32(min(signatures.DEFAULT_K, run.facts.num_labels)),
     }
     if run.text_features is not None:
-        by_name["text"] = [_example_text(run)]
-        bytes_list = tf.train.BytesList(value=[by_name["text"][0].encode()])
+        text = _example_text(run.text_features, run.label_names)
+        by_name["text"] = [text]
+        bytes_list = tf.train.BytesList(value=[text.encode()])
         features = {"text": tf.train.Feature(bytes_list=bytes_list)}
     else:
         int64_list = tf.train.Int64List(value=ids[0])
@@ -141,12 +146,14 @@ def example_inputs(run: restore.TrainedRun, functions) -> dict[str, dict]:
     }
 
 
-def _example_text(run: restore.TrainedRun) -> str:
+def _example_text(
+    features: text_features.TextFeatures, label_names: list[str] | None
+) -> str:
     """Returns words of the vocabulary, or a label's where terms are hashed."""
-    terms = run.text_features.terms
+    terms = features.terms
     if terms is not None:
         return " ".join(terms[len(terms) // 2 :][:8])
-    return run.label_names[0] if run.label_names else "one text"
+    return label_names[0] if label_names else "one text"
 
 
 def check_output(output: str | pathlib.Path) -> None:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from tfxml.data import inputs
@@ -19,7 +22,7 @@ _K_SPEC = tf.TensorSpec(None, tf.int32, "k")
 class _Untracked:
     """Hides a Keras layer from a SavedModel, which needs its weights alone."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any):
         self.value = value
 
 
@@ -72,7 +75,7 @@ class ServedModel(tf.Module):
             with tf.device("CPU"):  # strings are nowhere else
                 self._label_names = tf.constant(run.label_names, tf.string)
 
-    def functions(self) -> dict:
+    def functions(self) -> dict[str, Callable]:
         """Returns the signatures' functions by name."""
         default_k = tf.constant(min(DEFAULT_K, self.max_k))
         text = tf.TensorSpec([None], tf.string, "text")
@@ -85,7 +88,7 @@ class ServedModel(tf.Module):
             return self._best(self._padded(feature_ids, feature_values), k)
 
         def from_text(text, k=default_k):
-            return self._best(self._text_inputs(text), k)
+            return self._best(self._text_rows(text), k)
 
         def from_examples(examples, k=default_k):
             return self._best(self._example_rows(examples), k)
@@ -97,8 +100,10 @@ class ServedModel(tf.Module):
             return self._best_of(found, candidates, k)
 
         def text_candidates(text, candidates, k=default_k):
-            return self._best_of(self._text_inputs(text), candidates, k)
+            return self._best_of(self._text_rows(text), candidates, k)
 
+        among: Callable[..., dict[str, tf.Tensor]]
+        serve: Callable[..., dict[str, tf.Tensor]]
         if self._text_inputs is None:
             among, first = features_candidates, [ids, values]
             serve = from_features
@@ -126,9 +131,14 @@ class ServedModel(tf.Module):
             )
         )
 
+    def _text_rows(self, text):
+        if self._text_inputs is None:
+            raise ValueError("`text` must be left out: the model reads none")
+        return self._text_inputs(text)
+
     def _example_rows(self, examples):
         if self._text_inputs is not None:
-            return self._text_inputs(request_rows.texts_from_examples(examples))
+            return self._text_rows(request_rows.texts_from_examples(examples))
         return self._normalized(
             request_rows.from_examples(examples, self._facts.num_features)
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,7 @@ class Sample:
     feature_values: np.ndarray  # [N, M] float32, 0 where unused
     label_sets: list[set[int]]
 
-    def batches(self, size: int):
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields ids and values, up to `size` instances at once."""
         for start in range(0, len(self.label_sets), size):
             rows = slice(start, start + size)
@@ -68,7 +68,9 @@ def trained(run: restore.TrainedRun, instances: Sample) -> Answers:
     """Returns the answers of the model as evaluation asks for them."""
     top_k = model_top_k(run)
     k = min(K, run.facts.num_labels)
-    return joined([top_k(*batch, k) for batch in instances.batches(128)])
+    return joined(
+        [top_k(ids, values, k) for ids, values in instances.batches(128)]
+    )
 
 
 def model_top_k(run: restore.TrainedRun) -> Callable:
@@ -91,7 +93,7 @@ def model_top_k(run: restore.TrainedRun) -> Callable:
     )
 
 
-def joined(parts) -> Answers:
+def joined(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Answers:
     """Returns the answers of batches of (scores, label ids)."""
     scores, label_ids = zip(*parts, strict=True)
     return Answers(np.concatenate(scores), np.concatenate(label_ids))

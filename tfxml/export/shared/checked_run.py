@@ -37,7 +37,7 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
         f"{facts.num_labels}",
     )
     run = _restored(folder, which)
-    if facts.is_text:
+    if run.text_features is not None:
         _require(
             run.text_features.num_features == facts.num_features,
             folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def _header(run, metrics: dict, name: str) -> str:
         for key in run.config.metric_keys()
         if key in metrics
     ]
-    lines = {
+    lines: dict[str, Any] = {
         "library_name": "keras",
         "tags": ["tfxml", "extreme-multi-label-classification"],
     }

@@ -57,7 +57,9 @@ class NarrowKernel:
         both = [self.stored, self.scales]
         return [one for one in both if one is not None]
 
-    def sparse_read(self, indices, name: str | None = None) -> tf.Tensor:
+    def sparse_read(
+        self, indices: tf.Tensor, name: str | None = None
+    ) -> tf.Tensor:
         """Returns the rows `indices`; what `tf.gather` calls."""
         scales = None
         if self.scales is not None:

@@ -13,6 +13,7 @@ home with the 64-bit integers of the hash.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -54,7 +55,9 @@ class PlainModel(tf.Module):
         # Without blocks: a module would track their Keras variables.
         self._form = _Untracked(dataclasses.replace(form, blocks=()))
         self._link = model.link
-        self._reranker = model.reranker and _Reranker(model.reranker)
+        self._reranker: _Reranker | None = None
+        if model.reranker is not None:
+            self._reranker = _Reranker(model.reranker)
 
     def top_k(
         self,
@@ -129,11 +132,11 @@ class PlainModel(tf.Module):
 class _Untracked:
     """Hides what a module need not track."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any):
         self.value = value
 
 
-def _ranking_form(head) -> forms.BlockRanking:
+def _ranking_form(head: contract.Head) -> forms.BlockRanking:
     form, reason = contract.checked_form(head)
     if not isinstance(form, forms.BlockRanking):
         reason = reason or f"{type(head).__name__} ranks by an inverted index"
@@ -144,7 +147,7 @@ def _ranking_form(head) -> forms.BlockRanking:
     return form
 
 
-def _stack_form(encoder) -> forms.DenseStack:
+def _stack_form(encoder: contract.Encoder) -> forms.DenseStack:
     form, reason = contract.checked_form(encoder)
     if form is None:
         raise ValueError(
@@ -177,7 +180,9 @@ class _DenseStack(tf.Module):
         self._biases = _copies(form.biases)
         self._is_residual = form.is_residual
 
-    def __call__(self, feature_ids, feature_values) -> tf.Tensor:
+    def __call__(
+        self, feature_ids: tf.Tensor, feature_values: tf.Tensor
+    ) -> tf.Tensor:
         """Returns [N, H]."""
         product = _product(feature_ids, feature_values, self._tables)
         hidden = tf.nn.relu(product + self._biases[0])
@@ -210,7 +215,14 @@ class _Reranker(tf.Module):
             ]
         )
 
-    def rank_again(self, feature_ids, feature_values, logits, label_ids, k):
+    def rank_again(
+        self,
+        feature_ids: tf.Tensor,
+        feature_values: tf.Tensor,
+        logits: tf.Tensor,
+        label_ids: tf.Tensor,
+        k: int,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `Reranker.rerank` does."""
         candidates = label_ids[:, : self.num_candidates]
         runs = weight_table.runs_of(self._splits, candidates)
