@@ -144,9 +144,9 @@ def from_json(text: str) -> Cluster | None:
     needed = 'JSON like {"cluster": {"worker": ["host:port"]}, "task": {...}}'
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise strategy_errors.StrategyError(
-            VARIABLE, f"{needed} ({error})", text
+            VARIABLE, f"{needed} ({error})", text[:500]
         ) from error
     if not isinstance(config, dict):
         raise strategy_errors.StrategyError(VARIABLE, needed, config)

@@ -274,7 +274,16 @@ def _tpu(
     addresses.wait(servers, communication.connect_seconds)
     if address == tpu.LOCAL:
         tpu.check_local()
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(address)
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(address)
+    except (OSError, ValueError) as error:
+        needed = (
+            "the name of a TPU of the Google Cloud project that this machine "
+            f"is in, {tpu.LOCAL}, or grpc://host:port ({error})"
+        )
+        raise strategy_errors.StrategyError(
+            "tpu_address", needed, address
+        ) from error
     if address != tpu.LOCAL:
         tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)

@@ -42,6 +42,12 @@ def test_too_few_rows(rows, found, tmp_path):
     assert data_dir in str(raised.value)
 
 
+def test_a_folder_without_a_training_split(tmp_path):
+    data_dir = _write(tmp_path, {"test": ROWS})
+    with pytest.raises(data_errors.DataError, match="the test split alone"):
+        datasets.training_data(CONFIG, data_dir)
+
+
 @pytest.mark.parametrize("split", ["trn", "tst"])
 def test_all_rows_skipped(split, tmp_path):
     good = json.dumps({"title": "one two", "target_ind": [0]})

@@ -105,6 +105,7 @@ BAD = [
         "TF_CONFIG.cluster.evaluator",
         "one",
     ),
+    ("[" * 100_000, "TF_CONFIG", "JSON like"),
     (_config(_tasks(worker=1, ps=1)), "TF_CONFIG.cluster", "with a chief"),
     (
         _config(_tasks(chief=1, ps=1), "chief"),

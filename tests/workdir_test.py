@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml import evaluate, train
 from tfxml.data import data_errors
-from tfxml.run import restore, run_lock, workdir
+from tfxml.run import evaluator_task, restore, run_lock, workdir
 
 CONFIG = config_lib.Config(
     head="mach",
@@ -211,6 +211,54 @@ def test_labels_in_another_order(tmp_path):
     other = _write_named(tmp_path / "other", "cabed")
     (tmp_path / "other" / "labels.txt").write_text("c\na\nb\ne\nx\n")
     assert evaluate.evaluate(path, data_dir=other).result() != metrics
+
+
+def test_weights_that_are_not_finite_end_training(tmp_path, capsys):
+    """The last good checkpoint stays, and the words say what to change."""
+    path = str(tmp_path / "run")
+    config = dataclasses.replace(CONFIG, head="sigmoid", optimizer="sgd")
+    config = dataclasses.replace(config, learning_rate=1e38, warmup_steps=5)
+    with pytest.raises(FloatingPointError, match="lower --learning_rate|Lower"):
+        train.train(config, path)
+    steps = sorted((tmp_path / "run").glob("checkpoints/step_*"))
+    for step in steps:
+        values = runs.tensors(tmp_path / "run")
+        assert all(np.isfinite(v).all() for v in values.values()), step
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling"])
+def test_a_run_directory_that_cannot_be_is_told_at_once(
+    kind, tmp_path, monkeypatch
+):
+    path = tmp_path / "run"
+    if kind == "file":
+        path.touch()
+    else:
+        path.symlink_to(tmp_path / "none" / "x")
+    monkeypatch.setattr(train.datasets, "training_data", None)
+    with pytest.raises(OSError, match="run"):
+        train.train(CONFIG, str(path))
+
+
+def test_an_evaluator_says_what_it_waits_for(run, monkeypatch, capsys):
+    (run / "result.json").unlink()
+    told = []
+
+    def stop(seconds):
+        told.append(capsys.readouterr().out)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluator_task.time, "sleep", stop)
+    strategy = tf.distribute.get_strategy()
+    for path, wanted in (
+        (run.parent / "none", "waits     for a run in"),
+        (run, "waits     for a checkpoint after step 8"),
+    ):
+        told.clear()
+        with pytest.raises(KeyboardInterrupt):
+            evaluator_task.follow(str(path), "", strategy)
+        assert wanted in told[0] and "waits" not in told[1]
 
 
 def test_one_training_at_a_time(tmp_path):

@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml.models import contract
-from tfxml.run import build, flags, paths, restore, run_lock
+from tfxml.run import build, fingerprint, flags, paths, restore, run_lock
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -45,7 +45,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     step = 0
     for group, folder in enumerate(folders):
         placement = placement_lib.Placement(group, len(folders))
-        _check(folder, config, facts)
+        _check(folder, first)
         run = restore.restore(str(folder), default, checkpoint, placement)
         step = max(step, run.step)
         _copy(run.model, whole, placement)
@@ -79,17 +79,16 @@ def _groups(path: pathlib.Path) -> list[pathlib.Path]:
     return [found[key] for key in sorted(found)]
 
 
-def _check(
-    folder: pathlib.Path,
-    config: config_lib.Config,
-    facts: workdir_lib.Facts,
-) -> None:
+def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
     """Raises unless a group was trained as the first was, to its end."""
     workdir = workdir_lib.Workdir(folder)
-    other_config, other_facts = workdir.read()
+    (config, facts), (other_config, other_facts) = first.read(), workdir.read()
     changed = config_lib.differences(config, other_config)
     if other_facts != facts:
         changed.append(f"data: {facts} and {other_facts}")
+    changed += fingerprint.differences(
+        first.read_fingerprint(), workdir.read_fingerprint()
+    )
     if not workdir.is_finished:
         changed.append("it has not come to its end")
     if changed:

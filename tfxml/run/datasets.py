@@ -218,6 +218,7 @@ def _folder_data(
 ) -> TrainingData:
     for note in source_folder.notes:
         print(f"data      {note}")
+    limits.check_splits(source_folder.splits, str(source_folder.path))
     limits.check_labels(source_folder.num_labels, str(source_folder.path))
     features = splits.text_features(config, source_folder, fitted)
     train, _ = splits.read_split(

@@ -14,11 +14,18 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from strategies import factory, strategy_options
+from strategies import factory, strategy_errors, strategy_options
 from tfxml.run import placement as placement_lib
 
 # A worker or a parameter server is lost: restart all, and the run goes on.
 LOST_EXIT_CODE = os.EX_TEMPFAIL
+# The flags of what `strategies.factory.create` takes.
+_FLAGS = {
+    "name": "strategy",
+    "devices": "devices",
+    "tpu_address": "tpu",
+    "connect_seconds": "connect_seconds",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +47,22 @@ class Launch:
         if self.logical_cpus > 1:
             factory.logical_cpus(self.logical_cpus)
         name = "tpu" if self.tpu else self.strategy
-        return factory.create(
-            name,
-            devices=list(self.devices) or None,
-            tpu_address=self.tpu or None,
-            communication=strategy_options.Communication(
-                connect_seconds=self.connect_seconds
-            ),
-        )
+        try:
+            return factory.create(
+                name,
+                devices=list(self.devices) or None,
+                tpu_address=self.tpu or None,
+                communication=strategy_options.Communication(
+                    connect_seconds=self.connect_seconds
+                ),
+            )
+        except strategy_errors.StrategyError as error:
+            if error.field not in _FLAGS:
+                raise
+            # In the words of the command line.
+            raise strategy_errors.StrategyError(
+                f"--{_FLAGS[error.field]}", error.needed, error.value
+            ) from error
 
     def placement(self) -> placement_lib.Placement:
         """Returns which repetitions are trained, and where."""

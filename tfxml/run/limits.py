@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,16 @@ _CGROUPS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
+
+
+def check_splits(splits: Sequence[str], path: str) -> None:
+    """Raises DataError where nothing is there to train on."""
+    if "train" not in splits:
+        raise data_errors.DataError(
+            path,
+            f"the {' and '.join(splits)} split alone",
+            "a training split, such as train.txt, trn.json or X.trn.npz",
+        )
 
 
 def check_labels(num_labels: int, path: str) -> None:

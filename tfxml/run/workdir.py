@@ -139,14 +139,20 @@ class Workdir:
                 f"{self.path} holds a run that cannot be read: {error}"
             ) from error
 
+    def read_fingerprint(self) -> dict:
+        """Returns what tells the run's data from others."""
+        return json.loads(self._manifest.read("run.json"))["data"]
+
     def check_data(self, fingerprint: dict, data_dir: str) -> None:
         """Raises ValueError unless data are those that the run began with."""
-        run = json.loads(self._manifest.read("run.json"))
-        wrong = fingerprint_lib.differences(run["data"], fingerprint)
+        wrong = fingerprint_lib.differences(
+            self.read_fingerprint(), fingerprint
+        )
         if wrong:
+            before = self.read()[1].data_dir or "generated"
             raise ValueError(
                 "`data_dir` must hold the data that the run in `workdir` began "
-                f"with, {run['facts']['data_dir'] or 'generated'}; other data "
+                f"with, {before}; other data "
                 "need a workdir of their own, or `python -m tfxml.grow`. "
                 f"Received: workdir={self.path}, data_dir="
                 f"{data_dir or 'generated'}, with {'; '.join(wrong)}"
