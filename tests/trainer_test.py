@@ -1,5 +1,7 @@
 """Our loop and Keras' fit train the same models to the same weights."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from tfxml.evaluation import keras_metrics, metrics
 from tfxml.models import keras_losses
 from tfxml.models.heads import mach_head, sigmoid
-from tfxml.training import trainer
+from tfxml.training import optimizers, schedules, trainer
 
 N, E, L = 150, 12, 40
 HEADS = {
@@ -243,11 +245,13 @@ def test_callbacks_of_keras(tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), ours.model(x))
 
 
-def test_a_saved_model_of_keras_comes_back(tmp_path):
+@pytest.mark.parametrize("optimizer", list(optimizers.OPTIMIZERS))
+def test_a_saved_model_of_keras_comes_back(tmp_path, optimizer):
     x, _, _, batches = _data()
     model = _model("mach")
+    rate = schedules.WarmUpAndDecay(0.01, 10)
     model.compile(
-        "adam",
+        optimizers.create(optimizer, rate),
         loss=keras_losses.SparseSigmoidCrossEntropy(),
         metrics=_metrics()[:2],
     )
@@ -260,6 +264,44 @@ def test_a_saved_model_of_keras_comes_back(tmp_path):
     assert again.evaluate(batches, verbose=0) == model.evaluate(
         batches, verbose=0
     )
+
+
+class _Nothing(keras.callbacks.Callback):
+    """Asks for each batch, which then is a step of its own."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def test_steps_told_and_untold_are_the_same():
+    weights, losses = [], []
+    for callbacks in ([], [_Nothing()]):
+        model = _model("sigmoid")
+        ours = trainer.Trainer(model, optimizer=keras.optimizers.Adam(0.01))
+        batches = _data(batch_size=3)[3]  # 50 steps
+        history = ours.fit(batches, 2, callbacks=callbacks, verbose=0)
+        weights.append(model.get_weights())
+        losses.append(history.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("is_within", [False, True])
+def test_replicas_share_batches_within_the_scope_too(is_within, mirrored):
+    batches = _data("padded", True)[3]
+    alone = _model("sigmoid")
+    trainer.Trainer(alone, optimizer=optimizers.create("sgd", 0.1)).fit(
+        batches, 2, verbose=0
+    )
+    with mirrored.scope():
+        model = _model("sigmoid")
+        optimizer = optimizers.create("sgd", 0.1)
+    ours = trainer.Trainer(model, None, optimizer, mirrored)
+    with mirrored.scope() if is_within else contextlib.nullcontext():
+        ours.fit(batches, 2, verbose=0)
+    for first, second in zip(model.weights, alone.weights, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_what_is_no_batch_is_refused():

@@ -42,6 +42,15 @@ PUBLIC: dict[str, str | dict[str, str]] = {
             "tfxml.models.keras_losses.SparseSoftmaxCrossEntropy"
         ),
     },
+    "optimizers": {
+        "LazyAdam": "tfxml.training.lazy_optimizers.LazyAdam",
+        "LazyAdagrad": "tfxml.training.lazy_optimizers.LazyAdagrad",
+        "Adam": "tfxml.training.optimizers.Adam",
+        "AdamW": "tfxml.training.optimizers.AdamW",
+        "Adagrad": "tfxml.training.optimizers.Adagrad",
+        "SGD": "tfxml.training.optimizers.SGD",
+        "WarmUpAndDecay": "tfxml.training.schedules.WarmUpAndDecay",
+    },
     "metrics": {
         "PrecisionAtK": "tfxml.evaluation.keras_metrics.PrecisionAtK",
         "RecallAtK": "tfxml.evaluation.keras_metrics.RecallAtK",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfxml.models import contract, keras_losses, sparse_labels
+from tfxml.models import contract, keras_strategies, sparse_labels
 from tfxml.topk import selection
 
 
@@ -60,7 +60,7 @@ class RankingMetric(keras.metrics.Metric):
             y_pred: logits of a `SigmoidHead` [N, L] or `MachHead` [N, R, B].
             sample_weight: [N], or None.
         """
-        keras_losses.check_strategy()
+        keras_strategies.check()
         total, best = self.sums(y_true, y_pred, sample_weight)
         self._total.assign(self._total + total)
         self._best.assign(self._best + best)

@@ -12,15 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import contract, sparse_labels
+from tfxml.models import contract, keras_strategies, sparse_labels
 from tfxml.models.losses import sigmoid_cross_entropy, softmax_cross_entropy
-
-_NOT_BY_KERAS = {
-    "MultiWorkerMirroredStrategy": "Keras 3 cannot run it",
-    "ParameterServerStrategyV2": "Keras 3 cannot run it",
-    "CentralStorageStrategy": "Keras 3 adds up its metrics wrongly",
-    "CentralStorageStrategyV1": "Keras 3 adds up its metrics wrongly",
-}
 
 
 class SparseLoss(keras.losses.Loss):
@@ -57,7 +50,7 @@ class SparseLoss(keras.losses.Loss):
             y_pred: logits of a `SigmoidHead` [N, L] or `MachHead` [N, R, B].
             sample_weight: [N], or None.
         """
-        check_strategy()
+        keras_strategies.check()
         weights = sparse_labels.row_weights(y_true, sample_weight)
         total = tf.reduce_sum(weights)
         replica = tf.distribute.get_replica_context()
@@ -153,19 +146,6 @@ class SparseSoftmaxCrossEntropy(SparseLoss):
     """
 
     loss = softmax_cross_entropy.SoftmaxCrossEntropy()
-
-
-def check_strategy() -> None:
-    """Raises RuntimeError where Keras' own loop is broken or silently wrong."""
-    strategy = tf.distribute.get_strategy()
-    name = type(strategy).__name__
-    if name in _NOT_BY_KERAS and strategy.num_replicas_in_sync > 1:
-        raise RuntimeError(
-            f"`model.fit` must not be used under {name}: "
-            f"{_NOT_BY_KERAS[name]}. Use `tfxml.Trainer(model, loss, "
-            "optimizer, strategy).fit(dataset)`, which takes the same model "
-            "and callbacks"
-        )
 
 
 def _float32(y_pred: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfxml.training import gradients, schedules
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
     """Adam that touches only the rows of a table that have a gradient.
 
@@ -101,6 +102,7 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
         }
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
     """Adagrad that touches only the rows of a table that have a gradient.
 

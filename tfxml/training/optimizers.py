@@ -10,18 +10,22 @@ import tensorflow as tf
 from tfxml.training import gradients, lazy_optimizers, schedules
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class Adam(gradients.SummedGradients, keras.optimizers.Adam):
     """Keras Adam: every step moves every row of a table."""
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class AdamW(gradients.SummedGradients, keras.optimizers.AdamW):
     """Keras AdamW: every step moves every row of a table."""
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class Adagrad(gradients.SummedGradients, keras.optimizers.Adagrad):
     """Keras Adagrad."""
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class SGD(gradients.SummedGradients, keras.optimizers.SGD):
     """Keras SGD, with or without momentum."""
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
+@keras.saving.register_keras_serializable(package="tfxml")
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly to `peak` in `warmup_steps`, then decays to 0.
 

@@ -13,7 +13,7 @@ them, and metrics are sums that are divided last.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfxml.data import own_pipelines
 from tfxml.evaluation import keras_metrics
 from tfxml.models import keras_losses, sparse_labels
-from tfxml.training import gradients, optimizers
+from tfxml.training import gradients, optimizers, trainer_loops
 
 
 class Trainer:
@@ -66,8 +66,12 @@ class Trainer:
                 optimizer = optimizers.create(optimizer, 1e-3)
             # What callbacks of Keras look for, and what `model.save` keeps.
             self.model.compile(optimizer=optimizer, loss=self.loss)
-        self.optimizer = gradients.summed_outside(optimizer)
-        self._loop: _Synchronous | _Asynchronous | None = None
+        self.optimizer = optimizer
+        if not isinstance(optimizer, gradients.SummedGradients):
+            gradients.summed_outside(optimizer)
+        self._loop: (
+            trainer_loops.Synchronous | trainer_loops.Asynchronous | None
+        ) = None
 
     def fit(
         self,
@@ -92,12 +96,13 @@ class Trainer:
             initial_epoch: where to resume.
         """
         loop = self._loop_for(dataset)
-        is_chief = _is_chief(self.strategy)
+        callbacks = list(callbacks)
+        is_each_told = any(map(_wants_batches, callbacks))
         steps = int(dataset.cardinality())
         hooks = keras.callbacks.CallbackList(
-            list(callbacks),
+            callbacks,
             add_history=True,
-            add_progbar=verbose != 0 and is_chief,
+            add_progbar=verbose != 0 and _is_chief(self.strategy),
             model=self.model,
             verbose=verbose,
             epochs=epochs,
@@ -108,13 +113,7 @@ class Trainer:
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
             hooks.on_epoch_begin(epoch)
-            loss_sum, weight_sum = 0.0, 0.0
-            for step, (loss, weight) in enumerate(loop.train(dataset)):
-                hooks.on_train_batch_begin(step)
-                loss_sum += loss * weight
-                weight_sum += weight
-                logs = {"loss": loss_sum / max(weight_sum, 1e-12)}
-                hooks.on_train_batch_end(step, logs)
+            logs = self._train_epoch(loop.train(dataset, is_each_told), hooks)
             if not np.isfinite(logs.get("loss", 0.0)):
                 raise FloatingPointError(
                     f"the loss became {logs['loss']} in epoch {epoch + 1}: "
@@ -128,6 +127,24 @@ class Trainer:
                 break
         hooks.on_train_end(logs)
         return self.model.history
+
+    def _train_epoch(
+        self,
+        trained: Iterable[trainer_loops.Steps],
+        hooks: keras.callbacks.CallbackList,
+    ) -> dict[str, float]:
+        """Trains on all batches; returns the mean loss."""
+        logs: dict[str, float] = {}
+        done, loss_sum, weight_sum = 0, 0.0, 0.0
+        hooks.on_train_batch_begin(0)
+        for steps in trained:
+            done += steps.number
+            loss_sum += steps.loss
+            weight_sum += steps.weight
+            logs = {"loss": loss_sum / max(weight_sum, 1e-12)}
+            hooks.on_train_batch_end(done - 1, logs)
+            hooks.on_train_batch_begin(done)
+        return logs
 
     def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
         """Returns the mean loss and the metrics of batches, each once."""
@@ -196,7 +213,10 @@ class Trainer:
             if gradient is not None or _warned(variable)
         ]
         self._build(variables)
-        gradients.apply_summed(self.optimizer, pairs)
+        if isinstance(self.optimizer, gradients.SummedGradients):
+            self.optimizer.apply(*zip(*pairs, strict=True))  # sums by itself
+        else:
+            gradients.apply_summed(self.optimizer, pairs)
         return loss, total
 
     def replica_sums(self, batch: tuple) -> tf.Tensor:
@@ -229,156 +249,20 @@ class Trainer:
             if isinstance(self.loss, keras_losses.SparseLoss):
                 own_pipelines.from_dataset(dataset)
             self._build_model(dataset.element_spec)
-            is_remote = isinstance(
-                self.strategy, tf.distribute.ParameterServerStrategy
-            )
-            kind = _Asynchronous if is_remote else _Synchronous
-            self._loop = kind(self)
+            self._loop = trainer_loops.create(self)
         return self._loop
 
     def _build_model(self, element_spec) -> None:
         """Makes the model's variables by a call on an empty batch."""
         inputs = element_spec[0]
         if not self.model.built:
-            with self.strategy.scope():
+            with self.strategy.scope(), warnings.catch_warnings():
+                # Heads warn of Keras' own loop, which is not used here.
+                warnings.filterwarnings("ignore", "`model.fit` fails")
                 self.model(tf.nest.map_structure(_example, inputs))
         with self.strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.model.trainable_variables)
-
-
-class _Synchronous:
-    """All replicas take each step together."""
-
-    def __init__(self, trainer: Trainer):
-        strategy = self._strategy = trainer.strategy
-
-        @tf.function(reduce_retracing=True)
-        def train_step(batch):
-            loss, weight = strategy.run(trainer.replica_step, args=(batch, 0))
-            return (
-                strategy.reduce("SUM", loss, axis=None),
-                strategy.reduce("SUM", weight, axis=None),
-            )
-
-        @tf.function(reduce_retracing=True)
-        def sums(batch):
-            return strategy.reduce(
-                "SUM",
-                strategy.run(trainer.replica_sums, args=(batch,)),
-                axis=None,
-            )
-
-        self._train_step, self._sums = train_step, sums
-
-    def train(self, dataset: tf.data.Dataset) -> Iterable[tuple[float, float]]:
-        """Yields each step's mean loss and the weight of its batch."""
-        for batch in self._distributed(dataset):
-            loss, weight = self._train_step(batch)
-            yield float(loss), float(weight)
-
-    def evaluate(self, dataset: tf.data.Dataset) -> Iterable[np.ndarray]:
-        """Yields what each batch adds to loss and metrics, [M, 2]."""
-        for batch in self._distributed(dataset):
-            yield self._sums(batch).numpy().astype(np.float64)
-
-    def _distributed(self, dataset):
-        if self._strategy is tf.distribute.get_strategy():
-            return dataset  # the default strategy, or within its scope
-        options = tf.data.Options()
-        # Shards of files would be uneven; each worker skips what is others'.
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
-        return self._strategy.experimental_distribute_dataset(
-            dataset.with_options(options)
-        )
-
-
-class _Asynchronous:
-    """Workers of parameter servers take the batches that are handed out.
-
-    The coordinator reads the batches and sends them, so that each is trained
-    on once, whatever the data set is made of.
-    """
-
-    _AT_ONCE = 256  # batches that may wait on the workers
-
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
-        self._step = 0
-        self._functions: dict[str, Callable] = {}
-        self._coordinator = tf.distribute.coordinator.ClusterCoordinator(
-            trainer.strategy
-        )
-
-    def train(self, dataset: tf.data.Dataset) -> Iterable[tuple[float, float]]:
-        """Yields each step's mean loss and the weight of its batch."""
-        trainer = self._trainer
-
-        def step(batch, number):
-            # Keras counts in a variable that loses counts of two workers at
-            # once; the rate of a step follows from its number.
-            optimizers.set_iterations(trainer.optimizer, number)
-            loss, weight = trainer.strategy.run(
-                trainer.replica_step, args=(batch, number)
-            )
-            return trainer.strategy.reduce(
-                "SUM", loss, axis=None
-            ), trainer.strategy.reduce("SUM", weight, axis=None)
-
-        for loss, weight in self._scheduled("train", dataset, step):
-            yield float(loss), float(weight)
-
-    def evaluate(self, dataset: tf.data.Dataset) -> Iterable[np.ndarray]:
-        """Yields what each batch adds to loss and metrics, [M, 2]."""
-        trainer = self._trainer
-
-        def sums(batch, number):
-            del number
-            return trainer.strategy.reduce(
-                "SUM",
-                trainer.strategy.run(trainer.replica_sums, args=(batch,)),
-                axis=None,
-            )
-
-        for one in self._scheduled("evaluate", dataset, sums):
-            yield one.astype(np.float64)
-
-    def _scheduled(self, name: str, dataset, step: Callable) -> Iterable:
-        """Yields what the workers return for each batch."""
-        spec = dataset.element_spec
-        if name not in self._functions:
-            parts = tf.nest.flatten(spec, expand_composites=True)
-            signature = [tf.TensorSpec([], tf.int64), *parts]
-
-            @tf.function(input_signature=signature)
-            def function(number, *tensors):
-                batch = tf.nest.pack_sequence_as(
-                    spec, tensors, expand_composites=True
-                )
-                return step(batch, number)
-
-            self._functions[name] = function
-        waiting = []
-        for batch in dataset:
-            tensors = tf.nest.flatten(batch, expand_composites=True)
-            number = tf.constant(self._step, tf.int64)
-            self._step += name == "train"
-            waiting.append(
-                self._coordinator.schedule(
-                    self._functions[name], args=(number, *tensors)
-                )
-            )
-            if len(waiting) == self._AT_ONCE:
-                yield from self._fetched(waiting)
-                waiting = []
-        yield from self._fetched(waiting)
-
-    def _fetched(self, waiting: list) -> Iterable:
-        self._coordinator.join()
-        for value in waiting:
-            yield value.fetch()
 
 
 def _unpacked(batch) -> tuple:
@@ -409,3 +293,16 @@ def _warned(variable: keras.Variable) -> bool:
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:
     return bool(strategy.extended.should_checkpoint)
+
+
+def _wants_batches(callback: keras.callbacks.Callback) -> bool:
+    """Tells whether a callback does something at each batch."""
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        return callback.save_freq != "epoch"
+    hooks = (
+        callback.on_train_batch_begin,
+        callback.on_train_batch_end,
+        callback.on_batch_begin,
+        callback.on_batch_end,
+    )
+    return not all(getattr(hook, "_is_default", False) for hook in hooks)

@@ -23,6 +23,7 @@ from tfxml.models import (
     calibration,
     contract,
     forms,
+    keras_strategies,
     label_buckets,
     losses,
 )
@@ -217,6 +218,7 @@ class MachHead(contract.Head):
 
     def build(self, input_shape: Any) -> None:
         """Adds the weights, for one input [N, H] or several."""
+        keras_strategies.warn()
         for block, shape in zip(
             self.blocks, self._per_repetition(input_shape), strict=True
         ):

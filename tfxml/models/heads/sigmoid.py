@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import blocks, contract, forms, losses
+from tfxml.models import blocks, contract, forms, keras_strategies, losses
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.topk import dropping, merging, selection
 
@@ -104,6 +104,7 @@ class SigmoidHead(contract.Head):
 
     def build(self, input_shape: Any) -> None:
         """Adds the weights, for inputs [N, H]."""
+        keras_strategies.warn()
         for block in self.blocks:
             block.build(contract.only(input_shape))
         self.built = True
