@@ -94,7 +94,7 @@ class RankingMetrics:
             )
         self._deciles = label_deciles(label_counts)
         at_k = [len(ks)]
-        self._sums = {
+        self._sums: dict[str, np.ndarray] = {
             "num_instances": np.zeros([], np.int64),
             "occurrences": np.zeros([NUM_DECILES], np.int64),
             "hits": np.zeros([NUM_DECILES, *at_k], np.int64),

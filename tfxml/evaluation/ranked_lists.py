@@ -20,15 +20,17 @@ def find(
     label is compared with the K ids of its own row, block by block: nothing
     is [n, L], and no product of n and L is formed.
     """
-    found, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    # An empty run each, so that there is one to concatenate.
+    hits: list[np.ndarray] = [np.zeros(0, np.int64)]
+    ranks: list[np.ndarray] = [np.zeros(0, np.int64)]
     step = max(1, _BLOCK_SIZE // top_ids.shape[1])
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
         equal = top_ids[rows[block]] == label_ids[block, None]
         entries, columns = np.divmod(np.flatnonzero(equal), top_ids.shape[1])
-        found.append(entries + start)
+        hits.append(entries + start)
         ranks.append(columns)
-    return np.concatenate(found), np.concatenate(ranks)
+    return np.concatenate(hits), np.concatenate(ranks)
 
 
 def check_range(name: str, ids: np.ndarray, low: int, high: int) -> None:

@@ -73,7 +73,7 @@ class _OfChosen(bad_rows.BadRows):
         A reader tells of a bad row before it yields the rows that follow it.
         """
         bad = np.array(sorted(self._bad_rows), np.int64)
-        rows = np.arange(first, first + number + len(bad))
+        rows: np.ndarray = np.arange(first, first + number + len(bad))
         rows = rows[~np.isin(rows, bad)][:number]
         end = int(rows[-1]) + 1 if number else first
         self._bad_rows = bad[bad >= end].tolist()

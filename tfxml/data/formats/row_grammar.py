@@ -216,7 +216,7 @@ def _integers(
     multiplications: pairs of digits, then of pairs, then of fours.
     """
     padded = np.frombuffer(chunk + bytes(8), np.uint8)
-    words = np.ndarray(len(chunk), "<u8", padded, strides=(1,))
+    words: np.ndarray = np.ndarray(len(chunk), "<u8", padded, strides=(1,))
     shifts = 64 - 8 * np.minimum(lengths, 8)
     word = words[starts] << shifts.view(np.uint64)
     for mask, factor, shift in (

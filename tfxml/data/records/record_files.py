@@ -73,7 +73,9 @@ class ShardWriter:
         self._folder = pathlib.Path(folder)
         self._name = name
         self._tokens_as = tokens_as
-        self._ends = {"index": np.zeros((1, 2), np.int64)}
+        self._ends: dict[str, np.ndarray] = {
+            "index": np.zeros((1, 2), np.int64)
+        }
         if tokens_as is not None:
             self._ends["token_index"] = np.zeros((1, 1), np.int64)
         self._files: dict[str, BinaryIO] = {}

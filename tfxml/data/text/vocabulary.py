@@ -92,7 +92,7 @@ class TermCounts:
                 f"{self.num_documents} documents with {num_terms} terms, "
                 f"min_df={min_df}"
             )
-        kept = np.arange(len(terms))
+        kept: np.ndarray = np.arange(len(terms))
         if max_features is not None:
             by_total = np.argsort(-total_counts, kind="stable")
             kept = np.sort(by_total[:max_features])
