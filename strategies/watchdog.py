@@ -17,7 +17,7 @@ class Watchdog:
     """Calls `on_stall` in a thread of its own if no `beat` comes in time.
 
     Args:
-        seconds: how long no beat may come, once the first one has.
+        seconds: how long no beat may come after another.
         on_stall: called with a sentence; it should end the process.
     """
 
@@ -40,6 +40,10 @@ class Watchdog:
     def beat(self) -> None:
         """Tells that something has happened."""
         self._last = time.monotonic()
+
+    def pause(self) -> None:
+        """Tells that nothing need happen until the next beat."""
+        self._last = None
 
     def _watch(self) -> None:
         while not self._is_over.wait(self._seconds / 20):

@@ -134,6 +134,37 @@ def test_a_worker_ends_without_its_dispatcher():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lost", ["dispatcher", "worker"])
+def test_training_ends_with_a_word_without_its_service(lost, tmp_path):
+    with _server() as (dispatcher, target):
+        with _server(f"--dispatcher={target}") as (worker, _):
+            train = subprocess.Popen(
+                runs.command(
+                    "tfxml.train",
+                    *["--synthetic_labels=60", "--synthetic_train=2000"],
+                    *["--synthetic_test=90", "--hidden_units=8"],
+                    *["--batch_size=8", "--num_epochs=300"],
+                    *["--steps_per_loop=10", "--stall_seconds=10"],
+                    *[f"--data_service={target}", f"--workdir={tmp_path}"],
+                ),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            try:
+                for line in train.stdout:
+                    if line.startswith("epoch 1:"):
+                        break
+                (dispatcher if lost == "dispatcher" else worker).kill()
+                _, errors = train.communicate(timeout=120)
+            finally:
+                train.kill()
+                train.wait()
+            assert train.returncode == 75
+            assert "FATAL" in errors and "tf.data service is lost" in errors
+
+
+@pytest.mark.slow
 def test_an_address_lets_others_in_with_a_warning():
     outer = _outer()
     with _server(f"--address={outer}") as (dispatcher, target):

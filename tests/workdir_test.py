@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml import evaluate, train
 from tfxml.data import data_errors
-from tfxml.run import evaluator_task, restore, run_lock, workdir
+from tfxml.run import evaluator_task, restore, run_lock, run_path, workdir
 
 CONFIG = config_lib.Config(
     head="mach",
@@ -270,7 +270,7 @@ def test_one_training_at_a_time(tmp_path):
 
 def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train.time, "strftime", lambda form: "mach-now")
+    monkeypatch.setattr(run_path.time, "strftime", lambda form: "mach-now")
     for name in ("mach-now", "mach-now-2"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     train.train(dataclasses.replace(CONFIG, num_epochs=1))

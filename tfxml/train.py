@@ -7,7 +7,6 @@ import pathlib
 import sys
 import time
 import types
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -29,8 +28,10 @@ from tfxml.run import (
     flags,
     paths,
     run_lock,
+    run_path,
     tensorboard_writer,
     termination,
+    watched_progress,
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import run as run_lib
@@ -45,7 +46,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     with_tensorboard: bool = False,
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
-    beat: Callable[[], None] = lambda: None,
+    dog: watchdog.Watchdog | None = None,
     data_service: str = "",
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
@@ -60,8 +61,8 @@ def train(
         strategy: which devices train.
         with_tensorboard: whether metrics are written for TensorBoard too.
         placement: which repetitions are trained, and on which devices.
-        beat: called whenever parameter servers have got on; see
-            `watchdog.Watchdog`.
+        dog: hears whenever parameter servers or a tf.data service have got
+            on; None: a hang of theirs is waited for.
         data_service: the tf.data service that makes the batches,
             grpc://host:port; empty: each worker makes its own.
 
@@ -83,7 +84,7 @@ def train(
     else:
         data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
-    folder = _workdir(config, workdir, task, placement)
+    folder = run_path.of(config, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
     output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
     with run_lock.RunLock(output.path) as lock:
@@ -105,6 +106,7 @@ def train(
         print(console.describe_data(data))
         if folder.is_started:
             folder.check_data(data.fingerprint, data.facts.data_dir)
+        beat = dog.beat if dog else lambda: None
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
         history = _resume(folder, run)
@@ -112,7 +114,12 @@ def train(
             with output.beginning() as new:
                 run.start_folder(new)
         output.write_metrics(history)
-        _train_to_end(run, output, history, lock, board)
+        progress = console.Progress(config.num_epochs, run.steps_per_epoch)
+        if dog and data_service:
+            progress = watched_progress.WatchedProgress(
+                config.num_epochs, run.steps_per_epoch, dog
+            )
+        _train_to_end(run, output, history, lock, board, progress)
         return _finish(run, output, folder, history)
 
 
@@ -122,10 +129,10 @@ def _train_to_end(
     history: list[dict],
     lock: run_lock.RunLock,
     board: tensorboard_writer.Writer | None,
+    progress: console.Progress,
 ) -> None:
     """Takes the steps that are left; adds their evaluations to `history`."""
     config = run.config
-    progress = console.Progress(config.num_epochs, run.steps_per_epoch)
     saved = checkpoints.Checkpoints(
         output.checkpoints,
         run.state,
@@ -186,33 +193,6 @@ def _finish(
     print(optimum, end="")
     print(console.describe_cost(run.step_ms, workdir.path))
     return metrics
-
-
-def _workdir(
-    config: config_lib.Config,
-    path: str,
-    task: cluster.Cluster | None,
-    placement: placement_lib.Placement,
-) -> workdir_lib.Workdir:
-    """Returns the run's folder, a new one under `runs` if none is named."""
-    if path:
-        return workdir_lib.Workdir(pathlib.Path(path) / placement.folder)
-    if (task is not None and task.num_workers > 1) or placement.folder:
-        raise ValueError(
-            "`workdir` must name a folder that all workers and groups reach. "
-            "Received: none"
-        )
-    name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
-    number = 0
-    while True:
-        number += 1
-        folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
-        folder.parent.mkdir(exist_ok=True)
-        try:
-            folder.mkdir()  # of one run, of those that begin in this second
-        except FileExistsError:
-            continue
-        return workdir_lib.Workdir(folder)
 
 
 def _check_there(config, data_dir: str) -> None:
@@ -289,7 +269,7 @@ def main() -> None:
             strategy,
             values.tensorboard,
             where.placement(),
-            dog.beat,
+            dog,
             where.data_service,
         )
 

@@ -90,8 +90,9 @@ def explained_losses() -> Iterator[None]:
 def end_as_lost(reason: str) -> NoReturn:
     """Ends the process with `LOST_EXIT_CODE`, saying what to do."""
     sys.stderr.write(
-        f"FATAL a worker or a parameter server is lost ({reason}). Start all "
-        "tasks again: the run goes on from its last checkpoint.\n"
+        f"FATAL a worker, a parameter server or the tf.data service is lost "
+        f"({reason}). Start all tasks again: the run resumes from its last "
+        "checkpoint.\n"
     )
     sys.stderr.flush()
     sys.stdout.flush()
@@ -131,8 +132,8 @@ def define_training_flags() -> None:
     absl_flags.DEFINE_float(
         "stall_seconds",
         300.0,
-        "With parameter servers: how long no step may be applied until a "
-        "worker is taken to hang.",
+        "With parameter servers or a tf.data service: how long no step may "
+        "be taken until a task is taken to hang.",
         lower_bound=1.0,
     )
     absl_flags.DEFINE_string(

@@ -1,0 +1,38 @@
+"""Where a run is written: where it is told to, or in a new folder."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+from strategies import cluster
+from tfxml import config as config_lib
+from tfxml.run import placement as placement_lib
+from tfxml.run import workdir as workdir_lib
+
+
+def of(
+    config: config_lib.Config,
+    path: str,
+    task: cluster.Cluster | None,
+    placement: placement_lib.Placement,
+) -> workdir_lib.Workdir:
+    """Returns the run's folder, a new one under `runs` if none is named."""
+    if path:
+        return workdir_lib.Workdir(pathlib.Path(path) / placement.folder)
+    if (task is not None and task.num_workers > 1) or placement.folder:
+        raise ValueError(
+            "`workdir` must name a folder that all workers and groups reach. "
+            "Received: none"
+        )
+    name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
+    number = 0
+    while True:
+        number += 1
+        folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
+        folder.parent.mkdir(exist_ok=True)
+        try:
+            folder.mkdir()  # of one run, of those that begin in this second
+        except FileExistsError:
+            continue
+        return workdir_lib.Workdir(folder)
