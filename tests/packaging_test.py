@@ -177,7 +177,7 @@ def test_hosted_ci_does_what_ci_run_does():
     script = script.replace('"$folder/env/bin/', '"').replace("python -m", "")
     steps = "\n".join(step.get("run", "") for step in _workflow()["steps"])
     wanted = re.findall(r'^"(?:pip|ruff|python)" (.+)$', script, flags=re.M)
-    assert len(wanted) == 4
+    assert len(wanted) == 5
     for words in wanted:
         assert words.strip() in steps, words
 

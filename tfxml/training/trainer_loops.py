@@ -29,10 +29,12 @@ class Replica(Protocol):
     strategy: tf.distribute.Strategy
     optimizer: keras.optimizers.Optimizer
 
-    def replica_step(self, batch, step) -> tuple[tf.Tensor, tf.Tensor]:
+    def replica_step(
+        self, batch: tuple, step: int | tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains; returns the share of the mean loss, and its weight."""
 
-    def replica_sums(self, batch) -> tf.Tensor:
+    def replica_sums(self, batch: tuple) -> tf.Tensor:
         """Returns what the share adds to loss and metrics, [M, 2]."""
 
 
