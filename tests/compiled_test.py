@@ -1,4 +1,4 @@
-"""Compiled loops give what Python does, kept on a disk or not."""
+"""Compiled loops against the same functions in Python."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ _at_rank = compiled.at_rank
 
 
 def _sums(values):
-    found = np.zeros(len(values))
+    sums = np.zeros(len(values))
     total = 0.0
     for place in range(len(values)):
         total += values[place]
-        found[place] = total
-    return found
+        sums[place] = total
+    return sums
 
 
 def test_a_loop_does_what_python_does():
@@ -24,10 +24,10 @@ def test_a_loop_does_what_python_does():
     assert run.__name__ == "_sums"
 
 
-def test_where_machine_code_cannot_be_kept_it_is_made_anyway():
-    made = {}
-    exec("def add(one, other):\n    return one + other", made)  # no file
-    assert compiled.loop(made["add"])(2, 3) == 5
+def test_a_function_without_a_file_is_compiled_without_a_cache():
+    names = {}
+    exec("def add(left, right):\n    return left + right", names)
+    assert compiled.loop(names["add"])(2, 3) == 5
 
 
 def _sum_of_largest(values, number):
@@ -47,7 +47,7 @@ def test_a_loop_may_call_another():
 
 @pytest.mark.parametrize("has_equals", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 40, 1000])
-def test_the_score_at_a_rank_is_the_one_of_a_sort(size, has_equals):
+def test_the_score_at_a_rank_is_that_of_a_sort(size, has_equals):
     scores = np.random.default_rng(size).normal(size=size)
     scores = np.round(scores) if has_equals else scores
     wanted = np.sort(scores)[::-1]

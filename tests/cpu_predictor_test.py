@@ -1,4 +1,4 @@
-"""Compiled loops find what the definition says, and what the model finds."""
+"""Compiled loops against the model in TensorFlow, and against a sort."""
 
 import itertools
 
@@ -136,7 +136,7 @@ def _check(model, rows, k, **kwargs):
 
 @pytest.mark.parametrize("is_reranked", [False, True])
 @pytest.mark.parametrize(("head", "encoder"), CASES)
-def test_the_cpu_finds_what_the_model_finds(head, encoder, is_reranked):
+def test_loops_answer_as_the_model_does(head, encoder, is_reranked):
     model = _model(head, encoder, is_reranked)
     for k in (1, 5, 30, L + 1):
         _check(model, _rows(), min(k, L))
@@ -159,7 +159,7 @@ def test_the_number_of_threads_does_not_matter(num_threads):
     _check(_model("sigmoid", "one", True), _rows(), 5, num_threads=num_threads)
 
 
-def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
+def test_a_row_does_not_depend_on_the_rows_beside_it(monkeypatch):
     model = cpu_predictor.CpuPredictor(_model("mach logit", "one", True))
     rows = _rows()
     together = model.top_k(rows, 5)
@@ -177,7 +177,7 @@ def test_rows_do_not_depend_on_those_beside_them(monkeypatch):
     np.testing.assert_array_equal(alone[1][0], together[1][0])
 
 
-def test_no_rows_have_no_labels():
+def test_no_rows_give_empty_lists():
     rows = sparse_rows.RaggedRows([], [], [0])
     scores, label_ids = cpu_predictor.CpuPredictor(
         _model("sigmoid", "one")
@@ -186,7 +186,7 @@ def test_no_rows_have_no_labels():
 
 
 @pytest.mark.parametrize("head", ["sigmoid", "centroid"])
-def test_the_candidates_is_the_heads_own(head):
+def test_candidates_are_those_of_the_model(head):
     encoder = "none" if head == "centroid" else "one"
     model = _model(head, encoder, True)
     np.testing.assert_array_equal(
@@ -246,6 +246,42 @@ def test_weights_that_are_not_finite_are_refused(head):
         with pytest.raises(ValueError, match="finite weights"):
             cpu_predictor.CpuPredictor(model)
         weight.assign(good)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "message"),
+    [
+        ("labels", (3, 4), L, "ids below 90"),
+        ("labels", (3, 4), -1, "ids below 90"),
+        ("splits", 9, -1, "splits that ascend"),
+        ("splits", D, 10**6, "splits that ascend"),
+    ],
+)
+def test_centroids_out_of_range_are_refused(name, place, value, message):
+    model = _model("centroid", "none")
+    weight = getattr(model.head, name)
+    values = weight.numpy()
+    values[place] = value
+    weight.assign(values)
+    with pytest.raises(ValueError, match=message):
+        cpu_predictor.CpuPredictor(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "message"),
+    [
+        ("features", 8, D + 1, "ids below 51"),
+        ("splits", 5, 10**6, "splits that ascend"),
+    ],
+)
+def test_a_re_ranker_out_of_range_is_refused(name, place, value, message):
+    model = _model("sigmoid", "one", True)
+    weight = getattr(model.reranker, name)
+    values = weight.numpy()
+    values[place] = value
+    weight.assign(values)
+    with pytest.raises(ValueError, match=message):
+        cpu_predictor.CpuPredictor(model)
 
 
 @pytest.mark.parametrize("has_equals", [False, True])

@@ -1,10 +1,10 @@
-"""The best labels of many scores.
+"""Keeps the best labels of many scores.
 
 # N instances, C labels of a block, K best
 
-Of equal scores the first label is better, as it is to `tf.math.top_k`. The
-labels of a block lie in columns, each so-and-so-many-th in the same; the K best
-are in the columns with the K best maxima, so that only those are looked into.
+Of equal scores the first label is better, as in `tf.math.top_k`. The C scores
+are arranged in columns. The K best are in the columns with the K best maxima,
+so only those columns are searched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _at_rank = compiled.at_rank
 
 
 def nothing(num_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns lists of nothing yet: scores and label ids, [N, K] each."""
+    """Returns empty lists of the best: scores and label ids, [N, K] each."""
     return (
         np.full((num_rows, k), -np.inf, np.float32),
         np.full((num_rows, k), NO_LABEL, np.int32),
@@ -37,25 +37,25 @@ def keep_best(
     """Adds scores [N, C] to the lists of the best, [N, K].
 
     Args:
-        scores: [N, C]; infinitely small ones are no answer.
-        label_ids: [C], each once; none is in the lists.
-        best, best_ids: best first.
+        scores: [N, C]; labels of score -inf are never kept.
+        label_ids: [C], distinct, and none of them in the lists.
+        best, best_ids: [N, K], best first.
     """
     size = scores.shape[1]
     k = min(best.shape[1], size)
-    # As many columns as there are scores in K of them.
+    # About as many columns as there are scores in K of them.
     width = min(max(int(math.sqrt(size * k)), k), size)
     maxima = np.empty(width, np.float32)
     several = np.empty(k, np.float32)
     largest = np.empty(width, np.float32)
     for row in range(len(scores)):
-        own, kept, ids = scores[row], best[row], best_ids[row]
-        _maxima(own, maxima)
-        # K columns' maxima are at least this.
+        row_scores, kept, ids = scores[row], best[row], best_ids[row]
+        _maxima(row_scores, maxima)
+        # The maxima of K columns are at least the least of these.
         _maxima(maxima, several)
         bound = several[0]
-        for one in several:
-            bound = min(bound, one)
+        for maximum in several:
+            bound = min(bound, maximum)
         bound = max(bound, kept[-1])
         left = 0
         for column in range(width):
@@ -67,8 +67,8 @@ def keep_best(
             if maxima[column] < bound:
                 continue
             for place in range(column, size, width):
-                if own[place] >= bound:
-                    _insert(kept, ids, own[place], label_ids[place])
+                if row_scores[place] >= bound:
+                    _insert(kept, ids, row_scores[place], label_ids[place])
 
 
 @compiled.loop
@@ -86,13 +86,13 @@ def _maxima(scores, maxima):
 
 @compiled.loop
 def _insert(kept, ids, score, label):
-    """Puts a label where it belongs; the last falls out."""
+    """Inserts a label into a sorted list, whose last one drops out."""
     rank = np.int32(0)
-    for place in range(len(kept)):  # without a branch: many at a time
+    for place in range(len(kept)):  # no branch: the compiler vectorises it
         rank += np.int32(kept[place] > score) | (
             np.int32(kept[place] == score) & np.int32(ids[place] < label)
         )
-    # As unsigned numbers places need not be asked for their signs.
+    # Unsigned: Numba would check signed indices for being negative.
     for place in range(np.uint64(rank), np.uint64(len(kept))):
         old, old_id = kept[place], ids[place]
         kept[place], ids[place] = score, label

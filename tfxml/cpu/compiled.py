@@ -1,9 +1,9 @@
-"""Loops over NumPy arrays, compiled for this processor when first called.
+"""Loops over NumPy arrays, compiled by Numba when first called.
 
-For what arrays at a time do badly: many short reads and writes of a few
-elements each, one after the other. Of NumPy's functions the simple ones alone
-are used there: `diff` or `partition`, or an array written into a part of
-another, take seconds to compile, which a loop of three lines does not.
+For work that NumPy does slowly: many reads and writes of a few elements each,
+one after the other. The loops use only NumPy's simple functions: `diff`,
+`partition` or assigning one array to a slice of another takes seconds to
+compile, a loop of three lines does not.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def loop(function: Function) -> Function:
-    """Returns the function, compiled; it holds no lock while it runs.
+    """Returns the function, compiled; it releases the GIL while it runs.
 
-    It takes and returns arrays and numbers; Numba's page on supported features
-    says what it may do. It may call other loops that its module has names for.
-    The machine code is kept beside the module, or in the user's cache, for the
-    next process.
+    It takes and returns arrays, numbers and named tuples of them; what it may
+    do is on Numba's page of supported features. It may call other loops, by
+    names in the globals of its module. The machine code is cached beside the
+    module, or in the user's cache, for later processes.
     """
 
     @functools.cache
     def machine_code():
-        import numba  # half a second, which few commands need
+        import numba  # here: it takes half a second, and few commands need it
 
         whole = _with_parts(function)
         try:
             return numba.njit(nogil=True, cache=True)(whole)
-        except RuntimeError as error:  # no folder that could be written to
+        except RuntimeError as error:  # no folder is writable
             logging.info("compiled for this process alone: %s", error)
             return numba.njit(nogil=True)(whole)
 
@@ -50,41 +50,41 @@ def loop(function: Function) -> Function:
 
 def _with_parts(function: Callable) -> Callable:
     """Returns the function with the loops that it calls compiled."""
-    own = function.__globals__
+    module_globals = function.__globals__
     parts = {
-        name: own[name].machine_code()
+        name: module_globals[name].machine_code()
         for name in function.__code__.co_names
-        if hasattr(own.get(name), "machine_code")
+        if hasattr(module_globals.get(name), "machine_code")
     }
     whole = types.FunctionType(
-        function.__code__, {**own, **parts}, function.__name__
+        function.__code__, {**module_globals, **parts}, function.__name__
     )
     return functools.update_wrapper(whole, function)
 
 
 @loop
 def at_rank(scores: np.ndarray, k: int) -> float:
-    """Returns the k-th largest of scores, whose order it changes.
+    """Returns the k-th largest of scores; reorders them.
 
     By Hoare's selection ("Algorithm 65: Find", CACM 1961).
     """
     first, last = 0, len(scores) - 1
     while first < last:
         pivot = scores[(first + last) // 2]
-        one, other = first, last
-        while one <= other:
-            while scores[one] > pivot:
-                one += 1
-            while scores[other] < pivot:
-                other -= 1
-            if one <= other:
-                scores[one], scores[other] = scores[other], scores[one]
-                one += 1
-                other -= 1
-        if k - 1 <= other:
-            last = other
-        elif k - 1 >= one:
-            first = one
+        left, right = first, last
+        while left <= right:
+            while scores[left] > pivot:
+                left += 1
+            while scores[right] < pivot:
+                right -= 1
+            if left <= right:
+                scores[left], scores[right] = scores[right], scores[left]
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            last = right
+        elif k - 1 >= left:
+            first = left
         else:
             break
     return scores[k - 1]

@@ -1,4 +1,4 @@
-"""The forward pass of dense stacks.
+"""The forward pass of dense layers over sparse rows.
 
 # N instances, D features, H units
 """
@@ -12,19 +12,19 @@ from tfxml.models import forms, sparse_rows
 
 
 class DenseStack:
-    """What a `forms.DenseStack` computes, without dropout."""
+    """What a `forms.DenseStack` describes, without dropout."""
 
     def __init__(self, form: forms.DenseStack):
         self._hash = form.feature_hash
         self._table = weight_arrays.joined(form.tables)
-        self._kernels = [weight_arrays.array(one) for one in form.kernels]
-        self._biases = [weight_arrays.array(one) for one in form.biases]
+        self._kernels = [weight_arrays.array(kernel) for kernel in form.kernels]
+        self._biases = [weight_arrays.array(bias) for bias in form.biases]
         self._is_residual = form.is_residual
 
     def __call__(
         self, rows: sparse_rows.RaggedRows, share: threads.Threads
     ) -> np.ndarray:
-        """Returns [N, H + 1]: its output, and a 1."""
+        """Returns its output and a 1, which stands for the bias, [N, H + 1]."""
         if self._hash is not None:
             hashed = self._hash.buckets(rows.feature_ids).astype(np.uint32)
             rows = rows._replace(feature_ids=hashed)
@@ -47,14 +47,14 @@ def sparse_product(
     """Returns rows [N, D] times the kernel [D, H] plus the bias, [N, H]."""
     product = np.empty((len(rows.splits) - 1, len(bias)), np.float32)
 
-    def add(some: slice) -> None:
-        product[some] = bias
+    def add(part: slice) -> None:
+        product[part] = bias
         sums.add_products(
-            rows.splits[some.start : some.stop + 1],
+            rows.splits[part.start : part.stop + 1],
             rows.feature_ids,
             rows.values,
             kernel,
-            product[some],
+            product[part],
         )
 
     share.over(len(product), add)

@@ -1,4 +1,4 @@
-"""Labels' estimates from the terms of their buckets.
+"""Estimates of all labels from their buckets' scores.
 
 # N instances, L labels, R repetitions, T buckets of all repetitions
 """
@@ -14,10 +14,10 @@ from tfxml.cpu import compiled
 def means(
     terms: np.ndarray, buckets: np.ndarray, estimates: np.ndarray
 ) -> None:
-    """Writes the labels' mean terms.
+    """Writes the mean over repetitions of each label's terms.
 
     Args:
-        terms: [N, T].
+        terms: [N, T], buckets' logits or probabilities.
         buckets: [R, L] unsigned integers, each label's bucket among the
             buckets of all repetitions.
         estimates: [N, L].
@@ -25,14 +25,14 @@ def means(
     num_repetitions = len(buckets)
     share = np.float32(1 / num_repetitions)
     for row in range(len(estimates)):
-        own = estimates[row]
-        own[:] = 0
+        row_terms, row_estimates = terms[row], estimates[row]
+        row_estimates[:] = 0
         for repetition in range(num_repetitions):
-            some, of_labels = terms[row], buckets[repetition]
-            for label in range(len(own)):
-                own[label] += some[of_labels[label]]
-        for label in range(len(own)):
-            own[label] *= share
+            label_buckets = buckets[repetition]
+            for label in range(len(row_estimates)):
+                row_estimates[label] += row_terms[label_buckets[label]]
+        for label in range(len(row_estimates)):
+            row_estimates[label] *= share
 
 
 @compiled.loop
@@ -43,9 +43,10 @@ def middles(
     last: int,
     estimates: np.ndarray,
 ) -> None:
-    """Writes the means of the labels' terms of the ranks [first, last).
+    """Writes the mean of each label's terms of the ranks [first, last).
 
-    The least has rank 0. The arguments are else those of `means`.
+    The smallest has rank 0: [0, 1) is the minimum, the ranks in the middle the
+    median. All other arguments are as in `means`.
     """
     num_repetitions = len(buckets)
     ordered = np.empty(num_repetitions, np.float32)

@@ -1,4 +1,4 @@
-"""The re-ranker's margins.
+"""Ranks candidates again in compiled loops.
 
 # N instances, S candidates of an instance, K best
 """
@@ -15,17 +15,19 @@ from tfxml.models import reranker, sparse_rows
 
 
 class Reranker:
-    """What a `reranker.Reranker` does."""
+    """What `models.reranker.Reranker` does, on arrays."""
 
     def __init__(self, layer: reranker.Reranker):
         self.num_candidates = layer.num_candidates
         self._num_features = layer.num_features
         self._weight = layer.weight
-        self._splits = weight_arrays.array(layer.splits)
-        self._features = weight_arrays.array(layer.features).view(np.uint32)
-        self._kernel = weight_arrays.array(layer.kernel)
         self._bias = weight_arrays.array(layer.bias)
-        # Arrays of zeros, which are used again.
+        self._kernel = weight_arrays.array(layer.kernel)
+        self._splits = weight_arrays.splits(layer.splits, len(self._kernel))
+        self._features = weight_arrays.ids(
+            layer.features, layer.num_features + 1
+        )
+        # Arrays of zeros, for reuse.
         self._zeros: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def rerank(
@@ -54,32 +56,40 @@ class Reranker:
             ranked = np.hstack([ranked, label_ids[:, behind]])
         return best, ranked
 
-    def _add_products(self, rows, candidates, margins, share) -> None:
-        """Adds the products of rows and their labels' weights, [N S]."""
-        wanted = candidates.reshape(-1)
-        # Of 16 bits, where that is enough, numbers are sorted by their digits.
-        fewest_bits = wanted.astype(np.min_scalar_type(len(self._bias) - 1))
+    def _add_products(
+        self,
+        rows: sparse_rows.RaggedRows,
+        candidates: np.ndarray,
+        margins: np.ndarray,
+        share: threads.Threads,
+    ) -> None:
+        """Adds the products of rows and candidates' weights to [N S]."""
+        flat = candidates.reshape(-1)
+        # NumPy sorts integers of 16 bits by radix, which is faster.
+        fewest_bits = flat.astype(np.min_scalar_type(len(self._bias) - 1))
         pairs = np.argsort(fewest_bits, kind="stable")
-        labels = wanted[pairs]
+        labels = flat[pairs]
 
-        def add(some: slice) -> None:
-            # Not cut within a label.
-            first, last = np.searchsorted(labels, [some.start, some.stop])
+        def add(label_range: slice) -> None:
+            # By labels, so that no label is cut in two.
+            first, last = np.searchsorted(
+                labels, [label_range.start, label_range.stop]
+            )
             try:
                 dense = self._zeros.get_nowait()
             except queue.Empty:
                 dense = np.zeros(self._num_features + 1, np.float32)
-            sums.margins(
+            sums.add_margins(
                 rows.splits,
                 rows.feature_ids,
                 rows.values,
                 self._splits,
                 self._features,
                 self._kernel,
-                dense,
                 pairs[first:last],
                 labels[first:last],
                 candidates.shape[1],
+                dense,
                 margins,
             )
             self._zeros.put(dense)

@@ -1,11 +1,11 @@
-"""A trained classifier in compiled loops, on the processors of this machine.
+"""Predicts with a trained model in compiled loops, on the CPUs of one machine.
 
 # N instances, D features, E features of all rows, K top labels
 
-TensorFlow's ops take a millisecond to start, and each reads all that the one
-before it wrote. A query needs little of a model: the weights of some features,
-and those of the candidates for these. Loops made for that touch little else.
-Products of many rows with a kernel stay TensorFlow's.
+A chain of TensorFlow ops takes a millisecond to start, and each op reads all
+that the one before it wrote. A query needs little of a model: the weights of
+its features, and the re-ranker's of its candidates. The loops read little else.
+Products of many rows with a dense kernel are still TensorFlow's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tfxml.models import (
     sparse_rows,
 )
 
-_ROWS_OF_HEAD = 512  # whose estimates are held at once
-ROWS_AT_ONCE = 8192  # which share what is read of the re-ranker's weights
+_ROWS_OF_HEAD = 512  # whose estimates are held together
+ROWS_AT_ONCE = 8192  # that share what is read of the re-ranker's weights
 _ELSEWHERE = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
@@ -40,10 +40,11 @@ def suits(
     model: extreme_classifier.ExtremeClassifier,
     strategy: tf.distribute.Strategy,
 ) -> bool:
-    """Tells whether a `CpuPredictor` is the faster way.
+    """Tells whether a `CpuPredictor` is faster than TensorFlow.
 
-    That is where a model lies in one process without an accelerator, declares
-    forms, and has no decode that looks at few of very many labels.
+    It is where one process holds the model, without an accelerator, and the
+    model declares its forms and does not decode by threshold, which scores few
+    of very many labels.
     """
     if isinstance(strategy, _ELSEWHERE):
         return False
@@ -65,13 +66,13 @@ def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
 
 
 class CpuPredictor:
-    """Finds the labels that an `ExtremeClassifier` finds.
+    """Answers as an `ExtremeClassifier` does, in compiled loops.
 
-    Scores may differ by rounding. The best of hashed labels are found by
-    estimating all labels, whatever the head's decode.
+    Scores may differ by rounding. All labels are scored, whatever the decode of
+    a MACH head.
 
     Args:
-        model: trained; its weights are taken as they are now.
+        model: trained; its weights are copied.
         num_threads: how many processors share a batch.
 
     Raises:
@@ -96,7 +97,7 @@ class CpuPredictor:
         self._encoders = [
             dense_stack.DenseStack(form)
             for form in encoder_forms
-            if form is not None  # `why_not` has said so of all
+            if form is not None  # none is: `why_not` checked
         ]
         self._head = ranking.ranking(head_form)
         self._reranker: margins.Reranker | None = None
@@ -123,7 +124,7 @@ class CpuPredictor:
         return calibration.array_scores(estimates, self._link), label_ids
 
     def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
-        """Returns the labels that the head alone finds best, [N, K]."""
+        """Returns the head's best labels, without the re-ranker, [N, K]."""
         return self._by_batch(rows, k, self._of_head)[1]
 
     def _by_batch(
@@ -135,7 +136,7 @@ class CpuPredictor:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
         return _by_runs(
-            lambda some: find(some, k), self._checked(rows), ROWS_AT_ONCE
+            lambda part: find(part, k), self._checked(rows), ROWS_AT_ONCE
         )
 
     def _reranked(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
@@ -148,10 +149,14 @@ class CpuPredictor:
         return self._reranker.rerank(rows, logits, label_ids, k, self._share)
 
     def _of_head(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
-        return _by_runs(lambda some: self._of_few(some, k), rows, _ROWS_OF_HEAD)
+        return _by_runs(
+            lambda part: self._head_top_k(part, k), rows, _ROWS_OF_HEAD
+        )
 
-    def _of_few(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
-        encoded: list = [one(rows, self._share) for one in self._encoders]
+    def _head_top_k(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
+        encoded: list = [
+            encoder(rows, self._share) for encoder in self._encoders
+        ]
         encoded = encoded or [rows]
         k = min(k, self._head.num_answers)
         estimates, label_ids = self._head.top_k(encoded, k, self._share)
@@ -193,7 +198,7 @@ class CpuPredictor:
                 f"splits={splits}"
             )
         return sparse_rows.RaggedRows(
-            ids.astype(np.uint32),  # a sign would be asked for
+            ids.astype(np.uint32),  # Numba checks the sign of signed indices
             values,
             splits,
         )
@@ -204,13 +209,13 @@ def _by_runs(
     rows: sparse_rows.RaggedRows,
     most: int,
 ) -> Ranked:
-    """Returns what `find` does, some rows at a time, joined."""
+    """Returns the joined lists of `find`, called on `most` rows at a time."""
     num_rows = len(rows.splits) - 1
     if num_rows <= most:
         return find(rows)
-    found = [
+    parts = [
         find(rows._replace(splits=rows.splits[first : first + most + 1]))
         for first in range(0, num_rows, most)
     ]
-    scores, label_ids = zip(*found, strict=True)
+    scores, label_ids = zip(*parts, strict=True)
     return np.concatenate(scores), np.concatenate(label_ids)

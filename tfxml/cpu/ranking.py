@@ -1,9 +1,9 @@
-"""The best labels of a ranking form.
+"""Ranks labels by a head's serving form, in compiled loops.
 
 # N instances, L labels, R repetitions, B buckets, K best
 
-Each takes what the encoders return, [N, H + 1] each, or the rows where there is
-none, and writes estimates; `calibration` makes scores of them.
+Each class reads the encoders' outputs, [N, H + 1] each, or the rows where there
+is no encoder, and returns estimates; `calibration` turns them into scores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tfxml.cpu import (
 from tfxml.mach import decode
 from tfxml.models import calibration, forms, sparse_rows
 
-_SCORES_AT_ONCE = 1 << 17  # of some rows and all labels: what a cache holds
+_SCORES_AT_ONCE = 1 << 17  # as many as a cache holds
 
 
 class LabelBlocks:
@@ -90,16 +90,16 @@ class HashedLabels:
             for index, block in enumerate(self._blocks)
         ]
         if form.estimator != "logit":
-            logits = [calibration.sigmoid(one) for one in logits]
+            logits = [calibration.sigmoid(scores) for scores in logits]
         terms = np.concatenate(logits, axis=1)
         best, label_ids = best_lib.nothing(len(terms), k)
-        at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
+        num_rows = max(_SCORES_AT_ONCE // form.num_labels, 1)
 
-        def keep_best(rows: slice) -> None:
-            for start in range(rows.start, rows.stop, at_once):
-                few = slice(start, min(start + at_once, rows.stop))
-                estimates = self._estimates(terms[few])
-                _keep_best(estimates, 0, best[few], label_ids[few])
+        def keep_best(part: slice) -> None:
+            for start in range(part.start, part.stop, num_rows):
+                rows = slice(start, min(start + num_rows, part.stop))
+                estimates = self._estimates(terms[rows])
+                _keep_best(estimates, 0, best[rows], label_ids[rows])
 
         share.over(len(terms), keep_best)
         if form.is_unbiased:
@@ -108,7 +108,7 @@ class HashedLabels:
         return best, label_ids
 
     def _estimates(self, terms: np.ndarray) -> np.ndarray:
-        """Returns the estimates of all labels, [n, L], of some rows' terms."""
+        """Returns the estimates of all labels [n, L] from terms of n rows."""
         form = self._form
         estimates = np.empty((len(terms), form.num_labels), np.float32)
         if form.estimator in ("logit", "mean"):
@@ -125,13 +125,13 @@ class IndexedLabels:
 
     def __init__(self, form: forms.InvertedIndex):
         self._form = form
-        self._splits = weight_arrays.array(form.splits)
-        self._labels = weight_arrays.array(form.labels).view(np.uint32)
-        self._kernel = weight_arrays.array(form.kernel)
-        self.num_answers = form.num_labels - len(form.dropped)
+        self._labels = weight_arrays.ids(form.labels, form.num_labels)
+        self._splits = weight_arrays.splits(form.splits, len(self._labels))
+        self._weights = weight_arrays.array(form.kernel)
         if len(form.dropped):
             is_dropped = np.isin(self._labels, form.dropped)
-            self._kernel = np.where(is_dropped, np.float32(0), self._kernel)
+            self._weights = np.where(is_dropped, np.float32(0), self._weights)
+        self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
         self, encoded: Sequence, k: int, share: threads.Threads
@@ -140,7 +140,7 @@ class IndexedLabels:
         (rows,) = encoded
         form = self._form
         best, label_ids = best_lib.nothing(_num_rows(rows), k)
-        table = self._splits, self._labels, self._kernel
+        table = self._splits, self._labels, self._weights
 
         def keep_best(part: slice) -> None:
             has_few = centroid_loops.keep_positive(
@@ -153,17 +153,17 @@ class IndexedLabels:
                 label_ids[part],
             )
             for row in part.start + np.flatnonzero(has_few):
-                products = np.zeros((1, form.num_labels), np.float32)
+                cosines = np.zeros((1, form.num_labels), np.float32)
                 centroid_loops.add_cosines(
                     rows.splits[row : row + 2],
                     rows.feature_ids,
                     rows.values,
                     *table,
-                    products,
+                    cosines,
                 )
-                products[:, form.dropped] = -np.inf
+                cosines[:, form.dropped] = -np.inf
                 _keep_best(
-                    products, 0, best[row : row + 1], label_ids[row : row + 1]
+                    cosines, 0, best[row : row + 1], label_ids[row : row + 1]
                 )
 
         share.over(len(best), keep_best)
@@ -173,13 +173,13 @@ class IndexedLabels:
 def ranking(
     form: forms.BlockRanking | forms.InvertedIndex,
 ) -> LabelBlocks | HashedLabels | IndexedLabels:
-    """Returns what finds the best labels of a form."""
+    """Returns the ranking of a form."""
     if isinstance(form, forms.InvertedIndex):
         return IndexedLabels(form)
     return LabelBlocks(form) if form.hashes is None else HashedLabels(form)
 
 
-# Which of a label's ordered terms are averaged, of how many repetitions.
+# Which ranks of a label's terms are averaged, by the number of repetitions.
 _RANKS = {
     "min": lambda number: (0, 1),
     "median": lambda number: ((number - 1) // 2, number // 2 + 1),
@@ -187,7 +187,7 @@ _RANKS = {
 
 
 class _Block:
-    """The logits of a `forms.Block`; of dropped outputs: -infinity."""
+    """A `forms.Block`. The logits of dropped outputs are -inf."""
 
     def __init__(self, form: forms.Block, dropped: Sequence[int] = ()):
         self._kernel = weight_arrays.array(form.kernel)
@@ -195,10 +195,10 @@ class _Block:
         self._bias[list(dropped)] = -np.inf
         self._is_linear = form.is_linear
         if not form.is_linear:
-            # Inputs end in a 1, which is quicker than adding the bias.
-            whole = np.vstack([self._kernel.T, self._bias])
+            # Inputs end in a 1: faster than adding the bias afterwards.
+            with_bias = np.vstack([self._kernel.T, self._bias])
             with tf.device("CPU"):
-                self._kernel = tf.constant(whole)
+                self._kernel = tf.constant(with_bias)
 
     def logits(self, encoded: Any, share: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
@@ -206,9 +206,9 @@ class _Block:
             return dense_stack.sparse_product(
                 encoded, self._kernel, self._bias, share
             )
-        if len(encoded) == 1:  # sooner done than TensorFlow has begun
+        if len(encoded) == 1:  # done before TensorFlow has started an op
             return encoded @ np.asarray(self._kernel)
-        # NumPy's threads would go on waiting busily, in the way of others.
+        # NumPy's threads would spin for a while after it, and slow the loops.
         with tf.device("CPU"):
             return np.asarray(tf.matmul(encoded, self._kernel))
 
@@ -216,7 +216,7 @@ class _Block:
 def _keep_best(
     scores: np.ndarray, first_label: int, best: np.ndarray, ids: np.ndarray
 ) -> None:
-    """Adds the scores [N, C] of labels that follow one another."""
+    """Adds the scores [N, C] of labels from `first_label` on."""
     label_ids = np.arange(first_label, first_label + scores.shape[1])
     best_lib.keep_best(scores, label_ids.astype(np.uint32), best, ids)
 

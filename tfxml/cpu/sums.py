@@ -1,7 +1,10 @@
-"""Sums over the features of sparse rows.
+"""Products of sparse rows with dense kernels and with re-ranker weights.
 
-# N instances, D features, E features of all rows, H units, L labels, S labels
-# of a candidates, T places of weights, P pages of labels
+# N instances, D features, E features of all rows, H units, S candidates of an
+# instance
+
+The loops take array after array: Numba needs some microseconds to unpack a
+named tuple, which slows a single query by a tenth.
 """
 
 from __future__ import annotations
@@ -22,62 +25,63 @@ def add_products(
     """Adds rows times the kernel [D, H] to sums [N, H].
 
     Args:
-        splits: [N + 1], where a row's features begin.
+        splits: [N + 1], where each row's features begin.
         feature_ids, values: [E].
         kernel: [D, H].
         sums: [N, H].
     """
     for row in range(len(sums)):
-        own = sums[row]
+        row_sums = sums[row]
         place, end = splits[row], splits[row + 1]
-        while place + 3 < end:  # four at a time, for fewer looks at the sums
-            one = kernel[feature_ids[place]]
-            two = kernel[feature_ids[place + 1]]
-            three = kernel[feature_ids[place + 2]]
-            four = kernel[feature_ids[place + 3]]
-            of_one, of_two = values[place], values[place + 1]
-            of_three, of_four = values[place + 2], values[place + 3]
-            for unit in range(len(own)):
-                own[unit] += (
-                    of_one * one[unit]
-                    + of_two * two[unit]
-                    + of_three * three[unit]
-                    + of_four * four[unit]
+        while place + 3 < end:  # four at a time read and write the sums once
+            first = kernel[feature_ids[place]]
+            second = kernel[feature_ids[place + 1]]
+            third = kernel[feature_ids[place + 2]]
+            fourth = kernel[feature_ids[place + 3]]
+            value_1, value_2 = values[place], values[place + 1]
+            value_3, value_4 = values[place + 2], values[place + 3]
+            for unit in range(len(row_sums)):
+                row_sums[unit] += (
+                    value_1 * first[unit]
+                    + value_2 * second[unit]
+                    + value_3 * third[unit]
+                    + value_4 * fourth[unit]
                 )
             place += 4
         while place < end:
-            one, of_one = kernel[feature_ids[place]], values[place]
-            for unit in range(len(own)):
-                own[unit] += of_one * one[unit]
+            first, value_1 = kernel[feature_ids[place]], values[place]
+            for unit in range(len(row_sums)):
+                row_sums[unit] += value_1 * first[unit]
             place += 1
 
 
 @compiled.loop
-def margins(
+def add_margins(
     splits: np.ndarray,
     feature_ids: np.ndarray,
     values: np.ndarray,
     label_splits: np.ndarray,
     features: np.ndarray,
     kernel: np.ndarray,
-    dense: np.ndarray,
     pairs: np.ndarray,
     labels: np.ndarray,
     size: int,
+    dense: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Adds the re-ranker's margins of pairs to sums [N S].
+    """Adds the re-ranker's products of rows and candidates to sums [N S].
 
-    A label's weights are put where their features say, once for all of its
-    rows; of a label with one row alone it is the row's values.
+    A label's weights are scattered into a dense vector once for all of its
+    rows; where a label has a single row, the row's values are.
 
     Args:
-        splits, feature_ids, values: of the rows; see `add_products`.
-        label_splits, features, kernel: of `weight_table.Table`.
-        dense: [D + 1], zeros, which are left behind.
-        pairs: which of the N S pairs of a row and a label, by label.
-        labels: the pairs' labels.
+        splits, feature_ids, values: of the rows, as in `add_products`.
+        label_splits, features, kernel: of the re-ranker's
+            `weight_table.Table`; the features are unsigned.
+        pairs: which of the N S pairs of a row and a candidate, by label.
+        labels: of the pairs.
         size: S.
+        dense: [D + 1], zeros before and after.
         sums: [N S].
     """
     end = 0
@@ -86,9 +90,9 @@ def margins(
         while end < len(pairs) and labels[end] == label:
             end += 1
         start, stop = label_splits[label], label_splits[label + 1]
-        own_ids, own_values = features[start:stop], kernel[start:stop]
+        label_ids, label_values = features[start:stop], kernel[start:stop]
         if end > begin + 1:
-            _scatter(own_ids, own_values, dense)
+            _scatter(label_ids, label_values, dense)
         for pair in pairs[begin:end]:
             first, last = splits[pair // size], splits[pair // size + 1]
             row_ids, row_values = feature_ids[first:last], values[first:last]
@@ -96,10 +100,10 @@ def margins(
                 sums[pair] += _product(row_ids, row_values, dense)
                 continue
             _scatter(row_ids, row_values, dense)
-            sums[pair] += _product(own_ids, own_values, dense)
+            sums[pair] += _product(label_ids, label_values, dense)
             _clear(row_ids, dense)
         if end > begin + 1:
-            _clear(own_ids, dense)
+            _clear(label_ids, dense)
 
 
 @compiled.loop
@@ -116,16 +120,19 @@ def _clear(feature_ids, dense):
 
 @compiled.loop
 def _product(feature_ids, values, dense):
-    """Returns what is sparse times what is dense."""
-    one = two = three = four = np.float32(0)  # four sums that do not wait
+    """Returns the product of a sparse and a dense vector.
+
+    Four sums: no addition waits for the one before it.
+    """
+    sum_1 = sum_2 = sum_3 = sum_4 = np.float32(0)
     place, end = 0, len(feature_ids)
     while place + 3 < end:
-        one += dense[feature_ids[place]] * values[place]
-        two += dense[feature_ids[place + 1]] * values[place + 1]
-        three += dense[feature_ids[place + 2]] * values[place + 2]
-        four += dense[feature_ids[place + 3]] * values[place + 3]
+        sum_1 += dense[feature_ids[place]] * values[place]
+        sum_2 += dense[feature_ids[place + 1]] * values[place + 1]
+        sum_3 += dense[feature_ids[place + 2]] * values[place + 2]
+        sum_4 += dense[feature_ids[place + 3]] * values[place + 3]
         place += 4
     while place < end:
-        one += dense[feature_ids[place]] * values[place]
+        sum_1 += dense[feature_ids[place]] * values[place]
         place += 1
-    return one + two + (three + four)
+    return sum_1 + sum_2 + (sum_3 + sum_4)
