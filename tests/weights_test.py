@@ -7,6 +7,7 @@ import numpy as np
 import padded_cases
 import pytest
 import tensorflow as tf
+from sklearn import svm
 
 from tfxml import config as config_lib
 from tfxml.data import instances
@@ -15,6 +16,12 @@ from tfxml.data.formats import folder
 from tfxml.data.records import preparing
 from tfxml.run import build, datasets, workdir
 from tfxml.training import loop
+from tfxml.training.solvers import (
+    centroids,
+    label_pairs,
+    label_problems,
+    linear_svm,
+)
 
 N, D, L = padded_cases.N, padded_cases.D, padded_cases.L
 WEIGHTS = np.random.default_rng(1).integers(0, 4, N)
@@ -97,6 +104,73 @@ def test_evaluation_does_not_weigh():
     places = [tf.constant(at, tf.int64) for at in (0, 1, 4)]
     batch = pipeline.evaluation_batch(source, 5)(*places)
     np.testing.assert_array_equal(batch.weights, [1, 1, 1, 0, 0])
+
+
+# --- what takes no gradient steps ---------------------------------------
+
+
+def _solved(weights=None, copies=None):
+    """Returns a label's optimum by our solver, and what it was given."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(30, 8)).astype(np.float32)
+    y = rng.random(30) < 0.4
+    if copies is not None:
+        x, y = np.repeat(x, copies, axis=0), np.repeat(y, copies)
+    number = len(x)
+    rows = label_problems.Rows(
+        np.arange(number + 1) * 8,
+        np.tile(np.arange(8), number),
+        x.ravel(),
+        8,
+        weights,
+    )
+    pairs = label_problems.Pairs(np.array([0, number]), np.arange(number), y)
+    settings = linear_svm.Settings(0.7, 2000, centroid=0.3)
+    seeds = np.array([5], np.uint64)
+    solved = linear_svm.solve(rows, pairs, settings, seeds)
+    dense = np.zeros(8)
+    dense[solved.feature_ids] = solved.weights
+    return np.append(dense, solved.biases), x, y, rows
+
+
+def test_support_vector_machines_weigh_instances():
+    """The optimum is that of repeated rows, and that of a peer."""
+    copies = np.random.default_rng(3).integers(0, 4, 30)
+    solution, x, y, _ = _solved(weights=copies.astype(np.float64))
+    np.testing.assert_allclose(solution, _solved(copies=copies)[0], atol=1e-3)
+    peer = svm.LinearSVC(C=0.7, tol=1e-9, max_iter=10**6)
+    peer.fit(x, y, sample_weight=copies)
+    total = (copies * y) @ x
+    wanted = peer.coef_[0] + 0.3 * total / np.linalg.norm(total)
+    wanted = np.append(wanted, peer.intercept_)
+    np.testing.assert_allclose(solution, wanted, atol=1e-3)
+
+
+def test_centroids_weigh_instances():
+    weights = np.random.default_rng(3).integers(0, 4, 30).astype(np.float64)
+    _, x, y, rows = _solved(weights)
+    positives = label_problems.Pairs(
+        np.array([0, y.sum()]), np.flatnonzero(y), np.ones(y.sum(), bool)
+    )
+    _, feature_ids, sums = centroids.scaled_sums(rows, positives, 1.0)
+    total = (weights * y) @ x
+    wanted = total / np.linalg.norm(total)
+    np.testing.assert_allclose(sums, wanted[feature_ids], atol=1e-6)
+
+
+def test_solvers_get_the_weights_of_the_source():
+    weights = np.arange(N, dtype=np.float32)
+    source = subset.SubsetSource(_source(_run(weights)), np.arange(5, N))
+    none = np.zeros((source.num_instances, 0), np.int64)
+    pairs = label_pairs.pairs(source, none)
+    labels = label_pairs.groups(pairs)[0]
+    rows, _ = label_pairs.of_labels(source, pairs, labels)
+    _, sets = source.rows(tf.range(N - 5, dtype=tf.int64))
+    is_one = [not set(labels).isdisjoint(row) for row in sets.to_list()]
+    np.testing.assert_array_equal(rows.weights, weights[5:][is_one])
+
+
+# --- from files ---------------------------------------------------------
 
 
 @pytest.fixture

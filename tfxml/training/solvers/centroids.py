@@ -147,7 +147,7 @@ def _sum_rows(rows, row_ids, label, sums, last_label, label_features):
             label_features[number] = feature
             number += last_label[feature] != label
             last_label[feature] = label
-            sums[feature] += rows.values[place]
+            sums[feature] += rows.weights[row] * rows.values[place]
     return number
 
 

@@ -164,6 +164,7 @@ def of_labels(
         ids.flat_values.numpy(),
         inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
         source.num_features,
+        source.weights(tf.constant(row_ids, tf.int64)).numpy(),
     )
     return rows, label_problems.Pairs(splits, places, pairs.is_positive[chosen])
 

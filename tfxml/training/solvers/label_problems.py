@@ -20,6 +20,7 @@ class Rows(NamedTuple):
     feature_ids: np.ndarray  # [E] integers
     values: np.ndarray  # [E] float32
     num_features: int  # D
+    weights: np.ndarray | None = None  # [N], how much each counts; None: 1
 
 
 class Pairs(NamedTuple):
@@ -37,12 +38,16 @@ def typed_rows(rows: Rows) -> Rows:
         ValueError: if a feature id is out of range, which no loop checks.
     """
     check_ids("rows.feature_ids", rows.feature_ids, rows.num_features)
+    weights = rows.weights
+    if weights is None:
+        weights = np.ones(len(rows.splits) - 1)
     return Rows(
         rows.splits.astype(np.int64, copy=False),
         # Unsigned: Numba would check a signed index for being negative.
         rows.feature_ids.astype(np.uint32),
         rows.values.astype(np.float32, copy=False),
         rows.num_features,
+        weights.astype(np.float32, copy=False),
     )
 
 

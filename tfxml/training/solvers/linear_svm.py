@@ -4,13 +4,14 @@
 
 Each label's weights w and bias b minimise
 
-    (||w||^2 + b^2) / 2 + C sum_i max(0, 1 - y_i (w x_i + b))^2
+    (||w||^2 + b^2) / 2 + C sum_i c_i max(0, 1 - y_i (w x_i + b))^2
 
-over the label's instances, y_i = 1 or -1. In the dual each instance has one
-variable, at least 0, and a move brings one of them to its optimum while the
-others stay (Hsieh et al., "A dual coordinate descent method for large-scale
-linear SVM", ICML 2008). A move reads and writes the few weights of one row.
-NumPy would take ten times as long: hence a compiled loop.
+over the label's instances, y_i = 1 or -1 and c_i an instance's own weight. In
+the dual each instance has one variable, at least 0, and a move brings one of
+them to its optimum while the others stay (Hsieh et al., "A dual coordinate
+descent method for large-scale linear SVM", ICML 2008). A move reads and writes
+the few weights of one row. NumPy would take ten times as long: hence a compiled
+loop.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tfxml.training.solvers import label_problems
 
 _FULL_PASSES = 2  # at first; later passes leave pairs out
 _FULL_PASS_EVERY = 4  # passes
+_LEAST_WEIGHT = 1e-12  # of an instance: as good as 0, and a divisor
 
 # Compiled loops read names of their own module.
 _with_space = label_problems.with_space
@@ -90,9 +92,8 @@ def solve(
 def _solve_labels(rows, pairs, settings, seeds, least):
     """Solves one label after the other; returns the members of `Solved`."""
     num_labels = len(pairs.splits) - 1
-    # What the squared loss adds to the dual's diagonal.
-    ridge = np.float32(0.5 / settings.cost)
-    diagonal = _diagonal(rows, ridge)
+    ridges = _ridges(rows, settings.cost)
+    diagonal = _diagonal(rows, ridges)
     weights = np.zeros(rows.num_features, np.float32)
     sums = np.zeros(rows.num_features, np.float32)
     biases = np.zeros(num_labels, np.float32)
@@ -106,7 +107,7 @@ def _solve_labels(rows, pairs, settings, seeds, least):
         biases[label] = _descend(
             rows,
             diagonal,
-            ridge,
+            ridges,
             row_ids,
             is_positive,
             settings.num_passes,
@@ -127,7 +128,16 @@ def _solve_labels(rows, pairs, settings, seeds, least):
 
 
 @compiled.loop
-def _diagonal(rows, ridge):
+def _ridges(rows, cost):
+    """Returns what the squared loss adds to the dual's diagonal, [N]."""
+    ridges = np.empty(len(rows.splits) - 1, np.float32)
+    for row in range(len(ridges)):
+        ridges[row] = 0.5 / (cost * max(rows.weights[row], _LEAST_WEIGHT))
+    return ridges
+
+
+@compiled.loop
+def _diagonal(rows, ridges):
     """Returns the diagonal of the dual problem's matrix, [N].
 
     The bias is the weight of one more feature, which is 1 in every row.
@@ -136,18 +146,18 @@ def _diagonal(rows, ridge):
     for row in range(len(diagonal)):
         for place in range(rows.splits[row], rows.splits[row + 1]):
             diagonal[row] += rows.values[place] * rows.values[place]
-        diagonal[row] += ridge
+        diagonal[row] += ridges[row]
     return diagonal
 
 
 @compiled.loop
 def _descend(
-    rows, diagonal, ridge, row_ids, is_positive, num_passes, state, weights
+    rows, diagonal, ridges, row_ids, is_positive, num_passes, state, weights
 ):
     """Descends in one label's dual; writes its weights, returns its bias.
 
     Args:
-        rows, diagonal, ridge: the same for all labels.
+        rows, diagonal, ridges: the same for all labels.
         row_ids, is_positive: the label's pairs.
         num_passes: over the pairs.
         state: seed of the generator that orders the pairs.
@@ -183,7 +193,7 @@ def _descend(
                 margin += weights[feature_ids[place]] * values[place]
             sign = one if is_positive[pair] else -one
             old = duals[pair]
-            slope = sign * margin - one + ridge * old
+            slope = sign * margin - one + ridges[row] * old
             slopes[pair] = slope
             new = max(old - slope / diagonal[row], zero)
             if new != old:
@@ -214,18 +224,21 @@ def _add_centroid(rows, positives, centroid, sums, weights):
     """
     for row in positives:
         for place in range(rows.splits[row], rows.splits[row + 1]):
-            sums[rows.feature_ids[place]] += rows.values[place]
+            value = rows.weights[row] * rows.values[place]
+            sums[rows.feature_ids[place]] += value
     # A sum's squared length is the sum of its products with the rows.
     square = np.float32(0)
     for row in positives:
         for place in range(rows.splits[row], rows.splits[row + 1]):
-            square += rows.values[place] * sums[rows.feature_ids[place]]
+            value = rows.weights[row] * rows.values[place]
+            square += value * sums[rows.feature_ids[place]]
     share = np.float32(centroid * max(square, np.float32(1e-30)) ** -0.5)
     for row in positives:
         for place in range(rows.splits[row], rows.splits[row + 1]):
             feature = rows.feature_ids[place]
             sums[feature] = 0
-            weights[feature] += share * rows.values[place]
+            value = rows.weights[row] * rows.values[place]
+            weights[feature] += share * value
 
 
 @compiled.loop
