@@ -17,7 +17,6 @@ of hash and weights.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from unittest import mock
 
@@ -113,7 +112,7 @@ def _compare_accuracy(values) -> None:
 
 def _trained(config, data, make, seed: int) -> list[float]:
     """Returns P@1, P@3 and P@5 of MACH with one kind of hash."""
-    config = dataclasses.replace(config, seed=seed)
+    config = config.replace(seed=seed)
 
     def hashes(num_labels, num_repetitions, num_buckets, *_):
         return [

@@ -76,8 +76,7 @@ def main(_) -> None:
 
 
 def _report(name: str, shape: Shape, machine: Machine) -> None:
-    config = dataclasses.replace(
-        flags_lib.read_config(),
+    config = flags_lib.read_config().replace(
         hidden_units=(shape.hidden,),
         batch_size=shape.batch_size,
     )

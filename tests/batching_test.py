@@ -273,7 +273,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
 
 @pytest.mark.slow
 def test_two_replicas_equal_one_device(tmp_path):
-    config = dataclasses.replace(TINY, dropout=0.0, global_clipnorm=0.5)
+    config = TINY.replace(dropout=0.0, global_clipnorm=0.5)
     train.train(config, str(tmp_path / "one"))
     words = [*_words(config), "--strategy=mirrored", "--logical_cpus=2"]
     runs.run(

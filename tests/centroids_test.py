@@ -1,7 +1,5 @@
 """Labels' centroids, their head and its candidates, by the definition."""
 
-import dataclasses
-
 import exporting
 import numpy as np
 import pytest
@@ -199,7 +197,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_run_beats_its_candidates(trained, tmp_path):
-    alone = dataclasses.replace(_CONFIG, reranker_passes=0)
+    alone = _CONFIG.replace(reranker_passes=0)
     metrics = train.train(alone, str(tmp_path / "alone"))
     assert metrics["P@1"] > 20  # 40 labels
     assert trained[1]["P@1"] > metrics["P@1"]
@@ -241,7 +239,7 @@ def test_phones_have_no_such_head(trained, tmp_path):
 )
 def test_what_it_cannot_be_used_with(words):
     with pytest.raises(ValueError, match=next(iter(words))):
-        dataclasses.replace(_CONFIG, validation_fraction=0.1, **words)
+        _CONFIG.replace(validation_fraction=0.1, **words)
 
 
 def test_a_restored_run_has_the_centroids_of_its_training_split(trained):

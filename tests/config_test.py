@@ -94,7 +94,7 @@ def test_the_config_is_frozen():
 
 
 def test_differences_name_the_fields():
-    changed = dataclasses.replace(config_lib.Config(), seed=3)
+    changed = config_lib.Config().replace(seed=3)
     assert config_lib.differences(config_lib.Config(), changed) == [
         "seed: 0 and 3"
     ]

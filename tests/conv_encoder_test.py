@@ -1,6 +1,5 @@
 """The convolutional encoder against NumPy, and what it can do: read order."""
 
-import dataclasses
 import gzip
 import json
 
@@ -131,9 +130,7 @@ def test_data_without_text_are_refused(tmp_path):
 
 
 def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
-    config = dataclasses.replace(
-        _config(encoder="conv"), num_epochs=1, max_tokens=6
-    )
+    config = _config(encoder="conv").replace(num_epochs=1, max_tokens=6)
     prepare.prepare(config, str(order_data), str(tmp_path / "records"))
     results = [
         train.train(config, str(tmp_path / name), str(folder))
@@ -143,6 +140,6 @@ def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
         )
     ]
     assert results[0] == results[1]
-    other = dataclasses.replace(config, max_tokens=7)
+    other = config.replace(max_tokens=7)
     with pytest.raises(ValueError, match="max_tokens=7"):
         train.train(other, str(tmp_path / "b"), str(tmp_path / "records"))

@@ -1,6 +1,5 @@
 """Labels that a trained run no longer answers: the best of the others."""
 
-import dataclasses
 import gzip
 import json
 
@@ -97,7 +96,7 @@ def test_what_cannot_be_dropped_is_refused(dropped):
 def trained(request, tmp_path_factory):
     """Returns a trained run, and what it is without every third label."""
     base = tmp_path_factory.mktemp("drop")
-    config = dataclasses.replace(exporting.FEATURES, head=request.param)
+    config = exporting.FEATURES.replace(head=request.param)
     train.train(config, str(base / "run"))
     names = restore.restore(
         str(base / "run"), tf.distribute.get_strategy()

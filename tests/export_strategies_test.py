@@ -1,6 +1,5 @@
 """Whatever trained a model, its export answers the same."""
 
-import dataclasses
 import subprocess
 import sys
 
@@ -14,9 +13,7 @@ from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run
 from tfxml.run import flags
 
-CONFIG = dataclasses.replace(
-    exporting.features_config("mach"), dropout=0.0, batch_size=63
-)
+CONFIG = exporting.features_config("mach").replace(dropout=0.0, batch_size=63)
 
 
 @pytest.fixture(scope="module")

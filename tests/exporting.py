@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import json
 import pathlib
@@ -29,9 +28,7 @@ FEATURES = config_lib.Config(
     num_repetitions=3,
     num_buckets=20,
 )
-TEXT = dataclasses.replace(
-    FEATURES, min_df=1, ngrams=2, eval_split="dev", num_epochs=6
-)
+TEXT = FEATURES.replace(min_df=1, ngrams=2, eval_split="dev", num_epochs=6)
 NUM_FEATURES, NUM_LABELS = 220, 60
 MODELS = {
     "sigmoid": {},
@@ -74,11 +71,11 @@ def names(*quick: str) -> list:
 
 
 def features_config(name: str, **words) -> config_lib.Config:
-    return dataclasses.replace(FEATURES, **{**MODELS[name], **words})
+    return FEATURES.replace(**{**MODELS[name], **words})
 
 
 def text_config(name: str, **words) -> config_lib.Config:
-    return dataclasses.replace(TEXT, **{**MODELS[name], **words})
+    return TEXT.replace(**{**MODELS[name], **words})
 
 
 def features_run(name: str = "sigmoid", **words) -> restore.TrainedRun:

@@ -79,17 +79,17 @@ def test_encoders_of_a_model_read_their_own_rows():
 
 def test_a_linear_model_of_hashed_features_is_refused():
     with pytest.raises(ValueError, match="feature_buckets"):
-        dataclasses.replace(CONFIG, hidden_units=())
+        CONFIG.replace(hidden_units=())
 
 
 def test_too_little_room_for_labels_is_refused():
-    config = dataclasses.replace(CONFIG, label_capacity=49)
+    config = CONFIG.replace(label_capacity=49)
     with pytest.raises(ValueError, match="label_capacity"):
         build.model(config, FACTS, np.ones(50))
 
 
 def test_a_threshold_decode_of_padded_rows_is_refused():
-    config = dataclasses.replace(CONFIG, decode="threshold")
+    config = CONFIG.replace(decode="threshold")
     facts = dataclasses.replace(FACTS, form="padded")
     with pytest.raises(ValueError, match="`decode`"):
         build.model(config, facts, np.ones(50))

@@ -1,6 +1,5 @@
 """Data and sizes with which no run can begin: said at once, in their words."""
 
-import dataclasses
 import json
 
 import pytest
@@ -56,7 +55,7 @@ def test_all_rows_skipped(split, tmp_path):
     for name in ("trn", "tst"):
         line = bad if name == split else good
         (tmp_path / f"{name}.json").write_text(f"{line}\n" * 5)
-    config = dataclasses.replace(CONFIG, bad_rows="skip")
+    config = CONFIG.replace(bad_rows="skip")
     with pytest.raises(
         data_errors.DataError, match="that can be read"
     ) as error:
@@ -83,7 +82,7 @@ def test_a_label_id_beyond_all_memory_is_named(tmp_path, monkeypatch):
 
 
 def test_weights_beyond_all_memory_are_named(tmp_path):
-    config = dataclasses.replace(CONFIG, hidden_units=(10_000_000_000,))
+    config = CONFIG.replace(hidden_units=(10_000_000_000,))
     data_dir = _write(tmp_path, {"train": ROWS, "test": ROWS})
     with pytest.raises(ValueError, match="`hidden_units` must be such that"):
         datasets.training_data(config, data_dir)
@@ -93,8 +92,7 @@ def test_weights_beyond_all_memory_are_named(tmp_path):
 def test_a_tiny_validation_fraction_holds_one_out(fraction, tmp_path):
     data_dir = _write(tmp_path, {"train": ROWS, "test": ROWS})
     for folder, size in ((data_dir, 20), ("", 30)):
-        config = dataclasses.replace(
-            CONFIG,
+        config = CONFIG.replace(
             validation_fraction=fraction,
             synthetic_train=30,
             synthetic_labels=20,
@@ -105,9 +103,7 @@ def test_a_tiny_validation_fraction_holds_one_out(fraction, tmp_path):
 
 
 def test_a_large_validation_fraction_leaves_nothing(tmp_path):
-    config = dataclasses.replace(
-        CONFIG, validation_fraction=0.99, synthetic_train=30
-    )
+    config = CONFIG.replace(validation_fraction=0.99, synthetic_train=30)
     with pytest.raises(ValueError, match="`synthetic_train` must leave"):
         train.train(config, str(tmp_path / "run"))
 

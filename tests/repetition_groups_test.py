@@ -1,7 +1,5 @@
 """MACH repetitions trained apart, then merged."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import runs
@@ -46,7 +44,7 @@ def _model(path):
     ids=["a encoder a repetition", "a encoder a group", "linear"],
 )
 def test_merged_groups_equal_repetitions_trained_together(changes, tmp_path):
-    config = dataclasses.replace(APART, **changes)
+    config = APART.replace(**changes)
     train.train(config, str(tmp_path / "whole"))
     for group in (1, 0):
         train.train(
@@ -147,7 +145,7 @@ def test_repetitions_are_computed_where_they_lie():
 def test_repetitions_that_cannot_be_apart_are_refused(
     changes, placement, words, tmp_path
 ):
-    config = dataclasses.replace(APART, **changes)
+    config = APART.replace(**changes)
     with pytest.raises(ValueError, match=words):
         train.train(
             config, str(tmp_path), placement=placement_lib.Placement(*placement)
@@ -158,7 +156,7 @@ def test_repetitions_that_cannot_be_apart_are_refused(
 def test_groups_of_other_configs_are_not_joined(tmp_path):
     for group, rate in enumerate((0.02, 0.01)):
         train.train(
-            dataclasses.replace(APART, learning_rate=rate),
+            APART.replace(learning_rate=rate),
             str(tmp_path),
             placement=placement_lib.Placement(group, 2),
         )

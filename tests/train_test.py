@@ -1,6 +1,5 @@
 """The real runs, small: train, resume, evaluate, predict, in real folders."""
 
-import dataclasses
 import gzip
 import json
 import shutil
@@ -61,7 +60,7 @@ HEADS = {
     ],
 )
 def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
-    config = dataclasses.replace(TINY, **HEADS[name])
+    config = TINY.replace(**HEADS[name])
     metrics = _train(tmp_path, config)
     output = capsys.readouterr().out
     assert "PSP@5" in output and "Bayes optimum" in output
@@ -97,8 +96,8 @@ def test_a_predictor_that_cannot_be_is_refused(words, message):
 
 
 def test_training_learns(tmp_path):
-    config = dataclasses.replace(
-        TINY, synthetic_train=3000, num_epochs=10, learning_rate=0.01
+    config = TINY.replace(
+        synthetic_train=3000, num_epochs=10, learning_rate=0.01
     )
     metrics = _train(tmp_path, config)
     counts = workdir.Workdir(tmp_path).read_label_counts()
@@ -117,7 +116,7 @@ def test_training_learns(tmp_path):
 def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     """Bit for bit: weights, optimizer, step; killed by a real signal."""
     words = {**HEADS[name], "num_epochs": 4, "optimizer": "lazy_adam"}
-    config = dataclasses.replace(TINY, **words)
+    config = TINY.replace(**words)
     _train(tmp_path / "whole", config)
     flagfile = tmp_path / "recipe.cfg"
     flagfile.write_text((tmp_path / "whole" / "flags.cfg").read_text())
@@ -144,7 +143,7 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
 
 
 def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
-    config = dataclasses.replace(TINY, **HEADS["reranked"], keep_checkpoints=2)
+    config = TINY.replace(**HEADS["reranked"], keep_checkpoints=2)
     metrics = _train(tmp_path, config)
     whole = runs.tensors(tmp_path)
     (last,) = (tmp_path / "checkpoints").glob("step_*13")
@@ -168,8 +167,7 @@ def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
 )
 def test_two_replicas_equal_one_device(name, form, tmp_path, mirrored):
     """316 instances in batches of 63: the last leaves one share empty."""
-    config = dataclasses.replace(
-        TINY,
+    config = TINY.replace(
         **HEADS[name],
         form=form,
         synthetic_train=316,
@@ -187,7 +185,7 @@ def test_two_replicas_equal_one_device(name, form, tmp_path, mirrored):
 @pytest.mark.slow
 def test_steps_per_loop_changes_nothing(tmp_path):
     for number in (1, 5):
-        config = dataclasses.replace(TINY, steps_per_loop=number)
+        config = TINY.replace(steps_per_loop=number)
         _train(tmp_path / str(number), config)
     runs.assert_near(runs.tensors(tmp_path / "1"), runs.tensors(tmp_path / "5"))
 
@@ -195,22 +193,21 @@ def test_steps_per_loop_changes_nothing(tmp_path):
 def test_padded_rows_train_as_ragged_ones(tmp_path):
     words = {"dropout": 0.0, "batch_size": 60}
     for form in ("compact", "padded"):
-        config = dataclasses.replace(TINY, form=form, **words)
+        config = TINY.replace(form=form, **words)
         _train(tmp_path / form, config)
     compact, padded = tmp_path / "compact", tmp_path / "padded"
     runs.assert_near(runs.tensors(compact), runs.tensors(padded), atol=1e-5)
 
 
 def test_another_config_in_the_same_workdir_is_refused(tmp_path):
-    config = dataclasses.replace(TINY, num_epochs=1)
+    config = TINY.replace(num_epochs=1)
     _train(tmp_path, config)
     with pytest.raises(ValueError, match="seed: 0 and 1"):
-        _train(tmp_path, dataclasses.replace(config, seed=1))
+        _train(tmp_path, config.replace(seed=1))
 
 
 def test_validation_keeps_the_best_and_stops_early(tmp_path):
-    config = dataclasses.replace(
-        TINY,
+    config = TINY.replace(
         num_epochs=30,
         learning_rate=0.05,
         decay="constant",
@@ -291,7 +288,7 @@ def test_commands_on_raw_text(text_folder, tmp_path, hashing):
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
-    config = dataclasses.replace(TINY, num_epochs=1)
+    config = TINY.replace(num_epochs=1)
     metrics = train.train(config, str(tmp_path), with_tensorboard=True)
     (path,) = (tmp_path / "tensorboard").iterdir()
     found = {

@@ -1,6 +1,5 @@
 """A run directory: begun whole or not at all, and checked when it is read."""
 
-import dataclasses
 import json
 import shutil
 
@@ -175,7 +174,7 @@ def test_other_data_in_a_run_directory_are_refused(tmp_path):
         for split in ("train", "test"):
             text = "\n".join(["40 7 5", *rows]) + "\n"
             (tmp_path / name / f"{split}.txt").write_text(text)
-    config = dataclasses.replace(CONFIG, head="sigmoid", num_epochs=1)
+    config = CONFIG.replace(head="sigmoid", num_epochs=1)
     path = str(tmp_path / "run")
     metrics = train.train(config, path, str(tmp_path / "old"))
     with pytest.raises(ValueError) as raised:
@@ -201,7 +200,7 @@ def test_labels_in_another_order(tmp_path):
     """Training refuses them; evaluation maps them by their names."""
     old = _write_named(tmp_path / "old", "abcde")
     new = _write_named(tmp_path / "new", "cabed")
-    config = dataclasses.replace(CONFIG, head="sigmoid", learning_rate=0.5)
+    config = CONFIG.replace(head="sigmoid", learning_rate=0.5)
     path = str(tmp_path / "run")
     metrics = train.train(config, path, old)
     assert metrics["P@1"] == 100.0
@@ -216,8 +215,8 @@ def test_labels_in_another_order(tmp_path):
 def test_weights_that_are_not_finite_end_training(tmp_path, capsys):
     """The last good checkpoint stays, and the words say what to change."""
     path = str(tmp_path / "run")
-    config = dataclasses.replace(CONFIG, head="sigmoid", optimizer="sgd")
-    config = dataclasses.replace(config, learning_rate=1e38, warmup_steps=5)
+    config = CONFIG.replace(head="sigmoid", optimizer="sgd")
+    config = config.replace(learning_rate=1e38, warmup_steps=5)
     with pytest.raises(FloatingPointError, match="lower --learning_rate|Lower"):
         train.train(config, path)
     steps = sorted((tmp_path / "run").glob("checkpoints/step_*"))
@@ -273,7 +272,7 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(run_path.time, "strftime", lambda form: "mach-now")
     for name in ("mach-now", "mach-now-2"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    train.train(dataclasses.replace(CONFIG, num_epochs=1))
+    train.train(CONFIG.replace(num_epochs=1))
     assert workdir.Workdir("runs/mach-now-3").is_finished
 
 
@@ -298,5 +297,5 @@ def test_a_missing_data_folder_is_told_at_once(tmp_path):
 
 def test_any_name_of_a_run_directory_will_do(tmp_path):
     path = str(tmp_path / "a[1] *?'\"\n\\\u4e00{x}$~")
-    metrics = train.train(dataclasses.replace(CONFIG, num_epochs=1), path)
+    metrics = train.train(CONFIG.replace(num_epochs=1), path)
     assert evaluate.evaluate(path).result() == metrics
