@@ -94,7 +94,8 @@ def _is_change(event, arguments, folder):
 def _leave_half(path, flags):
     """Leaves what an open and half a write leave."""
     handle = os.open(path, flags, 0o600)
-    os.write(handle, b'{"')
+    if not path.endswith(".partial"):  # of which each part is the right one
+        os.write(handle, b'{"')
 
 
 def _serve():

@@ -5,9 +5,13 @@ command; the default suite one of training.
 """
 
 import functools
+import io
 import json
 import shutil
+import threading
+import zipfile
 
+import download_test
 import killing
 import pytest
 import runs
@@ -67,6 +71,18 @@ class _Given:
         self.more = _write_texts(base / "more", 7)
         self.ids = base / "ids.txt"
         self.ids.write_text("1\n2\n")
+
+    @functools.cached_property
+    def url(self):
+        """Where an archive of a data set is served."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for split in ("train", "test"):
+                rows = "".join(f"{i % 5} {i % 7}:1\n" for i in range(30))
+                archive.writestr(f"set/{split}.txt", f"30 7 5\n{rows}")
+        server = download_test.Server(buffer.getvalue())
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.url
 
     @functools.cached_property
     def run(self):
@@ -140,7 +156,12 @@ def _second_version(given, out):
     return _export("saved_model")(given, out)
 
 
+def _download(given, out):
+    return [given.url, out]
+
+
 COMMANDS = {
+    "download": _download,
     "train": _train,
     "grow": _grow,
     "drop": _drop,
@@ -169,9 +190,8 @@ def _content(out):
 
 def _module(name):
     command = name.partition(" ")[0]
-    return (
-        "tfxml.export.__main__" if command == "export" else f"tfxml.{command}"
-    )
+    others = {"export": "tfxml.export.__main__", "download": "tests.fetching"}
+    return others.get(command, f"tfxml.{command}")
 
 
 def _die_and_recover(killer, name, given, folder, at):

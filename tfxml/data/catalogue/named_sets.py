@@ -10,7 +10,7 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
-from tfxml.data import data_errors
+from tfxml.data import atomic_files, data_errors
 from tfxml.data.catalogue import archives, http_fetch, known_sets
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.records import record_files
@@ -55,9 +55,10 @@ def ensure(
     root = pathlib.Path(data_dir).resolve()
     root.mkdir(parents=True, exist_ok=True)
     found = _find(root)
-    if found:
+    if found and not (root / _ARCHIVE).exists():
         return found
     with _lock(root):
+        atomic_files.remove_leftovers(root)
         found = _find(root)  # another process may have been first
         if not found:
             by_hand = _archives_in(root)
@@ -66,6 +67,7 @@ def ensure(
             else:
                 _fetch(entry, root, _mirrors(entry, mirror), progress)
             found = _find(root)
+        (root / _ARCHIVE).unlink(missing_ok=True)  # which a kill has left
     if not found:
         raise data_errors.DataError(
             root,
@@ -101,7 +103,6 @@ def _fetch(entry, root: pathlib.Path, mirrors, progress) -> None:
             )
             _note(root, mirror, sha256)
             _unpack(archive, root)
-            archive.unlink()
             return
         except (http_fetch.DownloadError, data_errors.DataError) as error:
             refusals.append(f"  {mirror.name}: {error}")
