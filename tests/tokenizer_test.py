@@ -133,7 +133,7 @@ def test_every_character_around_a_sigma():
 
 _TOKENIZE = """
 import sys, tensorflow as tf
-from tfxml.data import tokenizer
+from tfxml.data.text import tokenizer
 source, target = sys.argv[1:]
 texts = open(source, encoding="utf-8").read().split("\\n")
 terms, occurrences = tokenizer.terms(tf.constant(texts), 1)
