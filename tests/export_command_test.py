@@ -124,7 +124,7 @@ def test_model_card(kind, tmp_path):
     }
     for heading in ("Use", "Data", "Metrics", "Limits", "Training"):
         assert f"\n## {heading}\n" in body
-    assert "not what a text means" in body and "wrong label" in body
+    assert "wrong label does harm" in body
     assert ("MACH" in body) == (kind == "features")
     assert ("hashed words" in body) == (kind == "hashed")
     rare = int((run.label_counts < 10).sum())
@@ -136,6 +136,6 @@ def test_model_card(kind, tmp_path):
 def test_weights_that_a_browser_cannot_count_are_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(js_model, "_MOST_PLACES", 100)
     run = exporting.features_run("reranked")
-    with pytest.raises(ValueError, match="at most 100 places"):
+    with pytest.raises(ValueError, match="at most 100 weights"):
         js_model.write(run, tmp_path, None)
     assert not list(tmp_path.iterdir())

@@ -273,7 +273,7 @@ def test_weights_in_fewer_bits(name, weights, atol, share, tmp_path):
 def test_versions(features_run, tmp_path):
     serving_model.write(features_run, tmp_path, version=7)
     assert serving_model.write(features_run, tmp_path).name == "8"
-    with pytest.raises(ValueError, match="`version` must be a new one"):
+    with pytest.raises(ValueError, match="`version` must be new"):
         serving_model.write(features_run, tmp_path, version=7)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"7", "8", "requests", "models.config", "SERVING.md"}

@@ -298,7 +298,7 @@ REFUSALS = {
             ["tfxml.export.__main__", f"--format={name}", "--output=refused"],
             "FATAL `head` must rank by blocks of outputs for LiteRT and "
             "TensorFlow.js. Received: CosineHead declares no serving form; "
-            "export it as a SavedModel",
+            "export a SavedModel instead",
         )
         for name in ("tflite", "tfjs")
     },

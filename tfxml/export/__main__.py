@@ -17,11 +17,11 @@ from tfxml.export.shared import (
 from tfxml.run import flags, paths, restore
 
 FORMATS = ("saved_model", "tflite", "tfjs", "keras")
-# The widths that each format takes; the first is the default.
+# The weight formats that each export format supports; the first is the default.
 _WEIGHTS = {
     "saved_model": narrow_weights.WEIGHTS,
     "tfjs": js_model.WEIGHTS,
-    "tflite": ("float32",),  # all three are written
+    "tflite": ("float32",),  # it always writes float32, float16 and int8
     "keras": ("float32",),
 }
 
@@ -40,7 +40,7 @@ def main() -> None:
         "tfjs": _write_js,
         "keras": _write_keras,
     }[values.format]
-    # Before the run is read, which takes long.
+    # Checked before the slow part, reading the run.
     if values.format == "tfjs":
         js_model.check_environment(values.tfjs_env)
     is_served = values.format == "saved_model"
@@ -81,12 +81,12 @@ def _write_lite(run: restore.TrainedRun, values, output) -> str:
     try:
         report = lite_report.table(run, files)
     except ValueError as error:
-        report = f"The accuracy was not measured: {error}"
+        report = f"Accuracy not measured: {error}"
     print(report)
-    text = " `text/TOKENIZER.md` says how text becomes features."
+    text = " `text/TOKENIZER.md` defines how text becomes features."
     return (
         "LiteRT files; inputs `feature_ids`, `feature_values` and `k`, outputs "
-        f"`label_ids` (places in `label_names.json`) and `scores`."
+        f"`label_ids` (indices into `label_names.json`) and `scores`."
         f"{text * run.facts.is_text}\n\n```\n{report}\n```"
     )
 
@@ -100,15 +100,15 @@ def _write_js(run: restore.TrainedRun, values, output) -> str:
     print(f"page      {html.name}, {html.stat().st_size / 1e6:.1f} MB")
     return (
         f"`{model.name}/` is a TensorFlow.js graph model, weights "
-        f"{values.weights}; `{html.name}` holds all of it and runs offline in "
-        "a browser."
+        f"{values.weights}; `{html.name}` contains everything and runs offline "
+        "in a browser."
     )
 
 
 def _write_keras(run: restore.TrainedRun, values, output) -> str:
     path = keras_file.write(run, output)
     print(f"model     {path.name}, {path.stat().st_size / 1e6:.1f} MB")
-    unit = ", each row of length 1" if run.config.normalize_rows else ""
+    unit = ", and rows are L2-normalised" if run.config.normalize_rows else ""
     return (
         "```python\nimport keras\n"
         "from tfxml.models import extreme_classifier\n\n"
@@ -116,33 +116,40 @@ def _write_keras(run: restore.TrainedRun, values, output) -> str:
         "inputs = {"
         '"feature_ids": feature_ids, "feature_values": feature_values}\n'
         "scores, label_ids = model(inputs)  # top 5\n"
-        f"```\n\nRows are padded, [N, M], an unused place has value 0{unit}."
+        f"```\n\nRows are padded, [N, M]; unused entries have value 0{unit}."
     )
 
 
 def define_flags() -> None:
     restore.define_flags()
-    absl_flags.DEFINE_enum("format", None, FORMATS, "What is written.")
-    paths.define("output", None, "The folder that is written.")
+    absl_flags.DEFINE_enum("format", None, FORMATS, "What to export.")
+    paths.define("output", None, "The folder to write.")
     absl_flags.mark_flags_as_required(["format", "output"])
-    absl_flags.DEFINE_string("name", "tfxml", "What the model is called.")
+    absl_flags.DEFINE_string(
+        "name",
+        "tfxml",
+        "The model's name: in the model card, and for TensorFlow Serving.",
+    )
     absl_flags.DEFINE_integer(
-        "max_k", 100, "The largest k of a request.", lower_bound=1
+        "max_k", 100, "The largest k a request may ask for.", lower_bound=1
     )
     absl_flags.DEFINE_string(
         "weights",
         "float32",
-        "How kernels are kept: float32, bfloat16 or int8 for saved_model, "
-        "float32, float16 or int8 for tfjs; tflite writes all three.",
+        "How to store kernels: float32, bfloat16 or int8 for saved_model; "
+        "float32, float16 or int8 for tfjs. tflite writes all of its three.",
     )
     absl_flags.DEFINE_integer(
         "version",
         0,
-        "saved_model: its number; 0: one more than there is in --output.",
+        "saved_model: the version number. 0: one above the highest in "
+        "--output.",
         lower_bound=0,
     )
     paths.define(
-        "tfjs_env", "", "tfjs: the folder with its converter and its bundles."
+        "tfjs_env",
+        "",
+        "tfjs: the folder with the TensorFlow.js converter and bundles.",
     )
 
 

@@ -1,8 +1,8 @@
-"""A TensorFlow.js graph model, made by its converter in an environment apart.
+"""A TensorFlow.js graph model, converted in a separate environment.
 
 The converter (tensorflowjs 4.22) needs an older TensorFlow and protobuf than
-ours, so it runs as another program in a folder of its own, which also holds
-the browser's bundles:
+ours, so it runs as a separate program from its own folder, which also holds
+the browser bundles:
 
     python3 -m venv tfjs
     tfjs/bin/pip install tensorflowjs==4.22.0 'tensorflow==2.19.*' 'ydf<0.12'
@@ -23,14 +23,14 @@ from tfxml.run import restore
 
 WEIGHTS = ("float32", "float16", "int8")
 
-# Affine uint8 a weight: what the converter offers as 8 bits.
+# The converter's 8 bits are affine uint8.
 _QUANTIZATION = {
     "float32": [],
     "float16": ["--quantize_float16=*"],
     "int8": ["--quantize_uint8=*"],
 }
-_MOST_PLACES = 1 << 24  # WebGL counts in float32, so far exactly
-_SHARD_BYTES = 4 * 2**20  # what browsers cache in one piece
+_MOST_PLACES = 1 << 24  # WebGL indexes in float32, exact up to here
+_SHARD_BYTES = 4 * 2**20  # browsers cache up to this in one piece
 _INSTALL = """
     python3 -m venv {0}
     {0}/bin/pip install tensorflowjs==4.22.0 'tensorflow==2.19.*' 'ydf<0.12'
@@ -40,7 +40,7 @@ _INSTALL = """
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """Where the converter and the bundles are."""
+    """The paths of the converter and the browser bundles."""
 
     converter: pathlib.Path
     tensorflow_js: pathlib.Path
@@ -50,15 +50,15 @@ class Environment:
 
 
 def check_environment(folder: str) -> Environment:
-    """Returns what lies in the folder that the commands above make.
+    """Returns the paths in a folder made by the commands above.
 
     Raises:
-        ValueError: saying the commands, if something is not there.
+        ValueError: with those commands, if a file is missing.
     """
     root = pathlib.Path(folder or "tfjs").absolute()
     modules = root / "node_modules" / "@tensorflow"
     wasm = modules / "tfjs-backend-wasm" / "dist"
-    found = Environment(
+    environment = Environment(
         root / "bin" / "tensorflowjs_converter",
         modules / "tfjs" / "dist" / "tf.min.js",
         wasm / "tf-backend-wasm.min.js",
@@ -66,7 +66,9 @@ def check_environment(folder: str) -> Environment:
         wasm / "tfjs-backend-wasm-simd.wasm",
     )
     missing = [
-        str(path) for path in dataclasses.astuple(found) if not path.is_file()
+        str(path)
+        for path in dataclasses.astuple(environment)
+        if not path.is_file()
     ]
     if not folder or missing:
         raise ValueError(
@@ -75,7 +77,7 @@ def check_environment(folder: str) -> Environment:
             f"Received: tfjs_env={folder or 'none'}"
             + (f", without {missing[0]}" if folder else "")
         )
-    return found
+    return environment
 
 
 def write(
@@ -89,17 +91,17 @@ def write(
     """Writes `<output>/model/model.json` and its shards; returns the folder.
 
     Raises:
-        ValueError: if the converter fails, with the last of what it said, or
-            labels' own classifiers have too many weights for a browser.
+        ValueError: if the converter fails, with the end of its output, or if
+            the re-ranker has too many weights for a browser.
     """
     reranker = run.model.reranker
     if reranker is not None and reranker.kernel.shape[0] > _MOST_PLACES:
         raise ValueError(
             "`reranker_features` must leave at most "
-            f"{_MOST_PLACES:,} places for weights in a browser, which counts "
-            f"no further. Received: {reranker.kernel.shape[0]:,}, of "
+            f"{_MOST_PLACES:,} weights, the most that a browser can index. "
+            f"Received: {reranker.kernel.shape[0]:,}, from "
             f"reranker_features={run.config.reranker_features} and "
-            f"{run.facts.num_labels:,} labels; export it as a SavedModel"
+            f"{run.facts.num_labels:,} labels; export a SavedModel instead"
         )
     if weights not in WEIGHTS:
         raise ValueError(
@@ -123,7 +125,7 @@ def write(
             command,
             capture_output=True,
             text=True,
-            # Nothing of ours may be imported in the converter's place.
+            # Keep our packages out of the converter's imports.
             env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         )
     if done.returncode or not (model / "model.json").is_file():

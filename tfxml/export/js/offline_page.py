@@ -1,7 +1,7 @@
 """One HTML file that ranks labels offline: model, runtime, tokenizer, names.
 
-Browsers let a page opened from a disk read no other file, so that all of it
-is in the page: binary parts as base64, a script tag a shard.
+A page opened from disk may not read other files, so everything is inlined:
+binary parts as base64, one script tag per shard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write(
     environment: js_model.Environment,
     name: str,
 ) -> pathlib.Path:
-    """Writes `<output>/index.html` of the model in `<output>/model`."""
+    """Writes `<output>/index.html` for the model in `<output>/model`."""
     output = pathlib.Path(output)
     model = json.loads((output / "model" / "model.json").read_text())
     shards = [
@@ -88,7 +88,7 @@ def _asset(name: str) -> str:
 
 
 def _data(name: str, value) -> str:
-    """Returns a tag of JSON; no "<" in it can end the tag."""
+    """Returns a script tag of JSON, with "<" escaped so that none ends it."""
     text = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
     return f'<script type="application/json" id="{name}">{text}</script>'
 
@@ -103,5 +103,5 @@ def _binaries(name: str, contents: list[bytes]) -> str:
 
 def _script(text: str) -> str:
     if "</script" in text.lower():
-        raise ValueError("a bundle must not hold `</script`")
+        raise ValueError("A bundle must not contain `</script`.")
     return f"<script>\n{text}\n</script>"

@@ -1,11 +1,11 @@
 """LiteRT (TensorFlow Lite) files: float32, float16 and dynamic-range int8.
 
 <output>/model_float32.tflite, model_float16.tflite, model_int8.tflite
-<output>/label_names.json   a name a label
-<output>/text/              for text: what makes rows of it, see text_files.py
+<output>/label_names.json   the label names, in the order of their ids
+<output>/text/              for text: the text features, see text_files.py
 
-The files run without select TensorFlow ops. TensorFlow's string operations
-have no LiteRT kernels, so that text becomes rows outside of the graph.
+The files need no select TensorFlow ops. LiteRT has no kernels for TensorFlow's
+string operations, so text must become rows outside the graph.
 """
 
 from __future__ import annotations

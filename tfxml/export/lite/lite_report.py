@@ -1,6 +1,6 @@
-"""What the LiteRT files cost: size, latency and accuracy beside the model.
+"""Size, latency and accuracy of LiteRT files, compared with the model.
 
-# N instances, M places of a padded row, K top labels
+# N instances, M entries of a padded row, K top labels
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Runner:
         self, feature_ids: np.ndarray, feature_values: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns scores and label ids [N, K] of padded rows [N, M]."""
-        found = self._best(
+        outputs = self._best(
             feature_ids=feature_ids,
             feature_values=feature_values,
             k=np.int32(k),
         )
-        return found["scores"], found["label_ids"]
+        return outputs["scores"], outputs["label_ids"]
 
 
 def table(
@@ -53,10 +53,10 @@ def table(
     files: dict[str, pathlib.Path],
     limit: int = 512,
 ) -> str:
-    """Returns a line a file, measured on `limit` instances.
+    """Returns a table with a row per file, measured on `limit` instances.
 
     Raises:
-        ValueError: if the run's data or ai-edge-litert are not there.
+        ValueError: if the run's data or ai-edge-litert are missing.
     """
     instances = accuracy.sample(run, limit)
     reference = accuracy.trained(run, instances)
@@ -92,10 +92,9 @@ def latencies(
     k: int,
     batch_size: int = 1,
 ) -> list[float]:
-    """Returns the seconds of each of up to 100 calls, after ten unmeasured.
+    """Returns the seconds of each of up to 100 calls, after ten to warm up.
 
-    Each call gets rows without more padding than it needs, as a client would
-    send them.
+    Each call gets rows with no more padding than needed, as a client sends.
     """
     seconds: list[float] = []
     for ids, values in list(instances.batches(batch_size))[:100]:

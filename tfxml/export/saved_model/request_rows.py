@@ -1,6 +1,6 @@
-"""The rows of a request, checked in the graph: ascending, no feature twice.
+"""The rows of a request, checked in the graph: ascending and distinct.
 
-# N instances, M places of a padded row, D features, E stored features
+# N instances, M entries of a padded row, D features, E stored features
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VALUES_KEY = "feature_values"
 def from_padded(
     feature_ids: tf.Tensor, feature_values: tf.Tensor, num_features: int
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Returns rows [N, (D)] of [N, M]; a place with value 0 is unused."""
+    """Returns rows [N, (D)] of padded ones [N, M], without zero values."""
     same_shape = tf.debugging.assert_equal(
         tf.shape(feature_ids),
         tf.shape(feature_values),
@@ -67,7 +67,7 @@ def texts_from_examples(serialized: tf.Tensor) -> tf.Tensor:
 
 
 def _rows(row_ids, ids, values, num_rows, num_features: int):
-    """Returns ragged rows of E stored features, sorted, repeats added up."""
+    """Returns ragged rows of E stored features, sorted, with repeats summed."""
     ids = _checked(tf.cast(ids, tf.int64), num_features, "feature_ids")
     finite = tf.debugging.Assert(
         tf.reduce_all(tf.math.is_finite(values)),
@@ -93,7 +93,7 @@ def _rows(row_ids, ids, values, num_rows, num_features: int):
 def checked_labels(
     label_ids: tf.Tensor, num_labels: int, dropped: np.ndarray
 ) -> tf.Tensor:
-    """Returns the candidates, if all of them exist and none is dropped."""
+    """Returns the candidates; fails if one is unknown or dropped."""
     label_ids = _checked(label_ids, num_labels, "candidates")
     if not len(dropped):
         return label_ids
@@ -106,7 +106,7 @@ def checked_labels(
 
 
 def checked_k(k: tf.Tensor, max_k: int) -> tf.Tensor:
-    """Returns the largest of the `k` of a request, if it is allowed."""
+    """Returns the largest `k` of a request; fails if it is out of range."""
     k = tf.reduce_max(k)
     is_allowed = tf.debugging.Assert(
         (k >= 1) & (k <= max_k), [f"`k` must be in [1, {max_k}]. Received:", k]
@@ -116,7 +116,7 @@ def checked_k(k: tf.Tensor, max_k: int) -> tf.Tensor:
 
 
 def _checked(ids: tf.Tensor, limit: int, name: str) -> tf.Tensor:
-    """Returns `ids`; what reads them waits for the check."""
+    """Returns `ids`, with a check that runs before they are used."""
     is_inside = tf.debugging.Assert(
         tf.reduce_all((ids >= 0) & (ids < limit)),
         [f"`{name}` must be in [0, {limit}). Received:", ids],

@@ -1,9 +1,9 @@
-"""The versioned SavedModel of TensorFlow Serving, and what belongs to it.
+"""A versioned SavedModel for TensorFlow Serving, and its companion files.
 
-<output>/<version>/        the model; assets.extra holds warm-up requests
-<output>/requests/         a request of each signature, as REST and as gRPC
-<output>/models.config     the model server's configuration
-<output>/SERVING.md        the commands
+<output>/<version>/        the model; warm-up requests in assets.extra
+<output>/requests/         a request for each signature, for REST and for gRPC
+<output>/models.config     the configuration of the model server
+<output>/SERVING.md        how to serve the model
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ curl -d @requests/serving_default.json \\
     http://localhost:8501/v1/models/{name}:predict
 ```
 
-A new version is a new numbered folder beside `{version}`; the server loads it
-and lets the old one go. Each version is warmed up before it is served.
+To deploy a new version, export it to a new numbered folder next to
+`{version}`: the server warms it up, loads it and unloads the old one.
 
-Signatures: {signatures}. `requests/` holds one request of each: `.json` is the
+Signatures: {signatures}. `requests/` holds a request for each: `.json` is the
 body for REST, `.pb` a serialized `PredictRequest` for gRPC
 (`PredictionService.Predict`, port 8500).
 
-`k` is at most {max_k}: one number, or one an instance, of which the largest
-counts. Over gRPC it may be left out and is then {default_k}; REST wants every
-input. With rows (`"instances"`) each row carries its own `k`.
+`k` is at most {max_k}: one number, or one per instance, of which the largest
+counts. gRPC requests may omit it (default {default_k}); REST requires every
+input. In row format (`"instances"`) each row has its own `k`.
 
-Without a server: `saved_model_cli run --dir {version} --tag_set serve
---signature_def serving_default {cli}`.
+To run the model without a server: `saved_model_cli run --dir {version}
+--tag_set serve --signature_def serving_default {cli}`.
 """
 
 
@@ -70,19 +70,19 @@ def write(
     """Writes a version; returns its folder.
 
     Args:
-        run: what `source.read` returns.
+        run: what `checked_run.read` returns.
         output: the folder of all versions.
         name: under which the model is served.
-        version: its number; 0: one more than the highest there is.
+        version: a number; 0: one above the highest that exists.
         max_k: the largest `k` of a request.
-        weights: `float32`, `bfloat16` or `int8`: how kernels are kept.
+        weights: how to store kernels: `float32`, `bfloat16` or `int8`.
 
     Raises:
-        ValueError: if the version is there, or a name is none.
+        ValueError: if the version exists, or `name` is invalid.
     """
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(
-            "`name` must be of letters, digits, '_', '.' and '-'. "
+            "`name` must be made of letters, digits, '_', '.' and '-'. "
             f"Received: {name=}"
         )
     output = pathlib.Path(output)
@@ -90,14 +90,14 @@ def write(
     check_version(output, version)
     folder = output / str(version)
     output.mkdir(parents=True, exist_ok=True)
-    # Servers watch the folder: a version appears when it is complete.
+    # Servers watch the folder, so a version must appear only when complete.
     partial = output / f"writing_{folder.name}"
     if partial.exists():
         shutil.rmtree(partial)
     with narrow_weights.kernels(run.model, weights) as variables:
         model = signatures.ServedModel(run, variables, max_k)
         functions = model.functions()
-        # Served models are not trained: gradients are left out.
+        # Served models are not trained, so gradients can be left out.
         options = tf.saved_model.SaveOptions(
             experimental_custom_gradients=False
         )
@@ -149,7 +149,7 @@ def example_inputs(
 def _example_text(
     features: text_features.TextFeatures, label_names: list[str] | None
 ) -> str:
-    """Returns words of the vocabulary, or a label's where terms are hashed."""
+    """Returns words of the vocabulary or, if hashed, the first label name."""
     terms = features.terms
     if terms is not None:
         return " ".join(terms[len(terms) // 2 :][:8])
@@ -157,27 +157,26 @@ def _example_text(
 
 
 def check_output(output: str | pathlib.Path) -> None:
-    """Raises ValueError for a folder from which TensorFlow would not load."""
+    """Raises ValueError for a path that TensorFlow cannot load from."""
     if re.search(r"[][*?\\]", str(pathlib.Path(output).absolute())):
         raise ValueError(
-            "`output` must be a path without any of [ ] * ? \\, which "
-            "TensorFlow takes for a pattern when it loads a SavedModel. "
+            "`output` must be a path without any of [ ] * ? \\: TensorFlow "
+            "reads them as a pattern when it loads a SavedModel. "
             f"Received: output={str(output)!r}"
         )
 
 
 def check_version(output: str | pathlib.Path, version: int) -> None:
-    """Raises ValueError unless a version is a new one."""
+    """Raises ValueError if a version exists."""
     folder = pathlib.Path(output) / str(version)
     if folder.exists():
         raise ValueError(
-            f"`version` must be a new one. Received: {version=}, and "
-            f"{folder} is there"
+            f"`version` must be new. Received: {version=}, but {folder} exists"
         )
 
 
 def next_version(output: str | pathlib.Path) -> int:
-    """Returns one more than the highest version there is."""
+    """Returns one above the highest version that exists; else 1."""
     output = pathlib.Path(output)
     if not output.is_dir():
         return 1

@@ -1,8 +1,8 @@
-"""Bodies of requests to TensorFlow Serving, REST and gRPC.
+"""Request bodies for TensorFlow Serving, REST and gRPC.
 
-gRPC bodies are serialized `PredictRequest` protos, written by hand: their
-classes come with tensorflow-serving-api, which need not be installed to
-export. The field numbers are those of tensorflow_serving/apis/*.proto.
+gRPC bodies are serialized `PredictRequest` protos, encoded by hand so that an
+export does not need tensorflow-serving-api, which has their classes. The field
+numbers are those of tensorflow_serving/apis/*.proto.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tensorflow as tf
 _MODEL_SPEC, _INPUTS = 1, 2
 # ModelSpec
 _NAME, _SIGNATURE_NAME = 1, 3
-# an entry of a map
+# An entry of a map
 _KEY, _VALUE = 1, 2
-# PredictionLog and the PredictLog in it
+# PredictionLog, and its PredictLog
 _PREDICT_LOG, _REQUEST = 6, 1
 
 
@@ -28,7 +28,7 @@ def rest(signature: str, inputs: dict) -> str:
 
     Args:
         signature: the name of a signature.
-        inputs: arrays, numbers or lists by name; text as str, bytes as bytes.
+        inputs: arrays, numbers or lists, by name; text as str, binary as bytes.
     """
     columns = {name: _column(value) for name, value in inputs.items()}
     return json.dumps({"signature_name": signature, "inputs": columns})
@@ -40,7 +40,7 @@ def grpc(model: str, signature: str, inputs: dict) -> bytes:
     Args:
         model: the name under which the model is served.
         signature: the name of a signature.
-        inputs: arrays or lists by name.
+        inputs: arrays or lists, by name.
     """
     spec = _field(_NAME, model.encode()) + _field(
         _SIGNATURE_NAME, signature.encode()
@@ -64,7 +64,7 @@ def warm_up_record(request: bytes) -> bytes:
 
 
 def _column(value):
-    """Returns what JSON holds of a value; bytes have a form of their own."""
+    """Returns a value as JSON holds it; bytes as base64."""
     value = np.asarray(value).tolist()
     if not isinstance(value, list) or not value:
         return value
@@ -74,7 +74,7 @@ def _column(value):
 
 
 def _dtype(value):
-    """Returns the type that numbers or texts have in a request."""
+    """Returns the dtype of numbers in a request; None for texts."""
     kind = np.asarray(value).dtype.kind
     return {"i": np.int32, "f": np.float32}.get(kind)
 

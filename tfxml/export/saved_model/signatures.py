@@ -1,6 +1,6 @@
 """The model as it is served: raw text or features in, label names out.
 
-# N instances, M places of a padded row, C candidates, K top labels
+# N instances, M entries of a padded row, C candidates, K top labels
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _K_SPEC = tf.TensorSpec(None, tf.int32, "k")
 
 
 class _Untracked:
-    """Hides a Keras layer from a SavedModel, which needs its weights alone."""
+    """Hides a Keras layer from a SavedModel, which needs only its weights."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -30,21 +30,21 @@ class ServedModel(tf.Module):
     """A trained run with the signatures that servers call.
 
     Each returns `label_names` (string), `label_ids` (int32) and `scores`
-    (float32), [N, K], best first. `k` is one number, or one an instance, of
-    which the largest counts (so that servers can batch requests and send rows
-    one by one); K is no more than there are labels.
+    (float32), [N, K], best first. `k` is one number, or one per instance, so
+    that servers can batch requests; the largest counts. K is at most the number
+    of labels.
 
-    - `serving_default`: `text` [N], or the inputs of `features`, by what the
-      model was trained on.
-    - `features`: `feature_ids` and `feature_values` [N, M], in any order; a
-      place with value 0 is unused.
+    - `serving_default`: `text` [N], or the inputs of `features`, depending on
+      the training data.
+    - `features`: `feature_ids` and `feature_values` [N, M], in any order;
+      entries with value 0 are ignored.
     - `examples`: serialized `tf.Example` protos [N] with `text`, or with
       `feature_ids` and `feature_values`.
-    - `candidates`: the inputs of `serving_default`, and the labels
-      `candidates` [C] of which the best are returned.
+    - `candidates`: the inputs of `serving_default`, and `candidates` [C], the
+      labels to rank.
 
     Args:
-        run: what `source.read` returns.
+        run: what `checked_run.read` returns.
         variables: the variables that its model reads.
         max_k: the largest `k` of a request.
     """
@@ -70,13 +70,13 @@ class ServedModel(tf.Module):
             self._text_inputs = text_inputs.TextInputs(
                 run.config, run.text_features
             )
-        self._label_names = None  # labels without names are numbers
+        self._label_names = None  # labels without names go by their ids
         if run.label_names is not None:
-            with tf.device("CPU"):  # strings are nowhere else
+            with tf.device("CPU"):  # strings live only there
                 self._label_names = tf.constant(run.label_names, tf.string)
 
     def functions(self) -> dict[str, Callable]:
-        """Returns the signatures' functions by name."""
+        """Returns the function of each signature, by name."""
         default_k = tf.constant(min(DEFAULT_K, self.max_k))
         text = tf.TensorSpec([None], tf.string, "text")
         ids = tf.TensorSpec([None, None], tf.int32, "feature_ids")
@@ -116,7 +116,7 @@ class ServedModel(tf.Module):
             "candidates": (among, [*first, candidates]),
         }
         if self._text_inputs and self._text_inputs.max_tokens is not None:
-            del signatures["features"]  # a bag has lost the order of words
+            del signatures["features"]  # these do not know the order of words
         return {
             name: tf.function(
                 function, input_signature=[*specs, _K_SPEC], autograph=False
@@ -133,7 +133,7 @@ class ServedModel(tf.Module):
 
     def _text_rows(self, text):
         if self._text_inputs is None:
-            raise ValueError("`text` must be left out: the model reads none")
+            raise ValueError("The model reads features, not text.")
         return self._text_inputs(text)
 
     def _example_rows(self, examples):
@@ -151,7 +151,7 @@ class ServedModel(tf.Module):
 
     def _best(self, found, k) -> dict[str, tf.Tensor]:
         k = request_rows.checked_k(k, self.max_k)
-        # All of `max_k` by the model's own code, which takes a number.
+        # The model needs a Python number: rank `max_k`, and cut to `k`.
         most = min(self.max_k, self._facts.num_labels)
         scores, ids = self._model.value.top_k(self._arranged(found), most)
         return self._answer(scores[:, :k], ids[:, :k])

@@ -1,6 +1,6 @@
-"""What an export costs: its answers beside the trained model's.
+"""Accuracy of an export, compared with the trained model.
 
-# N instances, M places of a padded row, K top labels
+# N instances, M entries of a padded row, K top labels
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ K = 5
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Instances of the split that the run was evaluated on."""
+    """Instances of the split that training evaluated."""
 
     feature_ids: np.ndarray  # [N, M] int32, 0 where unused
     feature_values: np.ndarray  # [N, M] float32, 0 where unused
     label_sets: list[set[int]]
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields ids and values, up to `size` instances at once."""
+        """Yields ids and values of up to `size` instances at a time."""
         for start in range(0, len(self.label_sets), size):
             rows = slice(start, start + size)
             yield self.feature_ids[rows], self.feature_values[rows]
@@ -44,7 +44,7 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
     """Returns the first `limit` instances of the evaluation split.
 
     Raises:
-        ValueError: if the run's data are no longer where they were.
+        ValueError: if the run's data are no longer there.
     """
     try:
         source, _ = datasets.evaluation_data(
@@ -52,7 +52,7 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
         )
     except OSError as error:
         raise ValueError(
-            f"the run's data in {run.facts.data_dir} cannot be read: {error}"
+            f"The run's data in {run.facts.data_dir} cannot be read: {error}"
         ) from error
     number = min(limit, source.num_instances)
     rows, labels = source.rows(tf.range(number, dtype=tf.int64))
@@ -65,7 +65,7 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
 
 
 def trained(run: restore.TrainedRun, instances: Sample) -> Answers:
-    """Returns the answers of the model as evaluation asks for them."""
+    """Returns the answers of the model in TensorFlow."""
     top_k = model_top_k(run)
     k = min(K, run.facts.num_labels)
     return joined(
@@ -74,7 +74,7 @@ def trained(run: restore.TrainedRun, instances: Sample) -> Answers:
 
 
 def model_top_k(run: restore.TrainedRun) -> Callable:
-    """Returns the model as a function of padded ids, values and k."""
+    """Returns the model as a function of padded ids, padded values and k."""
     form = run.facts.form
 
     @tf.function(reduce_retracing=True)
@@ -102,11 +102,11 @@ def joined(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Answers:
 def compare(
     answers: Answers, reference: Answers, instances: Sample
 ) -> dict[str, float]:
-    """Returns P@1, P@3, P@5 in percent, and the distance from `reference`.
+    """Returns P@1, P@3 and P@5 in percent, and the distance to `reference`.
 
-    `max_delta` is the largest difference of two scores of one rank,
-    `same_top` the share of instances, in percent, with the same best labels
-    in the same order.
+    `max_delta` is the largest difference of scores at the same rank.
+    `same_top` is the percentage of instances with the same best labels in the
+    same order.
     """
     same = (answers.label_ids == reference.label_ids).all(axis=1)
     result = {

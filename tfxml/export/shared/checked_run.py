@@ -1,4 +1,4 @@
-"""The trained run that is exported, checked before anything is written."""
+"""Reads the run to export, and checks it before anything is written."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
     """Returns the run in the folder `path`.
 
     Raises:
-        ValueError: if the folder holds no run, or one of whose files some are
-            missing, damaged or of another run.
+        ValueError: if the folder holds no run, or if files are missing, damaged
+            or of another run.
     """
     folder = workdir_lib.Workdir(path)
     config, facts = _recipe(folder)
@@ -49,7 +49,7 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
 
 
 def metrics(path: str, step: int) -> dict[str, float]:
-    """Returns the evaluation of a step of the run in `path`; none: empty."""
+    """Returns the metrics of a step of the run in `path`; empty if none."""
     saved = workdir_lib.Workdir(path).checkpoints
     if step not in checkpoints.steps(saved):
         return {}
@@ -83,7 +83,7 @@ def _restored(folder, which: str) -> restore.TrainedRun:
         )
     except (OSError, LookupError, TypeError) as error:
         raise ValueError(
-            f"{folder.path} holds a run that cannot be read: {error}"
+            f"The run in {folder.path} cannot be read: {error}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The folder of an export: whole or not there, whenever it is killed."""
+"""The folder of an export: complete or absent, even after a kill."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tfxml.data import atomic_files
 def new(
     output: str | os.PathLike, is_growing: bool = False
 ) -> Iterator[pathlib.Path]:
-    """Gives a folder to fill, which becomes `output` when all is written.
+    """Yields a folder to fill, which becomes `output` once all is written.
 
     Args:
         output: the folder of the export.
-        is_growing: whether it may hold something: what is written then comes
-            beside it, or in its place. Folders whose names are numbers are
-            versions, which servers take up as soon as they see them, and come
-            last.
+        is_growing: whether `output` may exist and keep its other content. New
+            files are moved in beside it, replacing those of the same name.
+            Folders with numbers for names are versions, which servers load as
+            soon as they appear, so those are moved last.
     """
     output = pathlib.Path(output)
     if not is_growing or atomic_files.is_free(output):

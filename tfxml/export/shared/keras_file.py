@@ -1,8 +1,8 @@
 """The Keras file, `model.keras`: configuration and weights, no pickle.
 
 <output>/model.keras        loads where tfxml is installed
-<output>/label_names.json   a name a label
-<output>/text/              for text: what makes rows of it, see text_files.py
+<output>/label_names.json   the label names, in the order of their ids
+<output>/text/              for text: the text features, see text_files.py
 """
 
 from __future__ import annotations

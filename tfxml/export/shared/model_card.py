@@ -13,36 +13,36 @@ from tfxml.run import flags, restore
 
 _LIMITS = """## Limits
 
-- It learns which labels people assigned or clicked, not what a text means. It
-  repeats their habits, gaps and errors, and those of the years in the data.
-- It only knows the {num_labels:,} labels above, and few of them well: {rare}
-  Rare labels are found far less often than frequent ones.
+- The model has learnt which labels people assigned or clicked, not what a text
+  means. It reproduces their habits, gaps and errors, as of the time the data
+  were collected.
+- It knows only the {num_labels:,} labels above, and most of them poorly: {rare}
+  It finds rare labels far less often than frequent ones.
 - {scores}
 - {input_limit}
-- A wrong label can mislead a reader: hide a document from those who search for
-  it, show it to those whom it does not concern, or, on texts about people, say
-  of them what is not true. Where a label decides about somebody, let a person
-  decide, show the scores, and let what is wrong be reported and put right.
-- It was evaluated on instances like those it was trained on. On others its
-  figures do not hold; measure before use.
+- A wrong label does harm: it can hide a document from those who search for it,
+  show it to the wrong readers or, in texts about people, state something false
+  about them. Where a label affects somebody, let a person decide, show the
+  scores, and give people a way to report and correct errors.
+- It was evaluated on instances like those it was trained on. The metrics do not
+  carry over to other data; measure before use.
 """
 
 _RERANKED_SCORES = (
-    " The best labels' scores are mixed with the margins of linear "
-    "classifiers, to rank by."
+    " The re-ranker adds the margins of linear classifiers to the best "
+    "labels' scores, for ranking."
 )
 _TEXT_LIMIT = (
-    "It reads a bag of words{ngrams}: word order beyond that, tables and "
-    "images are lost, and words that were not in the training split say "
-    "nothing."
+    "It reads a bag of words{ngrams}: further word order, tables and images "
+    "are lost, and words that are not in the training split are ignored."
 )
 _HASHED_LIMIT = (
-    "It reads a bag of hashed words{ngrams}: word order beyond that, tables "
-    "and images are lost, and different words can fall into one feature."
+    "It reads a bag of hashed words{ngrams}: further word order, tables and "
+    "images are lost, and different words can share a feature."
 )
 _FEATURES_LIMIT = (
-    "It reads the {num_features:,} features of its data set, made as they were "
-    "made there; other features say nothing."
+    "It reads the {num_features:,} features of its data set, which must be "
+    "computed in the same way; it knows no other features."
 )
 
 
@@ -56,11 +56,11 @@ def write(
     """Writes the card; returns its path.
 
     Args:
-        run: what `source.read` returns.
-        metrics: what `source.metrics` returns.
+        run: what `checked_run.read` returns.
+        metrics: what `checked_run.metrics` returns.
         output: the folder of the export.
-        name: what the model is called.
-        use: how this export is run, in Markdown.
+        name: of the model.
+        use: how to run this export, in Markdown.
     """
     path = pathlib.Path(output) / "MODEL_CARD.md"
     sections = [
@@ -78,7 +78,7 @@ def write(
 
 
 def _header(run, metrics: dict, name: str) -> str:
-    """Returns the YAML that hubs index, each value written as JSON."""
+    """Returns the YAML front matter that hubs index, its values as JSON."""
     reported = [
         {"type": key, "name": key, "value": round(metrics[key], 2)}
         for key in run.config.metric_keys()
@@ -121,8 +121,8 @@ def _summary(run) -> str:
     head = run.model.head.describe()
     if config.reranker_passes:
         head += (
-            f", and a re-ranker for the best {config.num_candidates} labels, a "
-            "linear classifier each"
+            f", and a re-ranker of linear classifiers for the best "
+            f"{config.num_candidates} labels"
         )
     hidden = "none (linear)"
     if run.model.encoders:
@@ -130,7 +130,7 @@ def _summary(run) -> str:
     num_left = facts.num_labels - len(run.model.head.dropped)
     return (
         f"Ranks {num_left:,} labels for {reads}: {head}; "
-        f"encoder: {hidden}; {weights:,} parameters. Made with tfxml "
+        f"encoder: {hidden}; {weights:,} parameters. Trained with tfxml "
         f"{tfxml.__version__}."
     )
 
@@ -140,7 +140,7 @@ def _data(run) -> str:
     return (
         f"{_data_name(run)}: {facts.num_train:,} training instances, "
         f"{facts.num_features:,} features, {facts.num_labels:,} labels, "
-        f"{counts.sum() / facts.num_train:.2f} labels an instance. "
+        f"{counts.sum() / facts.num_train:.2f} labels per instance. "
         f"{_rare(counts)}"
     )
 
@@ -148,11 +148,11 @@ def _data(run) -> str:
 def _metrics(run, metrics: dict) -> str:
     keys = [key for key in run.config.metric_keys() if key in metrics]
     if not keys:
-        return "The run holds no evaluation."
+        return "The run has not been evaluated."
     cells = " | ".join(f"{metrics[key]:.2f}" for key in keys)
     return (
-        f"In percent, on the {_split(run)} split, of the weights before any "
-        f"rounding to fewer bits:\n\n| {' | '.join(keys)} |\n"
+        f"In percent, on the {_split(run)} split, with float32 weights:\n\n"
+        f"| {' | '.join(keys)} |\n"
         f"|{' --- |' * len(keys)}\n| {cells} |"
     )
 
@@ -165,7 +165,7 @@ def _limits(run) -> str:
     if not facts.is_text:
         limit = _FEATURES_LIMIT.format(num_features=facts.num_features)
     else:
-        grams = f" and of runs of up to {config.ngrams} words"
+        grams = f" and of n-grams of up to {config.ngrams} words"
         limit = (_HASHED_LIMIT if config.hash_buckets else _TEXT_LIMIT).format(
             ngrams=grams if config.ngrams > 1 else ""
         )
@@ -178,10 +178,11 @@ def _limits(run) -> str:
 
 
 def _rare(counts: np.ndarray) -> str:
-    never, few = int((counts == 0).sum()), int((counts < 10).sum())
+    num_unseen = int((counts == 0).sum())
+    num_rare = int((counts < 10).sum())
     return (
-        f"{few:,} of them have fewer than 10 training instances, {never:,} "
-        "have none."
+        f"{num_rare:,} of them have fewer than 10 training instances, "
+        f"{num_unseen:,} have none."
     )
 
 

@@ -1,12 +1,12 @@
-"""Kernels kept in fewer bits, that read as float32.
+"""Kernels stored in fewer bits and read as float32.
 
 # D rows of a kernel, H units, T weights in one row
 
-int8 has a scale a row (Jacob et al., "Quantization and training of neural
-networks for efficient integer-arithmetic-only inference", CVPR 2018, with
-symmetric ranges); a row is what a gather reads, so that only the rows that a
-request needs are widened. Of weights that are gathered one by one 16 that lie
-together share a scale.
+int8 kernels have a scale per row (Jacob et al., "Quantization and training of
+neural networks for efficient integer-arithmetic-only inference", CVPR 2018,
+with symmetric ranges). A gather reads whole rows, so only the rows that a
+request needs are widened. Where weights are gathered one by one, each run of 16
+shares a scale.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import tensorflow as tf
 
 from tfxml.models import extreme_classifier
 
-_RUN = 16
+_RUN = 16  # weights that share a scale
 WEIGHTS = ("float32", "bfloat16", "int8")
 
 
 class NarrowKernel:
-    """Stands in for a kernel [D, H] or [T]: gathered, or read whole."""
+    """Replaces a kernel, [D, H] or [T], that is gathered or read whole."""
 
     def __init__(self, kernel: np.ndarray, weights: str):
         self.shape = tf.TensorShape(kernel.shape)
@@ -50,17 +50,19 @@ class NarrowKernel:
 
     @property
     def value(self) -> NarrowKernel:
-        """What models read of a Keras variable."""
+        """Itself: models read the `value` of a Keras variable."""
         return self
 
     def variables(self) -> list[tf.Variable]:
-        both = [self.stored, self.scales]
-        return [one for one in both if one is not None]
+        """Returns the stored weights and, for int8, their scales."""
+        if self.scales is None:
+            return [self.stored]
+        return [self.stored, self.scales]
 
     def sparse_read(
         self, indices: tf.Tensor, name: str | None = None
     ) -> tf.Tensor:
-        """Returns the rows `indices`; what `tf.gather` calls."""
+        """Returns the rows at `indices`; `tf.gather` calls this."""
         scales = None
         if self.scales is not None:
             runs = indices // _RUN if self.shape.rank == 1 else indices
@@ -78,10 +80,10 @@ class NarrowKernel:
 def kernels(
     model: extreme_classifier.ExtremeClassifier, weights: str
 ) -> Iterator[list[tf.Variable]]:
-    """Keeps the model's kernels in `weights` while the context lasts.
+    """Stores the model's kernels as `weights` while the context lasts.
 
     Yields:
-        The variables that the model then reads.
+        The variables that the model reads meanwhile.
     """
     if weights not in WEIGHTS:
         raise ValueError(
@@ -95,18 +97,18 @@ def kernels(
     if model.reranker is not None:
         layers.append(model.reranker)
     holders = [holder for layer in layers for holder in _kernels_of(layer)]
-    stands_for = {}
+    narrow_of = {}  # by the id of the kernel that each replaces
     for holder in holders:
         kernel = holder.read()
-        if id(kernel) not in stands_for:
-            stands_for[id(kernel)] = NarrowKernel(kernel.numpy(), weights)
+        if id(kernel) not in narrow_of:
+            narrow_of[id(kernel)] = NarrowKernel(kernel.numpy(), weights)
     wide = [holder.read() for holder in holders]
     for holder, kernel in zip(holders, wide, strict=True):
-        holder.write(stands_for[id(kernel)])
+        holder.write(narrow_of[id(kernel)])
     try:
         read = []
         for weight in model_variables:
-            narrow = stands_for.get(id(weight))
+            narrow = narrow_of.get(id(weight))
             read += [weight.value] if narrow is None else narrow.variables()
         yield read
     finally:
@@ -115,17 +117,17 @@ def kernels(
 
 
 class _Holder(NamedTuple):
-    """A place in a layer where a kernel is kept."""
+    """Reads and replaces a kernel of a layer, wherever it is kept."""
 
     read: Callable[[], keras.Variable]
     write: Callable[[object], None]
 
 
 def _kernels_of(layer: keras.layers.Layer) -> list[_Holder]:
-    """Returns where a layer, and those within it, keep kernels.
+    """Returns the holders of all kernels of a layer and its sublayers.
 
-    A kernel is a weight of that name, or one that begins with it, kept as an
-    attribute or in a list.
+    A kernel is a weight whose name starts with "kernel", held in an attribute
+    or in a list.
     """
     holders = []
     for inner in layer._flatten_layers():
@@ -150,7 +152,7 @@ def _is_kernel(value) -> bool:
 
 
 def _attribute(layer: keras.layers.Layer, name: str) -> _Holder:
-    # Past Keras' tracking, which would take a stand-in for a new weight.
+    # Bypass Keras' tracking, which would add the replacement as a weight.
     return _Holder(
         lambda: vars(layer)[name],
         lambda value: object.__setattr__(layer, name, value),

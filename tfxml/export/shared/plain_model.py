@@ -1,13 +1,13 @@
-"""The model's forward pass in the ops that every runtime has.
+"""The model's forward pass in ops that every runtime supports.
 
-# N instances, M places of a padded row, H units, L labels, R repetitions,
+# N instances, M entries of a padded row, H units, L labels, R repetitions,
 # B buckets, K top labels
 
-TensorFlow.js in WebAssembly has no einsum (the product of padded rows in
+TensorFlow.js in WebAssembly lacks einsum (the product of padded rows in
 `sparse_rows`), and its fused product with a transposed kernel adds the bias
-once for every 48 units. So rows are gathered and multiplied, and the kernels
-of a head lie untransposed. Buckets are constants, as neither runtime is at
-home with the 64-bit integers of the hash.
+once for every 48 units. So rows are gathered and multiplied, and the kernels of
+a head are stored untransposed. Buckets are constants, as neither runtime
+supports the 64-bit integers of the hash well.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tfxml.topk import merging
 
 
 class PlainModel(tf.Module):
-    """A trained model over padded rows, made from its serving forms.
+    """A trained model over padded rows, built from its serving forms.
 
     Raises:
-        ValueError: if encoder or head has a form that plain ops cannot run.
+        ValueError: if plain ops cannot run the form of an encoder or the head.
     """
 
     def __init__(self, model: extreme_classifier.ExtremeClassifier):
@@ -52,7 +52,7 @@ class PlainModel(tf.Module):
             for block in form.blocks
         ]
         self._biases = _copies([block.bias for block in form.blocks])
-        # Without blocks: a module would track their Keras variables.
+        # Without its blocks, whose Keras variables a module would track.
         self._form = _Untracked(dataclasses.replace(form, blocks=()))
         self._link = model.link
         self._reranker: _Reranker | None = None
@@ -69,11 +69,11 @@ class PlainModel(tf.Module):
         """Returns the best labels' scores and ids, [N, K], best first.
 
         Args:
-            feature_ids: int32 [N, M]; an unused place holds any id.
-            feature_values: [N, M]; an unused place holds 0.
+            feature_ids: int32 [N, M]; any id in unused entries.
+            feature_values: [N, M]; 0 in unused entries.
             k: how many labels.
-            label_block_size: how many labels are scored at once: neither a
-                table of buckets nor the scores of a block grow with L.
+            label_block_size: how many labels to score at once, so that neither
+                the table of buckets nor the scores of a block grow with L.
         """
         rows = feature_ids, feature_values
         if self._reranker is None:
@@ -130,7 +130,7 @@ class PlainModel(tf.Module):
 
 
 class _Untracked:
-    """Hides what a module need not track."""
+    """Hides a value from a module's tracking."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -142,7 +142,7 @@ def _ranking_form(head: contract.Head) -> forms.BlockRanking:
         reason = reason or f"{type(head).__name__} ranks by an inverted index"
         raise ValueError(
             "`head` must rank by blocks of outputs for LiteRT and "
-            f"TensorFlow.js. Received: {reason}; export it as a SavedModel"
+            f"TensorFlow.js. Received: {reason}; export a SavedModel instead"
         )
     return form
 
@@ -152,19 +152,19 @@ def _stack_form(encoder: contract.Encoder) -> forms.DenseStack:
     if form is None:
         raise ValueError(
             "`encoder` must be a dense stack for LiteRT and TensorFlow.js. "
-            f"Received: {reason}; export it as a SavedModel"
+            f"Received: {reason}; export a SavedModel instead"
         )
     if form.feature_hash is not None:
         raise ValueError(
             "`feature_buckets` must be 0 for LiteRT and TensorFlow.js, which "
-            "know no hash of 64-bit integers. Received: feature_buckets="
-            f"{form.feature_hash.num_buckets}; export it as a SavedModel"
+            "cannot hash 64-bit integers. Received: feature_buckets="
+            f"{form.feature_hash.num_buckets}; export a SavedModel instead"
         )
     return form
 
 
 def _at(label_ids: np.ndarray, places) -> tf.Tensor:
-    """Returns the ids at places of ascending ids; mostly they are a run."""
+    """Returns the ids at some places of ascending ids, often a run."""
     if forms.is_run(label_ids):
         return places + int(label_ids[0])
     return tf.gather(tf.constant(label_ids, tf.int32), places)
@@ -195,7 +195,7 @@ class _DenseStack(tf.Module):
 
 
 class _Reranker(tf.Module):
-    """What a `Reranker` does, with the features' hashes as tables."""
+    """A `Reranker` with the hashes of the features as tables."""
 
     def __init__(self, layer: reranker.Reranker):
         super().__init__()
@@ -223,7 +223,7 @@ class _Reranker(tf.Module):
         label_ids: tf.Tensor,
         k: int,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what `Reranker.rerank` does."""
+        """Returns the best labels' logits and ids; see `Reranker.rerank`."""
         candidates = label_ids[:, : self.num_candidates]
         runs = weight_table.runs_of(self._splits, candidates)
         weights = weight_table.look_up(

@@ -1,6 +1,6 @@
-"""The model in plain ops over padded rows: what phones and browsers run.
+"""The model in plain ops over padded rows, for phones and browsers.
 
-# N instances, M places of a padded row, K top labels
+# N instances, M entries of a padded row, K top labels
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ SIGNATURE = "serving_default"
 def save(
     run: restore.TrainedRun, folder: str | pathlib.Path, max_k: int
 ) -> None:
-    """Writes a SavedModel for a converter, with the one signature `SIGNATURE`.
+    """Writes a SavedModel for a converter, with the signature `SIGNATURE`.
 
     Inputs: `feature_ids` int32 [N, M] and `feature_values` float32 [N, M],
-    each feature of an instance once, a place with value 0 unused; `k` int32,
+    each feature of an instance once, unused entries with value 0; `k` int32,
     from 1 to `max_k`. Outputs: `label_ids` int32 and `scores` float32 [N, K].
 
     Args:
-        run: what `source.read` returns.
-        folder: where it is written.
+        run: what `checked_run.read` returns.
+        folder: where to write it.
         max_k: the largest `k` of a request.
     """
     if max_k < 1:
@@ -59,6 +59,6 @@ def save(
 
 
 def _normalized(values: tf.Tensor) -> tf.Tensor:
-    """Returns rows of length 1; empty ones stay empty."""
+    """Returns L2-normalised rows; empty rows stay empty."""
     squares = tf.reduce_sum(values * values, axis=1, keepdims=True)
     return values / tf.sqrt(tf.where(squares > 0, squares, 1.0))

@@ -1,9 +1,9 @@
-"""What makes rows of text outside of TensorFlow: plain files and a test.
+"""Text features for use outside TensorFlow: plain files and test vectors.
 
 <folder>/TOKENIZER.md        the definition
 <folder>/text.json           settings
-<folder>/vocabulary.txt      a term a line, the line number is its feature
-<folder>/idf.f32             float32, little-endian, a feature each
+<folder>/vocabulary.txt      one term per line; its line number is its feature
+<folder>/idf.f32             little-endian float32, one per feature
 <folder>/test_vectors.json   texts with their terms and rows
 """
 
@@ -37,7 +37,7 @@ TEXTS = (
     "a bb c dd e ff",
     "K ſharp ǅungla ﬁn ŉ Ω 𝐀𝐁 𐐀𐐁 𐐨",
     "the the the THE The cat cat",
-    # What Unicode's normal forms bring together.
+    # Texts that Unicode's normal forms unify.
     "A\u030angstro\u0308m \u212bngström Ångström a\u0327\u0301b a\u0301\u0327b",
     "ｆｉｓｈ ﬁsh x⁵ x5 ㍻ ①② Ⅷ ™ ﷺ ºC ﬃ\u0301x",
     "\u1112\u1161\u11ab\u1100\u1173\u11af 한글 ｶﾞｷﾞ ガギ \u0929x \u0928\u093cx",
@@ -45,10 +45,9 @@ TEXTS = (
 
 _GUIDE = """# From text to features
 
-1. **Normalisation**: the text is brought into the form of Unicode that
-   `unicode_normalization` names, NFC or NFKC (Python's
-   `unicodedata.normalize`, JavaScript's `normalize`, ICU's `Normalizer2`), or,
-   with `none`, left as it is.
+1. **Normalisation**: convert the text to the Unicode normal form given by
+   `unicode_normalization`, NFC or NFKC (Python's `unicodedata.normalize`,
+   JavaScript's `normalize`, ICU's `Normalizer2`). With `none`, leave it as is.
 2. **Lower case**, by Unicode's full, locale-independent mapping: `İ` becomes
    `i` and U+0307; a capital sigma at the end of a word becomes `ς`. (Python's
    `str.lower`, JavaScript's `toLowerCase`, ICU with the root locale.)
@@ -56,25 +55,25 @@ _GUIDE = """# From text to features
    (`\\p{L}`), number (`\\p{N}`) or `_`. A combining mark (`\\p{M}`) ends a
    word. Characters are code points, not UTF-16 units. Without
    `unicode_normalization` `é` and `e` with U+0301 differ.
-4. **Terms** are the words, and with `ngrams` above 1 also runs of up to
-   `ngrams` neighbouring words, joined by one space.
-5. **Features**: a term's feature is its line in `vocabulary.txt`, from 0;
-   other terms are left out. With `hash_buckets` there is no vocabulary: the
+4. **Terms** are the words and, with `ngrams` above 1, runs of up to `ngrams`
+   consecutive words, joined by single spaces.
+5. **Features**: a term's feature is its line number in `vocabulary.txt`, from
+   0; other terms are dropped. With `hash_buckets` there is no vocabulary: the
    feature is FarmHash's `Fingerprint64` of the term's UTF-8, unsigned, modulo
    `hash_buckets`.
 6. **Values**: the count c of a feature in the text, or 1 + ln(c) with
-   `sublinear_tf`; times its float32 in `idf.f32`, where there is one; divided
-   by the square root of the sum of the row's squares.
+   `sublinear_tf`; multiplied by its entry in `idf.f32`, if that file exists;
+   divided by the L2 norm of the row.
 
-A text without a known term is an empty row: one place of value 0.
+A text without a known term is an empty row: one entry of value 0.
 
-`test_vectors.json` holds texts with their terms, in no order, and their rows,
-ascending; values agree to 1e-5. It was written by the code that made the
-features for training.
+`test_vectors.json` holds texts with their terms, in no particular order, and
+their rows, ascending; values must agree to 1e-5. The code that computed the
+training features wrote it.
 
-Letters added to Unicode after version 15 may be classed differently by
-different libraries, and so may a capital sigma beside `:`, U+0295 or U+1734,
-which are or are not part of a word by the version of Unicode.
+Libraries may classify letters added after Unicode 15 differently. They may also
+lower-case a capital sigma next to `:`, U+0295 or U+1734 differently, as Unicode
+versions disagree on whether those are part of a word.
 """
 
 
@@ -97,7 +96,7 @@ def write(
 
 
 def settings(features: text_features_lib.TextFeatures) -> dict:
-    """Returns what, beside vocabulary and idf, makes rows of text."""
+    """Returns the settings of the features, without vocabulary and idf."""
     return {
         "unicode_normalization": features.unicode_normalization,
         "ngrams": features.ngrams,
@@ -129,11 +128,14 @@ def test_vectors(
 
 
 def _texts(features: text_features_lib.TextFeatures) -> list[str]:
-    """Returns the odd texts, and some of the features' own terms."""
-    own = []
+    """Returns the special cases, and texts of terms from the vocabulary."""
+    from_vocabulary = []
     if features.terms is not None:
         step = max(1, len(features.terms) // 100)
-        some = list(features.terms[::step])
-        own = [" ".join(some[at : at + 10]) for at in range(0, len(some), 10)]
-        own.append(" ".join(some[:5] * 3 + some[5:8]))
-    return [*TEXTS, *own]
+        terms = list(features.terms[::step])
+        from_vocabulary = [
+            " ".join(terms[start : start + 10])
+            for start in range(0, len(terms), 10)
+        ]
+        from_vocabulary.append(" ".join(terms[:5] * 3 + terms[5:8]))
+    return [*TEXTS, *from_vocabulary]
