@@ -162,6 +162,17 @@ def test_bad_arguments(X, Y, words, message):
         data.from_csr(X, Y, **words)
 
 
+def test_label_priors():
+    """Counts over N, seen once or never included; none is 0."""
+    sets = [[0, 1], [0], [0, 3], []]
+    # Label 2 is unseen, and two labels were seen once: half an occurrence.
+    wanted = (np.array([3, 1, 0, 1]) + 0.5) / (4 + 1)
+    np.testing.assert_allclose(data.label_priors(sets), wanted)
+    # Many are unseen: together they weigh as much as those seen once.
+    few = data.label_priors(sets, range(12))
+    np.testing.assert_allclose(few[4:], 2 / 9 / (4 + 1))
+
+
 # --- texts --------------------------------------------------------------
 
 TEXTS = ["the cat sat", "a dog and a cat", "", "dogs sat", "the the dog"] * 3

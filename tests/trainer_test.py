@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxml import estimator
+from tfxml.data import own_pipelines
 from tfxml.evaluation import keras_metrics, metrics
 from tfxml.models import keras_losses
+from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import mach_head, sigmoid
 from tfxml.training import optimizers, schedules, trainer
 
@@ -77,6 +80,39 @@ def test_keras_fit_and_trainer_agree(head, kind, with_weights):
         np.testing.assert_allclose(
             values, history.history[name], rtol=1e-4, err_msg=name
         )
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "mach"])
+def test_the_command_keras_and_the_trainer_are_one(head, tmp_path):
+    """Of one recipe: the order, the dropout, the priors and the rate too."""
+    rng = np.random.default_rng(0)
+    X = rng.random((N, 30)) * (rng.random((N, 30)) < 0.2)
+    sets = [rng.permutation(L)[: 1 + row % 4].tolist() for row in range(N)]
+    options = {"num_repetitions": 3, "num_buckets": 11, "form": "compact"}
+    by_command = estimator.XMLClassifier(
+        head, (8,), 2, 16, 0.02, options=options, workdir=str(tmp_path)
+    ).fit(X, sets)
+    wanted = by_command._fitted().run.model.weights
+    priors = own_pipelines.label_priors(sets)
+    for is_keras in (False, True):
+        batches = own_pipelines.from_csr(X, sets, 16)
+        bag = bag_encoder.BagEncoder(30, (8,), dropout=0.5)
+        layer = sigmoid.SigmoidHead(L, label_priors=priors)
+        if head == "mach":
+            layer = mach_head.MachHead(L, 3, 11, label_priors=priors)
+        model = keras.Sequential([bag, layer])
+        rate = schedules.WarmUpAndDecay(0.02, 2 * int(batches.cardinality()))
+        optimizer = optimizers.create("lazy_adam", rate, epsilon=1e-6)
+        if is_keras:
+            loss = keras_losses.SparseSigmoidCrossEntropy()
+            model.compile(optimizer, loss, steps_per_execution=4)
+            model.fit(batches, epochs=2, verbose=0)
+        else:
+            trainer.Trainer(model, optimizer=optimizer).fit(
+                batches, 2, verbose=0
+            )
+        for weight, other in zip(model.weights, wanted, strict=True):
+            np.testing.assert_allclose(weight, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("head", list(HEADS))

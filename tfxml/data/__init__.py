@@ -14,6 +14,7 @@ PUBLIC = (
     "from_generator",
     "from_dataset",
     "fit_text_features",
+    "label_priors",
 )
 
 

@@ -16,6 +16,7 @@ workers shares the same global batches.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfxml.data import array_features, array_labels, arrays, inputs, instances
-from tfxml.data.feeding import in_memory
+from tfxml.data import (
+    array_features,
+    array_labels,
+    arrays,
+    inputs,
+    instances,
+    priors,
+)
+from tfxml.data.feeding import in_memory, pipeline
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_rows
 
@@ -75,7 +83,9 @@ def from_csr(
         values = instances.normalized(values, splits)
     rows = splits, ids, values
     source = _source(rows, features.num_features, Y, label_names, weights)
-    return _batches(source, batch_size, beside, shuffle, seed, padded)
+    return _batches(
+        source, batch_size, beside, seed if shuffle else None, padded
+    )
 
 
 def from_text(
@@ -114,7 +124,9 @@ def from_text(
         np.concatenate([np.zeros(0, np.float32), *(run[2] for run in runs)]),
     )
     source = _source(rows, features.num_features, Y, label_names, weights)
-    return _batches(source, batch_size, beside, shuffle, seed, padded)
+    return _batches(
+        source, batch_size, beside, seed if shuffle else None, padded
+    )
 
 
 def fit_text_features(
@@ -125,6 +137,21 @@ def fit_text_features(
     `settings` are those of `text_features.fit`: `ngrams`, `min_df`, ...
     """
     return text_features_lib.fit(_runs(texts), **settings)
+
+
+def label_priors(Y, label_names: Sequence | None = None) -> np.ndarray:
+    """Returns the share of the instances that carry each label, [L].
+
+    For a head's `label_priors`: training starts from them, which saves the
+    steps that would find them.
+
+    Args:
+        Y: the label sets of the training split; see `from_csr`.
+        label_names: as given to `from_csr`.
+    """
+    labels = array_labels.labels_of(Y, label_names)
+    counts = np.bincount(labels.ids, minlength=labels.num_labels)
+    return priors.label_priors(counts, labels.num_instances)
 
 
 def from_generator(
@@ -232,15 +259,19 @@ def _batches(
     source: in_memory.InMemorySource,
     batch_size: int,
     beside: Mapping[str, np.ndarray] | None,
-    shuffle: bool,
-    seed: int,
+    seed: int | None,
     padded: bool,
 ) -> tf.data.Dataset:
     _check_beside(beside or {}, source.num_instances)
-    order = tf.data.Dataset.range(source.num_instances)
-    if shuffle:
-        order = order.shuffle(
-            source.num_instances, seed=seed, reshuffle_each_iteration=True
+    number = source.num_instances
+    order = tf.data.Dataset.range(number)
+    if seed is not None:
+        order = _epochs().flat_map(
+            lambda epoch: tf.data.Dataset.from_tensor_slices(
+                pipeline.shuffled(source, seed, epoch)(
+                    tf.range(number, dtype=tf.int64)
+                )
+            )
         )
 
     def batch(indices):
@@ -253,10 +284,21 @@ def _batches(
             return named, labels
         return named, labels, source.weights(indices)
 
+    steps = -(-number // batch_size)
     return (
         order.batch(batch_size)
+        .apply(tf.data.experimental.assert_cardinality(steps))
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _epochs() -> tf.data.Dataset:
+    """Returns a data set whose one element says how often it was begun."""
+    begun = itertools.count()
+    return tf.data.Dataset.from_generator(
+        lambda: iter([next(begun)]),
+        output_signature=tf.TensorSpec([], tf.int64),
     )
 
 

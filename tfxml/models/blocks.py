@@ -8,7 +8,7 @@ kernel, a bias, and the loss of their logits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -81,11 +81,22 @@ class OutputBlock(keras.layers.Layer):
             initializer="zeros" if is_linear else small,
         )
         self.bias = self.add_weight(
-            name="bias", shape=(num_outputs,), initializer="zeros"
+            name="bias",
+            shape=(num_outputs,),
+            initializer=self._prior_bias(),
         )
-        if self._priors is not None:
-            self.bias.assign(self.loss.prior_bias(self._priors))
-            self._priors = None  # as large as the labels are many
+        self._priors = None  # as large as the labels are many
+
+    def _prior_bias(self) -> str | Callable[..., tf.Tensor]:
+        """Returns the initializer of the bias.
+
+        An assignment would be lost where Keras builds layers in a scratch
+        graph, as its `fit` does.
+        """
+        if self._priors is None:
+            return "zeros"
+        bias = self.loss.prior_bias(self._priors)
+        return lambda shape, dtype=None: tf.constant(bias, dtype, shape)
 
     def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, B]."""

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml.data import priors
 from tfxml.models import forms
 from tfxml.topk import selection
 
@@ -193,19 +194,10 @@ class Site:
         return [self.seed * 100003 + number for number in numbers]
 
     def label_priors(self) -> np.ndarray | None:
-        """Returns the share of the instances that carry each label, [L].
-
-        A label without a training instance is rare, not impossible: each gets
-        half an occurrence, or less where so many labels are unseen that they
-        would together outweigh those seen once (Good and Turing's estimate of
-        what all of them occur).
-        """
+        """Returns the share of the instances that carry each label, [L]."""
         if self.label_counts is None:
             return None
-        num_unseen = int((self.label_counts == 0).sum())
-        num_once = max(int((self.label_counts == 1).sum()), 1)
-        extra = min(0.5, num_once / max(num_unseen, 1))
-        return (self.label_counts + extra) / (self.num_train + 1)
+        return priors.label_priors(self.label_counts, self.num_train)
 
 
 class Encoder(keras.layers.Layer):

@@ -36,6 +36,9 @@ class SummedGradients(keras.optimizers.Optimizer):
         """Moves the variables by gradients of this replica."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
+        if not self.built:  # as Keras' `fit` leaves it
+            with tf.init_scope():
+                self.build(trainable_variables)
         self._tables = frozenset(
             self._get_variable_index(variable)
             for gradient, variable in zip(

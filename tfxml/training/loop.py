@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
-from tfxml.models import device_scope
+from tfxml.models import device_scope, dropout_seeds
 from tfxml.models import extreme_classifier as classifier_lib
 
 # N instances of a replica's batch
@@ -49,7 +49,7 @@ def make_replica_step(
         if replica.num_replicas_in_sync > 1:
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
         weights = tf.math.divide_no_nan(batch.weights, total)
-        dropout_seed = _dropout_seed(seed, step, replica)
+        dropout_seed = dropout_seeds.of_step(seed, step)
         gradients: list = []
         variables: list[keras.Variable] = []
         losses: list[tf.Tensor] = []
@@ -238,13 +238,3 @@ def make_train_steps(
         return total / tf.cast(num_steps, total.dtype)
 
     return train_steps
-
-
-def _dropout_seed(
-    seed: int, step: tf.Tensor, replica: tf.distribute.ReplicaContext
-) -> tf.Tensor:
-    """Returns a seed, [2] int32, that no other step or replica has."""
-    seeds = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
-    return tf.random.experimental.stateless_fold_in(
-        seeds, replica.replica_id_in_sync_group
-    )

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from tfxml.data import own_pipelines
 from tfxml.evaluation import keras_metrics
-from tfxml.models import keras_losses, sparse_labels
+from tfxml.models import dropout_seeds, keras_losses, sparse_labels
 from tfxml.training import gradients, optimizers, trainer_loops
 
 
@@ -38,6 +38,7 @@ class Trainer:
             in the strategy's scope.
         strategy: which devices train; None: the current one.
         metrics: ranking metrics, as `model.compile` takes them.
+        seed: of the dropout of `BagEncoder`.
 
     Raises:
         ValueError: for metrics that cannot be summed.
@@ -50,9 +51,11 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer | str = "lazy_adam",
         strategy: tf.distribute.Strategy | None = None,
         metrics: Sequence[keras_metrics.RankingMetric] = (),
+        seed: int = 0,
     ):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.model = model
+        self.seed = seed
         self.loss = loss or keras_losses.SparseSigmoidCrossEntropy()
         for metric in metrics:
             if not isinstance(metric, keras_metrics.RankingMetric):
@@ -182,15 +185,20 @@ class Trainer:
         return 1 / (1 + np.exp(-estimates)), label_ids
 
     def replica_step(
-        self, batch: tuple, step: int | tf.Tensor
+        self, batch: tuple, step: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains on a replica's share of a batch; for `strategy.run`.
+
+        Args:
+            batch: the share.
+            step: the number of the step; None: as many as the optimizer has
+                made.
 
         Returns:
             The loss of the share over the weight of the global batch, and the
             weight of the share.
         """
-        del step  # the same for every step
+        step = self.optimizer.iterations if step is None else step
         inputs, labels, weights = _unpacked(batch)
         total = tf.reduce_sum(weights)
         replica = tf.distribute.get_replica_context()
@@ -199,7 +207,8 @@ class Trainer:
             global_total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
         weights = tf.math.divide_no_nan(weights, global_total)
         with tf.GradientTape() as tape:
-            logits = self.model(inputs, training=True)
+            with dropout_seeds.given(dropout_seeds.of_step(self.seed, step)):
+                logits = self.model(inputs, training=True)
             loss = self._loss_sum(labels, logits, weights)
             penalties = self.model.losses
             if penalties:

@@ -30,7 +30,7 @@ class Replica(Protocol):
     optimizer: keras.optimizers.Optimizer
 
     def replica_step(
-        self, batch: tuple, step: int | tf.Tensor
+        self, batch: tuple, step=None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains; returns the share of the mean loss, and its weight."""
 
@@ -57,7 +57,7 @@ class Synchronous:
         strategy = self._strategy = replica.strategy
 
         def step(batch):
-            loss, weight = strategy.run(replica.replica_step, args=(batch, 0))
+            loss, weight = strategy.run(replica.replica_step, args=(batch,))
             weight = strategy.reduce("SUM", weight, axis=None)
             return strategy.reduce("SUM", loss, axis=None) * weight, weight
 

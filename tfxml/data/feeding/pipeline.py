@@ -170,7 +170,7 @@ def training_edges(
     num_replicas: int = 1,
 ) -> tf.Tensor:
     """Returns where each replica's share begins; see `Batches.edges`."""
-    return batches.edges(_shuffled(source, seed, epoch), num_replicas)
+    return batches.edges(shuffled(source, seed, epoch), num_replicas)
 
 
 def training_batch(
@@ -185,7 +185,7 @@ def training_batch(
     """
     return _batch_at(
         source,
-        lambda epoch, positions: _shuffled(source, seed, epoch)(positions),
+        lambda epoch, positions: shuffled(source, seed, epoch)(positions),
         most_rows,
         source.weights,
     )
@@ -206,7 +206,7 @@ def evaluation_batch(
     )
 
 
-def _shuffled(source: Source, seed: int, epoch):
+def shuffled(source: Source, seed: int, epoch):
     """Returns the order of an epoch: a function of positions, [n] int64."""
 
     def order(positions):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
-from tfxml.models import contract, forms, sparse_rows
+from tfxml.models import contract, dropout_seeds, forms, sparse_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,8 @@ class BagEncoder(contract.Encoder):
         self.kernels: list[keras.Variable] = []
         self.biases: list[keras.Variable] = []
         self._add_weights()
+        if dropout:  # counts the steps of Keras' own `fit`
+            self._seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
     @classmethod
@@ -195,9 +197,7 @@ class BagEncoder(contract.Encoder):
         if isinstance(rows, Mapping):
             rows = self.arrange(rows, "compact")
             if training and dropout_seed is None:
-                dropout_seed = tf.random.uniform(
-                    [2], maxval=tf.int32.max, dtype=tf.int32
-                )
+                dropout_seed = self._seed_of_call()
         # The variables themselves, so that rows are gathered.
         tables = [table.value for table in self.tables]
         output = tf.nn.relu(sparse_rows.matmul(rows, tables) + self.biases[0])
@@ -272,6 +272,17 @@ class BagEncoder(contract.Encoder):
                     name=f"bias_{layer}", shape=(units,), initializer="zeros"
                 )
             )
+
+    def _seed_of_call(self) -> tf.Tensor | None:
+        """Returns the seed of a call in a model of Keras that trains."""
+        if not self.dropout:
+            return None
+        given = dropout_seeds.current()
+        if given is not None:  # by `Trainer`
+            return given
+        return dropout_seeds.of_replica(
+            tf.cast(self._seed_generator.next(), tf.int32)
+        )
 
     def _drop(self, output, layer: int, dropout_seed):
         if dropout_seed is None or not self.dropout:
