@@ -13,6 +13,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from absl import app, flags
@@ -134,16 +135,18 @@ def keras(folder, recipe):
 def run(way, folder, name):
     """Returns P@1, P@3, P@5 and the seconds of a process."""
     words = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
-    if way == "command":
-        words = [
-            *[sys.executable, "-m", "tfxml.train", f"--data_dir={folder}"],
-            f"--flagfile={ROOT / 'configs' / name}_sigmoid.cfg",
-        ]
-    start = time.perf_counter()
-    done = subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as workdir:
+        if way == "command":
+            words = [
+                *[sys.executable, "-m", "tfxml.train", f"--data_dir={folder}"],
+                f"--flagfile={ROOT / 'configs' / name}_sigmoid.cfg",
+                f"--workdir={workdir}/run",
+            ]
+        start = time.perf_counter()
+        done = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        seconds = time.perf_counter() - start
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
     return _values(done.stdout.splitlines()), seconds
@@ -153,10 +156,9 @@ def _values(lines):
     """Returns P@1, P@3 and P@5 of what a way has printed."""
     if lines[-1].startswith("["):
         return json.loads(lines[-1])
-    header = next(n for n, line in enumerate(lines) if line.startswith("P@1 "))
-    values = dict(
-        zip(lines[header].split(), lines[header + 1].split(), strict=True)
-    )
+    rows = [line.split() for line in lines]
+    header = next(n for n, row in enumerate(rows) if row[:1] == ["P@1"])
+    values = dict(zip(rows[header], rows[header + 1], strict=True))
     return [float(values[f"P@{k}"]) for k in (1, 3, 5)]
 
 

@@ -308,14 +308,16 @@ def test_a_data_set_of_texts():
     assert list(run.texts) == TEXTS
 
 
-def test_labels_of_the_test_split_alone_are_labels():
+def test_names_of_the_test_split_alone_are_left_out():
     data = arrays.data_of(
         (TEXTS, NAMED["lists"], ["x", "y"], [["bee", "dog"], ["ant"]])
     )
-    assert data.labels == [*NAMES, "ant", "bee"] and data.num_labels == 5
+    assert data.labels == NAMES and data.num_labels == 3
+    assert data.notes == ("2 labels of Y_test alone are left out",)
     assert data.splits == ("test", "train")
     (run,) = data.read("test")
-    assert run.label_ids.tolist() == [1, 4, 3]
+    assert run.label_splits.tolist() == [0, 1, 1]
+    assert run.label_ids.tolist() == [1]
     data = arrays.data_of((DENSE, SETS, DENSE[:1], [[7]]))
     assert data.labels is None and data.num_labels == 8
     data = arrays.data_of((TEXTS, NAMED["lists"], ["x"], [[]]))

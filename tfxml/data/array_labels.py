@@ -68,12 +68,6 @@ def labels_of(
     return _of_sets(Y, label_names, skips_unknown)
 
 
-def merged(first: Sequence, other: Sequence) -> list:
-    """Returns the labels of two lists, those of the first in their places."""
-    known = set(first)
-    return [*first, *_sorted(label for label in other if label not in known)]
-
-
 def _of_matrix(matrix, label_names: Sequence | None) -> Labels:
     """Returns the nonzero places of a CSR matrix."""
     _check_width(matrix, label_names)

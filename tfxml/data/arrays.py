@@ -95,9 +95,8 @@ def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
     """Returns a data set given as a tuple.
 
     Args:
-        data: (X, Y), (X, Y, weights) or (X, Y, X_test, Y_test). Labels of
-            Y_test that Y does not have are labels too, of no training
-            instance.
+        data: (X, Y), (X, Y, weights) or (X, Y, X_test, Y_test). Names in
+            Y_test that Y does not have are left out, as of files.
 
     Raises:
         ValueError: for another number of parts, or what `of` refuses.
@@ -112,16 +111,32 @@ def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
     if len(data) < 4:
         weights = data[2] if len(data) == 3 else None
         return of(data[0], data[1], weights=weights)
-    X, Y, X_test, Y_test = data
-    names = _all_names(Y, Y_test)
-    train, test = of(X, Y, names), of(X_test, Y_test, names)
+    train, (X_test, Y_test) = of(*data[:2]), data[2:]
+    test_labels = array_labels.labels_of(Y_test)
+    if test_labels.num_labels and (train.labels is None) != (
+        test_labels.names is None
+    ):
+        raise ValueError(
+            "`Y_test` must hold labels of the kind of Y. Received: ids beside "
+            "names"
+        )
+    test = of(X_test, Y_test, train.labels, skips_unknown=True)
     if test.num_features != train.num_features:
         raise ValueError(
             f"`X_test` must have the {train.num_features} features of X. "
             f"Received: {test.num_features}"
         )
-    num_labels = max(train.num_labels, test.num_labels)
-    return dataclasses.replace(train, num_labels=num_labels, test=test.train)
+    notes = ()
+    if train.labels is not None:
+        unseen = set(test_labels.names or ()) - set(train.labels)
+        if unseen:
+            notes = (f"{len(unseen):,} labels of Y_test alone are left out",)
+    return dataclasses.replace(
+        train,
+        num_labels=max(train.num_labels, test.num_labels),
+        test=test.train,
+        notes=notes,
+    )
 
 
 def of(
@@ -129,6 +144,7 @@ def of(
     Y: Any,
     label_names: Sequence | None = None,
     weights: npt.ArrayLike | None = None,
+    skips_unknown: bool = False,
 ) -> ArrayData:
     """Returns the data set of X and Y.
 
@@ -138,12 +154,14 @@ def of(
         label_names: the names of all labels, in the order of their ids; None:
             those in Y, sorted.
         weights: [N], of the instances; None: 1 each.
+        skips_unknown: whether labels that have no id are left out; else they
+            are an error.
 
     Raises:
         ValueError: if X or Y is none of these, or they differ in N.
     """
     features = array_features.features_of(X)
-    labels = array_labels.labels_of(Y, label_names)
+    labels = array_labels.labels_of(Y, label_names, skips_unknown)
     if labels.num_instances != features.num_instances:
         raise ValueError(
             "`X` and `Y` must have as many rows. Received: "
@@ -183,18 +201,3 @@ def checked_weights(weights: npt.ArrayLike, number: int) -> np.ndarray:
     if not weights.any():
         raise ValueError("`weights` must not all be zero. Received: zeros")
     return weights
-
-
-def _all_names(Y, Y_test) -> list | None:
-    """Returns the names of the labels of two splits; None: they are ids."""
-    train, test = array_labels.labels_of(Y), array_labels.labels_of(Y_test)
-    if not test.num_labels:
-        return train.names
-    if (train.names is None) != (test.names is None):
-        raise ValueError(
-            "`Y_test` must hold labels of the kind of Y. Received: ids beside "
-            "names"
-        )
-    if train.names is None or test.names is None:
-        return None
-    return array_labels.merged(train.names, test.names)
