@@ -76,7 +76,7 @@ def test_buckets_are_balanced():
 
 @pytest.mark.parametrize("num_buckets", [2, 5, 12])
 def test_no_pair_collides_more_often_than_1_of_B(num_buckets):
-    """Over the whole family, which is small enough to go through."""
+    """Over the whole family, which is small enough to enumerate."""
     prime = 13
     for x, y in itertools.combinations(range(prime), 2):
         family = itertools.product(range(1, prime), range(prime))
@@ -120,7 +120,7 @@ def test_seed_and_repetition_decide_alone():
         ({"b": 13}, "`b`"),
     ],
 )
-def test_what_is_no_hash_is_refused(kwargs, named):
+def test_arguments_out_of_range_are_refused(kwargs, named):
     values = {"num_buckets": 5, "a": 2, "b": 3, "prime": 13, **kwargs}
     with pytest.raises(ValueError, match=named):
         hashing.UniversalHash(**values)
@@ -129,7 +129,7 @@ def test_what_is_no_hash_is_refused(kwargs, named):
 @pytest.mark.parametrize(
     ("capacity", "prime"), [(VERSION_1, VERSION_1), (1000, 1009)]
 )
-def test_recorded_hash_stays_what_it_is(capacity, prime):
+def test_hashes_are_those_of_the_published_constants(capacity, prime):
     """Worked out by hand from splitmix64's published constants.
 
     At the largest prime it is also what version 1 was.

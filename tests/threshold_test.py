@@ -1,4 +1,4 @@
-"""The threshold decode against a look at every label, in NumPy."""
+"""The threshold decode against scoring every label in NumPy."""
 
 import hypothesis
 import numpy as np
@@ -12,9 +12,9 @@ from tfxml.models.heads import mach_head
 
 
 def _oracle(logits, hashes, num_labels, k, estimator):
-    """Returns scores and ids of all labels, [N, K], ties by id.
+    """Returns the best labels' scores and ids, [N, K], ties by id.
 
-    The sum is taken in the repetitions' order, in the decode's own precision.
+    Sums are taken in the order of the repetitions, in float32.
     """
     scores = [
         decode.bucket_scores(one, estimator).numpy()
@@ -140,7 +140,7 @@ def test_a_certified_answer_is_the_brute_force_answer(
     np.testing.assert_array_equal(
         found.scores.numpy()[is_certified], scores[is_certified]
     )
-    # Without one every score is that of a label, and no better than the best.
+    # Without a certificate every score is a label's, and at most the best.
     assert (found.scores.numpy() <= scores).all()
 
 
@@ -170,7 +170,7 @@ def test_both_exact_decodes_are_the_brute_force_answer(
         np.testing.assert_array_equal(found_scores, scores)
 
 
-def test_what_is_left_is_widened_in_groups(monkeypatch):
+def test_instances_without_a_certificate_are_widened_in_groups(monkeypatch):
     monkeypatch.setattr(exact_top_k, "_REST_ROWS", 2)
     monkeypatch.setattr(exact_top_k, "_FIRST_PAIRS", 100)
     logits = np.random.default_rng(5).normal(-4, 2, (21, 6, 40))
@@ -226,7 +226,7 @@ def test_equal_scores_are_not_certified_but_decoded():
 
 
 @pytest.mark.parametrize("estimator", decode.ESTIMATORS)
-def test_what_is_no_number_is_refused(estimator):
+def test_logits_that_are_not_numbers_are_refused(estimator):
     hashes = _hashes(4, 10, 300)
     tables = crossings.make(hashes, 300)
     repetitions = [tf.zeros([2, 10])] * 3 + [tf.fill([2, 10], float("nan"))]
@@ -238,7 +238,7 @@ def test_what_is_no_number_is_refused(estimator):
             find()
 
 
-def test_tables_of_hashes_that_do_not_fit_are_refused():
+def test_hashes_that_differ_in_buckets_or_prime_are_refused():
     mixed = [*_hashes(1, 10, 300), *_hashes(1, 11, 300)]
     version_1 = _hashes(2, 10, 2**31 - 1)
     for hashes in (mixed, version_1, _hashes(1, 10, 300)):

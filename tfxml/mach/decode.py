@@ -1,10 +1,9 @@
-"""From bucket scores back to labels: the labels on which the repetitions agree.
+"""Decodes bucket scores into the labels on which the repetitions agree.
 
 # N instances, L labels, R repetitions, B buckets, K top labels
 
-A label's score is an estimate made of the scores of its R buckets (Medini et
-al., NeurIPS 2019, section 3; the logit sum is what the authors' code uses for
-label sets).
+A label's score is an estimate from the scores of its R buckets (Medini et al.,
+NeurIPS 2019, section 3; the authors' code sums logits for label sets).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tensorflow as tf
 from tfxml.topk import dropping, merging, selection
 
 ESTIMATORS = ("mean", "logit", "min", "median")
-LABEL_BLOCK_SIZE = 65536  # labels scored at once
+LABEL_BLOCK_SIZE = 65536  # labels scored at a time
 
 
 def top_k(
@@ -40,12 +39,12 @@ def top_k(
         num_labels: L.
         k: how many labels.
         estimator: `mean`, `logit`, `min` or `median`.
-        label_block_size: how many labels are scored at once.
-        dropped: labels that are no answer, ascending; see `dropping`.
+        label_block_size: how many labels are scored at a time.
+        dropped: labels that are never answered, ascending; see `dropping`.
 
     Raises:
-        tf.errors.InvalidArgumentError: if a logit is not a number (a TPU
-            does not look).
+        tf.errors.InvalidArgumentError: if a logit is not a number (not on a
+            TPU, which has no assertions).
     """
     check_estimator(estimator)
     return top_k_of_terms(
@@ -69,13 +68,15 @@ def top_k_of_terms(
     dropped: Sequence[int] | np.ndarray = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
-    of_repetitions = [tf.transpose(one) for one in of_repetitions]  # [B, N]
+    of_repetitions = [tf.transpose(terms) for terms in of_repetitions]  # [B, N]
 
     def best_of(label_ids):
         block = combine(
             [
-                tf.gather(one, bucket_ids(label_ids))
-                for one, bucket_ids in zip(of_repetitions, hashes, strict=True)
+                tf.gather(terms, bucket_ids(label_ids))
+                for terms, bucket_ids in zip(
+                    of_repetitions, hashes, strict=True
+                )
             ],
             estimator,
         )  # [block, N]
@@ -88,7 +89,8 @@ def top_k_of_terms(
         return best, places + label_ids[0]
 
     k = min(k, num_labels - len(dropped))
-    # The first block holds what is left of the others, and k labels at least.
+    # All blocks have one size but the first, which holds the remainder and at
+    # least k labels.
     first = num_labels - (num_labels - k) // label_block_size * label_block_size
     return _best_of_blocks(best_of, first, num_labels, k, label_block_size)
 
@@ -96,7 +98,7 @@ def top_k_of_terms(
 def _best_of_blocks(
     best_of: Callable, first: int, num_labels: int, k: int, block_size: int
 ):
-    """Returns the best of blocks: one of `first` labels, the others alike."""
+    """Returns the best labels of a block of `first` and of equal blocks."""
 
     def is_left(start, scores, ids):
         return start < num_labels
@@ -105,7 +107,7 @@ def _best_of_blocks(
         block_scores, block_ids = best_of(
             tf.ensure_shape(tf.range(start, start + block_size), [block_size])
         )
-        # Earlier blocks come first, as they do among equals.
+        # Of equal scores those of earlier blocks come first.
         return start + block_size, *merging.merge_top_k(
             [scores, block_scores], [ids, block_ids], k
         )
@@ -117,22 +119,25 @@ def _best_of_blocks(
 
 
 def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Returns the logits; refuses what is not a number."""
+    """Returns the logits, which must be numbers."""
     checks = [
         tf.debugging.Assert(
-            ~tf.reduce_any(tf.math.is_nan(one)),
+            ~tf.reduce_any(tf.math.is_nan(logits)),
             [
                 "`bucket_logits` must be numbers. Received: NaN in "
                 f"repetition {r}"
             ],
         )
-        for r, one in enumerate(bucket_logits)
+        for r, logits in enumerate(bucket_logits)
     ]
-    with tf.control_dependencies([one for one in checks if one is not None]):
-        return [tf.identity(one) for one in bucket_logits]
+    with tf.control_dependencies(
+        [check for check in checks if check is not None]
+    ):
+        return [tf.identity(logits) for logits in bucket_logits]
 
 
 def check_estimator(estimator: str) -> None:
+    """Raises ValueError unless the estimator is one of `ESTIMATORS`."""
     if estimator not in ESTIMATORS:
         raise ValueError(
             f"`estimator` must be one of {ESTIMATORS}. Received: {estimator=}"
@@ -149,7 +154,7 @@ def bucket_scores(bucket_logits: tf.Tensor, estimator: str) -> tf.Tensor:
 def unbiased_mean(
     mean_scores: tf.Tensor, label_mass: tf.Tensor, num_buckets: int
 ) -> tf.Tensor:
-    """Returns the mean estimate without the expected share of collisions.
+    """Returns the mean estimate less what collisions add on average.
 
     A label's bucket holds its own probability and 1/B of the others':
     E[mean] = p + (V - p) / B, V the sum of all label probabilities. With
@@ -168,20 +173,22 @@ def terms(
     bucket_logits: Sequence[tf.Tensor], estimator: str
 ) -> list[tf.Tensor]:
     """Returns what `combine` takes of each repetition, R tensors [N, B]."""
-    scores = [bucket_scores(one, estimator) for one in bucket_logits]
+    scores = [bucket_scores(logits, estimator) for logits in bucket_logits]
     return [
-        one * sign
-        for one, sign in zip(scores, signs(len(scores), estimator), strict=True)
+        score * sign
+        for score, sign in zip(
+            scores, signs(len(scores), estimator), strict=True
+        )
     ]
 
 
 def signs(num_repetitions: int, estimator: str) -> list[float]:
     """Returns each repetition's sign in `combine`.
 
-    A sum is written as a difference, for TensorFlow adds many terms in
-    whatever order their buffers come to lie, and rewrites a chain of additions
-    to that. The same label would have another score, by the last bit, wherever
-    it is computed.
+    Sums are written as differences of negated terms. TensorFlow rewrites a
+    chain of additions to one op that adds in the order of the buffers'
+    addresses, so the last bit of a label's score would depend on where it is
+    computed. Subtractions stay in order.
     """
     if estimator not in ("mean", "logit"):
         return [1.0] * num_repetitions
@@ -192,11 +199,10 @@ def combine(of_repetitions: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
     """Returns one estimate of R terms of the same shape."""
     if estimator in ("mean", "logit"):
         total = of_repetitions[0]
-        for one in of_repetitions[1:]:
-            total = total - one
-        return total * (
-            1 / len(of_repetitions)
-        )  # no quotient: graphs rewrite it
+        for term in of_repetitions[1:]:
+            total = total - term
+        # A product: TensorFlow rewrites quotients by constants to products.
+        return total * (1 / len(of_repetitions))
     if estimator == "min":
         return tf.reduce_min(tf.stack(of_repetitions), axis=0)
     ordered = tf.sort(tf.stack(of_repetitions, axis=-1), axis=-1)

@@ -3,18 +3,17 @@
 # L labels, R repetitions, B buckets, p a prime, J slots of a bucket
 
 h(x) = ((a x + b) mod p) mod B with a in [1, p), b in [0, p) (Carter and
-Wegman, "Universal classes of hash functions", 1979). For ids below p two of
-them collide with probability at most 1/B. As p < 2^31 the product stays below
-2^62, so int64 arithmetic is exact on every device, and no table is needed
-where a hash is.
+Wegman, "Universal classes of hash functions", 1979). Two ids below p collide
+with probability at most 1/B. As p < 2^31 the product stays below 2^62, so int64
+arithmetic is exact on every device, and hashing needs no table.
 
-x -> (a x + b) mod p is a bijection of [0, p), so the members of a bucket are
-known without a table or an index too: they are the ids of the slots y = c,
-c + B, c + 2 B, ... below p. Where p is little more than L nearly all slots
-hold an id, and buckets differ by few members. Labels are added up to p
-without moving one that is there, so p is chosen with room (`capacity`).
+x -> (a x + b) mod p is a bijection of [0, p), so the members of a bucket need
+no table either: they are the ids of the slots y = c, c + B, c + 2 B, ... below
+p. Where p is little more than L nearly all slots hold an id, and buckets differ
+by few members. Labels can be added up to p without moving any, so p is chosen
+with some to spare (`capacity`).
 
-Version 1 had p = 2^31 - 1 whatever the number of labels; version 2 chooses p.
+Version 1 used p = 2^31 - 1 for any number of labels; version 2 chooses p.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import tensorflow as tf
 
 VERSION = 2
 LARGEST_PRIME = 2**31 - 1
-_BLOCK = 1 << 15  # ids hashed at once: they stay in the cache
+_BLOCK = 1 << 15  # ids hashed at a time: they fit a cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class UniversalHash:
     num_buckets: int
     a: int
     b: int
-    prime: int = LARGEST_PRIME  # what version 1 files leave out
+    prime: int = LARGEST_PRIME  # which files of version 1 leave out
 
     def __post_init__(self):
         if not (2 <= self.prime <= LARGEST_PRIME and _is_prime(self.prime)):
@@ -76,8 +75,8 @@ class UniversalHash:
     def blocks(self, num_ids: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yields the first id and the buckets of runs of 0 .. num_ids - 1.
 
-        The slots of a run are those of ids 0, 1, ... shifted: an addition in
-        place of a remainder of 64 bits.
+        The slots of a run are those of ids 0, 1, ... plus a shift: an addition
+        instead of a 64-bit remainder.
         """
         run = np.arange(min(num_ids, _BLOCK)) * self.a % self.prime
         for start in range(0, num_ids, _BLOCK):
@@ -113,7 +112,7 @@ def from_seed(
         seed: of all repetitions.
         repetition: which one.
         num_buckets: B.
-        capacity: how many labels there can ever be.
+        capacity: the most labels there can ever be.
     """
     prime = smallest_prime(max(capacity, num_buckets))
     draws = _splitmix64(_splitmix64(seed) ^ repetition)
@@ -126,7 +125,7 @@ def from_seed(
 
 
 def identity(num_ids: int) -> UniversalHash:
-    """Returns the hash that gives every id a bucket of its own."""
+    """Returns a hash by which each id has a bucket to itself."""
     return UniversalHash(num_ids, a=1, b=0, prime=smallest_prime(num_ids))
 
 
@@ -149,7 +148,7 @@ def _is_prime(number: int) -> bool:
     Selfridge and Wagstaff, 1980).
     """
     bases = (2, 3, 5, 7)
-    if number < 2 or any(number % one == 0 for one in bases):
+    if number < 2 or any(number % base == 0 for base in bases):
         return number in bases
     twos = ((number - 1) & (1 - number)).bit_length() - 1
     odd = (number - 1) >> twos

@@ -1,4 +1,4 @@
-"""Finds the best labels of bucket logits, by whichever decode is cheaper.
+"""Finds the best labels from bucket logits, by the cheaper of two decodes.
 
 # N instances, L labels, R repetitions, B buckets, K top labels
 """
@@ -14,19 +14,19 @@ from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
 
 DECODES = ("auto", "exhaustive", "threshold")
-# The threshold decode is chosen from here on. It is faster from 41,000 labels
-# on (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
+# `auto` takes the threshold decode from here on. It is faster from 41,000
+# labels (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
 # certify.
 _MANY_LABELS = 65_000
 
 
 class LabelDecoder:
-    """The decode of a MACH head: arrays and ops, without weights.
+    """Decodes the bucket logits of a MACH head; has no weights.
 
     Args:
         num_labels: L.
         hashes: R hashes of label ids.
-        decode_by: one of `DECODES`; the answer is the same.
+        decode_by: one of `DECODES`; all give the same answer.
         dropped: ids of labels that are never answered, ascending.
     """
 
@@ -67,10 +67,10 @@ class LabelDecoder:
         )
 
     def is_threshold(self) -> bool:
-        """Tells whether the threshold decode finds the best labels.
+        """Tells whether the threshold decode is used.
 
         Raises:
-            ValueError: if it must and the hashes are not made for it.
+            ValueError: if it is asked for and the hashes do not allow it.
         """
         can_serve = crossings.can_serve(self._hashes, self._num_labels)
         if self._decode_by == "threshold" and not can_serve:
@@ -84,7 +84,7 @@ class LabelDecoder:
         return can_serve and self._num_labels >= _MANY_LABELS
 
     def has_collisions(self) -> bool:
-        """Tells whether labels may share a bucket, so that means need care."""
+        """Tells whether labels may share a bucket, so that means are biased."""
         return any(
             label_hash != hashing.identity(label_hash.num_buckets)
             or label_hash.num_buckets < self._num_labels
@@ -92,7 +92,7 @@ class LabelDecoder:
         )
 
     def _bucket_crossings(self) -> crossings.Crossings:
-        """Returns the tables of the threshold decode, made when first asked."""
+        """Returns the threshold decode's tables, made at the first call."""
         if self._crossings is None:
             with tf.init_scope():
                 self._crossings = crossings.make(

@@ -1,4 +1,4 @@
-"""How large a MACH or a sigmoid model is, and which one fits a machine.
+"""Sizes of MACH and sigmoid models, and the largest that fits a machine.
 
 # N instances of a batch, L labels, D features, H units, R repetitions,
 # B buckets
@@ -12,12 +12,12 @@ import math
 # Weights, and the two moments of Adam.
 _COPIES = 3
 _FLOAT = 4  # bytes
-# Host arrays of the labels: counts, priors and propensities in 8 bytes.
-_BYTES_A_LABEL = 24
+# Arrays over the labels: counts, priors and propensities, 8 bytes each.
+_BYTES_PER_LABEL = 24
 _WIDTHS = (2048, 1024, 512, 256, 128, 64, 32)
-# Recall saturates at about this many (Medini et al., 2019, figure 2).
+# Recall saturates at about so many (Medini et al., 2019, figure 2).
 _REPETITIONS = 16
-# The authors hashed features into 80,000 to 100,000.
+# The authors hashed features into 80,000 to 100,000 buckets.
 _FEWEST_FEATURE_BUCKETS = 1 << 17
 
 
@@ -25,7 +25,7 @@ _FEWEST_FEATURE_BUCKETS = 1 << 17
 class Plan:
     """A model's shape, and what follows from it.
 
-    `num_repetitions` of 0 is the sigmoid head.
+    With `num_repetitions` 0 the head is the sigmoid head.
     """
 
     num_labels: int
@@ -59,19 +59,21 @@ class Plan:
 
     @property
     def training_bytes(self) -> int:
-        """Returns weights, Adam's moments, gradients, logits and host arrays.
+        """Returns the memory of training, in bytes.
 
-        The head's gradient is dense, that of the first layer's table has only
-        the batch's features. The logits of a batch are held once, as all
-        repetitions' losses are differentiated together.
+        Counted are weights, moments, gradients, logits and arrays over labels.
+
+        The head's gradient is dense; that of the first layer's table holds the
+        batch's features alone. The logits of a batch are held once, for the
+        losses of all repetitions are differentiated together.
         """
         logits = self.batch_size * self.num_outputs
         floats = _COPIES * self.parameters + self.head_parameters + logits
-        return _FLOAT * floats + _BYTES_A_LABEL * self.num_labels
+        return _FLOAT * floats + _BYTES_PER_LABEL * self.num_labels
 
     @property
     def serving_bytes(self) -> int:
-        """Returns the weights, and the tables of the threshold decode."""
+        """Returns bytes of the weights and of the threshold decode's tables."""
         tables = 0
         if self.num_repetitions:
             slots = math.ceil(1.25 * self.num_labels / self.num_buckets)
@@ -81,12 +83,12 @@ class Plan:
 
     @property
     def step_flop(self) -> int:
-        """Returns the head's floor of a step: its three matrix products."""
+        """Returns FLOP of the head's three matrix products in a step."""
         return 6 * self.batch_size * self.hidden * self.num_outputs
 
     @property
     def collision_probability(self) -> float:
-        """Returns a bound on that two labels share all their buckets."""
+        """Returns a bound on the probability that labels share all buckets."""
         if not self.num_repetitions:
             return 0.0
         pairs = math.comb(self.num_labels, 2)
@@ -94,9 +96,9 @@ class Plan:
 
 
 def least_repetitions(num_labels: int, num_buckets: int, delta: float) -> int:
-    """Returns the fewest R that tell all labels apart with 1 - delta.
+    """Returns the fewest R that tell all labels apart, at least with 1 - delta.
 
-    R >= log(L^2 / (2 delta)) / log B, a union bound over the pairs of labels
+    R >= log(L^2 / (2 delta)) / log B by a union bound over pairs of labels
     (Medini et al., NeurIPS 2019, theorem 2).
     """
     wanted = 2 * math.log(num_labels) - math.log(2 * delta)
@@ -113,17 +115,17 @@ def propose(
 ) -> Plan:
     """Returns the widest MACH model whose training fits.
 
-    Wide layers come before many buckets, and those before unhashed features.
+    Prefers wide layers to many buckets, and these to unhashed features.
 
     Args:
         num_labels, num_features: of the data.
         memory: bytes that training may take.
-        step_flop: what the products of a step may take.
-        delta: how probable it may be that two labels share all buckets.
+        step_flop: FLOP that the head's products in a step may take.
+        delta: the probability allowed that two labels share all buckets.
         batch_size: of a step.
 
     Raises:
-        ValueError: if none fits.
+        ValueError: if no model fits.
     """
     most = round(4 * num_labels**0.5)
     for hidden in _WIDTHS:
@@ -151,14 +153,14 @@ def propose(
 
 
 def sigmoid_of(plan: Plan) -> Plan:
-    """Returns the sigmoid head on the same encoder."""
+    """Returns the plan of a sigmoid head on the same encoder."""
     return dataclasses.replace(
         plan, num_repetitions=0, num_buckets=0, num_encoders=1
     )
 
 
 def _with_features(plan: Plan, memory: int) -> Plan | None:
-    """Returns the plan with as many features as fit, or None."""
+    """Returns the plan with as many feature buckets as fit, or None."""
     if plan.training_bytes <= memory:
         return plan
     buckets = 1 << (plan.num_features.bit_length() - 1)

@@ -1,1 +1,1 @@
-"""The best of many scores; used by every head."""
+"""The k best of many scores, for every head."""

@@ -1,7 +1,4 @@
-"""Labels that a trained model no longer answers.
-
-They keep their ids, and the others theirs.
-"""
+"""Labels that a trained model no longer answers; all labels keep their ids."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ def checked(
     """Returns the ids to drop, each once, ascending.
 
     Raises:
-        ValueError: if one is no label, or if no label would be left.
+        ValueError: if an id is out of range, or no label would be left.
     """
     dropped = np.unique(np.asarray(label_ids, np.int64))
     if len(dropped) and not (0 <= dropped[0] and dropped[-1] < num_labels):
@@ -36,7 +33,7 @@ def checked(
 def is_among(
     label_ids: tf.Tensor, dropped: Sequence[int] | np.ndarray
 ) -> tf.Tensor:
-    """Tells which of the ids [C] are dropped; `dropped` is not empty."""
+    """Tells which of the ids [C] are dropped; `dropped` must not be empty."""
     ordered = tf.constant(dropped, label_ids.dtype)
     places = tf.searchsorted(ordered, label_ids)
     nearest = tf.gather(ordered, tf.minimum(places, len(dropped) - 1))

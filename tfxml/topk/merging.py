@@ -1,4 +1,4 @@
-"""The best of several blocks' best.
+"""Merges the best labels of several blocks.
 
 # N instances, K best
 """
@@ -13,13 +13,13 @@ import tensorflow as tf
 def merge_top_k(
     scores: Sequence[tf.Tensor], ids: Sequence[tf.Tensor], k: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best scores and their ids, [N, K], of blocks' best.
+    """Returns the best scores and their ids, [N, K] each, best first.
 
-    Of equal scores that of the earlier block comes first.
+    Of equal scores those of earlier blocks come first.
 
     Args:
         scores, ids: of each block, [N, at most K], best first.
-        k: how many.
+        k: how many labels.
     """
     if len(scores) == 1:
         return scores[0], ids[0]

@@ -1,11 +1,11 @@
-"""The best of many scores, without sorting most of them.
+"""Finds the best of many scores without sorting most of them.
 
 # N instances, C scores of an instance, G scores of a group, K best
 
-The K best scores lie in the K groups with the largest maxima, so that only
-those are looked into. Equal scores come in their order, as they do in
-`tf.math.top_k`: where a group that was not chosen has the least score that
-counts, there are enough groups with that score before it.
+The K best scores are in the K groups with the largest maxima, so only these
+groups are searched. Equal scores keep their order, as in `tf.math.top_k`: where
+a group that is not chosen holds the K-th best score, enough groups before it
+hold that score too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import math
 
 import tensorflow as tf
 
-_FEW = 8192  # scores that are not worth it
+_FEW = 8192  # scores: `tf.math.top_k` is faster
 
 
 def top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best scores and their places, [N, K] each, best first.
 
     Args:
-        scores: [N, C], C known.
+        scores: [N, C], C static.
         k: at most C.
     """
     number = scores.shape[1]
@@ -42,7 +42,7 @@ def top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def top_k_of_columns(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what `top_k` does, of scores [C, N]."""
+    """Returns what `top_k` returns, for scores [C, N]."""
     number = scores.shape[0]
     size = _group_size(number, k)
     if size == 1:
@@ -67,9 +67,9 @@ def top_k_of_columns(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _group_size(number: int, k: int) -> int:
-    """Returns G, a power of two: about as many groups as scores in K of them.
+    """Returns G, a power of two, or 1 where groups gain nothing.
 
-    1 where nothing is won.
+    There are then about as many groups as scores in K of them.
     """
     if number < _FEW or 8 * k > number:
         return 1
@@ -88,7 +88,15 @@ def _places(chosen: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _best_of(found, chosen, tail, number: int, k: int):
-    """Returns the best of the chosen groups' scores and of those in none."""
+    """Returns the best of the chosen groups' scores and of the last few.
+
+    Args:
+        found: [N, K G], the groups' scores.
+        chosen: [N, K], the groups, ascending.
+        tail: [N, fewer than G], the scores behind the last group.
+        number: C.
+        k: how many.
+    """
     left = tail.shape[1]
     size = found.shape[1] // k
     best, among = tf.math.top_k(tf.concat([found, tail], axis=1), k)

@@ -1,4 +1,4 @@
-"""The labels that two opened buckets share, and the best of them.
+"""Ranks the labels that are in two or more opened buckets.
 
 # n instances, R repetitions, B buckets, K top labels, C candidate labels
 """
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxml.mach import decode
 from tfxml.mach.threshold import crossings, opening
 
-_SIFTED = (4, 12)  # repetitions after which labels are dropped
+_SIFTED = (4, 12)  # repetitions after which hopeless candidates are dropped
 
 
 def best(
@@ -23,19 +23,19 @@ def best(
     k: int,
     estimator: str,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the best of what is in two opened buckets.
+    """Returns the best labels of those in two or more opened buckets.
 
     Args:
         ranked: buckets of n instances.
         tables: of the repetitions.
         depths: [n, R], how many buckets are opened.
         kth: [n]; labels that score less may be left out.
-        k: K.
+        k: how many labels.
         estimator: one of `decode.ESTIMATORS`.
 
     Returns:
-        Estimates [n, K], label ids [n, K], and the number of labels that were
-        scored in all repetitions [n].
+        Estimates [n, K], label ids [n, K], and how many labels were scored in
+        all repetitions [n].
     """
     instances, labels = _shared(ranked, tables, depths)
     instances, labels, of_repetitions = _sift(
@@ -46,10 +46,10 @@ def best(
 
 
 def _shared(ranked: opening.Ranked, tables: crossings.Crossings, depths):
-    """Returns instances and labels in two opened buckets, [C]."""
+    """Returns instances and labels of pairs of opened buckets, [C]."""
     is_open = tf.range(ranked.best.shape[2]) < depths[:, :, None]
-    found = tf.cast(tf.where(is_open), tf.int32)  # [I, 3]
-    instances, repetitions = found[:, 0], found[:, 1]
+    opened = tf.cast(tf.where(is_open), tf.int32)  # [I, 3]
+    instances, repetitions = opened[:, 0], opened[:, 1]
     num_repetitions = depths.shape[1]
     ends = tf.cumsum(tf.reshape(depths, [-1]))
     return crossings.labels_in_two(
@@ -65,12 +65,11 @@ def _shared(ranked: opening.Ranked, tables: crossings.Crossings, depths):
 def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
     """Returns the candidates that may score `kth` [n], with their terms.
 
-    A label is dropped as soon as its scores in the first repetitions, with the
-    best there is in the others, are below.
+    A label is dropped as soon as its scores in the first repetitions and the
+    best scores of the others give an estimate below `kth`.
 
     Returns:
-        [C] instances and labels by instance and label, each once, and R
-        terms [C].
+        [C] instances and labels, sorted and distinct, and R terms [C].
     """
     num_repetitions, num_buckets = ranked.scores.shape[1:]
     flat = tf.reshape(ranked.scores, [-1])
@@ -95,33 +94,33 @@ def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
             )
             kept = tf.where(most >= tf.gather(least, instances))[:, 0]
             instances, labels, *of_repetitions = (
-                tf.gather(one, kept)
-                for one in (instances, labels, *of_repetitions)
+                tf.gather(values, kept)
+                for values in (instances, labels, *of_repetitions)
             )
         if start == 0:
             places = _once(instances, labels, tables.prime)
             instances, labels, *of_repetitions = (
-                tf.gather(one, places)
-                for one in (instances, labels, *of_repetitions)
+                tf.gather(values, places)
+                for values in (instances, labels, *of_repetitions)
             )
     return instances, labels, of_repetitions
 
 
 def _least(ranked: opening.Ranked, kth) -> tf.Tensor:
-    """Returns what a label scores at least that may be among the best, [n]."""
+    """Returns the least score of a label that may be among the best, [n]."""
     of_best = tf.reduce_mean(tf.abs(ranked.best[:, :, 0]), axis=1)
     num_repetitions = ranked.best.shape[1]
     return kth - opening.slack(2 * of_best + tf.abs(kth), num_repetitions)
 
 
 def _most(of_repetitions, best_terms, instances, estimator: str) -> tf.Tensor:
-    """Returns the most that labels can score, [C], from the first repetitions.
+    """Returns bounds on labels' estimates from the first repetitions, [C].
 
     Args:
-        of_repetitions: terms of the first repetitions, a [C] each.
-        best_terms: [n, the others], their best scores.
+        of_repetitions: terms of the first repetitions, [C] each.
+        best_terms: [n, R - first], the best scores of the others.
         instances: [C].
-        estimator: which one.
+        estimator: one of `decode.ESTIMATORS`.
     """
     if estimator in ("mean", "logit"):
         first, others = len(of_repetitions), best_terms.shape[1]
@@ -135,7 +134,7 @@ def _most(of_repetitions, best_terms, instances, estimator: str) -> tf.Tensor:
 
 
 def _once(instances, labels, prime: int) -> tf.Tensor:
-    """Returns where the candidates are, by instance and label, each once."""
+    """Returns the places of distinct candidates, by instance and label."""
     keys = tf.cast(instances, tf.int64) * prime + labels
     order = tf.argsort(keys)
     keys = tf.gather(keys, order)
@@ -144,7 +143,7 @@ def _once(instances, labels, prime: int) -> tf.Tensor:
 
 
 def _best_of_rows(instances, labels, scores, num_rows, k: int):
-    """Returns the k best of candidates that lie by instance and label."""
+    """Returns each instance's k best candidates, which are sorted."""
     lengths = tf.math.unsorted_segment_sum(
         tf.ones_like(instances), instances, num_rows
     )

@@ -1,4 +1,4 @@
-"""Where a bucket of one repetition meets a bucket of another: labels in both.
+"""Finds the labels that a bucket of one repetition shares with one of another.
 
 # L labels, R repetitions, B buckets, p their hashes' prime, J slots of a
 # bucket, I opened buckets
@@ -7,10 +7,10 @@ The slots of bucket c in repetition r are y = c + j B, j = 0 .. J - 1, and hold
 the labels x = (y - b) / a mod p; see `hashing`. In repetition r' the same
 labels have the slots g (c - b) + b' + j g B mod p with g = a' / a. So the j-th
 member of every bucket of r lies j g B further than the first, and where that
-leads modulo B is the same for all buckets of the two repetitions. One small
-table for each two repetitions, [J] sorted by (j g B mod p) mod B, therefore
-gives the members that any two buckets share without looking at the others:
-about L / B^2 of them, where a bucket has L / B.
+leads modulo B is the same for all buckets of the two repetitions. So one small
+table per pair of repetitions, [J] sorted by (j g B mod p) mod B, gives the
+members that any two buckets share without reading the others: about L / B^2 of
+them, where a bucket has L / B.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import tensorflow as tf
 from tfxml.mach import hashing
 from tfxml.topk import dropping
 
-# Slots that hold no label are looked at for nothing.
-_MOST_SLOTS_A_LABEL = 4
+# Slots without a label are searched in vain.
+_MOST_SLOTS_PER_LABEL = 4
 _BITS = 31  # of a place in the tables
 
 
@@ -39,11 +39,11 @@ class Crossings(NamedTuple):
     b: tf.Tensor  # [R] int64
     inverses: tf.Tensor  # [R] int64: 1 / a
     ratios: tf.Tensor  # [R, R] int64: a' / a of repetition r' and repetition r
-    tables: tf.Tensor  # [R * R] int32: where the two repetitions' starts begin
+    tables: tf.Tensor  # [R * R] int32: where a pair's table begins in `starts`
     strides: tf.Tensor  # [R * R] int64: g B mod p
-    starts: tf.Tensor  # int32: a table is B + 1 runs' starts in `places`
+    starts: tf.Tensor  # int32: a table has the B + 1 starts of runs in `places`
     places: tf.Tensor  # int32: the j of a run
-    dropped: np.ndarray  # labels that are never found, ascending
+    dropped: np.ndarray  # labels that are left out, ascending
 
 
 class Items(NamedTuple):
@@ -55,11 +55,13 @@ class Items(NamedTuple):
 
 
 def can_serve(hashes: Sequence[hashing.UniversalHash], num_labels: int) -> bool:
-    """Tells whether tables of these hashes would be small and of use."""
-    shapes = {(one.num_buckets, one.prime) for one in hashes}
+    """Tells whether the hashes share B and p, and p is little more than L."""
+    shapes = {
+        (label_hash.num_buckets, label_hash.prime) for label_hash in hashes
+    }
     if len(shapes) > 1 or len(hashes) < 2:
         return False
-    return hashes[0].prime <= _MOST_SLOTS_A_LABEL * num_labels
+    return hashes[0].prime <= _MOST_SLOTS_PER_LABEL * num_labels
 
 
 def make(
@@ -67,11 +69,16 @@ def make(
     num_labels: int,
     dropped: Sequence[int] | np.ndarray = (),
 ) -> Crossings:
-    """Returns the tables of each repetition with all later ones."""
+    """Returns the tables of each repetition with all later ones.
+
+    Raises:
+        ValueError: if the hashes do not allow it, see `can_serve`, or a dropped
+            label does not exist.
+    """
     if not can_serve(hashes, num_labels):
         raise ValueError(
             "`hashes` must be two or more of one prime, at most "
-            f"{_MOST_SLOTS_A_LABEL} times `num_labels`, and one number of "
+            f"{_MOST_SLOTS_PER_LABEL} times `num_labels`, and one number of "
             f"buckets. Received: {hashes=}, {num_labels=}"
         )
     num_buckets, prime = hashes[0].num_buckets, hashes[0].prime
@@ -108,7 +115,7 @@ def make(
 
 
 def num_bytes(num_repetitions: int, num_buckets: int, prime: int) -> int:
-    """Returns the size of the tables."""
+    """Returns the size of the tables, in bytes."""
     num_slots = -(-prime // num_buckets)
     return (
         num_repetitions
@@ -122,19 +129,18 @@ def num_bytes(num_repetitions: int, num_buckets: int, prime: int) -> int:
 def labels_in_two(
     tables: Crossings, items: Items, ends: tf.Tensor, lasts: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns instances and labels that are in two opened buckets.
+    """Returns the labels of pairs of opened buckets, with their instances.
 
-    A label that is in m opened buckets of an instance comes m (m - 1) / 2
-    times.
+    A label in m opened buckets of an instance is returned m (m - 1) / 2 times.
 
     Args:
         tables: of the repetitions.
         items: opened buckets by instance, then by repetition.
-        ends: for each item the first of the instance's next repetition.
-        lasts: for each item the first of the next instance.
+        ends: for each item the first item of the instance's next repetition.
+        lasts: for each item the first item of the next instance.
 
     Returns:
-        int32 instances and int64 labels, in no order.
+        int32 instances and int64 labels, unordered.
     """
     bases = _first_slots(tables, items)
     one, two = _pairs(ends, lasts)
@@ -222,7 +228,7 @@ def _labels_of_slots(tables: Crossings, slots, repetitions) -> tf.Tensor:
 
 
 def _pairs(starts, stops) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns all i and j with starts[i] <= j < stops[i], by i and j, int32."""
+    """Returns all i, j with starts[i] <= j < stops[i], sorted, int32."""
     high = tf.range(tf.size(starts, tf.int64)) * 2**_BITS
     both = tf.raw_ops.RaggedRange(
         starts=high + tf.cast(starts, tf.int64),
@@ -235,7 +241,7 @@ def _pairs(starts, stops) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _hits(tables: Crossings, runs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the members of runs: whose run, and their j, int64."""
+    """Returns the members of runs: which run each is of, and its j, int64."""
     starts = tf.gather(tables.starts, runs)
     sizes = tf.gather(tables.starts, runs + 1) - starts
     filled = tf.where(sizes > 0)[:, 0]

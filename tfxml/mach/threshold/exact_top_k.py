@@ -1,20 +1,19 @@
-"""The exact best labels without a look at every label.
+"""Finds the exact best labels without scoring every label.
 
-# N instances, L labels, R repetitions, B buckets, K top labels, D depth,
-# I opened buckets, C candidate labels
+# N instances, L labels, R repetitions, B buckets, K top labels
 
 Fagin, Lotem and Naor's threshold argument ("Optimal aggregation algorithms
 for middleware", 2003) for a monotone estimator: open each repetition's best
-buckets; a label in none of them scores no more than the estimate of the
-repetitions' next bucket scores. Opening a bucket costs its L / B labels. Here
-opening costs nothing, and only labels that are in opened buckets of two
-repetitions are looked up: L / B^2 for two buckets (see `crossings`). A label in
-fewer has the next score in all repetitions but one, and there at most the best.
-Where that bound is below the k-th best score found, the answer is certified:
-it is that of a look at every label, ties and their order included.
+buckets; a label in none of them scores at most the estimate of the repetitions'
+next bucket scores. There, opening a bucket costs its L / B labels. Here only
+labels in opened buckets of two repetitions are looked up, L / B^2 for a pair of
+buckets (see `crossings`). A label in fewer has at most the next score in all
+repetitions but one, and the best score there. Where that bound is below the
+k-th best score found, the answer is certified: it is that of scoring every
+label, ties and their order included.
 
-How many buckets of each repetition are opened follows from the k-th best score:
-first a guess of it from few buckets, then the fewest that certify it.
+How many buckets are opened follows from the k-th best score: a few for a first
+guess of it, then the fewest that certify it.
 """
 
 from __future__ import annotations
@@ -31,19 +30,17 @@ _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
 _WIDENING = 8  # times as many in each further round
 _GROUP_ROWS = 32  # instances of a group
 _GROUPS_AT_ONCE = 8
-_REST_ROWS = 512  # instances widened at once: their scores are copied
-_GROUP_PAIRS = 2_000_000  # bucket pairs at once: what memory is bounded by
+_REST_ROWS = 512  # instances widened together: their scores are copied
+_GROUP_PAIRS = 2_000_000  # bucket pairs at a time, which bounds memory
 _MOST_PAIRS = 8_000_000  # of an instance
-_FIRST_DEPTH = (
-    12  # buckets of a repetition that can be opened at first, beside k
-)
-_DEPTH = 512  # and later
+_FIRST_DEPTH = 12  # at first k more buckets of a repetition can be opened
+_DEPTH = 512  # and later so many
 
 
 class Decoded(NamedTuple):
-    """The best labels found, and at what cost."""
+    """The best labels found, and what it cost."""
 
-    scores: tf.Tensor  # [N, K] estimates, best first; -inf where none is found
+    scores: tf.Tensor  # [N, K] estimates, best first; -inf: no label was found
     label_ids: tf.Tensor  # [N, K] int32
     is_certified: tf.Tensor  # [N]: whether they are the best of all labels
     buckets_opened: tf.Tensor  # [N] int32, in the last round
@@ -57,12 +54,12 @@ def top_k(
     estimator: str,
     budget: int,
 ) -> Decoded:
-    """Returns the best labels' estimates and ids, certified where it can be.
+    """Returns the best labels' estimates and ids, certified where possible.
 
     Args:
         bucket_logits: R tensors [N, B].
         tables: of the R repetitions' hashes.
-        k: how many labels; K is no more than there are.
+        k: how many labels; with fewer, K is their number.
         estimator: one of `decode.ESTIMATORS`.
         budget: the most bucket pairs looked up for an instance in a round.
 
@@ -72,12 +69,12 @@ def top_k(
     decode.check_estimator(estimator)
     k = min(k, tables.num_labels - len(tables.dropped))
     first_pairs = min(_FIRST_PAIRS, budget)
-    # Of the whole batch: a rounded sigmoid depends on its place there.
+    # Of the whole batch: how a sigmoid is rounded depends on its place there.
     repetitions = [
-        decode.bucket_scores(one, estimator) for one in bucket_logits
+        decode.bucket_scores(logits, estimator) for logits in bucket_logits
     ]
     found = _of_groups(
-        lambda some: _first(some, tables, k, estimator, first_pairs),
+        lambda group: _first(group, tables, k, estimator, first_pairs),
         repetitions,
         k,
         _GROUP_ROWS,
@@ -95,9 +92,9 @@ def top_k(
 def _of_groups(
     find, tensors: Sequence[tf.Tensor], k: int, num_rows: int, at_once: int
 ) -> Decoded:
-    """Returns what `find` does of groups of instances, several at once.
+    """Calls `find` on groups of instances, several at once; joins the results.
 
-    Most of the ops run on one core; groups of their own keep the others busy.
+    Most ops run on one core: several groups keep the other cores busy.
     """
     num_instances = tf.shape(tensors[0])[0]
     num_groups = tf.maximum(-(-num_instances // num_rows), 1)
@@ -116,10 +113,10 @@ def _of_groups(
 
     def step(group, arrays):
         rows = slice(group * num_rows, (group + 1) * num_rows)
-        found = find([one[rows] for one in tensors])
+        decoded = find([tensor[rows] for tensor in tensors])
         return group + 1, [
-            array.write(group, one)
-            for array, one in zip(arrays, found, strict=True)
+            array.write(group, member)
+            for array, member in zip(arrays, decoded, strict=True)
         ]
 
     _, arrays = tf.while_loop(
@@ -132,7 +129,7 @@ def _of_groups(
 
 
 def _first(repetitions, tables, k: int, estimator: str, pairs: int) -> Decoded:
-    """Opens few buckets for a guess, then what the guess asks for."""
+    """Opens few buckets for a guess of the k-th score, then those it needs."""
     scores = _checked(tf.stack(repetitions, axis=1))
     num_instances = tf.shape(scores)[0]
     state = Decoded(
@@ -153,28 +150,31 @@ def _first(repetitions, tables, k: int, estimator: str, pairs: int) -> Decoded:
 def _rest(
     found: Decoded, repetitions, tables, estimator, pairs: int, budget: int
 ):
-    """Returns `found`, its instances without a certificate widened."""
+    """Returns `found` after more rounds for instances without a certificate."""
 
-    def widen(some):
-        state, of_repetitions = Decoded(*some[: len(found)]), some[len(found) :]
+    def widen(tensors):
+        state = Decoded(*tensors[: len(found)])
+        of_repetitions = tensors[len(found) :]
         ranked = opening.rank(tf.stack(of_repetitions, axis=1), _DEPTH)
         return _widen(state, ranked, tables, pairs, budget, estimator)
 
     left = tf.where(~found.is_certified)  # [n, 1]
-    tensors = [tf.gather(one, left[:, 0]) for one in (*found, *repetitions)]
+    tensors = [
+        tf.gather(tensor, left[:, 0]) for tensor in (*found, *repetitions)
+    ]
     k = found.scores.shape[1]
     rest = _of_groups(widen, tensors, k, _REST_ROWS, at_once=1)
     return Decoded(
         *(
-            tf.tensor_scatter_nd_update(one, left, other)
-            for one, other in zip(found, rest, strict=True)
+            tf.tensor_scatter_nd_update(before, left, after)
+            for before, after in zip(found, rest, strict=True)
         )
     )
 
 
 def _checked(scores):
-    """Returns the scores; refuses what is not a number."""
-    total = tf.reduce_sum(scores)  # NaN for infinities of both signs too
+    """Returns the scores, which must be numbers."""
+    total = tf.reduce_sum(scores)  # also NaN for infinities of both signs
     is_number = tf.cond(
         tf.math.is_nan(total),
         lambda: ~tf.reduce_any(tf.math.is_nan(scores)),
@@ -188,7 +188,7 @@ def _checked(scores):
 
 
 def _widen(state, ranked, tables, pairs: int, most_pairs: int, estimator):
-    """Opens more and more, up to `most_pairs` pairs of an instance."""
+    """Opens more buckets each round, up to `most_pairs` pairs per instance."""
 
     def is_left(pairs, state):
         return (pairs <= most_pairs) & ~tf.reduce_all(state.is_certified)
@@ -196,7 +196,7 @@ def _widen(state, ranked, tables, pairs: int, most_pairs: int, estimator):
     def widen(pairs, state):
         rows = tf.cast(tf.where(~state.is_certified)[:, 0], tf.int32)
         state = _round(state, ranked, tables, rows, pairs, estimator)
-        # The last round takes all that is allowed.
+        # The last round takes all pairs that are allowed.
         return tf.where(
             pairs < most_pairs,
             tf.minimum(pairs * _WIDENING, most_pairs),
@@ -213,11 +213,11 @@ def exact_top_k(
     k: int,
     estimator: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what `decode.top_k` does.
+    """Returns what `decode.top_k` returns.
 
-    Instances without a certificate are decoded by looking at every label.
+    For instances without a certificate every label is scored.
     """
-    # A pair costs about as much as 32 scores of one label in one repetition.
+    # A pair costs about as much as scoring a label in 32 repetitions.
     affordable = tables.num_labels * len(hashes) // 32
     found = top_k(
         bucket_logits, tables, k, estimator, min(affordable, _MOST_PAIRS)
@@ -225,11 +225,11 @@ def exact_top_k(
     scores, label_ids = found.scores, found.label_ids
     rows = tf.where(~found.is_certified)  # [n, 1]
 
-    def look_at_all():
-        # Gathered only now: a rounded sigmoid depends on its place in a batch.
+    def score_every_label():
+        # Gathered after the sigmoid, whose rounding depends on the place.
         terms = decode.terms(bucket_logits, estimator)
         rest = decode.top_k_of_terms(
-            [tf.gather(one, rows[:, 0]) for one in terms],
+            [tf.gather(term, rows[:, 0]) for term in terms],
             hashes,
             tables.num_labels,
             k,
@@ -244,12 +244,12 @@ def exact_top_k(
     return tf.cond(
         tf.reduce_all(found.is_certified),
         lambda: (scores, label_ids),
-        look_at_all,
+        score_every_label,
     )
 
 
 def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
-    """Opens what certifies `rows`, or as much as `most_pairs` allows."""
+    """Opens the buckets that certify `rows`, or those `most_pairs` allows."""
     kth = tf.gather(state.scores[:, -1], rows)
     depths = opening.depths(
         opening.of_rows(ranked, rows), kth, most_pairs, estimator
@@ -281,7 +281,7 @@ def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
         ranked, tables, depths, before[:, -1], k, estimator
     )
     is_certified = opening.bound(ranked, depths, estimator) < scores[:, -1]
-    # Without a certificate the better guess stays.
+    # Without a certificate the better guess is kept.
     is_better = is_certified | (scores[:, -1] > before[:, -1])
     is_better |= tf.math.is_inf(before[:, -1])
     scores = tf.where(is_better[:, None], scores, before)

@@ -1,4 +1,4 @@
-"""Which buckets are opened, and what a label in no two of them can score.
+"""Chooses the buckets to open, and bounds the labels in fewer than two of them.
 
 # n instances, R repetitions, B buckets, D depth: a repetition's best buckets
 """
@@ -11,23 +11,23 @@ import tensorflow as tf
 
 from tfxml.mach import decode
 
-_FIRST_WORLDS = 8  # opened for the first guess
-_GROUP = 16  # buckets
+_FIRST_REPETITIONS = 8  # whose buckets are opened for the first guess
+_GROUP_SIZE = 16  # buckets
 _PRICE_BITS = 16  # the lowest price of a bucket is 2^-16 of the highest
-_PRICE_STEPS = 12
+_PRICE_STEPS = 12  # of the bisection
 
 
 class Ranked(NamedTuple):
     """Bucket scores and each repetition's best buckets."""
 
     scores: tf.Tensor  # [N, R, B]
-    rows: tf.Tensor  # [n] int32, where an instance lies there
+    rows: tf.Tensor  # [n] int32, which of the N each instance is
     best: tf.Tensor  # [n, R, D + 1], best first
     buckets: tf.Tensor  # [n, R, D + 1] int32
 
 
 def rank(scores: tf.Tensor, depth: int) -> Ranked:
-    """Ranks the buckets of each repetition, as deep as may be opened."""
+    """Ranks the best `depth` + 1 buckets of each repetition."""
     best, buckets = _best_buckets(scores, min(depth + 1, scores.shape[2]))
     return Ranked(scores, tf.range(tf.shape(scores)[0]), best, buckets)
 
@@ -35,8 +35,8 @@ def rank(scores: tf.Tensor, depth: int) -> Ranked:
 def of_rows(ranked: Ranked, rows: tf.Tensor) -> Ranked:
     """Returns the ranks of some rows, [n]."""
     return Ranked(
-        ranked.scores,  # as they are: they are large
-        *(tf.gather(one, rows) for one in ranked[1:]),
+        ranked.scores,  # not gathered: they are large
+        *(tf.gather(member, rows) for member in ranked[1:]),
     )
 
 
@@ -44,13 +44,22 @@ def first_depths(ranked: Ranked, k: int) -> tf.Tensor:
     """Returns how many buckets are opened for the first guess, [N, R]."""
     num_repetitions, depth = ranked.best.shape[1:]
     depths = tf.where(
-        tf.range(num_repetitions) < _FIRST_WORLDS, min(k + 1, depth - 1), 0
+        tf.range(num_repetitions) < _FIRST_REPETITIONS, min(k + 1, depth - 1), 0
     )
     return tf.tile(depths[None], [tf.shape(ranked.best)[0], 1])
 
 
 def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
-    """Returns what a label in no two opened buckets can score, [n]."""
+    """Returns the most that a label in fewer than two opened buckets scores.
+
+    Args:
+        ranked: buckets of n instances.
+        depths: [n, R], how many buckets are opened.
+        estimator: one of `decode.ESTIMATORS`.
+
+    Returns:
+        [n].
+    """
     best = ranked.best[:, :, 0]
     following = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
     if estimator in ("mean", "logit"):
@@ -58,7 +67,7 @@ def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
         total = tf.reduce_sum(following, axis=1) + gain
         terms = tf.reduce_mean(tf.abs(best) + tf.abs(following), axis=1)
         return total / following.shape[1] + slack(terms, best.shape[1])
-    # At worst it is the smallest that is replaced by the best there is.
+    # At worst the best score of all replaces the smallest.
     ordered = tf.sort(following, axis=1)[:, 1:]
     most = tf.reduce_max(best, axis=1, keepdims=True)
     return decode.combine(
@@ -67,15 +76,15 @@ def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
 
 
 def slack(terms: tf.Tensor, num_repetitions: int) -> tf.Tensor:
-    """Returns more than the rounding errors of an estimate and its bound.
+    """Returns a bound on the rounding errors of an estimate and its bound.
 
     A sum of R terms t is off by at most (R + 1) 2^-24 sum |t|, and sum |t| is
-    at most 2 sum max(t, 0) - sum t: no more than the best scores and the
-    estimate itself allow. A label with larger terms has a lower estimate, by
-    more than its error is larger.
+    at most 2 sum max(t, 0) - sum t, which the best scores and the estimate
+    bound. A label with larger terms has a larger error, but its estimate is
+    lower by more than that.
 
     Args:
-        terms: means over the repetitions of the |best| and the estimate's
+        terms: means over the repetitions of |best| and of the estimate's
             |terms|.
         num_repetitions: R.
     """
@@ -83,7 +92,7 @@ def slack(terms: tf.Tensor, num_repetitions: int) -> tf.Tensor:
 
 
 def num_pairs(depths: tf.Tensor) -> tf.Tensor:
-    """Returns how many pairs of opened buckets lie in two repetitions, [n]."""
+    """Returns how many pairs of opened buckets are of two repetitions, [n]."""
     opened = tf.reduce_sum(depths, axis=1)
     return (opened * opened - tf.reduce_sum(depths * depths, axis=1)) // 2
 
@@ -91,9 +100,18 @@ def num_pairs(depths: tf.Tensor) -> tf.Tensor:
 def depths(
     ranked: Ranked, kth: tf.Tensor, most_pairs: int, estimator: str
 ) -> tf.Tensor:
-    """Returns how many buckets [n, R] bring the bound below `kth` [n].
+    """Returns how many buckets to open so that the bound falls below `kth`.
 
-    With more than `most_pairs` pairs needed, as many as that allows.
+    Where that takes more than `most_pairs` pairs: as many as these allow.
+
+    Args:
+        ranked: buckets of n instances.
+        kth: [n], the k-th best scores so far.
+        most_pairs: of opened buckets of an instance.
+        estimator: one of `decode.ESTIMATORS`.
+
+    Returns:
+        [n, R] int32.
     """
     if estimator in ("mean", "logit"):
         return _depths_of_sum(ranked, kth, most_pairs)
@@ -101,11 +119,11 @@ def depths(
 
 
 def _depths_of_sum(ranked: Ranked, kth, most_pairs) -> tf.Tensor:
-    """Returns depths [n, R] with a bound below `kth` at the fewest buckets.
+    """Returns depths [n, R] of sums, with few buckets in all.
 
     A bucket has a price, and each repetition opens buckets while their scores
-    fall by more. Bisection finds the highest price at which the bound is below,
-    or the lowest that keeps to `most_pairs`.
+    fall by more than that. Bisection finds the highest price at which the bound
+    is below `kth`, or the lowest that keeps to `most_pairs`.
     """
     depth = ranked.best.shape[2]
     numbers = tf.range(depth, dtype=tf.float32)
@@ -142,10 +160,10 @@ def _depths_of_sum(ranked: Ranked, kth, most_pairs) -> tf.Tensor:
 
 
 def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
-    """Returns depths [n, R] of `min` or `median` for a bound below `kth`.
+    """Returns depths [n, R] of `min` or `median`.
 
-    Enough repetitions open all buckets that score as much: two for the minimum,
-    and one more than decide for the median.
+    Enough repetitions open all buckets that score at least `kth`: two for the
+    minimum, and one more than decide the median.
     """
     num_repetitions, depth = ranked.best.shape[1:]
     needed = (
@@ -165,27 +183,27 @@ def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
 def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best scores of the last axis and their places.
 
-    The best D lie in the D groups with the best maxima, or in none: a search
-    in two steps takes half the time where groups are many.
+    The best D are in the D groups with the best maxima, or behind the last
+    group. Searching groups first takes half the time where they are many.
     """
     num_repetitions, num_buckets = scores.shape[1:]
-    num_groups = num_buckets // _GROUP
+    num_groups = num_buckets // _GROUP_SIZE
     if num_groups < 2 * depth:
         return tf.math.top_k(scores, depth)
-    split = num_groups * _GROUP
+    split = num_groups * _GROUP_SIZE
     groups = tf.reshape(
-        scores[:, :, :split], [-1, num_repetitions, num_groups, _GROUP]
+        scores[:, :, :split], [-1, num_repetitions, num_groups, _GROUP_SIZE]
     )
     _, places = tf.math.top_k(
         tf.reduce_max(groups, axis=3), depth, sorted=False
     )
-    flat = [-1, num_repetitions, depth * _GROUP]
+    flat = [-1, num_repetitions, depth * _GROUP_SIZE]
     chosen = tf.reshape(tf.gather(groups, places, batch_dims=2), flat)
-    buckets = places[..., None] * _GROUP + tf.range(_GROUP)
+    buckets = places[..., None] * _GROUP_SIZE + tf.range(_GROUP_SIZE)
     buckets = tf.reshape(buckets, flat)
     if split < num_buckets:
-        alone = tf.range(split, num_buckets) + tf.zeros_like(buckets[:, :, :1])
+        behind = tf.range(split, num_buckets) + tf.zeros_like(buckets[:, :, :1])
         chosen = tf.concat([chosen, scores[:, :, split:]], axis=2)
-        buckets = tf.concat([buckets, alone], axis=2)
+        buckets = tf.concat([buckets, behind], axis=2)
     best, places = tf.math.top_k(chosen, depth)
     return best, tf.gather(buckets, places, batch_dims=2)
