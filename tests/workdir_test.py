@@ -9,7 +9,7 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import evaluate, train
+from tfxml import evaluate, prepare, train
 from tfxml.data import data_errors
 from tfxml.run import evaluator_task, restore, run_lock, run_path, workdir
 
@@ -299,3 +299,38 @@ def test_any_name_of_a_run_directory_will_do(tmp_path):
     path = str(tmp_path / "a[1] *?'\"\n\\\u4e00{x}$~")
     metrics = train.train(CONFIG.replace(num_epochs=1), path)
     assert evaluate.evaluate(path).result() == metrics
+
+
+@pytest.mark.slow
+def test_any_name_will_do_for_every_command(tmp_path):
+    odd = tmp_path / "a[1] *?'\"\n\\\u4e00{x}$~"
+    odd.mkdir()
+    data = _write_named(odd / "data [2]*", "abcde")
+    config = CONFIG.replace(num_epochs=1)
+    prepare.prepare(config, data, str(odd / "records [3]?"))
+    path = str(odd / "run [4]*")
+    metrics = train.train(config, path, str(odd / "records [3]?"))
+    (odd / "ids [5]").write_text("1\n")
+    for words in (
+        ["drop", f"--ids={odd / 'ids [5]'}", f"--output={odd / 'less [6]'}"],
+        ["grow", f"--data_dir={data}", f"--output={odd / 'more [7]'}"],
+        ["export", "--format=keras", f"--output={odd / 'keras [8]'}"],
+    ):
+        runs.run(
+            runs.command(f"tfxml.{words[0]}", f"--workdir={path}", *words[1:])
+        )
+    (odd / "in [9]").write_text('{"feature_ids": [1]}\n')
+    words = [f"--input={odd / 'in [9]'}", f"--output={odd / 'out [10]'}"]
+    for name in ("less [6]", "more [7]"):
+        runs.run(
+            runs.command("tfxml.predict", f"--workdir={odd / name}", *words)
+        )
+        assert len((odd / "out [10]").read_text().splitlines()) == 1
+    assert evaluate.evaluate(path, data_dir=data).result() == metrics
+    done = runs.finished(
+        runs.command(
+            *["tfxml.export", f"--workdir={path}", "--format=saved_model"],
+            f"--output={odd / 'served'}",
+        )
+    )
+    assert done.returncode == 1 and "FATAL `output` must" in done.stderr
