@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data.text import text_features, tokenizer, unicode_forms
+from tfxml.data.text import text_fitting, tokenizer, unicode_forms
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
 
@@ -33,7 +33,7 @@ SETTINGS = [
 
 def _written(folder, words):
     settings = {"ngrams": 2, "sublinear_tf": True, "use_idf": True, **words}
-    features = text_features.fit([exporting.TOPICS], **settings)
+    features = text_fitting.fit([exporting.TOPICS], **settings)
     text_files.write(features, folder)
     idf = folder / "idf.f32"
     vocabulary = folder / "vocabulary.txt"

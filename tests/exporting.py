@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.data import inputs
-from tfxml.data.text import text_features
+from tfxml.data.text import text_fitting
 from tfxml.models import reranker
 from tfxml.run import build, restore, workdir
 from tfxml.training.solvers import weight_places
@@ -88,7 +88,7 @@ def features_run(name: str = "sigmoid", **words) -> restore.TrainedRun:
 def text_run(name: str = "sigmoid", **words) -> restore.TrainedRun:
     """Returns a run with random weights, as if trained on text."""
     config = text_config(name, **words)
-    features = text_features.fit(
+    features = text_fitting.fit(
         [TOPICS],
         unicode_normalization=config.unicode_normalization,
         ngrams=config.ngrams,

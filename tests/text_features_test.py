@@ -14,7 +14,12 @@ import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
 from tfxml.data import data_errors
-from tfxml.data.text import text_features, text_rows, vocabulary
+from tfxml.data.text import (
+    text_features,
+    text_fitting,
+    text_rows,
+    vocabulary,
+)
 
 TEXTS = [
     "The cat, the CAT sat on a mat; the mat sat. The cat!",
@@ -76,7 +81,7 @@ def assert_equals_peer(features, peer, texts):
     ],
 )
 def test_equals_scikit_learn(ngrams, settings):
-    features = text_features.fit(RUNS, ngrams=ngrams, **settings)
+    features = text_fitting.fit(RUNS, ngrams=ngrams, **settings)
     peer = sklearn_text.TfidfVectorizer(
         ngram_range=(1, ngrams), **settings
     ).fit(TEXTS)
@@ -87,7 +92,7 @@ def test_equals_scikit_learn(ngrams, settings):
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])
 @pytest.mark.parametrize("ngrams", [1, 2])
 def test_equals_scikit_learn_of_normalized_text(form, ngrams):
-    features = text_features.fit(
+    features = text_fitting.fit(
         [ODD_TEXTS], ngrams=ngrams, unicode_normalization=form
     )
     peer = sklearn_text.TfidfVectorizer(
@@ -97,14 +102,14 @@ def test_equals_scikit_learn_of_normalized_text(form, ngrams):
     ).fit(ODD_TEXTS)
     assert_equals_peer(features, peer, ODD_TEXTS)
     assert_equals_peer(features, peer, ["ĉafe\u0301 ﬁsh", "the", "O\u0308L"])
-    plain = text_features.fit([ODD_TEXTS], ngrams=ngrams)
+    plain = text_fitting.fit([ODD_TEXTS], ngrams=ngrams)
     assert list(plain.terms) != list(features.terms)
 
 
 def test_one_word_written_in_two_ways():
     texts = tf.constant(["cafe\u0301 ﬁsh", "caf\u00e9 fish"])
     for form, is_same in (("none", False), ("NFC", False), ("NFKC", True)):
-        features = text_features.fit(
+        features = text_fitting.fit(
             hash_buckets=2**30,
             batches=[],
             use_idf=False,
@@ -174,7 +179,7 @@ def hashed_rows(documents, texts, num_buckets, ngrams, sublinear_tf, use_idf):
 def test_hashing_against_the_definition(
     num_buckets, ngrams, sublinear_tf, use_idf
 ):
-    features = text_features.fit(
+    features = text_fitting.fit(
         RUNS,
         ngrams=ngrams,
         sublinear_tf=sublinear_tf,
@@ -198,19 +203,19 @@ def test_hashing_without_idf_reads_no_text():
         raise AssertionError("was read")
         yield
 
-    features = text_features.fit(unread(), hash_buckets=8, use_idf=False)
+    features = text_fitting.fit(unread(), hash_buckets=8, use_idf=False)
     assert features.num_features == 8
 
 
 @pytest.fixture(params=["vocabulary", "hashing"], scope="module")
 def features(request):
     buckets = 64 if request.param == "hashing" else None
-    return text_features.fit(RUNS, ngrams=2, hash_buckets=buckets)
+    return text_fitting.fit(RUNS, ngrams=2, hash_buckets=buckets)
 
 
 @pytest.fixture(scope="module")
 def vocabulary_features():
-    return text_features.fit(RUNS)
+    return text_fitting.fit(RUNS)
 
 
 def assert_same_rows(one, other):
@@ -289,7 +294,7 @@ def test_a_stream_yields_each_run_in_order(features):
 
 
 def test_a_stream_keeps_the_features_alive():
-    assert len(list(text_rows.stream(text_features.fit(RUNS), RUNS))) == len(
+    assert len(list(text_rows.stream(text_fitting.fit(RUNS), RUNS))) == len(
         RUNS
     )
 
@@ -301,7 +306,7 @@ def test_an_error_of_the_reader_is_left_as_it_is(hash_buckets):
         raise data_errors.DataError("train.txt", "junk", "text", 7)
 
     with pytest.raises(data_errors.DataError, match="train.txt:7"):
-        text_features.fit(reader(), hash_buckets=hash_buckets)
+        text_fitting.fit(reader(), hash_buckets=hash_buckets)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +322,7 @@ def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf, form):
     # Earlier features in the same folder leave nothing behind.
     earlier = text_features.TextFeatures(terms=["an", "other"], idf=[1.0, 2.0])
     earlier.save(tmp_path / "features")
-    saved = text_features.fit(
+    saved = text_fitting.fit(
         RUNS,
         ngrams=2,
         use_idf=use_idf,
@@ -340,7 +345,7 @@ def test_save_and_load(tmp_path, use_idf, hash_buckets, sublinear_tf, form):
 
 
 def test_a_folder_of_version_1_leaves_text_as_it_is(tmp_path):
-    saved = text_features.fit(RUNS)
+    saved = text_fitting.fit(RUNS)
     saved.save(tmp_path)
     path = tmp_path / "text_features.json"
     settings = json.loads(path.read_bytes())
@@ -460,7 +465,7 @@ def test_a_changed_setting_is_refused(vocabulary_features, tmp_path, change):
 )
 def test_fit_names_the_bad_argument(texts, arguments, message):
     with pytest.raises(ValueError, match=message):
-        text_features.fit([texts], **arguments)
+        text_fitting.fit([texts], **arguments)
 
 
 @pytest.mark.parametrize(
@@ -483,7 +488,7 @@ def test_real_texts(real_data, ngrams):
         rows = [json.loads(line) for line in itertools.islice(file, 300)]
     texts = [f"{row['title']} {row['content']}" for row in rows]
     runs = [texts[start : start + 64] for start in range(0, len(texts), 64)]
-    features = text_features.fit(runs, ngrams=ngrams, min_df=3)
+    features = text_fitting.fit(runs, ngrams=ngrams, min_df=3)
     peer = sklearn_text.TfidfVectorizer(
         ngram_range=(1, ngrams), sublinear_tf=True, min_df=3
     ).fit(texts)

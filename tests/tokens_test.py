@@ -10,7 +10,7 @@ from sklearn.feature_extraction import text as sklearn_text
 from tfxml.data import inputs, instances, split_reader
 from tfxml.data.feeding import batching, in_memory, on_device, pipeline, subset
 from tfxml.data.formats import folder
-from tfxml.data.text import text_features, text_rows
+from tfxml.data.text import text_features, text_fitting, text_rows
 
 TEXTS = [
     "the cat sat on the mat; the CAT sat",
@@ -46,7 +46,7 @@ def _expected(features, text, max_tokens=None):
 @pytest.mark.parametrize("max_tokens", [None, 1, 3, 100])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_tokens_are_the_words_in_order(settings, max_tokens):
-    features = text_features.fit(FITTED, **settings)
+    features = text_fitting.fit(FITTED, **settings)
     tokens = features.tokens(tf.constant(TEXTS), max_tokens)
     assert tokens.dtype == tf.int32
     assert tokens.row_splits.dtype == tf.int64
@@ -64,7 +64,7 @@ def test_tokens_are_the_words_in_order(settings, max_tokens):
 def test_words_count_as_often_in_features_as_in_tokens():
     """With counts as values a row is the histogram of its tokens."""
     settings = {"sublinear_tf": False, "use_idf": False}
-    features = text_features.fit(FITTED, **settings)
+    features = text_fitting.fit(FITTED, **settings)
     ids, values = features(tf.constant(TEXTS))
     tokens = features.tokens(tf.constant(TEXTS)).to_list()
     for row, row_tokens in enumerate(tokens):
@@ -79,14 +79,14 @@ def test_words_count_as_often_in_features_as_in_tokens():
 
 @pytest.mark.parametrize("max_tokens", [0, -1, 2.0, True, "3"])
 def test_a_limit_must_be_a_positive_integer(max_tokens):
-    features = text_features.fit(FITTED)
+    features = text_fitting.fit(FITTED)
     with pytest.raises(ValueError, match="`max_tokens` must be an integer"):
         features.tokens(tf.constant(TEXTS), max_tokens)
 
 
 @pytest.mark.parametrize("settings", SETTINGS[::2], ids=str)
 def test_a_stream_yields_rows_and_their_tokens(settings):
-    features = text_features.fit(FITTED, **settings)
+    features = text_fitting.fit(FITTED, **settings)
     runs = [TEXTS[:2], [], TEXTS[2:]]
     without = text_rows.stream(features, runs)
     with_tokens = text_rows.stream(

@@ -34,7 +34,7 @@ from tfxml.data import (
 )
 from tfxml.data.feeding import in_memory, pipeline
 from tfxml.data.text import text_features as text_features_lib
-from tfxml.data.text import text_rows
+from tfxml.data.text import text_fitting, text_rows
 
 _TEXTS_AT_ONCE = 4096
 
@@ -134,9 +134,9 @@ def fit_text_features(
 ) -> text_features_lib.TextFeatures:
     """Returns TF-IDF features fitted on training texts.
 
-    `settings` are those of `text_features.fit`: `ngrams`, `min_df`, ...
+    `settings` are those of `text_fitting.fit`: `ngrams`, `min_df`, ...
     """
-    return text_features_lib.fit(_runs(texts), **settings)
+    return text_fitting.fit(_runs(texts), **settings)
 
 
 def label_priors(Y, label_names: Sequence | None = None) -> np.ndarray:

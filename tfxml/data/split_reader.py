@@ -15,7 +15,7 @@ import numpy as np
 from tfxml.data import bad_rows, data_set
 from tfxml.data import instances as instances_lib
 from tfxml.data.text import text_features as text_features_lib
-from tfxml.data.text import text_rows
+from tfxml.data.text import text_fitting, text_rows
 
 _BATCH = 256  # texts at a time
 
@@ -100,10 +100,10 @@ def fit_text_features(
 ) -> text_features_lib.TextFeatures:
     """Returns text features fitted on the training split, in one stream.
 
-    `settings` are the arguments of `text_features.fit`.
+    `settings` are the arguments of `text_fitting.fit`.
     """
     runs = folder.read("train", bad)
-    return text_features_lib.fit(
+    return text_fitting.fit(
         (batch.texts for batch in _batches(runs)), **settings
     )
 

@@ -1,11 +1,11 @@
-"""The folder that fitted text features are kept in: plain, checked files.
+"""Reads and writes the folder of fitted text features.
 
 text_features.json   version, settings, and the SHA-256 of the other two
-vocabulary.txt       one term a line, UTF-8; none where terms are hashed
-idf.npy              float32 [D]; none without inverse document frequency
+vocabulary.txt       one term a line, UTF-8; absent if terms are hashed
+idf.npy              float32 [D]; absent without inverse document frequency
 
-Version 1, which said no version, knew no `unicode_normalization`: texts were
-left as they are.
+Files of version 1 hold no version and no `unicode_normalization`: texts were
+not normalised.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def write(
     terms: np.ndarray | None,
     idf: np.ndarray | None,
 ) -> None:
-    """Writes the folder; what it holds of earlier features goes."""
+    """Writes the folder; removes files of earlier features."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {}
     if terms is not None:
-        # No term holds a line break: it is neither a letter nor a digit.
+        # No term holds a line break, which is neither a letter nor a digit.
         contents[_TERMS] = "".join(f"{term}\n" for term in terms).encode()
     if idf is not None:
         buffer = io.BytesIO()
@@ -52,14 +52,18 @@ def write(
     sums = {name: _sha256(content) for name, content in contents.items()}
     whole = {**settings, "sha256": sums, "version": _VERSION}
     text = json.dumps(whole, indent=2, sort_keys=True)
-    # Last, so that a folder with it is whole.
+    # Last: a folder with this file is complete.
     (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
 
 
 def read(
     folder: str | os.PathLike,
 ) -> tuple[dict, list[str] | None, np.ndarray | None]:
-    """Returns settings, terms and idf as they were written, or DataError."""
+    """Returns settings, terms and inverse document frequencies.
+
+    Raises:
+        DataError: if a file is missing or was changed.
+    """
     folder = pathlib.Path(folder)
     settings = _read_settings(folder / _SETTINGS)
     sums = settings.pop("sha256")

@@ -1,4 +1,4 @@
-"""Options of text: how it becomes TF-IDF features."""
+"""Options for turning text into features."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class TextOptions:
     )
     max_tokens: int = options.option(
         256,
-        "Text: the most words of a text that an encoder of sequences reads, "
-        "from its start.",
+        "Text: how many words of a text, from its start, an encoder of "
+        "sequences reads.",
         minimum=1,
     )
     hash_buckets: int = options.option(
         0,
         "Text: hash terms into this many features instead of keeping a "
-        "vocabulary. 0: keep one.",
+        "vocabulary. 0: keep a vocabulary.",
         minimum=0,
     )
 
     def check_text(self) -> None:
-        """Raises ValueError if the options of text contradict."""
+        """Raises ValueError if the options contradict one another."""
         options.require(
             not (self.max_features and self.hash_buckets),
             "max_features",

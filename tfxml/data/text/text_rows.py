@@ -1,4 +1,4 @@
-"""Rows of a stream of texts, as arrays.
+"""Turns a stream of texts into rows, as arrays.
 
 # n texts of a batch, E stored features, T stored tokens
 """
@@ -26,7 +26,7 @@ def stream(
     then, with tokens, token splits [n + 1] and token ids [T].
 
     Args:
-        features: what makes rows of texts.
+        features: by which texts become rows.
         batches: runs of texts. About a megabyte a run is fastest; memory
             grows with the longest.
         with_tokens: whether the texts' tokens are wanted too.
@@ -37,8 +37,8 @@ def stream(
         ids, values = features(texts)
         arrays = [ids.row_splits, ids.values, values.values]
         if with_tokens:
-            # What both do to the texts is computed once: TensorFlow merges
-            # equal operations of one graph.
+            # Both split the same texts, which happens once: TensorFlow merges
+            # equal operations of a graph.
             tokens = features.tokens(texts, max_tokens)
             arrays += [tokens.row_splits, tokens.values]
         return arrays

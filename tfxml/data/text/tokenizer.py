@@ -1,10 +1,10 @@
-"""Words and n-grams of raw text, as TensorFlow string operations.
+"""Splits raw text into words and n-grams, in TensorFlow string ops.
 
 The terms are those of scikit-learn's text vectorizers with their default
 settings: Unicode lower case, then runs of two or more letters, digits or
 underscores (`(?u)\\b\\w\\w+\\b`), then n-grams of neighbouring words joined by
-one space. Characters newer than the Unicode tables inside TensorFlow (RE2 15,
-ICU 13) or inside Python may be classed or lower-cased differently.
+one space. Characters newer than TensorFlow's Unicode tables (RE2 15, ICU 13) or
+Python's may be classified or lower-cased differently.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tensorflow as tf
 
 _MIN_WORD_LENGTH = 2  # characters
 
-# What tf.strings.lower(encoding="utf-8") gets wrong, put right before it: it
-# cuts a text at a zero byte, and it follows the locale of the process, so that
-# the same exported model would read "TITLE" and "İ" differently under a
-# Turkish, and "Í" under a Lithuanian locale.
+# Replaced first, because tf.strings.lower(encoding="utf-8") cuts a text at a
+# zero byte, and follows the locale of the process: the same exported model
+# would read "TITLE" and "İ" differently under a Turkish locale, and "Í" under
+# a Lithuanian one.
 _BEFORE_LOWER = (
     ("\\x00", " "),
     ("İ", "i\u0307"),
@@ -30,13 +30,13 @@ _BEFORE_LOWER = (
     ("Ĩ", "ĩ"),
 )
 
-# White space is left alone, because the split takes any run of it: replacing
-# only the rest makes this, the slowest step, three times faster.
+# Without white space, of which the split takes any run: this makes the slowest
+# step three times faster.
 _NEITHER_WORD_NOR_SPACE = r"[^\p{L}\p{N}_\s]+"
 
 
 def tensor(texts: Sequence[str]) -> tf.Tensor:
-    """Returns one run of texts as a string tensor [N], UTF-8."""
+    """Returns a run of texts as a string tensor [N], UTF-8."""
     if isinstance(texts, str):
         raise ValueError(
             "`batches` must be runs of texts, such as [['one', 'two']]. "
@@ -48,7 +48,7 @@ def tensor(texts: Sequence[str]) -> tf.Tensor:
 
 
 def graph(function: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Any]:
-    """Compiles a function of a string tensor [N], any N, for the CPU."""
+    """Returns a function of a string tensor [N], any N, as a CPU graph."""
 
     def on_cpu(texts):
         with tf.device("CPU"):  # strings are nowhere else
@@ -70,8 +70,8 @@ def terms(texts: tf.Tensor, ngrams: int) -> tuple[tf.Tensor, tf.RaggedTensor]:
 
     Returns:
         The distinct terms, string [U], and the occurrences in each text as
-        positions in them, int64 [N, None]. Those of one text come by length of
-        the n-gram, then as they stand in the text.
+        positions among them, int64 [N, None]: shorter n-grams first, then in
+        the order of the text.
     """
     num_rows = tf.size(texts, tf.int64)
     words, rows, ids = _words(texts)
@@ -93,9 +93,9 @@ def count(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
 
     Returns:
         The distinct ids of each row, ascending, int64 [N, None], and how often
-        each occurs there, int64, flat.
+        each occurs there, int64, one flat tensor.
     """
-    # An empty row is added because the operation refuses to have no rows.
+    # Plus an empty row: the op refuses a batch without rows.
     splits = tf.concat([ids.row_splits, ids.row_splits[-1:]], axis=0)
     counts = tf.raw_ops.RaggedCountSparseOutput(
         splits=splits,
@@ -108,16 +108,16 @@ def count(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
 
 
 def _words(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns distinct words [U], and the row and word id of each one [T]."""
+    """Returns distinct words [U], and each occurrence's row and word id [T]."""
     for pattern, rewrite in _BEFORE_LOWER:
         texts = tf.strings.regex_replace(texts, pattern, rewrite)
     texts = tf.strings.lower(texts)  # ASCII: "I" follows the locale below
     texts = tf.strings.lower(texts, encoding="utf-8")
     texts = tf.strings.regex_replace(texts, _NEITHER_WORD_NOR_SPACE, " ")
-    # The raw operation: tf.strings.split takes twice as long to wrap it.
+    # The raw op: tf.strings.split, which wraps it, takes twice as long.
     split = tf.raw_ops.StringSplitV2(input=texts, sep="")
-    # Distinct strings first, so that all that follows works on integers and
-    # each word is measured and looked up once in a batch.
+    # Distinct strings first: the rest works on integers, and each word is
+    # measured and looked up once per batch.
     words, ids = tf.unique(split.values, tf.int64)
     is_long = tf.strings.length(words, "UTF8_CHAR") >= _MIN_WORD_LENGTH
     kept = tf.where(tf.gather(is_long, ids))[:, 0]
@@ -125,14 +125,14 @@ def _words(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _one_word_longer(grams, last_words, rows, ids):
-    """Makes (n+1)-grams out of overlapping n-grams, all in order of the text.
+    """Joins overlapping n-grams to (n+1)-grams, in the order of the text.
 
     Args:
         grams, last_words: the distinct n-grams and the last word of each, [U].
         rows, ids: the row and position in `grams` of each occurrence, [T].
 
     Returns:
-        The same four of the (n+1)-grams.
+        The same four for the (n+1)-grams.
     """
     num_grams = tf.size(grams, tf.int64)
     starts = tf.where(rows[1:] == rows[:-1])[:, 0]
@@ -149,7 +149,7 @@ def _one_word_longer(grams, last_words, rows, ids):
 def _join_lengths(
     lengths: list[tuple[tf.Tensor, tf.RaggedTensor]],
 ) -> tuple[tf.Tensor, tf.RaggedTensor]:
-    """Joins the terms and occurrences of each length of n-gram."""
+    """Returns the terms and occurrences of all lengths of n-grams."""
     shifted, num_terms = [], tf.constant(0, tf.int64)
     for grams, occurrences in lengths:
         shifted.append(occurrences + num_terms)

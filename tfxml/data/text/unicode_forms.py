@@ -1,16 +1,15 @@
-"""Unicode's normalisation forms NFC and NFKC, as TensorFlow operations.
+"""Normalises text to Unicode's forms NFC and NFKC, in TensorFlow ops.
 
 Unicode Standard Annex 15: full decomposition, canonical ordering of marks,
-canonical composition. The tables are those of Python's `unicodedata`, so an
-answer is that of `unicodedata.normalize` of the Python that made them, and
-they go into the graph: TensorFlow's core has no such operation.
+canonical composition. TensorFlow has no such op, so tables of Python's
+`unicodedata` become part of the graph; the result is that of
+`unicodedata.normalize` in the Python that built it.
 
-Nearly all text is in both forms already. Characters that are so whatever
-stands beside them are called settled; a text of settled characters alone is
-told by one regular expression. Elsewhere only the pieces around the others are
-looked at: an unsettled run and the settled character before it, for nothing
-reaches over a settled character. Each distinct piece of a batch is normalised
-once.
+Nearly all text is in both forms already. A character is called settled if it
+is in form whatever stands beside it. One regular expression recognises texts of
+settled characters alone. In other texts only pieces are normalised: each run of
+unsettled characters with the settled character before it, for nothing reaches
+across a settled character. Each distinct piece of a batch is normalised once.
 
 # N texts, P distinct pieces, C characters of all pieces, E entries of a table
 """
@@ -25,9 +24,9 @@ from tfxml.data.text import unicode_tables
 
 CHOICES = ("none", "NFC", "NFKC")
 
-# A byte that no UTF-8 has marks where pieces begin and end.
+# Marks where pieces begin and end: a byte that UTF-8 never has.
 _EDGE = b"\xff"
-# Before each piece: a starter that no table has.
+# Put before each piece: a starter that is in no table.
 _HEAD = -1
 
 
@@ -42,7 +41,7 @@ def normalizer(form: str) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 class Normalizer(tf.Module):
-    """Brings texts into a normalisation form.
+    """Normalises texts to one form.
 
     Bytes that are not UTF-8 become U+FFFD.
 
@@ -52,18 +51,18 @@ class Normalizer(tf.Module):
 
     def __init__(self, form: str):
         super().__init__()
-        found = unicode_tables.read(form)
-        self._settled = f"[^{found.unsettled}]*"
-        self._piece = f"[^{found.unsettled}]?[{found.unsettled}]+"
+        tables = unicode_tables.read(form)
+        self._settled = f"[^{tables.unsettled}]*"
+        self._piece = f"[^{tables.unsettled}]?[{tables.unsettled}]+"
         with tf.device("CPU"):  # strings are nowhere else
-            self._decomposed = tf.constant(found.decomposed)
-            self._part_splits = tf.constant(found.part_splits)
-            self._parts = tf.constant(found.parts)
-            self._marks = tf.constant(found.marks)
-            self._classes = tf.constant(found.classes)
-            self._pairs = tf.constant(found.pairs)
-            self._composites = tf.constant(found.composites)
-            self._seconds = tf.constant(found.seconds)
+            self._decomposed = tf.constant(tables.decomposed)
+            self._part_splits = tf.constant(tables.part_splits)
+            self._parts = tf.constant(tables.parts)
+            self._marks = tf.constant(tables.marks)
+            self._classes = tf.constant(tables.classes)
+            self._pairs = tf.constant(tables.pairs)
+            self._composites = tf.constant(tables.composites)
+            self._seconds = tf.constant(tables.seconds)
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """Returns the texts normalised, string [N].
@@ -83,15 +82,15 @@ class Normalizer(tf.Module):
         )
 
     def _by_pieces(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns texts normalised that are worth a look, string [N]."""
+        """Normalises the pieces of texts that need it, string [N]."""
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         marked = tf.strings.regex_replace(
             texts, self._piece, _EDGE + rb"\0" + _EDGE
         )
-        # The raw operation: tf.strings.split takes twice as long to wrap it.
+        # The raw op: tf.strings.split, which wraps it, takes twice as long.
         split = tf.raw_ops.StringSplitV2(input=marked, sep=_EDGE)
         rows, columns = tf.unstack(split.indices, axis=1)
-        # Each edge ends one and begins another, so every second is a piece.
+        # Text and pieces alternate, so every second part is a piece.
         places = tf.where(columns % 2 == 1)
         pieces, ids = tf.unique(tf.gather_nd(split.values, places))
         strings = tf.tensor_scatter_nd_update(
@@ -102,7 +101,7 @@ class Normalizer(tf.Module):
         )
 
     def _normalize(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns texts normalised, character by character, string [P]."""
+        """Normalises pieces character by character, string [P]."""
         codes = tf.strings.unicode_decode(texts, "UTF-8")
         heads = tf.fill([codes.nrows(), 1], _HEAD)
         codes = tf.concat([heads, codes], axis=1).flat_values
@@ -123,31 +122,33 @@ class Normalizer(tf.Module):
     def _decompose(self, codes: tf.Tensor) -> tf.Tensor:
         """Returns each character's full decomposition, int32 [C]."""
         places, is_found = _look_up(self._decomposed, codes)
-        # A character that has none is its own: they lie behind the table.
+        # A character without one stands for itself: they follow the table.
         table = tf.concat([self._parts, codes], axis=0)
-        own = tf.size(self._parts) + tf.range(tf.size(codes))
-        firsts = tf.where(is_found, tf.gather(self._part_splits, places), own)
+        itself = tf.size(self._parts) + tf.range(tf.size(codes))
+        firsts = tf.where(
+            is_found, tf.gather(self._part_splits, places), itself
+        )
         limits = tf.where(
-            is_found, tf.gather(self._part_splits, places + 1), own + 1
+            is_found, tf.gather(self._part_splits, places + 1), itself + 1
         )
         return tf.gather(table, tf.ragged.range(firsts, limits).flat_values)
 
     def _order(self, codes: tf.Tensor) -> tf.Tensor:
-        """Returns the marks behind each starter by their classes, [C]."""
+        """Sorts the marks after each starter by their classes, int32 [C]."""
         classes = tf.cast(self._classes_of(codes), tf.int64)
         runs = tf.cumsum(tf.cast(classes == 0, tf.int64))
         size = tf.size(codes, tf.int64)
-        # Of one class they stay as they are; C is far below 2^27.
+        # Marks of one class keep their order. C is far below 2^27.
         keys = (runs * 256 + classes) * size + tf.range(size)
         return tf.gather(codes, tf.argsort(keys))
 
     def _compose(self, codes: tf.Tensor) -> tf.Tensor:
-        """Returns the characters composed where they can be, int32 [C].
+        """Composes pairs of characters where possible, int32 [C].
 
-        A starter that is no second of a pair begins a segment of its own. In
-        each segment the first pair that there is becomes one character, and
-        what was passed over before it is passed for good; and so on until no
-        segment has one, which are as many times as a starter takes marks.
+        A starter that is never the second of a pair begins a segment. In each
+        segment the first pair becomes one character, and characters before its
+        second are done with. This repeats until no segment has a pair, as many
+        times as a starter takes marks.
         """
         is_second = _look_up(self._seconds, codes)[1]
         is_starter = self._classes_of(codes) == 0
@@ -160,7 +161,7 @@ class Normalizer(tf.Module):
             codes = tf.tensor_scatter_nd_update(
                 codes, firsts[:, None], composites
             )
-            # The place up to which each segment is done.
+            # Up to where each segment is done.
             done = tf.math.unsorted_segment_max(
                 seconds, tf.gather(segments, seconds), segments[-1] + 1
             )
@@ -193,12 +194,12 @@ class Normalizer(tf.Module):
         Args:
             codes: characters, int32 [C].
             segments: the segment of each, ascending.
-            is_passed: whether it can be no second of a pair any more.
+            is_passed: whether each can no longer be the second of a pair.
         """
         classes = self._classes_of(codes)
         is_starter = classes == 0
         numbers = tf.cumsum(tf.cast(is_starter, tf.int32), exclusive=True)
-        # Of the last starter before each; the first of all has none.
+        # The last starter before each character; the very first has none.
         starters = tf.gather(
             tf.concat([[0], tf.cast(tf.where(is_starter)[:, 0], tf.int32)], 0),
             numbers,
@@ -207,8 +208,8 @@ class Normalizer(tf.Module):
             tf.cast(tf.gather(codes, starters), tf.int64),
             tf.cast(codes, tf.int64),
         )
-        found, is_pair = _look_up(self._pairs, keys)
-        # What stands between must be of a lower class, or nothing.
+        pair_places, is_pair = _look_up(self._pairs, keys)
+        # Marks between the two must be of a lower class.
         before = tf.concat([[0], classes[:-1]], axis=0)
         is_beside = starters == tf.range(tf.size(codes)) - 1
         is_free = is_beside | (before < classes)
@@ -218,7 +219,7 @@ class Normalizer(tf.Module):
         owners = tf.gather(segments, places)
         earlier = tf.concat([[-1], owners[:-1]], axis=0)
         places = tf.gather(places, tf.where(owners != earlier)[:, 0])
-        composites = tf.gather(self._composites, tf.gather(found, places))
+        composites = tf.gather(self._composites, tf.gather(pair_places, places))
         return tf.gather(starters, places), places, composites
 
     def _classes_of(self, codes: tf.Tensor) -> tf.Tensor:
@@ -230,7 +231,7 @@ class Normalizer(tf.Module):
 def _look_up(table: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns places in an ascending table [E], and whether it has the keys.
 
-    The place of one that it has not is any.
+    The place of a key that it does not have is arbitrary.
     """
     places = tf.searchsorted(table, keys)
     places = tf.minimum(places, tf.size(table) - 1)

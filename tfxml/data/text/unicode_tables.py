@@ -1,4 +1,4 @@
-"""What Python's `unicodedata` says of normalisation, as arrays.
+"""Tables for normalisation from Python's `unicodedata`, as arrays.
 
 # E entries of a table
 """
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-_ALL = range(sys.maxunicode + 1)  # surrogates too, which say nothing
+_ALL = range(sys.maxunicode + 1)  # surrogates too, which have no data
 _HANGUL = range(0xAC00, 0xD7A4)
 _NUM_VOWELS, _NUM_TAILS = 21, 28
 _LEAD, _VOWEL, _TAIL = 0x1100, 0x1161, 0x11A7
@@ -28,17 +28,17 @@ _FORMS: dict[str, tuple[Literal["NFC", "NFKC"], Literal["NFD", "NFKD"]]] = {
 
 
 class Tables(NamedTuple):
-    """What Unicode says of characters, for one form."""
+    """Data on characters for one form."""
 
     unsettled: str  # the inside of a regular expression's class
     decomposed: np.ndarray  # [E] int32, ascending
     part_splits: np.ndarray  # [E + 1] int32
-    parts: np.ndarray  # int32, full decompositions one behind the other
-    marks: np.ndarray  # [E] int32, ascending, all that are no starters
+    parts: np.ndarray  # int32, full decompositions, concatenated
+    marks: np.ndarray  # [E] int32, ascending, all that are not starters
     classes: np.ndarray  # [E] int32, their canonical combining classes
     pairs: np.ndarray  # [E] int64, ascending, see `pair_key`
     composites: np.ndarray  # [E] int32
-    seconds: np.ndarray  # int32, of all pairs, ascending
+    seconds: np.ndarray  # int32, seconds of pairs, ascending
 
 
 def pair_key(first: Any, second: Any) -> Any:
@@ -67,7 +67,7 @@ def read(name: str) -> Tables:
     }
     pairs = dict(sorted(_pairs(composed)))
     seconds = {key % 2**21 for key in pairs}
-    # Changed by themselves, or by what may stand before them.
+    # Characters that change by themselves, or after another one.
     changed = {
         code
         for code in composed
@@ -91,19 +91,19 @@ def read(name: str) -> Tables:
 def _composed() -> Iterator[int]:
     """Yields the characters that have a decomposition, ascending."""
     for code in _ALL:
-        # Of syllables the decomposition is a matter of arithmetic.
+        # Hangul syllables are decomposed by arithmetic.
         if code in _HANGUL or unicodedata.decomposition(chr(code)):
             yield code
 
 
 def _pairs(composed: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yields the key of each pair that composes, and what it becomes."""
+    """Yields the key of each pair that composes, and its composite."""
     for code in composed:
         if code in _HANGUL:
             yield pair_key(*_hangul_pair(code)), code
             continue
         words = unicodedata.decomposition(chr(code)).split()
-        # Some are never composed, such as those of a single character.
+        # Some are never composed, such as decompositions to one character.
         is_kept = unicodedata.normalize("NFC", chr(code)) == chr(code)
         if len(words) == 2 and is_kept and not words[0].startswith("<"):
             first, second = (int(word, 16) for word in words)
@@ -111,7 +111,7 @@ def _pairs(composed: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _hangul_pair(syllable: int) -> tuple[int, int]:
-    """Returns the two that a syllable is composed of."""
+    """Returns the two characters that compose a syllable."""
     number = syllable - _HANGUL.start
     pair, tail = divmod(number, _NUM_TAILS)
     if tail:
@@ -121,7 +121,7 @@ def _hangul_pair(syllable: int) -> tuple[int, int]:
 
 
 def _class(codes: Iterable[int]) -> str:
-    """Returns the inside of a character class of RE2."""
+    """Returns the inside of a character class for RE2."""
     runs: list[list[int]] = []
     for code in sorted(codes):
         if runs and runs[-1][1] == code - 1:

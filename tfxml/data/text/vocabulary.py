@@ -1,4 +1,4 @@
-"""Which terms a collection of texts holds, and which of them become features.
+"""Counts the terms of documents and selects those that become features.
 
 # N documents, V terms seen so far
 """
@@ -18,28 +18,28 @@ import tensorflow as tf
 from tfxml.data import parallel
 from tfxml.data.text import tokenizer
 
-# Terms that are counted at once, at about 150 bytes each.
+# Terms counted in memory, at about 150 bytes each.
 MOST_TERMS = 3_000_000
 
-# A term, in how many documents it occurs, and how often in all.
+# A term, how many documents it occurs in, and how often it occurs.
 _Count = tuple[bytes, int, int]
 
 
 class TermCounts:
     """Counts terms over batches of documents, exactly and in bounded memory.
 
-    Beyond `most_terms` the counts are written to a temporary file in the order
-    of the terms, and counting starts anew; `select` merges the files. Memory
-    is that of `most_terms`, and of the terms that are selected.
+    Beyond `most_terms` the counts are written to a temporary file, sorted by
+    term, and counting starts anew; `select` merges the files. Memory is that of
+    `most_terms` and of the selected terms.
     """
 
-    _document_counts: np.ndarray  # the first V places count
+    _document_counts: np.ndarray  # the first V elements are in use
     _total_counts: np.ndarray  # as above
 
     def __init__(self, most_terms: int = MOST_TERMS):
         self.num_documents = 0
         self._most_terms = most_terms
-        self._runs: list[IO[bytes]] = []  # files of lines, ascending
+        self._runs: list[IO[bytes]] = []  # files of sorted lines
         self._start()
 
     def add(
@@ -53,10 +53,10 @@ class TermCounts:
         positions = np.fromiter(
             map(self._positions.__getitem__, terms), np.int64, len(terms)
         )
-        self._document_counts = _with_room(
+        self._document_counts = _with_space(
             self._document_counts, len(self._positions)
         )
-        self._total_counts = _with_room(
+        self._total_counts = _with_space(
             self._total_counts, len(self._positions)
         )
         self._document_counts[positions] += document_counts
@@ -68,12 +68,12 @@ class TermCounts:
     def select(
         self, min_df: int | float, max_features: int | None
     ) -> tuple[list[str], np.ndarray]:
-        """Returns the terms to keep, alphabetical, and their document counts.
+        """Returns the terms to keep, sorted, and their document counts.
 
         Args:
-            min_df: the fewest documents of a term; below 1, as a share of all.
+            min_df: the fewest documents of a term; below 1: a share of all.
             max_features: how many terms to keep, those of the largest total
-                counts, and among equals the first in the alphabet.
+                counts, of equal ones the first in the alphabet; None: all.
 
         Raises:
             ValueError: if `min_df` is more than N, or no term is left.
@@ -101,10 +101,10 @@ class TermCounts:
     def _frequent(
         self, least: float
     ) -> tuple[int, list[bytes], np.ndarray, np.ndarray]:
-        """Returns how many terms there are, and those of enough documents.
+        """Returns the number of all terms, and the terms of enough documents.
 
-        They come in the order of their UTF-8 bytes, which is that of Python's
-        strings, by code point; with their document and total counts.
+        They are sorted by their UTF-8 bytes, which is Python's order of
+        strings, by code point, and come with their document and total counts.
         """
         num_terms, terms, documents, totals = 0, [], [], []
         for term, in_documents, in_total in _merged(
@@ -130,7 +130,7 @@ class TermCounts:
         self._total_counts = np.zeros(1024, np.int64)
 
     def _ascending(self) -> Iterator[_Count]:
-        """Yields what is counted in memory, by the order of the terms."""
+        """Yields the counts in memory, sorted by term."""
         for term in sorted(self._positions):
             position = self._positions[term]
             yield (
@@ -140,7 +140,7 @@ class TermCounts:
             )
 
     def _spill(self) -> None:
-        # No term holds a line break or a tab: it is words with blanks between.
+        # No term holds a line break or a tab: it is words joined by blanks.
         run = tempfile.TemporaryFile()
         run.writelines(b"%b\t%d\t%d\n" % count for count in self._ascending())
         self._runs.append(run)
@@ -155,13 +155,13 @@ def _read_run(run: IO[bytes]) -> Iterator[_Count]:
 
 
 def _merged(runs: list[Iterator[_Count]]) -> Iterator[_Count]:
-    """Yields the sums of runs that ascend, ascending."""
+    """Yields the sums over sorted runs, sorted."""
     ordered = heapq.merge(*runs)
     for term, counts in itertools.groupby(ordered, lambda count: count[0]):
         in_documents = in_total = 0
-        for _, one, other in counts:
-            in_documents += one
-            in_total += other
+        for _, documents, total in counts:
+            in_documents += documents
+            in_total += total
         yield term, in_documents, in_total
 
 
@@ -171,8 +171,14 @@ def count(
     most_terms: int = MOST_TERMS,
     normalize: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> TermCounts:
-    """Returns the counts of the terms of runs of documents, normalised."""
+    """Returns the counts of the terms of normalised documents.
 
+    Args:
+        batches: runs of documents.
+        ngrams: the longest n-gram, in words.
+        most_terms: that are counted in memory.
+        normalize: applied to the texts first.
+    """
     graph = tokenizer.graph(
         lambda texts: _batch_counts(normalize(texts), ngrams)
     )
@@ -189,7 +195,7 @@ def count(
 def smooth_idf(document_counts: np.ndarray, num_documents: int) -> np.ndarray:
     """Returns 1 + ln((1 + N) / (1 + n)) of each count n, float32.
 
-    As scikit-learn's TfidfTransformer(smooth_idf=True).
+    As in scikit-learn's TfidfTransformer(smooth_idf=True).
     """
     ratio = (1.0 + num_documents) / (1.0 + document_counts)
     return (1.0 + np.log(ratio)).astype(np.float32)
@@ -204,12 +210,12 @@ def _batch_counts(texts: tf.Tensor, ngrams: int) -> list[tf.Tensor]:
         tf.ones_like(counts), ids.values, size
     )
     totals = tf.math.unsorted_segment_sum(counts, ids.values, size)
-    seen = tf.where(documents > 0)[:, 0]  # not so: words that are too short
+    seen = tf.where(documents > 0)[:, 0]  # without words that are too short
     return [tf.gather(x, seen) for x in (terms, documents, totals)]
 
 
-def _with_room(counts: np.ndarray, size: int) -> np.ndarray:
-    """Returns the counts, or a longer copy that ends in zeros."""
+def _with_space(counts: np.ndarray, size: int) -> np.ndarray:
+    """Returns the counts, or a longer copy padded with zeros."""
     if size <= len(counts):
         return counts
     longer = np.zeros(max(size, 2 * len(counts)), counts.dtype)

@@ -1,0 +1,111 @@
+"""Fits text features to the documents of a training split."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tfxml.data import parallel
+from tfxml.data.text import (
+    text_features,
+    tokenizer,
+    unicode_forms,
+    vocabulary,
+)
+
+
+def fit(
+    batches: Iterable[Sequence[str]],
+    *,
+    unicode_normalization: str = "none",
+    ngrams: int = 1,
+    min_df: int | float = 1,
+    max_features: int | None = None,
+    sublinear_tf: bool = True,
+    use_idf: bool = True,
+    hash_buckets: int | None = None,
+) -> text_features.TextFeatures:
+    """Fits features to the documents of a training split, in one pass.
+
+    Memory grows with the number of distinct terms and the longest batch.
+    With `hash_buckets` and without `use_idf` there is nothing to fit, and the
+    documents are not read.
+
+    Args:
+        batches: runs of documents. About a megabyte a run is fastest.
+        unicode_normalization: one of `unicode_forms.CHOICES`.
+        ngrams: the longest n-gram, in words.
+        min_df: the fewest documents of a term: a number, or a share in (0, 1).
+        max_features: how many terms to keep, those of the largest total
+            counts; None: all.
+        sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
+        use_idf: whether to weigh by inverse document frequency.
+        hash_buckets: how many features to hash terms into, instead of keeping
+            a vocabulary; not with `min_df` or `max_features`.
+
+    Raises:
+        ValueError: for a bad argument, or documents that leave no feature.
+    """
+    text_features.check_count("ngrams", ngrams)
+    text_features.check_count("max_features", max_features, may_be_none=True)
+    text_features.check_count("hash_buckets", hash_buckets, may_be_none=True)
+    _check_min_df(min_df)
+    create = functools.partial(
+        text_features.TextFeatures,
+        ngrams=ngrams,
+        sublinear_tf=sublinear_tf,
+        unicode_normalization=unicode_normalization,
+    )
+    if hash_buckets is None:
+        normalize = unicode_forms.normalizer(unicode_normalization)
+        counts = vocabulary.count(batches, ngrams, normalize=normalize)
+        terms, document_counts = counts.select(min_df, max_features)
+        idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
+        return create(terms=terms, idf=idf if use_idf else None)
+    if min_df != 1 or max_features is not None:
+        raise ValueError(
+            "`min_df` and `max_features` choose the terms of a vocabulary and "
+            "must be left out with `hash_buckets`. Received: "
+            f"min_df={min_df}, max_features={max_features}"
+        )
+    plain = create(hash_buckets=hash_buckets)
+    if not use_idf:
+        return plain
+    idf = _bucket_idf(plain, batches)
+    return create(hash_buckets=hash_buckets, idf=idf)
+
+
+def _bucket_idf(
+    features: text_features.TextFeatures, batches: Iterable[Sequence[str]]
+) -> np.ndarray:
+    """Returns the inverse document frequency of each bucket, [D]."""
+    graph = tokenizer.graph(features.count)
+
+    def batch_counts(texts):
+        ids, _ = graph(tokenizer.tensor(texts))
+        return len(texts), ids.values.numpy()
+
+    num_documents = 0
+    document_counts = np.zeros(features.num_features, np.int64)
+    for size, ids in parallel.in_order(batch_counts, batches):
+        num_documents += size
+        document_counts += np.bincount(ids, minlength=len(document_counts))
+    if not document_counts.any():
+        raise ValueError(
+            "`batches` must hold a term (two or more letters or digits). "
+            f"Received: {num_documents} documents without one"
+        )
+    return vocabulary.smooth_idf(document_counts, num_documents)
+
+
+def _check_min_df(min_df: int | float) -> None:
+    """Raises ValueError unless it is a number or a share of documents."""
+    is_share = isinstance(min_df, float) and 0 < min_df < 1
+    is_number = isinstance(min_df, int) and not isinstance(min_df, bool)
+    if not (is_share or is_number and min_df >= 1):
+        raise ValueError(
+            "`min_df` must be an integer of at least 1 or a share in (0, 1). "
+            f"Received: min_df={min_df!r}"
+        )
