@@ -157,10 +157,21 @@ def test_a_flag_that_is_not_finite_is_refused(value):
     absl_flags.DEFINE_float("rate", 1.0, "", flag_values=values)
     absl_flags.DEFINE_float("other", None, "", flag_values=values)
     values(["x", "--rate=2"])
-    flags.check_finite([values["rate"], values["other"]])
+    flags.check_numbers([values["rate"], values["other"]])
     values(["x", f"--rate={value}"])
     with pytest.raises(absl_flags.Error, match="--rate must be a finite"):
-        flags.check_finite([values["other"], values["rate"]])
+        flags.check_numbers([values["other"], values["rate"]])
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 2**63])
+def test_a_flag_beyond_64_bits_is_refused(value):
+    values = absl_flags.FlagValues()
+    absl_flags.DEFINE_integer("size", 1, "", flag_values=values)
+    values(["x", f"--size={2**63 - 1}"])
+    flags.check_numbers([values["size"]])
+    values(["x", f"--size={value}"])
+    with pytest.raises(absl_flags.Error, match="--size must be between"):
+        flags.check_numbers([values["size"]])
 
 
 @pytest.mark.parametrize("module", ["predict", "evaluate", "export", "drop"])

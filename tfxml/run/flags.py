@@ -64,7 +64,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     def parse(argv):
         try:
             words = flags.FLAGS(argv)
-            check_finite(_own())
+            check_numbers(_own())
         except flags.UnrecognizedFlagError as error:
             _stop(f"{error}\nThe flags are: {_names()}")
         except (flags.Error, OSError) as error:
@@ -79,12 +79,17 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     app.run(lambda _: command_door.run(main), flags_parser=parse)
 
 
-def check_finite(defined: Iterable[flags.Flag]) -> None:
-    """Raises flags.Error for a flag whose number is not finite."""
+def check_numbers(defined: Iterable[flags.Flag]) -> None:
+    """Raises flags.Error for a number that is not finite, or has no 64 bits."""
     for flag in defined:
+        needed = ""
         if isinstance(flag.value, float) and not math.isfinite(flag.value):
+            needed = "a finite number"
+        elif isinstance(flag.value, int) and not abs(flag.value) < 2**63:
+            needed = f"between -{2**63} and {2**63}"
+        if needed:
             raise flags.IllegalFlagValueError(
-                f"--{flag.name} must be a finite number. "
+                f"--{flag.name} must be {needed}. "
                 f"Received: --{flag.name}={flag.value}"
             )
 
