@@ -1,3 +1,5 @@
+"""The generated data set against its definition."""
+
 import pathlib
 
 import numpy as np

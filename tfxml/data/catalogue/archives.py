@@ -1,4 +1,4 @@
-"""Unpacks archives from elsewhere without trusting what they say."""
+"""Unpacks downloaded archives, which are not trusted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import IO
 
 from tfxml.data import data_errors
 
-# Far above what the repository has: 3 million rows in a handful of files.
+# Far above the repository's largest: 3 million rows in a handful of files.
 MAX_MEMBERS = 10_000
 MAX_BYTES = 1 << 38
-# Text of digits is packed 10 times smaller, and zeros a thousand times.
+# Digits are compressed about 10 times, zeros a thousand times.
 MAX_RATIO = 200
-_SMALL = 1 << 24  # a size that is harmless whatever its ratio
+_SMALL = 1 << 24  # bytes that are harmless whatever the ratio
 
 _PIECE_BYTES = 1 << 20
 _DAMAGE = (
@@ -35,17 +35,17 @@ _DAMAGE = (
 
 
 def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
-    """Writes the files of a zip or tar archive below a new folder.
+    """Writes the files of a zip or tar archive into a new folder.
 
-    Nothing is believed: names must stay below the folder, members must be
-    plain files, and sizes are those of the bytes that come out.
+    Names must stay below the folder, members must be plain files, and sizes are
+    counted from the bytes that come out, whatever the archive's index says.
 
     Returns:
         The files' names.
 
     Raises:
-        DataError: if the archive is damaged, or is no such archive, or
-            would write elsewhere or too much. The folder is then gone.
+        DataError: if it is not an archive, is damaged, or would write elsewhere
+            or too much. The folder is then removed.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
@@ -73,7 +73,7 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
 def _members(
     path: str | os.PathLike,
 ) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Yields name, size and content of each member that is a file."""
+    """Yields the name, size and content of each file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():

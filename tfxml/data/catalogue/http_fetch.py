@@ -1,4 +1,4 @@
-"""Fetches files over HTTP: what came stays, and the next try goes on there."""
+"""Downloads files over HTTP; an interrupted download resumes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from collections.abc import Callable
 from tfxml.data.records import record_files
 
 _PIECE_BYTES = 1 << 16
-_TRIES = 5  # without a byte between them
+_TRIES = 5  # in a row that bring no byte
 
 
 class DownloadError(OSError):
-    """A mirror does not give the file, and why."""
+    """A mirror does not deliver the file; the message says why."""
 
 
 class _Interrupted(Exception):
-    """The connection ended early; the next one goes on."""
+    """The connection ended early; the next one resumes."""
 
 
 def fetch(
@@ -33,21 +33,21 @@ def fetch(
     pause: float = 1.0,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> str:
-    """Writes a file; returns its SHA-256.
+    """Downloads a file; returns its SHA-256.
 
-    `<path>.partial` holds what came so far, and is gone on with while the
+    `<path>.partial` holds what has arrived. A later call resumes it if the
     server still has the same file.
 
     Args:
         url: http or https.
-        path: the file; it appears when it is whole.
+        path: of the file, which appears when it is complete.
         sha256: what the content must hash to; empty: anything.
         timeout: seconds without a byte after which a connection is given up.
-        pause: seconds before the second try, twice as many each time.
-        progress: is told the bytes that came, and of how many.
+        pause: seconds before the second try, twice as many before each next.
+        progress: called with the bytes that have arrived, and of how many.
 
     Raises:
-        DownloadError: if the server gives no such file.
+        DownloadError: if the server does not deliver such a file.
     """
     if not url.startswith(("http://", "https://")):
         raise ValueError(
@@ -60,7 +60,7 @@ def fetch(
     while failures < _TRIES:
         before = _size(partial)
         try:
-            _go_on(url, partial, timeout, progress)
+            _resume(url, partial, timeout, progress)
             break
         except (_Interrupted, OSError, http.client.HTTPException) as error:
             if isinstance(error, DownloadError):
@@ -71,17 +71,22 @@ def fetch(
             time.sleep(pause * 2 ** (failures - 1))
     else:
         raise DownloadError(
-            f"{url}: {reason}; {_TRIES} tries, {_size(partial)} bytes are in "
-            f"{partial}, where the same command goes on"
+            f"{url}: {reason}; gave up after {_TRIES} tries. {_size(partial)} "
+            f"bytes are in {partial}: the same command resumes there"
         )
     return _finish(url, partial, path, sha256)
 
 
-def _go_on(url: str, partial: pathlib.Path, timeout: float, progress) -> None:
+def _resume(
+    url: str,
+    partial: pathlib.Path,
+    timeout: float,
+    progress: Callable[[int, int | None], None],
+) -> None:
     """Reads to the end of the file, from where `partial` ends."""
     notes = partial.with_name(partial.name + ".json")
     start, tag = _size(partial), _read_tag(notes)
-    if start and not tag:  # nothing says that the server's file is the same
+    if start and not tag:  # the server's file may have changed
         start = 0
     request = urllib.request.Request(url, headers={"User-Agent": "tfxml"})
     if start:
@@ -90,7 +95,7 @@ def _go_on(url: str, partial: pathlib.Path, timeout: float, progress) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # no such range: another file, or all of it
+        if error.code == 416:  # no such range: the file changed or is complete
             partial.unlink(missing_ok=True)
             raise _Interrupted("the server's file became shorter") from error
         raise _refusal(url, error.code) from error
@@ -118,22 +123,23 @@ def _copy(url, response, partial, start: int, total, progress) -> None:
 
 
 def _finish(url, partial, path, sha256: str) -> str:
-    found = record_files.sha256(partial)
-    if sha256 and found != sha256:
+    """Checks the file and gives it its name; returns its SHA-256."""
+    actual = record_files.sha256(partial)
+    if sha256 and actual != sha256:
         partial.unlink()
         raise DownloadError(
-            f"{url}: SHA-256 {found} came, {sha256} was to come; the file is "
-            "removed"
+            f"{url}: expected SHA-256 {sha256}, received {actual}; the file "
+            "was removed"
         )
     partial.with_name(partial.name + ".json").unlink(missing_ok=True)
     os.replace(partial, path)
-    return found
+    return actual
 
 
 def _total(response, start: int) -> int | None:
-    """Returns the size of the whole file, if the server says it."""
+    """Returns the size of the whole file, or None if the server hides it."""
     if start:
-        # bytes 100-199/200
+        # As in "bytes 100-199/200".
         words = response.headers.get("Content-Range", "").split()
         span, _, total = words[-1].partition("/") if words else ("", "", "")
         if not span.startswith(f"{start}-"):
@@ -155,16 +161,18 @@ def _is_page(content: bytes) -> bool:
 
 def _page(url: str) -> DownloadError:
     return DownloadError(
-        f"{url}: a web page came in place of a file, as mirrors send it that "
-        "ask for a login or a confirmation"
+        f"{url}: the mirror sent a web page instead of the file; it may ask "
+        "for a login or a confirmation"
     )
 
 
 def _refusal(url: str, code: int) -> Exception:
     if code in (401, 403, 407):
-        return DownloadError(f"{url}: asks for a login (HTTP {code})")
+        return DownloadError(
+            f"{url}: the mirror asks for a login (HTTP {code})"
+        )
     if code in (404, 410):
-        return DownloadError(f"{url}: is gone (HTTP {code})")
+        return DownloadError(f"{url}: the file is gone (HTTP {code})")
     if code in (408, 425, 429) or code >= 500:
         return _Interrupted(f"HTTP {code}")
     return DownloadError(f"{url}: HTTP {code}")
@@ -175,7 +183,7 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _read_tag(notes: pathlib.Path) -> str:
-    """Returns what says whether the server's file is still the same."""
+    """Returns the tag by which the server recognises its file, or ''."""
     try:
         return str(json.loads(notes.read_text())["tag"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -184,7 +192,7 @@ def _read_tag(notes: pathlib.Path) -> str:
 
 def _write_tag(notes: pathlib.Path, response) -> None:
     tag = response.headers.get("ETag", "")
-    if tag.startswith("W/"):  # weak: ranges may not be joined by it
+    if tag.startswith("W/"):  # a weak tag does not allow to join ranges
         tag = ""
     tag = tag or response.headers.get("Last-Modified", "")
     record_files.write_json(notes, {"tag": tag})

@@ -1,10 +1,10 @@
 """The data sets of the Extreme Classification Repository, by name.
 
-Statistics are those of the repository's table
-(http://manikvarma.org/downloads/XC/XMLRepository.html); a mirror may hold
-another version of a set, which `Mirror.holds` says. Propensity constants are
-those of Jain et al. 2016 (Wikipedia 0.5 and 0.4, Amazon 0.6 and 2.6, others
-0.55 and 1.5).
+Statistics are from the repository's table
+(http://manikvarma.org/downloads/XC/XMLRepository.html). A mirror may hold
+another version of a set; `Mirror.holds` says which. Propensity constants are
+from Jain et al. 2016 (Wikipedia 0.5 and 0.4, Amazon 0.6 and 2.6, others 0.55
+and 1.5).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Mirror:
     name: str  # "pecos", "repository" or "napkinxc"
     url: str
     holds: str
-    sha256: str = ""  # empty: what comes first is recorded
+    sha256: str = ""  # empty: that of the first download is recorded
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A data set: what the repository says of it, and where it lies."""
+    """A data set: the repository's figures, and its mirrors."""
 
     name: str
     title: str  # the repository's
@@ -59,7 +59,7 @@ _AMAZONCAT = (
     "(kunaldahiya/pyxclib, discussion 7)."
 )
 
-# title, D, L, train, test, instances a label, labels an instance,
+# title, D, L, train, test, instances per label, labels per instance,
 # the repository's Drive id (and resource key),
 # propensity constants, napkinXC's id, PECOS' name, note
 # fmt: off
@@ -152,13 +152,13 @@ def names() -> tuple[str, ...]:
 
 
 def table() -> str:
-    """Returns what there is, as a table for people."""
+    """Returns all data sets as a Markdown table."""
     lines = [
-        "| name | D | L | train | test | instances each label | "
-        "labels each instance | propensity a, b | mirrors |",
+        "| name | D | L | train | test | instances per label | "
+        "labels per instance | propensity a, b | mirrors |",
         "| --- " * 9 + "|",
     ]
-    for entry in sorted(entries().values(), key=lambda one: one.name):
+    for entry in sorted(entries().values(), key=lambda entry: entry.name):
         cells = (
             entry.name,
             f"{entry.num_features:,}",
@@ -179,7 +179,7 @@ def _entry(row: tuple) -> Entry:
     instances_per_label, labels_per_instance, drive = row[5:8]
     (propensity_a, propensity_b), napkinxc, pecos, note = row[8:]
     mirrors = []
-    # Plain HTTPS first: Drive asks for a confirmation where files are large.
+    # Plain HTTPS first: Drive asks for a confirmation of large files.
     if pecos:
         holds = "PECOS' version: other features, and its own split"
         mirrors.append(Mirror("pecos", f"{_PECOS}/{pecos}.tar.gz", holds))

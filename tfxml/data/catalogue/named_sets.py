@@ -1,4 +1,4 @@
-"""A data set by its name: found on disk, or fetched from its mirrors."""
+"""Finds a data set by name: on disk, or downloaded from a mirror."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNPACKING = "unpacking.partial"
 
 
 def entry_of(name: str) -> known_sets.Entry:
-    """Returns what is known of a data set."""
+    """Returns the catalogue's entry of a data set."""
     entries = known_sets.entries()
     if name not in entries:
         raise ValueError(
@@ -37,20 +37,19 @@ def ensure(
     mirror: str = "",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> folder_lib.Folder:
-    """Returns the data set in a folder; fetches it if it is not there.
+    """Returns the data set in a folder; downloads it if it is not there.
 
-    Files that were fetched by hand are taken as they are: unpacked, or as the
-    archive that a mirror gave.
+    Files downloaded by hand are used too, unpacked or as a mirror's archive.
 
     Args:
         entry: the data set.
-        data_dir: where it lies, or is written.
-        mirror: the only one that is asked; empty: one after the other.
-        progress: is told the bytes that came, and of how many.
+        data_dir: where it is, or is written.
+        mirror: the only one to ask; empty: all, one after the other.
+        progress: called with the bytes that have arrived, and of how many.
 
     Raises:
-        http_fetch.DownloadError: if no mirror gives it.
-        DataError: if what is there cannot be read.
+        http_fetch.DownloadError: if no mirror delivers it.
+        DataError: if the files cannot be read.
     """
     root = pathlib.Path(data_dir).resolve()
     root.mkdir(parents=True, exist_ok=True)
@@ -59,7 +58,7 @@ def ensure(
         return found
     with _lock(root):
         atomic_files.remove_leftovers(root)
-        found = _find(root)  # another process may have been first
+        found = _find(root)  # another process may have downloaded it
         if not found:
             by_hand = _archives_in(root)
             if by_hand:
@@ -67,7 +66,7 @@ def ensure(
             else:
                 _fetch(entry, root, _mirrors(entry, mirror), progress)
             found = _find(root)
-        (root / _ARCHIVE).unlink(missing_ok=True)  # which a kill has left
+        (root / _ARCHIVE).unlink(missing_ok=True)  # left by a killed process
     if not found:
         raise data_errors.DataError(
             root,
@@ -78,7 +77,7 @@ def ensure(
 
 
 def differences(entry: known_sets.Entry, found: folder_lib.Folder) -> list[str]:
-    """Returns where a data set is not what the repository's table says."""
+    """Returns where a data set differs from the repository's table."""
     pairs = [
         ("features", found.num_features, entry.num_features),
         ("labels", found.num_labels, entry.num_labels),
@@ -107,25 +106,25 @@ def _fetch(entry, root: pathlib.Path, mirrors, progress) -> None:
         except (http_fetch.DownloadError, data_errors.DataError) as error:
             refusals.append(f"  {mirror.name}: {error}")
     raise http_fetch.DownloadError(
-        f"no mirror gives {entry.name}:\n"
+        f"no mirror delivers {entry.name}:\n"
         + "\n".join(refusals)
-        + f"\nfetch one of them by hand into {root}, and give that as "
+        + f"\nDownload one of them by hand into {root} and pass that as "
         "--data_dir"
     )
 
 
 def _mirrors(entry, name: str) -> list[known_sets.Mirror]:
-    found = [one for one in entry.mirrors if name in ("", one.name)]
-    if not found:
+    mirrors = [mirror for mirror in entry.mirrors if name in ("", mirror.name)]
+    if not mirrors:
+        names = [mirror.name for mirror in entry.mirrors]
         raise ValueError(
-            f"`mirror` must be one of {[one.name for one in entry.mirrors]}. "
-            f"Received: mirror={name!r}"
+            f"`mirror` must be one of {names}. Received: mirror={name!r}"
         )
-    return found
+    return mirrors
 
 
 def _unpack(archive: pathlib.Path, root: pathlib.Path) -> None:
-    """Unpacks beside the archive: the folder appears when it is whole."""
+    """Unpacks beside the archive; the folder appears when it is complete."""
     partial = root / _UNPACKING
     shutil.rmtree(partial, ignore_errors=True)
     archives.unpack(archive, partial)
@@ -133,7 +132,11 @@ def _unpack(archive: pathlib.Path, root: pathlib.Path) -> None:
 
 
 def _archives_in(root: pathlib.Path) -> pathlib.Path | None:
-    """Returns the archive in a folder, if there is one."""
+    """Returns the archive in a folder, or None.
+
+    Raises:
+        DataError: if there are several.
+    """
     suffixes = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
     found = [
         path for path in sorted(root.iterdir()) if path.name.endswith(suffixes)
@@ -146,7 +149,7 @@ def _archives_in(root: pathlib.Path) -> pathlib.Path | None:
 
 
 def _find(root: pathlib.Path) -> folder_lib.Folder | None:
-    """Returns the data set in a folder, or in one below."""
+    """Returns the data set in a folder or below it, or None."""
     for path, _, files in sorted(os.walk(root)):
         below = pathlib.Path(path).relative_to(root).parts
         if below[:1] == (_UNPACKING,) or not files:
@@ -164,7 +167,7 @@ def _note(root: pathlib.Path, mirror: known_sets.Mirror, sha256: str) -> None:
 
 
 def _recorded(root: pathlib.Path, url: str) -> str:
-    """Returns the SHA-256 that came from a mirror before, if any did."""
+    """Returns the SHA-256 of an earlier download from a mirror, or ''."""
     try:
         notes = json.loads((root / _NOTES).read_text())
         return notes["sha256"] if notes["url"] == url else ""
@@ -174,7 +177,7 @@ def _recorded(root: pathlib.Path, url: str) -> str:
 
 @contextlib.contextmanager
 def _lock(root: pathlib.Path) -> Iterator[None]:
-    """Lets one process at a time write the folder; the others wait."""
+    """Lets one process at a time write the folder while others wait."""
     with open(root / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,1 +1,1 @@
-"""The generated data set, whose label probabilities are known."""
+"""A generated data set with known label probabilities."""

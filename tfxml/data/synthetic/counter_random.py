@@ -1,8 +1,8 @@
 """Random numbers that are a pure function of (seed, draw, counter, slot).
 
-Nothing is stored and no order matters. Only integer arithmetic and correctly
+There is no state, and no order matters. Only integer arithmetic and correctly
 rounded operations (+, *, casts) are used: exp or pow may round differently in
-the vector and the scalar loop of one kernel, so that a number would depend on
+the vector loop and the scalar loop of one kernel, so a number would depend on
 its place in the batch.
 """
 
@@ -35,10 +35,10 @@ def uniform(
     """Returns uniforms in [0, 1), [*counters.shape, *shape] float64.
 
     Args:
-        seed: the data set's.
+        seed: of the data set.
         draw: what the numbers are for.
         counters: int64 of any shape, such as instances.
-        shape: of the numbers of one counter; they are its slots.
+        shape: of the numbers of one counter, its slots.
     """
     key = _uint64((seed + draw * _DRAW_STEP) % 2**64)
     streams = mix(key + tf.cast(counters, tf.uint64) * _uint64(_GOLDEN))
@@ -58,10 +58,9 @@ def floor(x: tf.Tensor) -> tf.Tensor:
 def zipf(u: tf.Tensor, count: int, exponent: float = 0.875) -> tf.Tensor:
     """Returns ranks in [0, count) from uniforms, popularity ~ rank**-exponent.
 
-    This inverts the distribution function of the continuous density
-    x**-exponent on [1, count + 1), so no table of `count` entries is needed.
-    The exponents are those of `ZIPF_EXPONENTS`: the inverse is then a power
-    of two, or one over it.
+    Inverts the distribution function of the continuous density x**-exponent on
+    [1, count + 1), which needs no table of `count` entries. With an exponent of
+    `ZIPF_EXPONENTS` the inverse is a power of two, or the inverse of one.
     """
     if exponent not in ZIPF_EXPONENTS:
         raise ValueError(

@@ -1,18 +1,18 @@
 """The model behind the generated data set: p(label | features) is known.
 
-Topics have Zipf-like popularity. Each owns a block of features and a few
-labels, and shares two general labels with other topics. An instance draws one
-to three topics. Each emits at least two features of its block; the noise is
-common words, and confusers: single features of the blocks of other topics. So
-the topics of an instance are the blocks with two or more features present: a
-function of the features, as is all that a label's probability depends on.
+Topics have Zipf-like popularity. Each has a block of features and a few labels
+to itself, and shares two general labels with other topics. An instance draws
+one to three topics. Each emits at least two features of its block. Noise is
+common words, and confusers: single features from the blocks of other topics. So
+an instance's topics are the blocks with two or more features present, and a
+label's probability is a function of the features.
 
-A topic turns a label on with the label's strength if the label's trigger, one
-feature of the block, is present, and with half of it if not. A label is on if
-any topic of the instance turns it on (noisy-or).
+A topic turns a label on with the label's strength if the label's trigger, a
+feature of the block, is present, and with half the strength if not. A label is
+on if any topic of the instance turns it on (noisy-or).
 
-The parameters of topics are hashed like the instances, so no table grows with
-the number of labels.
+Parameters of topics are hashed as instances are, so no table grows with the
+number of labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data.synthetic import counter_random
+from tfxml.data.synthetic import counter_random, slot_rows
 
 # n instances in a batch, K topic slots, F features of a topic,
 # J own and general labels of a topic, S = K * J candidate labels
@@ -32,17 +32,17 @@ _TOPICS = 3  # K
 _CONFUSERS = 4
 _COMMON_WORDS = 24
 _GENERAL = 2
-# With these the optimal P@1, P@3 and P@5 are 80, 60 and 49 %, at 3.6 labels an
-# instance; with 16 training instances a label, a small network comes to 71 %.
+# With these the optimal P@1, P@3 and P@5 are 80, 60 and 49 %, at 3.6 labels per
+# instance; with 16 training instances per label a small network reaches 71 %.
 _OWN_STRENGTH = 0.98
-_OWN_DECAY = 0.6  # from one own label of a topic to the next
+_OWN_DECAY = 0.6  # from one of a topic's own labels to the next
 _GENERAL_STRENGTH = 0.3
-_STRENGTH_SPREAD = 0.2  # by topic: from 1 - 0.2 of the above to all of it
+_STRENGTH_SPREAD = 0.2  # topics scale the above by factors in [1 - 0.2, 1]
 _UNTRIGGERED = 0.5
 
 
 class _Draw(enum.IntEnum):
-    """What a random number is for; the values are part of the data set."""
+    """What a random number is for. The values are part of the data set."""
 
     NUM_TOPICS = 0
     TOPIC = 1
@@ -63,12 +63,19 @@ class _Draw(enum.IntEnum):
 
 
 class PlantedModel:
-    """Draws the features and labels of instances, given by their numbers.
+    """Draws the features and labels of instances, which are given by number.
 
-    `dependence` is the probability that the labels of a topic share one
-    uniform in an instance: each is on if it is below the label's probability.
-    Labels then occur together more often, with the same p(label | features).
-    A topic's popularity falls as its rank to the power -`exponent`.
+    Args:
+        num_labels: L.
+        seed: of all random numbers.
+        dependence: the probability that the labels of a topic share one
+            uniform in an instance, and each is on if that is below the label's
+            probability. Labels then occur together more often, with the same
+            p(label | features).
+        labels_per_topic: that no other topic has.
+        features_per_topic: size of a topic's block.
+        exponent: a topic's popularity falls as its rank to the power
+            -`exponent`.
     """
 
     def __init__(
@@ -85,7 +92,7 @@ class PlantedModel:
         self._dependence = dependence
         self._labels_per_topic = labels_per_topic
         self._features_per_topic = features_per_topic
-        # One range of general labels a slot, so that a topic's are distinct.
+        # Each slot has its own range of general labels: a topic's are distinct.
         self._general_per_slot = max(1, num_labels // 100)
         self._num_own = num_labels - _GENERAL * self._general_per_slot
         self._num_topics = math.ceil(self._num_own / labels_per_topic)
@@ -106,7 +113,7 @@ class PlantedModel:
         num_topics = _one_to_three(u, 0.6, 0.25)  # [n, 1]
         topics = self._popular_topics(_Draw.TOPIC, instances, _TOPICS)
         slots = tf.range(_TOPICS, dtype=tf.int64)
-        is_drawn = (slots < num_topics) & _is_first(topics)
+        is_drawn = (slots < num_topics) & slot_rows.is_first(topics)
 
         size = self._features_per_topic
         pairs = self._uniform(_Draw.SURE_FEATURES, instances, _TOPICS, 2)
@@ -124,8 +131,8 @@ class PlantedModel:
         """Returns the features, [n, W], of instances with these `topics`.
 
         Returns:
-            int64 ids, ascending, and counts of 0 (not there) to 3. Ids with
-            a count are distinct.
+            int64 ids, ascending, and counts of 0 (absent) to 3. Ids with a
+            count are distinct.
         """
         size = self._features_per_topic
         topical = self._feature_ids(
@@ -137,11 +144,15 @@ class PlantedModel:
             self._num_words,
         )
         is_word = self._uniform(_Draw.IS_WORD, instances, _COMMON_WORDS) < 0.75
-        ids = tf.concat([_flat(topical), confusers, words], axis=1)
-        there = tf.concat([_flat(present), is_confused, is_word], axis=1)
+        ids = tf.concat([slot_rows.flat(topical), confusers, words], axis=1)
+        there = tf.concat(
+            [slot_rows.flat(present), is_confused, is_word], axis=1
+        )
         u = self._uniform(_Draw.COUNT, instances, ids.shape[1])
         counts = tf.where(there, _one_to_three(u, 0.35, 0.1), 0)
-        return _sort_counts(tf.where(there, ids, self.num_features), counts)
+        return slot_rows.sort_counts(
+            tf.where(there, ids, self.num_features), counts
+        )
 
     def labels(
         self, instances: tf.Tensor, topics: tf.Tensor, present: tf.Tensor
@@ -160,14 +171,16 @@ class PlantedModel:
             self._general_per_slot,
         )
         slots = tf.range(_GENERAL, dtype=tf.int64) * self._general_per_slot
-        # The last topic may have fewer labels of its own than the others.
+        # The last topic may have fewer labels to itself than the others.
         own = tf.where(own < self._num_own, own, self._no_label)
         ids = tf.concat([own, self._num_own + slots + general], axis=2)
         ids = tf.where(topics[..., tf.newaxis] >= 0, ids, self._no_label)
         p = self._probabilities(topics, present)
         p = tf.where(ids < self._no_label, p, 0.0)
         is_on = self._label_uniforms(instances, p.shape[2]) < p
-        return _noisy_or(_flat(ids), _flat(p), _flat(is_on))
+        return slot_rows.noisy_or(
+            slot_rows.flat(ids), slot_rows.flat(p), slot_rows.flat(is_on)
+        )
 
     def label_name(self, label_id: int) -> str:
         """Returns "topic-17/label-2" or "general-3"."""
@@ -187,7 +200,7 @@ class PlantedModel:
         """Returns topics drawn by popularity, [n, num_slots] int64."""
         u = self._uniform(draw, instances, num_slots)
         ranks = counter_random.zipf(u, self._num_topics, self._exponent)
-        # Scatters the popular topics over the ids.
+        # Spreads popular topics over the ids.
         return ranks * self._topic_stride % self._num_topics
 
     def _feature_ids(self, topics: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
@@ -198,12 +211,14 @@ class PlantedModel:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns feature ids, [n, 4] int64, and which of them are present.
 
-        Their blocks are distinct, and none is that of one of the `topics`.
+        Their blocks are distinct, and differ from those of the `topics`.
         """
         others = self._popular_topics(
             _Draw.CONFUSER_TOPIC, instances, _CONFUSERS
         )
-        is_other = _is_first(tf.concat([topics, others], axis=1))[:, _TOPICS:]
+        is_other = slot_rows.is_first(tf.concat([topics, others], axis=1))[
+            :, _TOPICS:
+        ]
         u = self._uniform(_Draw.CONFUSER_FEATURE, instances, _CONFUSERS)
         slots = counter_random.floor(u * self._features_per_topic)
         u = self._uniform(_Draw.IS_CONFUSED, instances, _CONFUSERS)
@@ -212,9 +227,9 @@ class PlantedModel:
     def _probabilities(
         self, topics: tf.Tensor, present: tf.Tensor
     ) -> tf.Tensor:
-        """Returns with what probability a topic turns its labels on, [n, K, J].
+        """Returns the probabilities of topics to turn labels on, [n, K, J].
 
-        It is a function of the topic and of which of its features are present.
+        They are a function of the topic and its features that are present.
         """
         peaks = [
             *(
@@ -233,7 +248,7 @@ class PlantedModel:
     def _label_uniforms(
         self, instances: tf.Tensor, num_slots: int
     ) -> tf.Tensor:
-        """Returns what label probabilities are compared to, [n, K, J]."""
+        """Returns the uniforms below which labels are on, [n, K, J]."""
         u = self._uniform(_Draw.LABEL, instances, _TOPICS, num_slots)
         shared = self._uniform(_Draw.SHARED, instances, _TOPICS, 1)
         is_shared = (
@@ -244,7 +259,7 @@ class PlantedModel:
 
 
 def _coprime_stride(count: int) -> int:
-    """Returns a stride near `count` / golden ratio that visits all ids."""
+    """Returns a stride near `count` / golden ratio, coprime to `count`."""
     stride = max(1, int(count * 0.618))
     while math.gcd(stride, count) > 1:
         stride += 1
@@ -252,44 +267,5 @@ def _coprime_stride(count: int) -> int:
 
 
 def _one_to_three(u: tf.Tensor, p_two: float, p_three: float) -> tf.Tensor:
-    """Returns 1, or 2 or more with `p_two`, or 3 with `p_three`, int64."""
+    """Returns 1 to 3: at least 2 with `p_two`, 3 with `p_three`, int64."""
     return 1 + tf.cast(u < p_two, tf.int64) + tf.cast(u < p_three, tf.int64)
-
-
-def _is_first(ids: tf.Tensor) -> tf.Tensor:
-    """Returns where no earlier slot of the row has the same id, [n, S]."""
-    is_earlier = np.tri(ids.shape[1], k=-1, dtype=bool)
-    equal = ids[:, :, tf.newaxis] == ids[:, tf.newaxis, :]
-    return ~tf.reduce_any(equal & is_earlier, axis=2)
-
-
-def _flat(slots: tf.Tensor) -> tf.Tensor:
-    """Returns [n, K, J] as [n, K * J]."""
-    return tf.reshape(slots, [-1, slots.shape[1] * slots.shape[2]])
-
-
-def _sort_counts(
-    ids: tf.Tensor, counts: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sorts rows by id; of equal ids only the first keeps its count."""
-    keys = tf.sort(ids * 4 + counts, axis=1)  # counts are at most 3
-    ids, counts = keys // 4, keys % 4
-    is_new = tf.pad(
-        ids[:, 1:] != ids[:, :-1], [[0, 0], [1, 0]], constant_values=True
-    )
-    return ids, tf.where(is_new, counts, 0)
-
-
-def _noisy_or(
-    ids: tf.Tensor, p: tf.Tensor, is_on: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Sorts rows by id and joins the causes of one label; see `labels`."""
-    order = tf.argsort(ids, axis=1)
-    ids = tf.gather(ids, order, batch_dims=1)
-    equal = ids[:, :, tf.newaxis] == ids[:, tf.newaxis, :]
-    misses = tf.gather(1.0 - p, order, batch_dims=1)[:, tf.newaxis, :]
-    p = 1.0 - tf.reduce_prod(tf.where(equal, misses, 1.0), axis=2)
-    causes = tf.gather(is_on, order, batch_dims=1)[:, tf.newaxis, :]
-    is_on = tf.reduce_any(equal & causes, axis=2)
-    is_first = _is_first(ids)
-    return ids, tf.where(is_first, p, 0.0), is_on & is_first

@@ -1,7 +1,7 @@
-"""A generated data set: rows are a pure function of (seed, instance indices).
+"""A generated data set whose rows are a pure function of seed and indices.
 
-The rows are made by TensorFlow operations where they are needed, in eager
-mode, in tf.data or on a remote worker, and never held whole.
+TensorFlow ops make the rows where they are needed, eagerly, in tf.data or on a
+remote worker; the set is never held in memory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _CHUNK = 4096  # instances at a time in a streaming pass
 class SyntheticSource:
     """Instances `first_instance + [0, num_instances)` of one planted model.
 
-    Sources that differ only in these two arguments share the model: ranges
-    that do not overlap are a train and a test set. See
-    `planted_model` for the model and for `dependence`.
+    Sources that differ only in these two arguments share the model: disjoint
+    ranges are a training and a test set. See `planted_model` for the model and
+    the other arguments.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class SyntheticSource:
             exponent,
         )
         self._first_instance = first_instance
-        # Pipelines are made anew, the graphs of an instance are not.
+        # Traced once, for all pipelines.
         indices = tf.TensorSpec([None], tf.int64)
         self._rows, self._labels = (
-            tf.function(each, input_signature=[indices], autograph=False)
-            for each in (self._make_rows, self._make_labels)
+            tf.function(function, input_signature=[indices], autograph=False)
+            for function in (self._make_rows, self._make_labels)
         )
         self.tensors = ()  # instances are computed, not read
         self.num_instances = num_instances
@@ -105,7 +105,7 @@ class SyntheticSource:
     def marginals(
         self, indices: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns the labels that instances can have, and p(label | x).
+        """Returns the labels that instances may have, and p(label | x).
 
         Returns:
             int32 ids, ascending and distinct, and float64 probabilities in
@@ -117,17 +117,17 @@ class SyntheticSource:
     def optimal_precision(
         self, indices: tf.Tensor, ks: Sequence[int]
     ) -> dict[str, float]:
-        """Returns the expected P@k of the optimum, ranking by p(label | x).
+        """Returns the expected P@k of the best ranking, by p(label | x).
 
-        It is the mean over the instances of (sum of the k largest p) / k,
-        under the keys "P@1" and so on.
+        It is the mean over instances of (sum of the k largest p) / k, under the
+        keys "P@1" and so on.
         """
         return self._precision(indices, ks, lambda p, is_on: p)
 
     def realised_precision(
         self, indices: tf.Tensor, ks: Sequence[int]
     ) -> dict[str, float]:
-        """Returns the P@k of the same ranking on the labels in `rows`."""
+        """Returns the P@k of the same ranking on the labels drawn in `rows`."""
         return self._precision(
             indices, ks, lambda p, is_on: tf.cast(is_on, p.dtype)
         )
@@ -166,7 +166,7 @@ class SyntheticSource:
         return np.concatenate(lengths)
 
     def max_lengths(self) -> inputs.MaxLengths:
-        """Returns bounds on the features and the labels of an instance."""
+        """Returns the most features and labels that an instance can have."""
         instances = self._instances(tf.zeros([1], tf.int64))
         topics, present = self._model.topics(instances)
         ids, _ = self._model.features(instances, topics, present)
@@ -179,7 +179,7 @@ class SyntheticSource:
         return self._model.label_name(label_id)
 
     def _instances(self, indices: tf.Tensor) -> tf.Tensor:
-        """Returns the numbers of the instances in the model, checked."""
+        """Returns the instances' numbers in the model; checks the indices."""
         is_inside = (indices >= 0) & (indices < self.num_instances)
         tf.debugging.Assert(
             tf.reduce_all(is_inside),
@@ -239,11 +239,11 @@ class SyntheticSource:
 
 
 def _unit_norm(counts: tf.Tensor) -> tf.Tensor:
-    """Returns counts scaled to unit norm by row, float32.
+    """Returns each row of counts scaled to unit norm, float32.
 
-    The sums are of integers, so they are exact in any order, and a root of a
-    quotient is left alone by graph rewriting, which turns a quotient by a root
-    into a product by an inexact reciprocal root.
+    Sums of integers are exact in any order. A root of a quotient, because
+    TensorFlow rewrites a quotient by a root to a product with an inexact
+    reciprocal root.
     """
     squares = tf.cast(counts * counts, tf.float64)
     total = tf.reduce_sum(squares, axis=1, keepdims=True)
