@@ -1,4 +1,4 @@
-"""Ranking metrics, summed as counts over the test set and divided once.
+"""Ranking metrics: sums over the test set, divided once at the end.
 
 P@k, nDCG@k and PSP@k are those of the Extreme Classification Repository
 (http://manikvarma.org/downloads/XC/XMLRepository.html) as pyxclib and
@@ -52,10 +52,10 @@ def inverse_propensities(
 
 
 class RankingMetrics:
-    """Sums of P, nDCG, PSP, PSnDCG and Recall at each k, in percent.
+    """Accumulates P, nDCG, PSP, PSnDCG and Recall at each k, in percent.
 
-    All N instances count, also those without a label: these add 0 to every
-    sum (napkinXC's `zero_division=0`, pyxclib's `remove_invalid=False`).
+    All N instances count. Those without a label add 0 to every sum, as with
+    napkinXC's `zero_division=0` and pyxclib's `remove_invalid=False`.
 
     - P@k: hits / k, a mean over N; divided by k also where fewer than k
       labels are true or predicted.

@@ -1,4 +1,4 @@
-"""Prints metrics as the field's table."""
+"""Formats metrics as the field's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def headline_keys(ks: Sequence[int]) -> list[str]:
-    """Returns the metrics of the field's table: P, nDCG (k > 1) and PSP."""
+    """Returns the keys of the field's table: P, nDCG (k > 1) and PSP."""
     return [
         f"{name}@{k}"
         for name in ("P", "nDCG", "PSP")

@@ -1,15 +1,16 @@
-"""The product of sparse rows with a kernel, in the form that costs least.
+"""Products of sparse rows with a kernel, in the cheapest form.
 
-# N instances, D features, U distinct features of a batch, H units
+# N instances, D features, E features of all rows, U distinct features of a
+# batch, H units
 
 Four forms of the same matrix [N, D]:
 
-* dense: one scatter, then a matrix product. Best where D is small.
-* compact: the batch's distinct features become columns of a CSR matrix
-  [N, U]; only U rows of the kernel are read, and the gradient has U rows.
-  Best where D is large, on CPUs and GPUs.
-* padded: a gather and a weighted sum over static shapes, which XLA can lower.
-* ragged: the rows as they come, for what looks their features up one by one.
+* dense: a scatter, then a matrix product. Best where D is small.
+* compact: the batch's distinct features become the columns of a CSR matrix
+  [N, U]. Only U rows of the kernel are read, and the gradient has U rows. Best
+  where D is large, on CPUs and GPUs.
+* padded: a gather and a weighted sum with static shapes, as XLA needs them.
+* ragged: the rows unchanged, for layers that look features up one by one.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# A dense product costs about 2e-11 s a row, feature and unit; the compact one
-# about 2e-9 s a row, stored feature and unit (2 cores; both passes).
+# A dense product takes about 2e-11 s per row, feature and unit, a compact one
+# about 2e-9 s per row, stored feature and unit (2 cores; forward and backward).
 _DENSE_FEATURES_PER_STORED = 50
 
-FORMS = ("dense", "compact", "padded")  # of a product
+FORMS = ("dense", "compact", "padded")  # with a product
 _ROWS_OF_CHUNK = 32
 
 
@@ -31,20 +32,20 @@ class CompactRows(NamedTuple):
     """A CSR matrix [N, U] over the batch's distinct features."""
 
     feature_ids: tf.Tensor  # [U]
-    indices: tf.Tensor  # [E, 2] int64: row, column among the U
+    indices: tf.Tensor  # [E, 2] int64: row and column
     values: tf.Tensor  # [E]
     num_rows: tf.Tensor  # scalar int64
 
 
 class PaddedRows(NamedTuple):
-    """Rows of at most K features; an unused place has id 0 and value 0."""
+    """Rows of at most K features, padded with id 0 and value 0."""
 
     feature_ids: tf.Tensor  # [N, K]
     values: tf.Tensor  # [N, K]
 
 
 class RaggedRows(NamedTuple):
-    """Rows as they come; no product is made of them."""
+    """Rows behind one another, without padding."""
 
     feature_ids: tf.Tensor  # [E]
     values: tf.Tensor  # [E]
@@ -52,22 +53,22 @@ class RaggedRows(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some rows that follow one another."""
+    """A run of rows."""
 
-    first: tf.Tensor  # scalar int32: which row is the first
+    first: tf.Tensor  # scalar int32: number of the first row
     num_rows: tf.Tensor  # scalar int32
     feature_ids: tf.Tensor  # [E]
     values: tf.Tensor  # [E]
     splits: tf.Tensor  # [rows + 1] int64, from 0
-    owners: tf.Tensor  # [E] int32: which of these rows an element is of
+    owners: tf.Tensor  # [E] int32: the row of each element
 
     def of(self, whole: tf.Tensor) -> tf.Tensor:
-        """Returns these rows' part of a tensor [N, ...]."""
+        """Returns the part of a tensor [N, ...] for these rows."""
         return whole[self.first : self.first + self.num_rows]
 
 
 def choose_form(num_features: int, features_per_row: float) -> str:
-    """Returns `dense` where a dense product is cheaper, else `compact`."""
+    """Returns `dense` if a dense product is cheaper, else `compact`."""
     limit = _DENSE_FEATURES_PER_STORED * max(features_per_row, 1.0)
     return "dense" if num_features <= limit else "compact"
 
@@ -80,10 +81,15 @@ def arrange(
 ) -> CompactRows | PaddedRows | RaggedRows | tf.Tensor:
     """Returns the rows in `form`; padded rows come as [N, K] tensors.
 
-    Rows that come padded stay so, unless a dense product is wanted.
+    Padded rows stay padded, unless `form` is `dense`.
+
+    Args:
+        feature_ids, feature_values: ragged or padded.
+        num_features: D.
+        form: one of `FORMS`, or `ragged`.
 
     Raises:
-        ValueError: if `form` is unknown, or ragged rows should be padded.
+        ValueError: if `form` is unknown, or is `padded` and the rows are not.
     """
     forms = (*FORMS, "ragged")
     if form not in forms:
@@ -119,9 +125,12 @@ def matmul(
 ) -> tf.Tensor:
     """Returns rows [N, D] times the kernel [D, H], [N, H].
 
-    `tables` are the variables that hold the kernel, in runs of rows: only the
-    rows that the batch needs are read, and the gradients are `IndexedSlices`
-    unless the rows are dense.
+    Only those rows of the kernel are read that the batch needs, and gradients
+    are `IndexedSlices`, unless the rows are dense.
+
+    Args:
+        rows: as `arrange` returns them, but not ragged.
+        tables: the variables that hold the kernel, each a run of its rows.
     """
     if isinstance(rows, CompactRows):
         needed = _gather(tables, rows.feature_ids)  # [U, H]
@@ -138,23 +147,23 @@ def map_chunks(
     rows: RaggedRows,
     specs: tuple[tf.TensorSpec, ...],
 ) -> list[tf.Tensor]:
-    """Returns what `function` makes of some rows at a time, joined.
+    """Applies a function to a few rows at a time; returns the joined results.
 
-    So that what it makes in between stays in a processor's caches.
+    Intermediate results so stay in the processor's caches.
 
     Args:
         function: takes a `Chunk` and returns tensors [rows of it, ...].
-        rows: all of them.
+        rows: all rows.
         specs: of the tensors that `function` returns.
     """
     num_rows = tf.size(rows.splits, tf.int32) - 1
     num_chunks = tf.maximum(-(-num_rows // _ROWS_OF_CHUNK), 1)
 
-    def add(number, *found):
+    def add(number, *arrays):
         first = number * _ROWS_OF_CHUNK
         last = tf.minimum(first + _ROWS_OF_CHUNK, num_rows)
         splits = rows.splits[first : last + 1]
-        some = slice(splits[0], splits[-1])
+        run = slice(splits[0], splits[-1])
         owners = tf.searchsorted(
             splits[1:],
             tf.range(splits[0], splits[-1]),
@@ -164,15 +173,15 @@ def map_chunks(
         chunk = Chunk(
             first,
             last - first,
-            rows.feature_ids[some],
-            rows.values[some],
+            rows.feature_ids[run],
+            rows.values[run],
             splits - splits[0],
             owners,
         )
         parts = function(chunk)
         return number + 1, *(
             array.write(number, part)
-            for array, part in zip(found, parts, strict=True)
+            for array, part in zip(arrays, parts, strict=True)
         )
 
     arrays = [
@@ -184,30 +193,30 @@ def map_chunks(
         )
         for spec in specs
     ]
-    _, *found = tf.while_loop(
+    _, *arrays = tf.while_loop(
         lambda number, *_: number < num_chunks, add, (0, *arrays)
     )
     return [
         tf.ensure_shape(array.concat(), spec.shape)
-        for array, spec in zip(found, specs, strict=True)
+        for array, spec in zip(arrays, specs, strict=True)
     ]
 
 
 def _gather(tables: Sequence, ids: tf.Tensor) -> tf.Tensor:
-    """Returns the kernel's rows `ids`, each read from the table it lies in."""
+    """Returns rows of the kernel, each read from the table that holds it."""
     if len(tables) == 1:
         return tf.gather(tables[0], ids)
-    each = tables[0].shape[0]
+    rows_per_table = tables[0].shape[0]
     flat = tf.reshape(ids, [-1])
-    owners = flat // each
+    owners = flat // rows_per_table
     places = tf.dynamic_partition(tf.range(tf.size(flat)), owners, len(tables))
     rows = [
-        tf.gather(table, tf.gather(flat, place) - index * each)
+        tf.gather(table, tf.gather(flat, place) - index * rows_per_table)
         for index, (table, place) in enumerate(zip(tables, places, strict=True))
     ]
-    found = tf.dynamic_stitch(places, rows)
+    stitched = tf.dynamic_stitch(places, rows)
     units = tables[0].shape[1]
-    return tf.reshape(found, tf.concat([tf.shape(ids), [units]], 0))
+    return tf.reshape(stitched, tf.concat([tf.shape(ids), [units]], 0))
 
 
 def normalize(values: tf.RaggedTensor) -> tf.RaggedTensor:
@@ -218,7 +227,7 @@ def normalize(values: tf.RaggedTensor) -> tf.RaggedTensor:
 
 
 def _to_dense(feature_ids, feature_values, num_features: int) -> tf.Tensor:
-    """Returns [N, D]; repeated features add up, padding adds zero."""
+    """Returns rows as [N, D]; repeated features add up, padding adds zero."""
     if isinstance(feature_ids, tf.RaggedTensor):
         num_rows = feature_ids.nrows()
         row_ids = feature_ids.value_rowids()
@@ -237,10 +246,10 @@ def _to_dense(feature_ids, feature_values, num_features: int) -> tf.Tensor:
 def _csr_matmul(indices, values, num_rows, kernel):
     """Returns the CSR matrix times `kernel` [U, H], with a CSR gradient.
 
-    The gradient transposes the matrix first: the kernel's own `transpose_a`
-    sums in an order that changes from run to run. Without an element (a
-    replica without instances, a document without a known word) nothing is
-    multiplied: the kernel would divide by zero and end the process.
+    The gradient transposes the matrix first: with `transpose_a` TensorFlow's op
+    sums in an order that changes from run to run. A matrix without elements (a
+    replica without instances, documents without a known word) is not
+    multiplied: TensorFlow's op would divide by zero and end the process.
     """
     has_elements = tf.size(values) > 0
 
@@ -249,7 +258,7 @@ def _csr_matmul(indices, values, num_rows, kernel):
         shape = tf.stack([num_rows, tf.shape(kernel, tf.int64)[0]])
 
         def matrix():
-            # Made where it is used: a saved graph passes none into a branch.
+            # Built in each branch: a saved graph cannot pass one into it.
             return tf.raw_ops.SparseTensorToCSRSparseMatrix(
                 indices=indices, values=values, dense_shape=shape
             )
