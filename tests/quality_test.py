@@ -1,37 +1,56 @@
-"""The recipes on the real data sets reach what the README's table says."""
+"""The recipes reach the figures of docs/results.md on the real data sets."""
 
 import pathlib
+import re
 
 import pytest
 import runs
 
-CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
-BARS = {
-    "bibtex_sigmoid": {"P@1": 62.6},
-    "bibtex_sigmoid_reranked": {"P@1": 64.0, "PSP@1": 50.22},
-    "bibtex_mach": {"P@1": 62.6},
-    "delicious_sigmoid": {"P@1": 65.0},
-    "delicious_mach": {"P@1": 67.0},
-    "eurlex57k_sigmoid": {"P@1": 90.0, "P@5": 67.0},
-    "eurlex57k_sigmoid_reranked": {"P@1": 92.07, "P@3": 82.79, "P@5": 70.03},
-    "eurlex57k_sigmoid_fast": {"P@1": 91.0},
-    "eurlex57k_mach": {"P@1": 89.0},
-    "tibkat-gnd_sigmoid": {"P@1": 47.0},
-    "tibkat-gnd_sigmoid_reranked": {"P@1": 48.73, "P@3": 31.69, "P@5": 23.35},
-    "tibkat-gnd_mach_reranked": {"P@1": 48.73, "P@3": 31.69},
-    "tibkat-gnd_centroid_reranked": {"P@1": 47.54, "PSP@1": 19.5},
-    "tibkat-gnd_mach": {"P@1": 44.0},
-    "yso-en_centroid_reranked": {"P@1": 35.68, "P@3": 21.7, "P@5": 15.83},
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+METRICS = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5")
+# Points by which a run may be below its figure. With one seed, runs on other
+# machines and versions of TensorFlow differed by up to 0.25; over three seeds
+# the standard deviation of P@1 on bibtex, the smallest set, is 0.1 to 0.4.
+NOISE = 0.5
+# Minutes on two cores of the recipes that take more than ten: they are not run.
+SLOW = {
+    "tibkat-gnd_mach": 11,
+    "tibkat-gnd_sigmoid": 32,
+    "tibkat-gnd_sigmoid_reranked": 23,
 }
 
 
-def test_every_recipe_has_a_bar():
-    assert {path.stem for path in CONFIGS.glob("*.cfg")} == set(BARS)
+def _published():
+    """Returns the figures of each recipe in the table of results."""
+    figures = {}
+    for line in (ROOT / "docs" / "results.md").read_text().splitlines():
+        recipe = re.search(r"^\|.*`configs/(\S+)\.cfg`", line)
+        if recipe:
+            cells = [cell.strip() for cell in line.split("|")[4:10]]
+            figures[recipe[1]] = dict(
+                zip(METRICS, map(float, cells), strict=True)
+            )
+    return figures
+
+
+def test_every_recipe_has_published_figures():
+    recipes = {path.stem for path in CONFIGS.glob("*.cfg")}
+    assert set(_published()) == recipes
+    assert set(SLOW) < recipes
+
+
+@pytest.mark.parametrize("recipe", sorted(_published()))
+def test_a_recipes_first_lines_say_its_published_figures(recipe):
+    head = (CONFIGS / f"{recipe}.cfg").read_text()
+    figures = _published()[recipe]
+    said = "/".join(f"{figures[key]:.2f}" for key in METRICS[:3])
+    assert f"Expect P@1/3/5 {said}" in head
 
 
 @pytest.mark.quality
-@pytest.mark.parametrize("recipe", sorted(BARS))
-def test_recipe_reaches_its_bar(recipe, real_data, tmp_path):
+@pytest.mark.parametrize("recipe", sorted(set(_published()) - set(SLOW)))
+def test_a_recipe_reaches_its_published_figures(recipe, real_data, tmp_path):
     folder = real_data(recipe.partition("_")[0])
     words = [
         f"--flagfile={CONFIGS / recipe}.cfg",
@@ -40,5 +59,9 @@ def test_recipe_reaches_its_bar(recipe, real_data, tmp_path):
     ]
     runs.run(runs.command("tfxml.train", *words), seconds=3600)
     reached = runs.entries(tmp_path)[-1]
-    for key, bar in BARS[recipe].items():
-        assert reached[key] >= bar, (key, reached[key])
+    below = {
+        key: (reached[key], figure)
+        for key, figure in _published()[recipe].items()
+        if reached[key] < figure - NOISE
+    }
+    assert not below
