@@ -78,7 +78,7 @@ def test_a_proposal_fits(memory):
     assert found.training_bytes <= memory
     assert found.step_flop <= 1e12
     assert found.collision_probability <= 0.01
-    assert "Take MACH" in plan.verdict(found, memory)
+    assert "Use MACH" in plan.verdict(found, memory)
 
 
 def test_more_memory_is_used():
@@ -141,5 +141,5 @@ def test_the_command_prints_a_plan():
         text=True,
         check=True,
     )
-    assert "Take the sigmoid head" in done.stdout
+    assert "Use the sigmoid head" in done.stdout
     assert "| parameters |" in done.stdout

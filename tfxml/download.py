@@ -1,4 +1,4 @@
-"""Fetches a data set by its name: `python -m tfxml.download --dataset=NAME`."""
+"""Downloads a data set by name: `python -m tfxml.download --dataset=NAME`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tfxml.run import console, flags, paths
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
-    """Fetches a data set, and says what came beside what is known of it."""
+    """Downloads a data set; prints what it holds, and what is unexpected."""
     entry = named_sets.entry_of(name)
-    found = named_sets.ensure(entry, data_dir, mirror, _Bar())
-    print(f"data      {found.path}: {found.format}, {found.splits}")
-    for difference in named_sets.differences(entry, found):
+    folder = named_sets.ensure(entry, data_dir, mirror, _Bar())
+    print(f"data      {folder.path}: {folder.format}, {folder.splits}")
+    for difference in named_sets.differences(entry, folder):
         print(f"          differs from the repository's table: {difference}")
     if entry.note:
         print(f"note      {entry.note}")
 
 
 class _Bar:
-    """Says how much has come, every second."""
+    """Prints how much has been downloaded, once a second."""
 
     def __init__(self):
         self._line = console.Line()
@@ -34,13 +34,14 @@ class _Bar:
 
 def define_flags() -> None:
     absl_flags.DEFINE_enum(
-        "dataset", "", ["", *known_sets.names()], "Which; empty: list them all."
+        "dataset",
+        "",
+        ["", *known_sets.names()],
+        "The data set. Empty: list them all.",
     )
-    paths.define(
-        "data_dir", "", "The folder that is written; empty: data/<dataset>."
-    )
+    paths.define("data_dir", "", "The folder to write. Empty: data/<dataset>.")
     absl_flags.DEFINE_string(
-        "mirror", "", "The only mirror that is asked; empty: all in turn."
+        "mirror", "", "The only mirror to use. Empty: try all in turn."
     )
 
 

@@ -19,10 +19,10 @@ def evaluate(
     """Returns the metrics of a run over a split.
 
     Args:
-        workdir: what training wrote.
-        split: `train`, `dev`, `test` or, of the generated set, `validation`;
+        workdir: the run directory.
+        split: `train`, `dev`, `test` or, for the generated set, `validation`;
             empty: the one that training evaluated.
-        data_dir: where the data set lies now; empty: where it lay.
+        data_dir: the folder of the data set; empty: the one of training.
         checkpoint: `best`, `latest`, or `auto`: the best if there is one.
         strategy: which devices evaluate.
     """
@@ -51,16 +51,20 @@ def main() -> None:
 
 def define_flags() -> None:
     restore.define_flags()
-    paths.define("data_dir", "", "Where the data set lies now.")
+    paths.define(
+        "data_dir", "", "The folder of the data set. Empty: that of training."
+    )
     absl_flags.DEFINE_enum(
         "split",
         "",
         ["", "train", "dev", "test", "validation"],
-        "What is evaluated; empty: what training evaluated.",
+        "The split to evaluate. Empty: the one that training evaluated.",
     )
-    absl_flags.DEFINE_bool("deciles", False, "Also by label frequency.")
     absl_flags.DEFINE_bool(
-        "all_metrics", False, "Also Recall@k, PSnDCG@k and all other k."
+        "deciles", False, "Also report metrics by label frequency."
+    )
+    absl_flags.DEFINE_bool(
+        "all_metrics", False, "Also report Recall@k, PSnDCG@k and nDCG@1."
     )
     device_flags.define_flags()
 

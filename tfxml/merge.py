@@ -1,8 +1,8 @@
 """Joins groups of repetitions into one run: `python -m tfxml.merge ...`.
 
-Groups trained by `--repetition_group=i/G` lie in folders of the run. Their
-repetitions never knew of each other, so joining them is copying: nothing is
-trained.
+Groups trained with `--repetition_group=i/G` are in subfolders of the run.
+Repetitions are independent of each other, so joining them copies weights and
+trains nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _FOLDER = re.compile(r"repetition_group_(\d+)_of_(\d+)")
 def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     """Writes a run of all repetitions into the folder `path`; returns it.
 
-    Its checkpoint holds weights alone: it evaluates, predicts and exports as
-    one run, and is not trained further.
+    Its checkpoint holds only weights: the run can be evaluated, exported and
+    used for prediction, but not trained further.
 
     Args:
         path: the folder that holds `repetition_group_0_of_G` to G - 1.
         checkpoint: of each group: `best`, `latest`, or `auto`.
 
     Raises:
-        ValueError: if a group is missing, has not come to its end, or was
-            trained with another config or on other data.
+        ValueError: if a group is missing or not finished, or was trained with
+            another config or on other data.
     """
     folders = _groups(pathlib.Path(path))
     default = tf.distribute.get_strategy()
@@ -63,7 +63,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
 
 
 def _groups(path: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the groups' folders in order, checked to be complete."""
+    """Returns the folders of all groups, in order."""
     found = {}
     for folder in path.iterdir() if path.is_dir() else ():
         match = _FOLDER.fullmatch(folder.name)
@@ -73,14 +73,15 @@ def _groups(path: pathlib.Path) -> list[pathlib.Path]:
     if len(sizes) != 1 or len(found) != max(sizes):
         names = sorted(folder.name for folder in found.values()) or "none"
         raise ValueError(
-            "`workdir` must hold repetition_group_0_of_G to the last of them. "
+            "`workdir` must hold all of repetition_group_0_of_G, "
+            "repetition_group_1_of_G, ... "
             f"Received: workdir={path}, with {names}"
         )
     return [found[key] for key in sorted(found)]
 
 
 def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
-    """Raises unless a group was trained as the first was, to its end."""
+    """Raises unless a group is finished and was trained like the first."""
     workdir = workdir_lib.Workdir(folder)
     (config, facts), (other_config, other_facts) = first.read(), workdir.read()
     changed = config_lib.differences(config, other_config)
@@ -90,7 +91,7 @@ def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
         first.read_fingerprint(), workdir.read_fingerprint()
     )
     if not workdir.is_finished:
-        changed.append("it has not come to its end")
+        changed.append("training is not finished")
     if changed:
         raise ValueError(
             "`workdir` must hold groups of one run. Received: "
@@ -99,7 +100,7 @@ def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
 
 
 def _copy(group, whole, placement: placement_lib.Placement) -> None:
-    """Copies a group's weights to where they are in the whole model."""
+    """Copies the weights of a group to their place in the whole model."""
     pairs = zip(
         [*group.encoders, *group.head.blocks],
         [
@@ -124,16 +125,24 @@ def _share(layers, placement: placement_lib.Placement) -> range:
 
 
 def define_flags() -> None:
-    paths.define("workdir", None, "The folder of the groups.", required=True)
+    paths.define(
+        "workdir",
+        None,
+        "The run directory that holds the groups.",
+        required=True,
+    )
     absl_flags.DEFINE_enum(
-        "checkpoint", "auto", restore.CHECKPOINTS, "auto: best if there is one."
+        "checkpoint",
+        "auto",
+        restore.CHECKPOINTS,
+        "Which checkpoint of each group. auto: best if there is one.",
     )
 
 
 def main() -> None:
     values = absl_flags.FLAGS
     path = merge(values.workdir, values.checkpoint)
-    print(f"the merged run lies in {path}")
+    print(f"merged    {path}")
 
 
 def run() -> None:

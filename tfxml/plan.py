@@ -1,7 +1,7 @@
-"""Proposes a model: `python -m tfxml.plan --num_labels=49e6 ...`.
+"""Proposes a MACH model: `python -m tfxml.plan --num_labels=49e6 ...`.
 
-Prints what it holds, what training and serving it need, and what a sigmoid
-head on the same encoder would.
+Prints its size and what training and serving cost, next to a sigmoid head on
+the same encoder.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _UNITS = {"": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_memory(text: str) -> int:
-    """Returns the bytes of e.g. `24GiB`, `16GB` or `1e9`.
+    """Returns a size such as `24GiB`, `16GB` or `1e9` in bytes.
 
     Raises:
-        ValueError: if the text is no size.
+        ValueError: if the text is not a size.
     """
     match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*([KMGT]?)(i?)B?", text.strip())
     if not match:
@@ -37,8 +37,8 @@ def parse_memory(text: str) -> int:
 def describe(
     plan: planner.Plan, memory: int, delta: float, flop_per_second: float
 ) -> str:
-    """Returns the plan in words and numbers."""
-    other = planner.sigmoid_of(plan)
+    """Returns the plan as text: model, costs, verdict and command."""
+    sigmoid = planner.sigmoid_of(plan)
     features = (
         f"{plan.num_features:,} features hashed into {plan.feature_buckets:,}"
         if plan.feature_buckets
@@ -46,22 +46,22 @@ def describe(
     )
     needed = planner.least_repetitions(plan.num_labels, plan.num_buckets, delta)
     rows = [
-        ("outputs", f"{plan.num_outputs:,}", f"{other.num_outputs:,}"),
+        ("outputs", f"{plan.num_outputs:,}", f"{sigmoid.num_outputs:,}"),
         (
             "parameters",
             f"{plan.parameters / 1e6:,.1f} M",
-            f"{other.parameters / 1e6:,.1f} M",
+            f"{sigmoid.parameters / 1e6:,.1f} M",
         ),
         (
             "training (weights, Adam, gradients, a batch)",
             _gib(plan.training_bytes),
-            _gib(other.training_bytes),
+            _gib(sigmoid.training_bytes),
         ),
-        ("serving", _gib(plan.serving_bytes), _gib(other.serving_bytes)),
+        ("serving", _gib(plan.serving_bytes), _gib(sigmoid.serving_bytes)),
         (
-            "a step's products, at least",
+            "matrix products of a step, at least",
             _floor(plan.step_flop, flop_per_second),
-            _floor(other.step_flop, flop_per_second),
+            _floor(sigmoid.step_flop, flop_per_second),
         ),
     ]
     lines = [
@@ -69,8 +69,8 @@ def describe(
         f"buckets on {plan.num_encoders} shared encoder of {plan.hidden} "
         f"units; {features}",
         "two labels share all their buckets with probability below "
-        f"{plan.collision_probability:.1e}; {needed} repetitions keep that "
-        f"below {delta:g}",
+        f"{plan.collision_probability:.1e}; {needed} repetitions keep it below "
+        f"{delta:g}",
         "",
         "| | MACH | sigmoid |",
         "| --- | --- | --- |",
@@ -84,30 +84,29 @@ def describe(
 
 
 def verdict(plan: planner.Plan, memory: int) -> str:
-    """Returns which head to take, and why."""
-    other = planner.sigmoid_of(plan)
-    if other.parameters <= plan.parameters:
+    """Returns which head to use, and why."""
+    sigmoid = planner.sigmoid_of(plan)
+    if sigmoid.parameters <= plan.parameters:
         return (
-            "Take the sigmoid head: it is the smaller one, and estimates each "
-            f"label for itself ({plan.num_labels:,} labels are no more than "
-            f"{plan.num_outputs:,} buckets)."
+            "Use the sigmoid head: it is smaller and gives each label its own "
+            f"output: {plan.num_labels:,}, next to {plan.num_outputs:,} buckets."
         )
-    saved = other.parameters / plan.parameters
-    if other.training_bytes <= memory:
+    ratio = sigmoid.parameters / plan.parameters
+    if sigmoid.training_bytes <= memory:
         return (
-            f"MACH is {saved:.1f} times smaller, but the sigmoid head fits "
-            "too, and is mostly the more accurate one: take it unless a "
-            "step's time or the size that is served decides."
+            f"MACH is {ratio:.1f} times smaller, but the sigmoid head fits in "
+            "memory too and is usually more accurate: use it, unless time per "
+            "step or the size to serve matters more."
         )
     return (
-        f"Take MACH: the sigmoid head is {saved:.1f} times as large and does "
-        "not fit."
+        f"Use MACH: the sigmoid head is {ratio:.1f} times as large and does "
+        "not fit in memory."
     )
 
 
 def to_flags(plan: planner.Plan) -> list[str]:
     """Returns the flags that train the plan."""
-    found = [
+    words = [
         "--head=mach",
         f"--num_repetitions={plan.num_repetitions}",
         f"--num_buckets={plan.num_buckets}",
@@ -116,12 +115,12 @@ def to_flags(plan: planner.Plan) -> list[str]:
         f"--batch_size={plan.batch_size}",
     ]
     if plan.feature_buckets:
-        found.append(f"--feature_buckets={plan.feature_buckets}")
-    return found
+        words.append(f"--feature_buckets={plan.feature_buckets}")
+    return words
 
 
 def measured_flop_per_second(size: int = 1024, repeats: int = 5) -> float:
-    """Returns what a float32 matrix product reaches here."""
+    """Returns the speed of a float32 matrix product on this machine."""
     square = np.ones((size, size), np.float32)
     seconds = []
     for _ in range(repeats):
@@ -140,26 +139,36 @@ def _floor(flop: int, flop_per_second: float) -> str:
 
 
 def define_flags() -> None:
-    absl_flags.DEFINE_float("num_labels", None, "L, e.g. 49e6.", required=True)
-    absl_flags.DEFINE_float("num_features", None, "D.", required=True)
-    absl_flags.DEFINE_string("memory", "24GiB", "What training may take.")
+    absl_flags.DEFINE_float(
+        "num_labels", None, "Number of labels, e.g. 49e6.", required=True
+    )
+    absl_flags.DEFINE_float(
+        "num_features", None, "Number of features.", required=True
+    )
+    absl_flags.DEFINE_string(
+        "memory", "24GiB", "Memory available for training."
+    )
     absl_flags.DEFINE_float(
         "delta",
         0.01,
-        "How probable it may be that two labels share all their buckets.",
+        "The highest acceptable probability that two labels share all their "
+        "buckets.",
         lower_bound=1e-300,
         upper_bound=1,
     )
     absl_flags.DEFINE_integer(
-        "batch_size", 512, "Instances of a step.", lower_bound=1
+        "batch_size", 512, "Instances per step.", lower_bound=1
     )
     absl_flags.DEFINE_float(
-        "step_seconds", 2, "What a step's products may take.", lower_bound=0
+        "step_seconds",
+        2,
+        "Time budget for the matrix products of a step.",
+        lower_bound=0,
     )
     absl_flags.DEFINE_float(
         "gflops",
         0,
-        "What the machine reaches, for the step's floor; 0: measure NumPy's.",
+        "Speed of the machine, for the estimate of a step. 0: measure NumPy's.",
         lower_bound=0,
     )
 

@@ -1,8 +1,8 @@
 """Prepares a data set: `python -m tfxml.prepare --data_dir=... --output=...`.
 
-Reads any format once, checks it, and writes compact shards that training
-reads in place of the folder, however large it is. Killed at any time, the same
-command goes on to the same bytes.
+Reads any format once, checks it, and writes compact shards that training reads
+instead, however large the data. Safe to kill at any time: rerun the same
+command and it resumes, with byte-identical output.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def prepare(
     num_workers: int = 1,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict:
-    """Prepares a folder with a config's settings; returns the manifest.
+    """Prepares a folder with the settings of a config; returns the manifest.
 
-    Writes the data card, `DATA_CARD.md` and its plots, into the folder too.
+    Also writes the data card, `DATA_CARD.md`, and its plots.
     """
     source = folder.detect(data_dir, config)
     if source.format == "records":
         raise ValueError(
-            "`data_dir` must be a folder that is not prepared. "
+            "`data_dir` must be a data set that is not prepared yet. "
             f"Received: {data_dir=}"
         )
     is_text = source.num_features is None
@@ -56,12 +56,12 @@ def prepare(
 
 
 class _Bar:
-    """A line that says how far it is: overwritten on a terminal."""
+    """A progress bar on standard error."""
 
     def __init__(self):
         self._line = console.Line()
         self._start = time.monotonic()
-        self._first: int | None = None  # rows that were done before
+        self._first: int | None = None  # rows done before this call
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if not total:
@@ -86,16 +86,16 @@ class _Bar:
 def define_flags() -> None:
     flags.define_config()
     paths.define("data_dir", None, "The folder of the data set.")
-    paths.define("output", None, "The folder that is written.")
+    paths.define("output", None, "The folder to write.")
     absl_flags.mark_flags_as_required(["data_dir", "output"])
     absl_flags.DEFINE_integer(
         "num_shards",
         0,
-        "Into how many shards a split is cut; 0: up to 16, as it is large.",
+        "Shards per split. 0: up to 16, depending on its size.",
         lower_bound=0,
     )
     absl_flags.DEFINE_integer(
-        "num_workers", os.cpu_count(), "Processes.", lower_bound=1
+        "num_workers", os.cpu_count(), "Number of processes.", lower_bound=1
     )
 
 

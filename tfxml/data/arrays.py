@@ -126,7 +126,7 @@ def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
             f"`X_test` must have the {train.num_features} features of X. "
             f"Received: {test.num_features}"
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if train.labels is not None:
         unseen = set(test_labels.names or ()) - set(train.labels)
         if unseen:

@@ -25,7 +25,7 @@ from tfxml.run import workdir as workdir_lib
 from tfxml.training import optimizers, schedules
 from tfxml.training.solvers import label_classifiers
 
-_USUAL_PROPENSITIES = 0.55, 1.5  # where nothing else is known
+_USUAL_PROPENSITIES = 0.55, 1.5  # Jain et al.'s default
 
 
 def model(
@@ -35,15 +35,15 @@ def model(
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dropped: Sequence[int] | np.ndarray = (),
 ) -> extreme_classifier.ExtremeClassifier:
-    """Returns the model, with biases at the labels' frequencies.
+    """Returns the model, with biases that match the labels' frequencies.
 
     Args:
         config: the recipe.
         facts: of the data.
         label_counts: [L], in how many training instances each label occurs;
-            None: biases at 0, where weights are restored.
-        placement: which repetitions it has, and where they lie.
-        dropped: ids of labels that are never answered.
+            None: zero biases, for a model whose weights will be restored.
+        placement: which repetitions it has, and on which devices.
+        dropped: ids of labels that are never predicted.
     """
     site = contract.Site(
         facts.num_labels,
@@ -79,7 +79,7 @@ def model(
 
 
 def reads_rows(config: config_lib.Config) -> bool:
-    """Tells whether the head reads the rows: there is no encoder."""
+    """Tells whether the head reads the rows itself, without an encoder."""
     encoder = encoders.ENCODERS[config.encoder]
     return heads.HEADS[config.head].reads_rows or encoder.passes_rows(config)
 
@@ -87,7 +87,7 @@ def reads_rows(config: config_lib.Config) -> bool:
 def _encoders(
     config: config_lib.Config, site: contract.Site
 ) -> list[contract.Encoder]:
-    """Returns the encoders of the repetitions that the site has."""
+    """Returns the encoders of the repetitions of a site."""
     if reads_rows(config):
         return []
     kind = encoders.ENCODERS[config.encoder]
@@ -118,7 +118,7 @@ def _reranker(
 
 
 def reranking(config: config_lib.Config) -> label_classifiers.Settings:
-    """Returns how the re-ranker is learnt."""
+    """Returns the settings of the re-ranker's solver."""
     return label_classifiers.Settings(
         config.reranker_cost,
         config.reranker_passes,
@@ -133,7 +133,7 @@ def optimizer(
     steps_per_epoch: int,
     model: extreme_classifier.ExtremeClassifier,
 ) -> keras.optimizers.Optimizer | optimizers.ByLayer:
-    """Returns the model's optimizer, built, for epochs of so many steps."""
+    """Returns the optimizer, built for the variables of the model."""
 
     def schedule(peak: float):
         return schedules.WarmUpAndDecay(
@@ -163,7 +163,7 @@ def ranking_metrics(
     facts: workdir_lib.Facts,
     label_counts: np.ndarray,
 ) -> metrics.RankingMetrics:
-    """Returns metrics with the training split's propensities."""
+    """Returns empty metrics with the propensities of the training split."""
     return metrics.RankingMetrics(
         config.metric_ks,
         label_counts,
@@ -176,7 +176,7 @@ def ranking_metrics(
 
 
 def propensities(config: config_lib.Config) -> tuple[float, float]:
-    """Returns Jain et al.'s a and b: those given, or those of the data set."""
+    """Returns Jain et al.'s a and b: as configured, else the data set's."""
     a, b = _USUAL_PROPENSITIES
     if config.dataset in known_sets.names():
         entry = named_sets.entry_of(config.dataset)

@@ -1,4 +1,4 @@
-"""What a run tells its user."""
+"""What a run prints: progress, data, model, metrics and costs."""
 
 from __future__ import annotations
 
@@ -20,43 +20,45 @@ from tfxml.models import contract, extreme_classifier
 from tfxml.run import datasets
 from tfxml.run import workdir as workdir_lib
 
-_FEW = 20_000  # instances over which the optimum is computed
+_FEW = 20_000  # instances used to compute the optimum
 
 
 class Progress:
-    """A progress bar an epoch."""
+    """A progress bar per epoch."""
 
     def __init__(self, num_epochs: int, steps_per_epoch: int):
         self._num_epochs = num_epochs
         self._steps_per_epoch = steps_per_epoch
-        self._bar: keras.utils.Progbar  # of the epoch; `start` makes it
+        self._bar: keras.utils.Progbar  # of the epoch; made by `start`
 
     def start(self, step: int) -> None:
-        """Begins the bar of the epoch that comes after `step` steps."""
+        """Starts the bar of the epoch that follows `step` steps."""
         print(f"Epoch {step // self._steps_per_epoch + 1}/{self._num_epochs}")
         self._bar = keras.utils.Progbar(
             self._steps_per_epoch,
-            verbose=1 if sys.stdout.isatty() else 2,  # a line an epoch in logs
+            # in a log, one line per epoch
+            verbose=1 if sys.stdout.isatty() else 2,
             stateful_metrics=["loss"],
         )
 
     def update(self, step: int, loss: float) -> None:
-        """Shows that `step` steps are done."""
+        """Shows progress up to `step`."""
         done = step % self._steps_per_epoch or self._steps_per_epoch
         self._bar.update(done, values=[("loss", loss)])
         sys.stdout.flush()
 
 
 class Line:
-    """A line on standard error that says how far something is.
+    """A progress line on standard error, written at most once a second.
 
-    On a terminal it overwrites itself; it comes at most once a second.
+    On a terminal each line overwrites the previous one.
     """
 
     def __init__(self):
         self._printed = -math.inf
 
     def write(self, is_last: bool, text: Callable[[], str]) -> None:
+        """Writes what `text` returns, unless too soon; always the last."""
         now = time.monotonic()
         if not is_last and now - self._printed < 1:
             return
@@ -66,7 +68,7 @@ class Line:
 
 
 def describe_data(data: datasets.TrainingData) -> str:
-    """Returns a line on what is trained on."""
+    """Returns a line about the data."""
     facts = data.facts
     seen = int(np.count_nonzero(data.label_counts))
     origin = facts.data_dir or "generated"
@@ -75,7 +77,7 @@ def describe_data(data: datasets.TrainingData) -> str:
         f"{data.evaluation.num_instances:,} evaluation instances, "
         f"{facts.num_features:,} features, {facts.num_labels:,} labels "
         f"({seen:,} seen, "
-        f"{data.label_counts.sum() / facts.num_train:.1f} an instance)"
+        f"{data.label_counts.sum() / facts.num_train:.1f} per instance)"
     )
 
 
@@ -84,7 +86,7 @@ def describe_model(
     facts: workdir_lib.Facts,
     model: extreme_classifier.ExtremeClassifier,
 ) -> str:
-    """Returns a line on what is trained."""
+    """Returns a line about the model."""
     size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     encoder = "linear"
     if model.encoders:
@@ -102,7 +104,7 @@ def describe_model(
 
 
 def describe_epoch(entry: dict) -> str:
-    """Returns a line on an epoch and its evaluation."""
+    """Returns a line about an epoch and its evaluation."""
     line = f"epoch {entry['epoch']}: "
     if "loss" in entry:
         line += f"loss {entry['loss']:.4f}  "
@@ -119,7 +121,7 @@ def describe_epoch(entry: dict) -> str:
 
 
 def describe_checkpoint(entry: dict) -> str:
-    """Returns a line on the evaluation of a checkpoint."""
+    """Returns a line about the evaluation of a checkpoint."""
     return f"step {entry['step']}: {_precisions(entry)}"
 
 
@@ -132,7 +134,7 @@ def _precisions(entry: dict) -> str:
 def describe_optimum(
     data: datasets.TrainingData, ks: Sequence[int], metrics: dict[str, float]
 ) -> str:
-    """Returns how near the generated set's optimum the run came, or ''."""
+    """Returns the metrics relative to the generated set's optimum, or ''."""
     source = data.evaluation
     if not isinstance(source, synthetic_source.SyntheticSource):
         return ""
@@ -142,23 +144,24 @@ def describe_optimum(
         [k for k in ks if k <= source.num_labels],
     )
     parts = [
-        f"{key} {100 * value:.2f} ({metrics[key] / value:.1f}% of it reached)"
+        f"{key} {100 * value:.2f} (the run reached {metrics[key] / value:.1f}% "
+        "of it)"
         for key, value in best.items()
     ]
     return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
 
 
 def describe_cost(step_ms: list[float], path: pathlib.Path) -> str:
-    """Returns the run's costs, and where it lies."""
+    """Returns the costs of a run, and the path of its run directory."""
     step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"
     return (
         f"median step {step}, peak memory {peak_memory_gib():.2f} GiB\n"
-        f"the run lies in {path}"
+        f"run directory: {path}"
     )
 
 
 def peak_memory_gib() -> float:
-    """Returns the most memory that this process has held."""
+    """Returns the peak memory of this process."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
     return kilobytes * unit / 2**30

@@ -1,4 +1,4 @@
-"""Where a run happens: devices and processes, nothing of what is trained."""
+"""Flags for where a run happens: devices and processes, not the recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from strategies import factory, strategy_errors, strategy_options
 from tfxml.run import placement as placement_lib
 
-# A worker or a parameter server is lost: restart all, and the run goes on.
+# A worker or a parameter server was lost: restart all tasks to resume.
 LOST_EXIT_CODE = os.EX_TEMPFAIL
 # The flags of what `strategies.factory.create` takes.
 _FLAGS = {
@@ -43,7 +43,7 @@ class Launch:
     data_service: str = ""
 
     def make_strategy(self) -> tf.distribute.Strategy:
-        """Returns the strategy; call it before TensorFlow sees a device."""
+        """Returns the strategy. Call it before TensorFlow sees any device."""
         if self.logical_cpus > 1:
             factory.logical_cpus(self.logical_cpus)
         name = "tpu" if self.tpu else self.strategy
@@ -59,13 +59,13 @@ class Launch:
         except strategy_errors.StrategyError as error:
             if error.field not in _FLAGS:
                 raise
-            # In the words of the command line.
+            # Name the flag in place of the argument.
             raise strategy_errors.StrategyError(
                 f"--{_FLAGS[error.field]}", error.needed, error.value
             ) from error
 
     def placement(self) -> placement_lib.Placement:
-        """Returns which repetitions are trained, and where."""
+        """Returns which repetitions to train, and on which devices."""
         match = re.fullmatch(r"(\d+)/(\d+)", self.repetition_group)
         if not match:
             raise app.UsageError(
@@ -80,7 +80,7 @@ class Launch:
 
 @contextlib.contextmanager
 def explained_losses() -> Iterator[None]:
-    """Ends the process with a word on what to do if another task is lost."""
+    """Ends the process with instructions if another task is lost."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -88,7 +88,7 @@ def explained_losses() -> Iterator[None]:
 
 
 def end_as_lost(reason: str) -> NoReturn:
-    """Ends the process with `LOST_EXIT_CODE`, saying what to do."""
+    """Ends the process with `LOST_EXIT_CODE` and tells the user to restart."""
     sys.stderr.write(
         f"FATAL a worker, a parameter server or the tf.data service is lost "
         f"({reason}). Start all tasks again: the run resumes from its last "
@@ -96,19 +96,22 @@ def end_as_lost(reason: str) -> NoReturn:
     )
     sys.stderr.flush()
     sys.stdout.flush()
-    # What is left of the cluster would be waited for at a usual exit.
+    # A regular exit would wait for the rest of the cluster.
     os._exit(LOST_EXIT_CODE)
 
 
 def define_flags() -> None:
-    """Defines the flags that say which devices are used."""
+    """Defines the flags that choose devices."""
     absl_flags.DEFINE_enum(
-        "strategy", "default", factory.NAMES, "How devices are used."
+        "strategy",
+        "default",
+        factory.NAMES,
+        "The tf.distribute strategy. auto: chosen by the environment.",
     )
     absl_flags.DEFINE_list(
         "devices",
         [],
-        "Devices, e.g. GPU:0,GPU:1; none: all GPUs, or the CPU.",
+        "Devices to use, e.g. GPU:0,GPU:1. Empty: all GPUs, else the CPU.",
     )
     absl_flags.DEFINE_integer(
         "logical_cpus",
@@ -117,48 +120,47 @@ def define_flags() -> None:
         lower_bound=1,
     )
     absl_flags.DEFINE_string(
-        "tpu", "", "A TPU: local (Colab), its name, or grpc://host:port."
+        "tpu", "", "Use a TPU: local (Colab), its name, or grpc://host:port."
     )
 
 
 def define_training_flags() -> None:
-    """Defines the flags of training alone: repetitions apart, patience."""
+    """Defines the flags that only training has: groups and time limits."""
     absl_flags.DEFINE_float(
         "connect_seconds",
         600.0,
-        "How long to wait for the other tasks of TF_CONFIG.",
+        "Seconds to wait for the other tasks of TF_CONFIG.",
         lower_bound=1.0,
     )
     absl_flags.DEFINE_float(
         "stall_seconds",
         300.0,
-        "With parameter servers or a tf.data service: how long no step may "
-        "be taken until a task is taken to hang.",
+        "With parameter servers or a tf.data service: seconds without a step "
+        "after which the run is taken to hang and ends.",
         lower_bound=1.0,
     )
     absl_flags.DEFINE_string(
         "repetition_group",
         "0/1",
-        "i/G: train the i-th of G shares of MACH's repetitions, apart from "
-        "the others; `python -m tfxml.merge` joins them.",
+        "i/G: train only group i (from 0) of G groups of MACH's repetitions; "
+        "`python -m tfxml.merge` joins the groups.",
     )
     absl_flags.DEFINE_string(
         "data_service",
         "",
-        "The tf.data service that makes the batches of prepared or generated "
-        "data, grpc://host:port; see `python -m tfxml.serve_data`. An epoch's "
-        "batches are the same, their order is not promised.",
+        "A tf.data service, grpc://host:port, that produces the batches of "
+        "prepared or generated data; see `python -m tfxml.serve_data`. Batches "
+        "stay the same, but may come in another order.",
     )
     absl_flags.DEFINE_list(
         "repetition_devices",
         [],
-        "MACH: devices over which the repetitions are spread, e.g. "
-        "GPU:0,GPU:1.",
+        "MACH: devices to spread the repetitions over, e.g. GPU:0,GPU:1.",
     )
 
 
 def read_flags() -> Launch:
-    """Returns what the flags say."""
+    """Returns the values of the flags."""
     values = absl_flags.FLAGS
     given: dict[str, Any] = {
         field.name: values[field.name].value

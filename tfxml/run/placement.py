@@ -1,4 +1,4 @@
-"""Which of a head's repetitions are trained where."""
+"""Which repetitions of a head are trained, and on which devices."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Placement:
     """Which of MACH's repetitions are trained here, and on which devices.
 
     Attributes:
-        group, num_groups: the share `group` of `num_groups` of the repetitions,
-            with encoders of their own; nothing is exchanged between groups.
-        devices: the repetitions are spread evenly over them; none: anywhere.
+        group, num_groups: train group `group` of `num_groups` groups of
+            repetitions. Groups have their own encoders and exchange nothing.
+        devices: to spread the repetitions over evenly; none: anywhere.
     """
 
     group: int = 0
@@ -33,7 +33,7 @@ class Placement:
 
     @property
     def folder(self) -> str:
-        """The group's own folder in the run's; '' where there is one group."""
+        """The subfolder of the group in the run directory; '' for one group."""
         if self.num_groups == 1:
             return ""
         return f"repetition_group_{self.group}_of_{self.num_groups}"
@@ -41,7 +41,7 @@ class Placement:
     def check(
         self, config: config_lib.Config, strategy: tf.distribute.Strategy
     ) -> None:
-        """Raises unless the repetitions can be trained apart like this."""
+        """Raises ValueError unless the repetitions can be split like this."""
         pieces = self.num_groups * max(len(self.devices), 1)
         if pieces == 1:
             return
@@ -49,18 +49,18 @@ class Placement:
         num_pieces = heads.HEADS[config.head].num_pieces(config)
         if num_pieces == 1:
             needed = (
-                "used with a head of several encoders (head=mach, and "
-                "num_encoders above 1), whose repetitions train apart"
+                "used with a head whose repetitions can be trained apart: "
+                "head=mach with num_encoders above 1"
             )
         elif num_pieces % pieces:
             needed = (
-                f"such that {pieces} divides the {num_pieces} pieces in which "
-                "the head can be trained apart (see num_encoders: repetitions "
-                "that share an encoder train together)"
+                f"such that {pieces} divides {num_pieces}, the number of parts "
+                "of the head that can be trained apart (see num_encoders: "
+                "repetitions that share an encoder stay together)"
             )
         elif config.reranker_passes:
             needed = (
-                "used without reranker_passes, whose candidates need them all"
+                "used without reranker_passes: candidates need all repetitions"
             )
         elif self.num_groups > 1 and config.global_clipnorm:
             needed = "used without global_clipnorm, a norm over all repetitions"

@@ -1,4 +1,4 @@
-"""A trained run, back from its folder."""
+"""Restores a trained run from its run directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKPOINTS = ("auto", "best", "latest")
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """A model with its weights and all that it needs to predict."""
+    """A trained model and all it needs to predict."""
 
     config: config_lib.Config
     facts: workdir_lib.Facts
@@ -33,7 +33,7 @@ class TrainedRun:
     label_names: list[str] | None
     text_features: text_features.TextFeatures | None
     saved: checkpoints.Checkpoints
-    step: int  # which the weights are of
+    step: int  # of the weights
 
 
 def restore(
@@ -42,9 +42,13 @@ def restore(
     which: str = "auto",
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
 ) -> TrainedRun:
-    """Returns the run in the folder `path`, its model made under `strategy`.
+    """Returns the run in the folder `path`.
 
-    `placement` says which repetitions the run holds.
+    Args:
+        path: the run directory.
+        strategy: under which the model is created.
+        which: `best`, `latest`, or `auto`: the best checkpoint if there is one.
+        placement: which repetitions the run holds.
 
     Raises:
         ValueError: if the folder holds no complete run, or a damaged one.
@@ -91,14 +95,14 @@ def make_evaluate(
     split: str = "",
     data_dir: str = "",
 ) -> Callable[[], metrics.RankingMetrics]:
-    """Returns a function that gives the metrics of the run as it is then.
+    """Returns a function that evaluates the current weights of a run.
 
     Args:
         run: restored under `strategy`.
         strategy: which devices evaluate.
-        split: `train`, `dev`, `test` or, of the generated set, `validation`;
+        split: `train`, `dev`, `test` or, for the generated set, `validation`;
             empty: the one that training evaluated.
-        data_dir: where the data set lies now; empty: where it lay.
+        data_dir: the folder of the data set; empty: the one of training.
     """
     config, facts = run.config, run.facts
     if data_dir:
@@ -125,11 +129,14 @@ def make_evaluate(
 
 
 def define_flags() -> None:
-    """Defines the flags that say which run is restored."""
-    paths.define("workdir", None, "The folder of a trained run.")
+    """Defines the flags that choose a run and a checkpoint."""
+    paths.define("workdir", None, "The run directory of a trained run.")
     absl_flags.mark_flag_as_required("workdir")
     absl_flags.DEFINE_enum(
-        "checkpoint", "auto", CHECKPOINTS, "auto: best if there is one."
+        "checkpoint",
+        "auto",
+        CHECKPOINTS,
+        "Which checkpoint. auto: best if there is one.",
     )
 
 

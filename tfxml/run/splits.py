@@ -1,4 +1,4 @@
-"""From a config to the sources of a folder's splits."""
+"""Reads the splits of a data set as a config asks for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tfxml.run import text_inputs
 
 
 def settings(config: config_lib.Config, is_text: bool) -> dict:
-    """Returns what rows follow from, beside the data."""
+    """Returns the settings that decide how rows are made of the data."""
     if not is_text:
         return {"normalize_rows": config.normalize_rows}
     return {
         "unicode_normalization": config.unicode_normalization,
         "ngrams": config.ngrams,
-        # Hashing keeps no terms that could be rare.
+        # Hashing keeps no vocabulary that rare terms could be dropped from.
         "min_df": 1 if config.hash_buckets else config.min_df,
         "max_features": config.max_features or None,
         "sublinear_tf": config.sublinear_tf,
@@ -31,12 +31,12 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
 
 
 def named_set(name: str, data_dir: str) -> folder.Folder:
-    """Returns a set of the catalogue, fetched where it is not there."""
+    """Returns a data set of the catalogue; downloads it if missing."""
     entry = named_sets.entry_of(name)
-    found = named_sets.ensure(entry, data_dir or f"data/{name}")
-    for difference in named_sets.differences(entry, found):
+    named = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, named):
         print(f"data      differs from the repository's table: {difference}")
-    return found
+    return named
 
 
 def text_features(
@@ -44,9 +44,10 @@ def text_features(
     source: data_set.DataSet,
     fitted: text_features_lib.TextFeatures | None = None,
 ) -> text_features_lib.TextFeatures | None:
-    """Returns the features of text: those it was prepared with, or fitted.
+    """Returns the text features of a data set; None for data without text.
 
-    `fitted` are taken where they are given and nothing was prepared.
+    Prepared data have their own. Else they are `fitted`, if given, or are
+    fitted on the training split.
     """
     if source.format == "records":
         _check_prepared(config, source)
@@ -67,7 +68,7 @@ def text_features(
         raise data_errors.DataError(
             source.path,
             f"no feature in the training texts that can be read ({error})",
-            "words of two letters or digits or more, each in at least "
+            "words of at least two letters or digits that occur in at least "
             "--min_df texts",
         ) from error
 
@@ -91,7 +92,7 @@ def _has_tokens(
     """Tells whether the model reads the tokens of prepared data.
 
     Raises:
-        ValueError: if it does and they were not prepared, or cut elsewhere.
+        ValueError: if it does, but they were not prepared, or cut differently.
     """
     wanted = text_inputs.max_tokens(config)
     if wanted is None:
@@ -114,9 +115,9 @@ def read_split(
     features: text_features_lib.TextFeatures | None,
     is_mapped: bool = False,
 ) -> tuple[pipeline.Source, int]:
-    """Returns a split, and how many bad rows are not in it.
+    """Returns a split, and how many bad rows it left out.
 
-    It is on disk where it was prepared, else in memory.
+    Prepared data stay on disk; others are read into memory.
     """
     if source.format == "records":
         facts = record_files.read_manifest(source.path)
@@ -157,7 +158,7 @@ def scored_split(
     features: text_features_lib.TextFeatures | None,
     is_mapped: bool = False,
 ) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split, and its pairs that are not scored."""
+    """Returns a split, and its (row, label) pairs that are not scored."""
     rows, skipped = read_split(config, source, split, features, is_mapped)
     if skipped and source.has_pairs(split):
         raise ValueError(
@@ -171,7 +172,7 @@ def scored_split(
 def hold_out(
     config: config_lib.Config, train: pipeline.Source
 ) -> tuple[subset.SubsetSource, subset.SubsetSource]:
-    """Returns the training split without a share, and that share."""
+    """Returns the training split without a random share, and that share."""
     kept, held_out = split_reader.hold_out(
         train.num_instances, config.validation_fraction, config.seed
     )

@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, where its package is installed."""
+"""Metrics for TensorBoard, which must be installed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import tensorflow as tf
 
 
 class Writer:
-    """Writes each evaluation's numbers as scalars.
+    """Writes the metrics of evaluations as scalars.
 
     Args:
-        folder: where the event files are written.
+        folder: of the event files.
 
     Raises:
         ValueError: if the package `tensorboard` is missing; TensorFlow 2.21
@@ -28,7 +28,7 @@ class Writer:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def write(self, entry: dict[str, float]) -> None:
-        """Writes what an evaluation found, at its step."""
+        """Writes the metrics of an evaluation at its step."""
         with self._writer.as_default():
             for name, value in entry.items():
                 if name != "step":
