@@ -88,8 +88,9 @@ def verdict(plan: planner.Plan, memory: int) -> str:
     sigmoid = planner.sigmoid_of(plan)
     if sigmoid.parameters <= plan.parameters:
         return (
-            "Use the sigmoid head: it is smaller and gives each label its own "
-            f"output: {plan.num_labels:,}, next to {plan.num_outputs:,} buckets."
+            "Use the sigmoid head: it is smaller and gives each label an "
+            f"output of its own ({plan.num_labels:,} labels, "
+            f"{plan.num_outputs:,} buckets)."
         )
     ratio = sigmoid.parameters / plan.parameters
     if sigmoid.training_bytes <= memory:
