@@ -139,7 +139,7 @@ def fit_text_features(
     return text_fitting.fit(_runs(texts), **settings)
 
 
-def label_priors(Y, label_names: Sequence | None = None) -> np.ndarray:
+def label_priors(Y: Any, label_names: Sequence | None = None) -> np.ndarray:
     """Returns the share of the instances that carry each label, [L].
 
     For a head's `label_priors`: training starts from them, which saves the

@@ -30,7 +30,7 @@ class Replica(Protocol):
     optimizer: keras.optimizers.Optimizer
 
     def replica_step(
-        self, batch: tuple, step=None
+        self, batch: tuple, step: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains; returns the share of the mean loss, and its weight."""
 

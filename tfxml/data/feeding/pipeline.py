@@ -206,7 +206,9 @@ def evaluation_batch(
     )
 
 
-def shuffled(source: Source, seed: int, epoch):
+def shuffled(
+    source: Source, seed: int, epoch: int | tf.Tensor
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the order of an epoch: a function of positions, [n] int64."""
 
     def order(positions):
