@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml.data import inputs
 from tfxml.mach import hashing
-from tfxml.models import contract, sparse_rows
+from tfxml.models import sites, sparse_rows
 from tfxml.models.encoders import bag_encoder
 from tfxml.run import build, workdir
 
@@ -98,15 +98,13 @@ def test_a_threshold_decode_of_padded_rows_is_refused():
 def test_labels_never_seen_do_not_outweigh_the_others():
     counts = np.zeros(100_000, np.int64)
     counts[:1000] = 1
-    priors = contract.Site(
-        len(counts), 1, 500, label_counts=counts
-    ).label_priors()
+    priors = sites.Site(len(counts), 1, 500, label_counts=counts).label_priors()
     assert priors[1000:].sum() <= 1000 / 500
     assert 0 < priors[-1] < priors[0]
 
 
 def test_a_few_labels_never_seen_count_half():
-    priors = contract.Site(
+    priors = sites.Site(
         4, 1, 9, label_counts=np.array([0, 1, 1, 4])
     ).label_priors()
     np.testing.assert_allclose(priors, [0.05, 0.15, 0.15, 0.45])

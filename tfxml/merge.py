@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.models import contract
+from tfxml.models import sites
 from tfxml.run import build, fingerprint, flags, paths, restore, run_lock
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
@@ -121,7 +121,7 @@ def _copy(group, whole, placement: placement_lib.Placement) -> None:
 
 
 def _share(layers, placement: placement_lib.Placement) -> range:
-    return contract.share_of(len(layers), placement.group, placement.num_groups)
+    return sites.share_of(len(layers), placement.group, placement.num_groups)
 
 
 def define_flags() -> None:

@@ -20,6 +20,7 @@ from tfxml.cpu import best, dense_stack, margins, ranking, threads
 from tfxml.models import (
     calibration,
     contract,
+    contract_checks,
     extreme_classifier,
     forms,
     sparse_rows,
@@ -59,7 +60,7 @@ def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
     layers: list[contract.Encoder | contract.Head]
     layers = [*model.encoders, model.head]
     for layer in layers:
-        form, reason = contract.checked_form(layer)
+        form, reason = contract_checks.checked_form(layer)
         if form is None:
             return f"{reason}, so TensorFlow alone can run it"
     return ""

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, overload
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import priors
-from tfxml.models import forms
+from tfxml.models import forms, sites
 from tfxml.topk import selection
 
 GRADIENTS = "gradients"  # how a head learns: by steps of the loop
@@ -134,72 +133,6 @@ class Loss(abc.ABC):
         return {}
 
 
-def share_of(number: int, group: int, num_groups: int) -> range:
-    """Returns a group's run of so many encoders or repetitions."""
-    share = number // num_groups
-    return range(group * share, (group + 1) * share)
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """What a module's shape follows from, beside its options.
-
-    Attributes:
-        num_labels: L.
-        num_features: D of the data.
-        num_train: training instances.
-        num_tokens: one more than the largest token id; 0 without tokens.
-        form: how rows are multiplied; see `sparse_rows.FORMS`.
-        input_dim: what the head reads: the encoder's H, or D.
-        is_linear: whether the head reads the rows themselves.
-        label_counts: [L], in how many training instances each label occurs;
-            None where weights are restored.
-        dropped: ids of labels that are never answered.
-        group, num_groups: which share of the repetitions is trained here.
-        devices: over which the repetitions are spread; none: anywhere.
-        seed: of the initial weights and the dropout.
-        hash_seed: of the hashes of labels and features.
-    """
-
-    num_labels: int
-    num_features: int
-    num_train: int = 0
-    num_tokens: int = 0
-    seed: int = 0
-    hash_seed: int = 0
-    form: str = "compact"
-    input_dim: int = 0
-    is_linear: bool = False
-    label_counts: np.ndarray | None = None
-    dropped: Sequence[int] | np.ndarray = ()
-    group: int = 0
-    num_groups: int = 1
-    devices: tuple[str, ...] = ()
-
-    def share_of(self, number: int) -> range:
-        """Returns the group's run of so many encoders or repetitions."""
-        return share_of(number, self.group, self.num_groups)
-
-    def devices_of(self, number: int) -> list[str | None]:
-        """Returns a device for each of the group's encoders or repetitions."""
-        if not self.devices:
-            return [None] * number
-        return [
-            self.devices[index * len(self.devices) // number]
-            for index in range(number)
-        ]
-
-    def seeds_of(self, numbers: range) -> list[int]:
-        """Returns a seed per encoder or repetition, whichever others exist."""
-        return [self.seed * 100003 + number for number in numbers]
-
-    def label_priors(self) -> np.ndarray | None:
-        """Returns the share of the instances that carry each label, [L]."""
-        if self.label_counts is None:
-            return None
-        return priors.label_priors(self.label_counts, self.num_train)
-
-
 class Encoder(keras.layers.Layer):
     """Turns the inputs of a batch into a dense vector an instance, [N, H].
 
@@ -216,7 +149,7 @@ class Encoder(keras.layers.Layer):
         """Raises ValueError for options under which it cannot be built."""
 
     @classmethod
-    def create(cls, options: Any, site: Site, number: int) -> Encoder:
+    def create(cls, options: Any, site: sites.Site, number: int) -> Encoder:
         """Returns the `number`-th encoder of a model."""
         raise NotImplementedError
 
@@ -285,7 +218,7 @@ class Head(keras.layers.Layer):
         """Raises ValueError for options under which it cannot be built."""
 
     @classmethod
-    def create(cls, options: Any, site: Site, loss: Loss) -> Head:
+    def create(cls, options: Any, site: sites.Site, loss: Loss) -> Head:
         """Returns the head that the options describe."""
         raise NotImplementedError
 
@@ -444,77 +377,3 @@ def named_weights(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
             name = f"{weight.name}_{number}"
         names[name] = weight
     return names
-
-
-def checked_parts(head: Head, parts: Sequence[HeadPart]) -> Sequence[HeadPart]:
-    """Returns the parts of a head, after a look that they hold every weight.
-
-    Raises:
-        ValueError: if a trainable weight is in no part, or in several: it
-            would silently stay as it is, or move twice.
-    """
-    held = [id(weight) for part in parts for weight in part.variables]
-    for weight in head.trainable_weights:
-        times = held.count(id(weight))
-        if times != 1:
-            raise ValueError(
-                f"`{type(head).__name__}.parts` must hold every trainable "
-                f"weight once. Received: {weight.path}, in {times} parts"
-            )
-    return parts
-
-
-@overload
-def checked_form(module: Encoder) -> tuple[forms.DenseStack | None, str]: ...
-
-
-@overload
-def checked_form(
-    module: Head,
-) -> tuple[forms.BlockRanking | forms.InvertedIndex | None, str]: ...
-
-
-def checked_form(
-    module: Encoder | Head,
-) -> tuple[
-    forms.DenseStack | forms.BlockRanking | forms.InvertedIndex | None, str
-]:
-    """Returns a module's serving form; or None, and why it has none.
-
-    A form that leaves a weight out is none: what a subclass adds would be
-    silently ignored by what reads the form.
-    """
-    name = type(module).__name__
-    form = module.form()
-    if form is None:
-        return None, f"{name} declares no serving form"
-    held = {id(weight) for weight in forms.variables(form)}
-    for weight in module.weights:
-        if id(weight) not in held:
-            return None, f"the serving form of {name} leaves out {weight.path}"
-    return form, ""
-
-
-def only(encoded: Any) -> Any:
-    """Returns the one tensor, or rows, that a head with one encoder reads.
-
-    Of shapes in place of tensors too.
-
-    Raises:
-        ValueError: if there are several.
-    """
-    if not is_several(encoded):
-        return encoded
-    if len(encoded) != 1:
-        raise ValueError(
-            "`encoded` must hold one tensor, for the head reads one encoder. "
-            f"Received: {len(encoded)}"
-        )
-    return encoded[0]
-
-
-def is_several(encoded: Any) -> bool:
-    """Tells a list of tensors, or of shapes, from a single one."""
-    if not isinstance(encoded, (list, tuple)) or hasattr(encoded, "_fields"):
-        return False  # a tensor, or rows, which are named tuples
-    return not (encoded and isinstance(encoded[-1], (int, type(None))))

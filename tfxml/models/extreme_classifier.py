@@ -15,6 +15,7 @@ from tfxml.data import inputs as inputs_lib
 from tfxml.models import (
     calibration,
     contract,
+    contract_checks,
     device_scope,
     sparse_labels,
     sparse_rows,
@@ -183,7 +184,7 @@ class ExtremeClassifier(keras.Model):
 
         Together they hold every trainable weight of encoders and head once.
         """
-        head_parts = contract.checked_parts(self.head, self.head.parts())
+        head_parts = contract_checks.checked_parts(self.head, self.head.parts())
         parts = []
         for device, repetitions, variables in head_parts:
             encoders = self.encoders

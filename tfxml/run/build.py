@@ -19,6 +19,7 @@ from tfxml.models import (
     heads,
     losses,
     reranker,
+    sites,
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
@@ -45,7 +46,7 @@ def model(
         placement: which repetitions it has, and on which devices.
         dropped: ids of labels that are never predicted.
     """
-    site = contract.Site(
+    site = sites.Site(
         facts.num_labels,
         facts.num_features,
         facts.num_train,
@@ -85,7 +86,7 @@ def reads_rows(config: config_lib.Config) -> bool:
 
 
 def _encoders(
-    config: config_lib.Config, site: contract.Site
+    config: config_lib.Config, site: sites.Site
 ) -> list[contract.Encoder]:
     """Returns the encoders of the repetitions of a site."""
     if reads_rows(config):

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import contract, losses
+from tfxml.models import contract, losses, sites
+from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping
 
 
@@ -84,7 +85,7 @@ class CosineHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options, site: contract.Site, loss: contract.Loss
+        cls, options, site: sites.Site, loss: contract.Loss
     ) -> CosineHead:
         """Returns the head that the options describe."""
         return cls(
@@ -99,7 +100,7 @@ class CosineHead(contract.Head):
 
     def call(self, encoded) -> tf.Tensor:
         """Returns logits, [N, L]."""
-        hidden = tf.math.l2_normalize(contract.only(encoded), axis=1)
+        hidden = tf.math.l2_normalize(encoded_lib.only(encoded), axis=1)
         labels = tf.math.l2_normalize(self.kernel, axis=1)
         cosines = tf.matmul(hidden, labels, transpose_b=True)
         return tf.exp(self.log_scale) * cosines + self.bias

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract, sparse_rows
+from tfxml.models import contract, sites, sparse_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class GatedEncoder(contract.Encoder):
         self.built = True
 
     @classmethod
-    def create(cls, options, site: contract.Site, number: int) -> GatedEncoder:
+    def create(cls, options, site: sites.Site, number: int) -> GatedEncoder:
         """Returns the `number`-th encoder of a model."""
         (seed,) = site.seeds_of(range(number, number + 1))
         return cls(site.num_features, options.gated_units, seed)

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import contract, forms, losses
+from tfxml.models import contract, forms, losses, sites
+from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping
 
 
@@ -73,7 +74,7 @@ class PriorHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options, site: contract.Site, loss: contract.Loss
+        cls, options, site: sites.Site, loss: contract.Loss
     ) -> PriorHead:
         """Returns the head that the options describe."""
         priors, bias = site.label_priors(), None
@@ -86,7 +87,7 @@ class PriorHead(contract.Head):
     def call(self, encoded) -> tf.Tensor:
         """Returns logits, [N, L]."""
         product = tf.matmul(
-            contract.only(encoded), self.kernel, transpose_b=True
+            encoded_lib.only(encoded), self.kernel, transpose_b=True
         )
         return product + self.bias
 

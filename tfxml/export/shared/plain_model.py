@@ -22,6 +22,7 @@ from tfxml.mach import decode
 from tfxml.models import (
     calibration,
     contract,
+    contract_checks,
     extreme_classifier,
     forms,
     reranker,
@@ -137,7 +138,7 @@ class _Untracked:
 
 
 def _ranking_form(head: contract.Head) -> forms.BlockRanking:
-    form, reason = contract.checked_form(head)
+    form, reason = contract_checks.checked_form(head)
     if not isinstance(form, forms.BlockRanking):
         reason = reason or f"{type(head).__name__} ranks by an inverted index"
         raise ValueError(
@@ -148,7 +149,7 @@ def _ranking_form(head: contract.Head) -> forms.BlockRanking:
 
 
 def _stack_form(encoder: contract.Encoder) -> forms.DenseStack:
-    form, reason = contract.checked_form(encoder)
+    form, reason = contract_checks.checked_form(encoder)
     if form is None:
         raise ValueError(
             "`encoder` must be a dense stack for LiteRT and TensorFlow.js. "

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
-from tfxml.models import contract, dropout_seeds, forms, sparse_rows
+from tfxml.models import contract, dropout_seeds, forms, sites, sparse_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +123,7 @@ class BagEncoder(contract.Encoder):
         )
 
     @classmethod
-    def create(
-        cls, options: Any, site: contract.Site, number: int
-    ) -> BagEncoder:
+    def create(cls, options: Any, site: sites.Site, number: int) -> BagEncoder:
         """Returns the `number`-th encoder of a model."""
         numbers = range(number, number + 1)
         feature_hash = None

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract
+from tfxml.models import contract, sites
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +121,7 @@ class ConvEncoder(contract.Encoder):
         )
 
     @classmethod
-    def create(
-        cls, options: Any, site: contract.Site, number: int
-    ) -> ConvEncoder:
+    def create(cls, options: Any, site: sites.Site, number: int) -> ConvEncoder:
         """Returns the `number`-th encoder of a model."""
         if not site.num_tokens:
             raise ValueError(

@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import calibration, contract, forms, sparse_rows
+from tfxml.models import calibration, contract, forms, sites, sparse_rows
+from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping, selection
 
 PAGE = 32  # labels of a feature that lie together
@@ -132,7 +133,7 @@ class CentroidHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options: Any, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: sites.Site, loss: contract.Loss
     ) -> CentroidHead:
         """Returns the head that the options describe, still without weights."""
         del loss  # nothing is trained
@@ -174,7 +175,7 @@ class CentroidHead(contract.Head):
         """
         (cosines,) = sparse_rows.map_chunks(
             lambda chunk: (self._cosines(chunk),),
-            contract.only(encoded),
+            encoded_lib.only(encoded),
             (tf.TensorSpec([None, self.num_labels]),),
         )
         return _logits_of(cosines)
@@ -196,7 +197,7 @@ class CentroidHead(contract.Head):
 
         cosines, label_ids = sparse_rows.map_chunks(
             best,
-            contract.only(encoded),
+            encoded_lib.only(encoded),
             (tf.TensorSpec([None, k]), tf.TensorSpec([None, k], tf.int32)),
         )
         return _logits_of(cosines), label_ids

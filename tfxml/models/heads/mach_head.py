@@ -26,48 +26,12 @@ from tfxml.models import (
     keras_strategies,
     label_buckets,
     losses,
+    sites,
 )
+from tfxml.models import encoded as encoded_lib
+from tfxml.models.heads import mach_options
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.topk import dropping
-
-
-@dataclasses.dataclass(frozen=True)
-class MachOptions:
-    """Options of the MACH head."""
-
-    num_repetitions: int = options_lib.option(
-        16, "MACH: independent hashes and classifiers, R.", minimum=1
-    )
-    num_buckets: int = options_lib.option(
-        0,
-        "MACH: buckets of a repetition, B. 0: about 4 sqrt(L).",
-        minimum=0,
-    )
-    num_encoders: int = options_lib.option(
-        1,
-        "MACH: encoders. 1: shared by all repetitions; R: one for each. Must "
-        "divide R.",
-        minimum=1,
-    )
-    estimator: str = options_lib.option(
-        "logit",
-        "MACH: how the scores of the repetitions combine.",
-        choices=decode.ESTIMATORS,
-    )
-    hash_seed: int = options_lib.option(0, "MACH: seed of the label hashes.")
-    label_capacity: int = options_lib.option(
-        0,
-        "MACH: the most labels that the hashes can take when labels are added "
-        "later. 0: a quarter more than there are.",
-        minimum=0,
-    )
-    decode: str = options_lib.option(
-        "auto",
-        "MACH: how the best labels are found. exhaustive scores every label, "
-        "threshold only those in opened buckets, with the same answer. auto: "
-        "the cheaper one.",
-        choices=label_decoder.DECODES,
-    )
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -97,7 +61,7 @@ class MachHead(contract.Head):
         loss: of the buckets; None: sigmoid cross-entropy.
     """
 
-    Options = MachOptions
+    Options = mach_options.MachOptions
     needs_encoder = False
 
     def __init__(
@@ -165,7 +129,7 @@ class MachHead(contract.Head):
         self.built = input_dim is not None
 
     @classmethod
-    def check(cls, options: MachOptions) -> None:
+    def check(cls, options: mach_options.MachOptions) -> None:
         """Raises ValueError unless the encoders divide the repetitions."""
         options_lib.require(
             options.num_repetitions % options.num_encoders == 0,
@@ -176,7 +140,7 @@ class MachHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options: Any, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: sites.Site, loss: contract.Loss
     ) -> MachHead:
         """Returns the head that the options describe, or a group's share."""
         numbers = site.share_of(options.num_repetitions)
@@ -196,13 +160,13 @@ class MachHead(contract.Head):
             is_linear=site.is_linear,
             seeds=site.seeds_of(numbers),
             devices=site.devices_of(len(numbers)),
-            decode_by=_decode_by(options, site),
+            decode_by=mach_options.decode_by(options, site),
             dropped=site.dropped,
             loss=loss,
         )
 
     @classmethod
-    def num_encoders_of(cls, options: MachOptions) -> int:
+    def num_encoders_of(cls, options: mach_options.MachOptions) -> int:
         """Returns how many encoders feed the head."""
         return options.num_encoders
 
@@ -289,7 +253,9 @@ class MachHead(contract.Head):
                     weights,
                 )
                 for number, one in zip(
-                    numbers, _spread(encoded, len(numbers)), strict=True
+                    numbers,
+                    encoded_lib.spread(encoded, len(numbers)),
+                    strict=True,
                 )
             ]
         )
@@ -435,7 +401,7 @@ class MachHead(contract.Head):
         )
 
     def _per_repetition(self, encoded: Any) -> list:
-        return _spread(encoded, len(self.blocks))
+        return encoded_lib.spread(encoded, len(self.blocks))
 
     def _normalized(self, encoded: Any) -> list[tf.Tensor]:
         return [
@@ -455,33 +421,3 @@ class MachHead(contract.Head):
             dropped=self.dropped,
             is_exhaustive=not self.decodes_by_threshold(),
         )
-
-
-def _decode_by(options, site: contract.Site) -> str:
-    """Returns how the best labels are found; static shapes allow one way."""
-    if site.form != "padded":
-        return options.decode
-    if options.decode == "threshold":
-        raise ValueError(
-            "`decode` must not be 'threshold' for padded rows: it has no "
-            "static shapes. Received: decode='threshold'"
-        )
-    return "exhaustive"
-
-
-def _spread(encoded, num_repetitions: int) -> list:
-    """Returns what each repetition reads: equal runs share an encoder.
-
-    Of shapes in place of tensors too.
-    """
-    encoded = list(encoded) if contract.is_several(encoded) else [encoded]
-    num_encoders = len(encoded)
-    if num_repetitions % num_encoders:
-        raise ValueError(
-            "`encoded` must hold a number of tensors that divides the "
-            f"{num_repetitions} repetitions. Received: {num_encoders}"
-        )
-    return [
-        encoded[number * num_encoders // num_repetitions]
-        for number in range(num_repetitions)
-    ]

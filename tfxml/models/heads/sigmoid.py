@@ -14,7 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import blocks, contract, forms, keras_strategies, losses
+from tfxml.models import (
+    blocks,
+    contract,
+    forms,
+    keras_strategies,
+    losses,
+    sites,
+)
+from tfxml.models import encoded as encoded_lib
 from tfxml.models.losses import sigmoid_cross_entropy
 from tfxml.topk import dropping, merging, selection
 
@@ -88,7 +96,7 @@ class SigmoidHead(contract.Head):
 
     @classmethod
     def create(
-        cls, options: Any, site: contract.Site, loss: contract.Loss
+        cls, options: Any, site: sites.Site, loss: contract.Loss
     ) -> SigmoidHead:
         """Returns the head that the options describe."""
         return cls(
@@ -106,7 +114,7 @@ class SigmoidHead(contract.Head):
         """Adds the weights, for inputs [N, H]."""
         keras_strategies.warn()
         for block in self.blocks:
-            block.build(contract.only(input_shape))
+            block.build(encoded_lib.only(input_shape))
         self.built = True
 
     def get_config(self) -> dict:
@@ -129,7 +137,7 @@ class SigmoidHead(contract.Head):
 
     def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, L]."""
-        encoded = contract.only(encoded)
+        encoded = encoded_lib.only(encoded)
         return tf.concat([block.call(encoded) for block in self.blocks], axis=1)
 
     def loss_sum(
@@ -149,7 +157,7 @@ class SigmoidHead(contract.Head):
         """
         if len(self.blocks) > 1 and not self.loss.separates:
             return super().loss_sum(encoded, positives, weights)
-        encoded = contract.only(encoded)
+        encoded = encoded_lib.only(encoded)
         return tf.add_n(
             [
                 block.loss_sum(
@@ -165,7 +173,7 @@ class SigmoidHead(contract.Head):
         """Returns the best labels' logits and ids, [N, K], best first."""
         if not self.loss.separates:
             return super().top_k(encoded, k)
-        encoded = contract.only(encoded)
+        encoded = encoded_lib.only(encoded)
         k = min(k, self.num_answers)
         best_logits, best_ids = [], []
         for start, block in zip(self.starts, self.blocks, strict=True):

@@ -1,0 +1,79 @@
+"""What the shape of a module follows from, beside its options: its site.
+
+# L labels, D features, H units of an encoder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfxml.data import priors
+
+
+def share_of(number: int, group: int, num_groups: int) -> range:
+    """Returns a group's run of so many encoders or repetitions."""
+    share = number // num_groups
+    return range(group * share, (group + 1) * share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """What a module's shape follows from, beside its options.
+
+    Attributes:
+        num_labels: L.
+        num_features: D of the data.
+        num_train: training instances.
+        num_tokens: one more than the largest token id; 0 without tokens.
+        form: how rows are multiplied; see `sparse_rows.FORMS`.
+        input_dim: what the head reads: the encoder's H, or D.
+        is_linear: whether the head reads the rows themselves.
+        label_counts: [L], in how many training instances each label occurs;
+            None where weights are restored.
+        dropped: ids of labels that are never answered.
+        group, num_groups: which share of the repetitions is trained here.
+        devices: over which the repetitions are spread; none: anywhere.
+        seed: of the initial weights and the dropout.
+        hash_seed: of the hashes of labels and features.
+    """
+
+    num_labels: int
+    num_features: int
+    num_train: int = 0
+    num_tokens: int = 0
+    seed: int = 0
+    hash_seed: int = 0
+    form: str = "compact"
+    input_dim: int = 0
+    is_linear: bool = False
+    label_counts: np.ndarray | None = None
+    dropped: Sequence[int] | np.ndarray = ()
+    group: int = 0
+    num_groups: int = 1
+    devices: tuple[str, ...] = ()
+
+    def share_of(self, number: int) -> range:
+        """Returns the group's run of so many encoders or repetitions."""
+        return share_of(number, self.group, self.num_groups)
+
+    def devices_of(self, number: int) -> list[str | None]:
+        """Returns a device for each of the group's encoders or repetitions."""
+        if not self.devices:
+            return [None] * number
+        return [
+            self.devices[index * len(self.devices) // number]
+            for index in range(number)
+        ]
+
+    def seeds_of(self, numbers: range) -> list[int]:
+        """Returns a seed per encoder or repetition, whichever others exist."""
+        return [self.seed * 100003 + number for number in numbers]
+
+    def label_priors(self) -> np.ndarray | None:
+        """Returns the share of the instances that carry each label, [L]."""
+        if self.label_counts is None:
+            return None
+        return priors.label_priors(self.label_counts, self.num_train)
