@@ -20,7 +20,7 @@ from absl import flags as absl_flags
 
 from tfxml.mach import decode
 from tfxml.mach.threshold import crossings, exact_top_k
-from tfxml.run import datasets, restore
+from tfxml.run import evaluation_split, restore
 
 _K = 5
 _BUDGET = 8_000_000
@@ -109,7 +109,7 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
 
 def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
     """Returns the test instances' bucket logits, R tensors a batch."""
-    source, _ = datasets.evaluation_data(
+    source, _ = evaluation_split.read(
         run.config, run.facts, "test", run.text_features
     )
 

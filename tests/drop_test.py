@@ -15,7 +15,7 @@ from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run, portable
 from tfxml.mach import decode, hashing
 from tfxml.models.heads import mach_head, sigmoid
-from tfxml.run import datasets, restore
+from tfxml.run import evaluation_split, restore
 
 L, H, N = 900, 6, 11
 
@@ -211,7 +211,7 @@ def test_a_portable_model_answers_the_best_of_the_rest(
 
 def test_metrics_are_of_the_rest(trained):
     whole, less = (_restored(path) for path in trained)
-    read, _ = datasets.evaluation_data(whole.config, whole.facts, "", None)
+    read, _ = evaluation_split.read(whole.config, whole.facts, "", None)
     rows = tf.range(read.num_instances, dtype=tf.int64)
     found, true = read.rows(rows)
     ranked = [one.numpy() for one in whole.model.top_k(found, 60)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +13,18 @@ from tfxml.data import arrays, data_set, inputs
 from tfxml.data.catalogue import known_sets
 from tfxml.data.feeding import batching, pipeline, service_batches, subset
 from tfxml.data.formats import folder
-from tfxml.data.synthetic import synthetic_source
 from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
-from tfxml.run import data_remarks, fingerprint, limits, splits
+from tfxml.run import (
+    data_remarks,
+    evaluation_split,
+    fingerprint,
+    generated,
+    limits,
+    splits,
+)
 from tfxml.run import workdir as workdir_lib
 
-_MOST_NAMES = 1_000_000  # of generated labels
 _FIRST_ROWS = 2000  # evaluated where there is no other split
 _SERVICE_SECONDS = 20.0  # until a tf.data service answers
 _SAMPLE = 1024  # instances that say how many features a row has
@@ -140,47 +144,6 @@ def takes_padded(
     return is_tpu or facts.form == "padded"
 
 
-def evaluation_data(
-    config: config_lib.Config,
-    facts: workdir_lib.Facts,
-    split: str,
-    features: text_features.TextFeatures | None,
-    label_names: list[str] | None = None,
-) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split of a trained run's data, and its pairs not scored.
-
-    An empty `split` is the one that training evaluated. Labels that have
-    another order than the run's `label_names` are mapped by their names.
-    """
-    if not split and config.validation_fraction:
-        split = "validation"
-    if not facts.data_dir:
-        return _synthetic_split(config, split or "test"), None
-    if facts.data_dir == arrays.IN_MEMORY:
-        raise ValueError(
-            "`data_dir` must be given for a run that was trained on arrays in "
-            "memory. Received: none"
-        )
-    source_folder = folder.detect(facts.data_dir, config)
-    source_folder = _with_labels(source_folder, label_names)
-    _check_sizes(facts, source_folder)
-    if split != "validation":
-        split = split or eval_split(config, source_folder.splits)
-        source, pairs = splits.scored_split(
-            config, source_folder, split, features
-        )
-        limits.check_evaluation(source, split, facts.data_dir)
-        return source, pairs
-    if not config.validation_fraction:
-        raise ValueError(
-            "`split` must be one of the folder's splits: "
-            f"{source_folder.splits}. Received: {split=}, of a run that "
-            "held nothing out"
-        )
-    train, _ = splits.read_split(config, source_folder, "train", features)
-    return splits.hold_out(config, train)[1], None
-
-
 def is_folder(config: config_lib.Config, data_dir: str) -> bool:
     """Tells whether instances come from a folder.
 
@@ -231,7 +194,7 @@ def _folder_data(
         split = "validation"
         train, held_out = splits.hold_out(config, train)
     else:
-        split = eval_split(config, source_folder.splits)
+        split = evaluation_split.choose(config, source_folder.splits)
         if split == "train":
             print("data      no test split: evaluated on training rows")
             held_out = _first_rows(train)
@@ -258,68 +221,6 @@ def _first_rows(train: pipeline.Source) -> subset.SubsetSource:
     """Returns the first training rows, for data without any others."""
     number = min(train.num_instances, _FIRST_ROWS)
     return subset.SubsetSource(train, np.arange(number))
-
-
-def _with_labels(
-    source_folder: folder.Folder, label_names: list[str] | None
-) -> folder.Folder:
-    """Returns a folder whose label ids are those of the run.
-
-    Raises:
-        ValueError: for a prepared folder with other labels, whose ids stand in
-            its records, and where names do not tell labels apart.
-    """
-    if not label_names:
-        return source_folder
-    here = source_folder.label_names()
-    if here is None or here == label_names:
-        return source_folder
-    is_told_apart = len(set(label_names)) == len(label_names)
-    if source_folder.format == "records" or not is_told_apart:
-        pairs = zip(label_names, here, strict=False)
-        label = next(
-            (i for i, (one, other) in enumerate(pairs) if one != other),
-            min(len(label_names), len(here)),
-        )
-        raise ValueError(
-            "`data_dir` must hold the labels of the run in their order, for "
-            "it is prepared or the names repeat. Received: data_dir="
-            f"{source_folder.path}, whose labels differ from label {label} on"
-        )
-    print("labels    of other ids than the run's are mapped by their names")
-    return source_folder.with_labels(label_names)
-
-
-def _check_sizes(
-    facts: workdir_lib.Facts, source_folder: folder.Folder
-) -> None:
-    num_features = source_folder.num_features or facts.num_features
-    if (source_folder.num_labels, num_features) != (
-        facts.num_labels,
-        facts.num_features,
-    ):
-        raise ValueError(
-            f"`data_dir` must hold {facts.num_labels} labels and "
-            f"{facts.num_features} features, as the run's data did. "
-            f"Received: {facts.data_dir}, with {source_folder.num_labels} "
-            f"labels and {num_features} features"
-        )
-
-
-def eval_split(config: config_lib.Config, available: Sequence[str]) -> str:
-    """Returns the split to evaluate on, of those available."""
-    if config.eval_split != "auto":
-        wanted = config.eval_split
-    elif tuple(available) == ("train",):
-        wanted = "train"
-    else:
-        wanted = "test" if "test" in available else "dev"
-    if wanted not in available:
-        raise ValueError(
-            f"`eval_split` must be one of {tuple(available)}. "
-            f"Received: eval_split={config.eval_split!r}"
-        )
-    return wanted
 
 
 def _facts(
@@ -355,59 +256,15 @@ def _form(config: config_lib.Config, source: pipeline.Source) -> str:
 
 
 def _synthetic_data(config: config_lib.Config) -> TrainingData:
-    train = _synthetic_split(config, "train")
+    train = generated.read(config, "train")
     split = "validation" if config.validation_fraction else "test"
-    held_out = _synthetic_split(config, split)
+    held_out = generated.read(config, split)
     return TrainingData(
         train,
         held_out,
         _facts(config, train, None, ""),
         train.label_counts(),
-        _synthetic_names(train),
+        generated.label_names(train),
         None,
         None,
-    )
-
-
-def _synthetic_names(
-    source: synthetic_source.SyntheticSource,
-) -> list[str] | None:
-    """Returns the label names, or None where they are too many to hold."""
-    if source.num_labels > _MOST_NAMES:
-        return None
-    return [source.label_name(i) for i in range(source.num_labels)]
-
-
-def _synthetic_split(
-    config: config_lib.Config, split: str
-) -> synthetic_source.SyntheticSource:
-    """Returns a range of the generated instances: train, validation, test."""
-    num_train, num_test = config.synthetic_train, config.synthetic_test
-    num_held = 0
-    if config.validation_fraction:
-        num_held = max(1, int(num_train * config.validation_fraction))
-    if num_train - num_held < 3:
-        raise ValueError(
-            "`synthetic_train` must leave at least 3 instances to train on. "
-            f"Received: synthetic_train={num_train}, of which "
-            f"validation_fraction={config.validation_fraction} holds out "
-            f"{num_held}"
-        )
-    ranges = {
-        "train": (0, num_train - num_held),
-        "validation": (num_train - num_held, num_held),
-        "test": (num_train, num_test),
-    }
-    if split not in ranges:
-        raise ValueError(
-            f"`split` must be one of {tuple(ranges)}. Received: {split=}"
-        )
-    first, number = ranges[split]
-    return synthetic_source.SyntheticSource(
-        number,
-        config.synthetic_labels,
-        seed=config.synthetic_seed,
-        first_instance=first,
-        dependence=config.synthetic_dependence,
-        exponent=config.synthetic_exponent,
     )

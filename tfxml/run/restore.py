@@ -14,7 +14,7 @@ from tfxml import config as config_lib
 from tfxml.data.text import text_features
 from tfxml.evaluation import evaluator, metrics
 from tfxml.models import extreme_classifier
-from tfxml.run import build, datasets, paths
+from tfxml.run import build, datasets, evaluation_split, paths
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -108,7 +108,7 @@ def make_evaluate(
     if data_dir:
         folder = str(pathlib.Path(data_dir).resolve())
         facts = dataclasses.replace(facts, data_dir=folder)
-    source, pairs = datasets.evaluation_data(
+    source, pairs = evaluation_split.read(
         config, facts, split, run.text_features, run.label_names
     )
     k = evaluator.num_ranked(config.metric_ks, facts.num_labels, pairs)

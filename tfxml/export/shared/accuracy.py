@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import inputs
-from tfxml.run import datasets, restore
+from tfxml.run import evaluation_split, restore
 
 K = 5
 
@@ -47,7 +47,7 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
         ValueError: if the run's data are no longer there.
     """
     try:
-        source, _ = datasets.evaluation_data(
+        source, _ = evaluation_split.read(
             run.config, run.facts, "", run.text_features
         )
     except OSError as error:
