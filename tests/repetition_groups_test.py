@@ -139,7 +139,7 @@ def test_repetitions_are_computed_where_they_lie():
         ({"head": "sigmoid"}, (0, 2), "head=mach"),
         ({"num_encoders": 1}, (0, 2), "num_encoders above 1"),
         ({"global_clipnorm": 1.0}, (0, 2), "global_clipnorm"),
-        ({}, (0, 3), "3 divides the 4 pieces"),
+        ({}, (0, 3), "3 divides 4, the number of parts"),
     ],
 )
 def test_repetitions_that_cannot_be_apart_are_refused(

@@ -103,6 +103,7 @@ def test_random_unicode_text(texts):
     assert tokenize(texts, 1) == analyze(texts, 1)
 
 
+@pytest.mark.slow
 def test_every_character_on_which_the_unicode_versions_agree():
     newer = {code for first, last in NEWER for code in range(first, last + 1)}
     texts = [

@@ -51,11 +51,10 @@ HEADS = {
 @pytest.mark.parametrize(
     "name",
     [
-        "sigmoid",
         "reranked",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("linear", "mach", "mach_encoders", "deep")
+            for name in ("sigmoid", "linear", "mach", "mach_encoders", "deep")
         ),
     ],
 )
@@ -190,6 +189,7 @@ def test_steps_per_loop_changes_nothing(tmp_path):
     runs.assert_near(runs.tensors(tmp_path / "1"), runs.tensors(tmp_path / "5"))
 
 
+@pytest.mark.slow
 def test_padded_rows_train_as_ragged_ones(tmp_path):
     words = {"dropout": 0.0, "batch_size": 60}
     for form in ("compact", "padded"):
