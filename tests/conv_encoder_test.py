@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import predict, prepare, train
+from tfxml import prepare, train
 from tfxml.data import inputs, requests
 from tfxml.models.encoders import conv_encoder
-from tfxml.run import restore
+from tfxml.run import request_predictor, restore
 
 
 def _encoder(**words):
@@ -110,7 +110,7 @@ def test_order_is_learnt_where_a_bag_is_at_chance(order_data, tmp_path):
     # The Bayes optimum is 100, chance is 50.
     assert by_order["P@1"] >= 95 and by_bag["P@1"] < 65
     run = restore.restore(str(tmp_path / "conv"), tf.distribute.get_strategy())
-    predictor = predict.Predictor(run, k=1)
+    predictor = request_predictor.RequestPredictor(run, k=1)
     answers = predictor.predict(
         [
             requests.Request(text, None, None, None)

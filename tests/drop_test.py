@@ -9,13 +9,13 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import drop, evaluate, grow, predict, train
+from tfxml import drop, evaluate, grow, train
 from tfxml.data import data_errors, inputs, requests
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run, portable
 from tfxml.mach import decode, hashing
 from tfxml.models.heads import mach_head, sigmoid
-from tfxml.run import evaluation_split, restore
+from tfxml.run import evaluation_split, request_predictor, restore
 
 L, H, N = 900, 6, 11
 
@@ -147,7 +147,7 @@ def asked(trained):
     return {**given, "k": tf.constant(5)}, scores, label_ids
 
 
-@pytest.mark.parametrize("runtime", predict.RUNTIMES)
+@pytest.mark.parametrize("runtime", request_predictor.RUNTIMES)
 def test_predictions_are_the_best_of_the_rest(runtime, trained, asked):
     given, scores, label_ids = asked
     run = _restored(trained[1])
@@ -158,7 +158,9 @@ def test_predictions_are_the_best_of_the_rest(runtime, trained, asked):
         )
     ]
     read = requests.read(lines, "<test>", run.facts.num_features, False)
-    answers = predict.Predictor(run, 5, runtime).predict(list(read))
+    answers = request_predictor.RequestPredictor(run, 5, runtime).predict(
+        list(read)
+    )
     assert [one["label_ids"] for one in answers] == label_ids.tolist()
     found = [one["scores"] for one in answers]
     np.testing.assert_allclose(found, scores, atol=2e-6)

@@ -10,9 +10,9 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import predict, train
+from tfxml import train
 from tfxml.data import data_errors, requests
-from tfxml.run import answers, restore
+from tfxml.run import answers, request_predictor, restore
 
 CONFIG = config_lib.Config(
     hidden_units=(), min_df=1, batch_size=8, num_epochs=1, dropout=0.0
@@ -41,7 +41,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(workdir):
     run = restore.restore(str(workdir), tf.distribute.get_strategy())
-    return predict.Predictor(run, 3, "cpu")
+    return request_predictor.RequestPredictor(run, 3, "cpu")
 
 
 def _answered(predictor, lines, is_skipping=False, batch_size=4):
@@ -49,7 +49,9 @@ def _answered(predictor, lines, is_skipping=False, batch_size=4):
     read = requests.read(lines, "in", 7, True, is_skipping)
     found = []
     try:
-        for line in predict.predict_lines(predictor, read, batch_size):
+        for line in request_predictor.predict_lines(
+            predictor, read, batch_size
+        ):
             assert line.endswith("\n") and len(line.splitlines()) == 1
             found.append(json.loads(line))
     except data_errors.DataError as error:
@@ -99,7 +101,7 @@ def test_what_stands_before_a_bad_line_is_answered(predictor, batch_size):
 )
 @pytest.mark.parametrize("runtime", ["cpu", "tensorflow"])
 def test_an_answer_to_nothing_is_marked(predictor, line, is_empty, runtime):
-    predictor = predict.Predictor(predictor._run, 3, runtime)
+    predictor = request_predictor.RequestPredictor(predictor._run, 3, runtime)
     found, _ = _answered(predictor, [GOOD, line, GOOD])
     assert [one.get("empty") for one in found] == [None, is_empty or None, None]
     assert all(len(one["label_ids"]) == 3 for one in found)

@@ -6,9 +6,9 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import evaluate, merge, predict, train
+from tfxml import evaluate, merge, train
 from tfxml.data import requests
-from tfxml.run import build, datasets, flags, restore
+from tfxml.run import build, datasets, flags, request_predictor, restore
 from tfxml.run import placement as placement_lib
 
 APART = config_lib.Config(
@@ -67,7 +67,9 @@ def test_merged_groups_equal_repetitions_trained_together(changes, tmp_path):
         run = restore.restore(
             str(tmp_path / name), tf.distribute.get_strategy()
         )
-        answers.append(predict.Predictor(run, k=3).predict([request])[0])
+        answers.append(
+            request_predictor.RequestPredictor(run, k=3).predict([request])[0]
+        )
     assert answers[0]["label_ids"] == answers[1]["label_ids"]
 
 

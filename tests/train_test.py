@@ -12,9 +12,9 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from tfxml import config as config_lib
-from tfxml import evaluate, predict, train
+from tfxml import evaluate, train
 from tfxml.data import requests
-from tfxml.run import restore, workdir
+from tfxml.run import request_predictor, restore, workdir
 
 TINY = config_lib.Config(
     synthetic_labels=60,
@@ -74,8 +74,10 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
         None, np.array([3, 7], np.int32), np.array([1, 1], np.float32), "a"
     )
     answer, *others = (
-        predict.Predictor(run, 3, runtime).predict([request])[0]
-        for runtime in predict.RUNTIMES
+        request_predictor.RequestPredictor(run, 3, runtime).predict([request])[
+            0
+        ]
+        for runtime in request_predictor.RUNTIMES
     )
     for other in others:
         assert other["label_ids"] == answer["label_ids"]
@@ -91,7 +93,7 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
 )
 def test_a_predictor_that_cannot_be_is_refused(words, message):
     with pytest.raises(ValueError, match=message):
-        predict.Predictor(None, **words)
+        request_predictor.RequestPredictor(None, **words)
 
 
 def test_training_learns(tmp_path):

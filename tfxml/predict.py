@@ -14,225 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
-import numpy as np
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.cpu import predictor as cpu_predictor
-from tfxml.data import bad_rows, data_errors, inputs, instances, requests
-from tfxml.models import sparse_rows
-from tfxml.run import answers, flags, paths, restore, text_inputs
-
-RUNTIMES = ("auto", "cpu", "tensorflow")
-
-
-class Predictor:
-    """Predicts label names with a trained run.
-
-    Args:
-        run: what `restore.restore` returns.
-        k: how many labels an instance.
-        runtime: what finds the labels: loops compiled for the `cpu`, or
-            `tensorflow`. `auto` is the CPU where the model lies in a process
-            without an accelerator and its modules declare serving forms.
-
-    Attributes:
-        note: why `auto` took TensorFlow, if a module is the reason; or ''.
-    """
-
-    def __init__(
-        self, run: restore.TrainedRun, k: int = 5, runtime: str = "auto"
-    ):
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {k=}")
-        if runtime not in RUNTIMES:
-            raise ValueError(
-                f"`runtime` must be one of {RUNTIMES}. Received: {runtime=}"
-            )
-        self._run = run
-        self._k = min(k, run.facts.num_labels)
-        self.note = ""
-        if runtime == "auto":
-            suits = cpu_predictor.suits(run.model, tf.distribute.get_strategy())
-            runtime = "cpu" if suits else "tensorflow"
-            self.note = cpu_predictor.why_not(run.model)
-        self._find = (
-            cpu_predictor.CpuPredictor(run.model).top_k
-            if runtime == "cpu"
-            else self._on_tensorflow()
-        )
-        # Traced or compiled now, so that the first request does not wait.
-        if run.text_features is not None:
-            self._inputs_of = text_inputs.TextInputs(
-                run.config, run.text_features
-            )
-            self._features_of = tf.function(
-                self._inputs_of,
-                input_signature=[tf.TensorSpec([None], tf.string)],
-            )
-            self._predict_texts([""])
-        else:
-            no_ids, no_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
-            self._predict_rows([requests.Request(None, no_ids, no_values, 0)])
-
-    def predict(self, batch: list[requests.Request]) -> list[dict]:
-        """Returns label names, ids and scores for each request.
-
-        Raises:
-            ValueError: if scores are not finite: values are too large.
-        """
-        texts = [one.text for one in batch if one.text is not None]
-        rows = [one for one in batch if one.text is None]
-        text_answers = self._answers(*self._predict_texts(texts))
-        row_answers = self._answers(*self._predict_rows(rows))
-        results = []
-        for one in batch:
-            answer = next(row_answers if one.text is None else text_answers)
-            name = _name(one)
-            if not np.isfinite(answer["scores"]).all():
-                raise ValueError(
-                    f"the scores of {name or 'a request'} are not finite: its "
-                    "feature values are too large for the model"
-                )
-            results.append({**name, **answer})
-        return results
-
-    def _predict_texts(self, texts: list[str]):
-        if not texts:
-            return [], [], []
-        named = self._features_of(tf.constant(texts))
-        ids = named[inputs.FEATURE_IDS]
-        if self._inputs_of.max_tokens is not None:
-            is_empty = named[inputs.TOKEN_IDS].row_lengths().numpy() == 0
-            return *self._top_k_of(named), is_empty
-        values = named[inputs.FEATURE_VALUES]
-        return self._find_in(
-            ids.flat_values, values.flat_values, ids.row_splits
-        )
-
-    def _predict_rows(self, batch: list[requests.Request]):
-        if not batch:
-            return [], [], []
-        if self._run.facts.is_text and self._inputs_of.max_tokens is not None:
-            raise ValueError(
-                "`feature_ids` must not be given to a model that reads words "
-                "in their order. Received: features; give text"
-            )
-        all_ids, all_values = zip(
-            *(one.features() for one in batch), strict=True
-        )
-        splits = instances.splits_from_lengths([len(ids) for ids in all_ids])
-        ids, values = np.concatenate(all_ids), np.concatenate(all_values)
-        if self._run.config.normalize_rows:
-            values = instances.normalized(values, splits)
-        return self._find_in(ids, values, splits)
-
-    def _find_in(self, ids, values, splits):
-        """Returns scores, label ids, and which rows have no feature, [N]."""
-        top = self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
-        # Zeros stand for nothing too.
-        before = np.cumsum([0, *(np.asarray(values) != 0)])
-        splits = np.asarray(splits)
-        return *top, before[splits[1:]] == before[splits[:-1]]
-
-    def _answers(self, scores, label_ids, is_empty) -> Iterator[dict]:
-        names = self._run.label_names
-        for row in zip(
-            np.asarray(scores), np.asarray(label_ids), is_empty, strict=True
-        ):
-            scores, ids, is_empty = row
-            yield {
-                "label_names": [names[i] if names else str(i) for i in ids],
-                "label_ids": ids.tolist(),
-                "scores": [round(float(score), 6) for score in scores],
-                **({"empty": True} if is_empty else {}),
-            }
-
-    def _on_tensorflow(self) -> Callable:
-        """Returns what `CpuPredictor.top_k` does, by the model itself."""
-        model, is_padded = self._run.model, self._run.facts.form == "padded"
-
-        @tf.function(reduce_retracing=True)
-        def top_k_of(named):
-            return model.top_k(
-                inputs.padded(named) if is_padded else named, self._k
-            )
-
-        self._top_k_of = top_k_of
-
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None], tf.int32),
-                tf.TensorSpec([None], tf.float32),
-                tf.TensorSpec([None], tf.int64),
-            ]
-        )
-        def top_k(*rows):
-            ids, values, splits = rows
-            ids = tf.RaggedTensor.from_row_splits(ids, splits)
-            found = inputs.features(ids, ids.with_values(values))
-            return model.top_k(
-                inputs.padded(found) if is_padded else found, self._k
-            )
-
-        return lambda rows, k: top_k(*rows)
-
-
-def predict_lines(
-    predictor: Predictor,
-    read: Iterable[requests.Request | requests.Skipped],
-    batch_size: int,
-) -> Iterator[str]:
-    """Yields a line of JSON for each line read.
-
-    Raises:
-        DataError: for what cannot be read, after the answers to what stands
-            before it.
-    """
-    read, failure = iter(read), None
-    while failure is None:
-        batch = []
-        try:
-            for one in itertools.islice(read, batch_size):
-                batch.append(one)
-        except data_errors.DataError as error:
-            failure = error
-        if not batch:
-            break
-        yield from map(answers.to_line, _answer(predictor, batch))
-    if failure is not None:
-        raise failure
-
-
-def _answer(predictor: Predictor, batch: list) -> Iterator[dict]:
-    """Yields an answer to each line, in order."""
-    good = [one for one in batch if isinstance(one, requests.Request)]
-    found = iter(predictor.predict(good))
-    for one in batch:
-        if isinstance(one, requests.Request):
-            yield next(found)
-        elif one.error is not None:
-            yield {"line": one.line, "error": str(one.error)}
-        else:
-            yield {
-                "line": one.line,
-                "label_names": [],
-                "label_ids": [],
-                "scores": [],
-                "empty": True,
-            }
-
-
-def _name(request: requests.Request) -> dict:
-    """Returns what an answer says of its request: the uid, or the line."""
-    if request.uid is not None:
-        return {"uid": request.uid}
-    return {} if request.line is None else {"line": request.line}
+from tfxml.data import bad_rows, requests
+from tfxml.run import answers, flags, paths, request_predictor, restore
 
 
 def main() -> None:
@@ -248,7 +37,9 @@ def main() -> None:
         run = restore.restore(
             values.workdir, tf.distribute.get_strategy(), values.checkpoint
         )
-        predictor = Predictor(run, values.k, values.runtime)
+        predictor = request_predictor.RequestPredictor(
+            run, values.k, values.runtime
+        )
         if predictor.note:
             sys.stderr.write(f"runtime   tensorflow: {predictor.note}\n")
         read = requests.read(
@@ -259,7 +50,9 @@ def main() -> None:
             values.bad_rows == "skip",
         )
         write = files.enter_context(answers.sink(values.output))
-        for line in predict_lines(predictor, read, values.batch_size):
+        for line in request_predictor.predict_lines(
+            predictor, read, values.batch_size
+        ):
             write(line)
 
 
@@ -292,7 +85,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "runtime",
         "auto",
-        RUNTIMES,
+        request_predictor.RUNTIMES,
         "What finds labels: loops compiled for the CPU, or TensorFlow. auto: "
         "cpu where there is no accelerator and the model allows it.",
     )
