@@ -119,7 +119,8 @@ def read(
             yield Skipped(None, number)
             continue
         try:
-            yield _request(line, name, number, num_features, is_text)
+            row = _parse(line, name, number)
+            yield of_row(row, name, number, num_features, is_text)
         except data_errors.RowError as error:
             if not is_skipping:
                 raise
@@ -133,13 +134,26 @@ def _without_mark(line: bytes, name: str) -> bytes:
     return line.removeprefix(b"\xef\xbb\xbf")
 
 
-def _request(
-    line: bytes | str, name: str, number: int, num_features: int, is_text: bool
+def of_row(
+    row: object, name: str, number: int, num_features: int, is_text: bool
 ) -> Request:
+    """Returns the request that a value of JSON is; see `read`.
+
+    Args:
+        row: an object, as `json.loads` returns it.
+        name, number: where it stands, as errors say it.
+        num_features: D; feature ids must be below.
+        is_text: whether the model reads text.
+
+    Raises:
+        RowError: for anything that is no request.
+    """
+
     def fail(found: str, needed: str) -> NoReturn:
         raise data_errors.RowError(name, found, needed, number)
 
-    row = _parse(line, name, number, fail)
+    if not isinstance(row, dict):
+        fail(type(row).__name__, "a JSON object")
     uid = _uid(row, fail)
     if "feature_ids" in row:
         ids, values = _features(row, num_features, fail)
@@ -150,11 +164,14 @@ def _request(
     return Request(text, None, None, uid, number)
 
 
-def _parse(line: bytes | str, name: str, number: int, fail: _Fail) -> dict:
+def _parse(line: bytes | str, name: str, number: int) -> object:
+    def fail(found: str, needed: str) -> NoReturn:
+        raise data_errors.RowError(name, found, needed, number)
+
     if isinstance(line, bytes):
         line = files.decode(name, number, line)
     try:
-        row = json.loads(
+        return json.loads(
             line, parse_constant=lambda word: fail(word, "finite numbers")
         )
     except RecursionError:
@@ -163,9 +180,6 @@ def _parse(line: bytes | str, name: str, number: int, fail: _Fail) -> dict:
         raise
     except ValueError as error:
         fail(f"{files.excerpt(line)} ({error})", "a JSON object")
-    if not isinstance(row, dict):
-        fail(type(row).__name__, "a JSON object")
-    return row
 
 
 def _uid(row: dict, fail: _Fail) -> str | int | float | None:

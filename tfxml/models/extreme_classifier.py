@@ -246,17 +246,29 @@ class ExtremeClassifier(keras.Model):
             k: scalar, how many.
         """
         label_ids = tf.sort(tf.unique(label_ids)[0])
-        estimates = self.head.label_estimates(self.encode(inputs), label_ids)
-        if self.reranker is not None:
-            estimates = self.reranker.estimates(
-                self._rows(inputs, "ragged"),
-                calibration.logits(estimates, self.head.link),
-                tf.broadcast_to(label_ids, tf.shape(estimates)),
-            )
+        estimates = self.label_estimates(inputs, label_ids)
         k = tf.minimum(k, tf.size(label_ids))
         best, places = tf.math.top_k(estimates, k)
         scores = calibration.scores(best, self.link)
         return scores, tf.gather(label_ids, places)
+
+    def label_estimates(
+        self, inputs: Inputs, label_ids: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what given labels are ranked by, [N, C].
+
+        Args:
+            inputs: rows by the names of `inputs`.
+            label_ids: [C], ascending and distinct.
+        """
+        estimates = self.head.label_estimates(self.encode(inputs), label_ids)
+        if self.reranker is None:
+            return estimates
+        return self.reranker.estimates(
+            self._rows(inputs, "ragged"),
+            calibration.logits(estimates, self.head.link),
+            tf.broadcast_to(label_ids, tf.shape(estimates)),
+        )
 
     def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:
         """Returns the labels that the head alone finds best, [N, K]."""
