@@ -43,10 +43,12 @@ def answers(address: str, timeout_seconds: float = 1.0) -> bool:
     A stopped process still answers: the kernel accepts for it.
     """
     try:
-        with socket.create_connection(split(address), timeout_seconds) as found:
-            # A port that nobody holds may be lent to the caller itself, and
-            # TCP then connects it to itself.
-            return found.getsockname() != found.getpeername()
+        with socket.create_connection(
+            split(address), timeout_seconds
+        ) as connection:
+            # The kernel may give the caller the very port that it connects
+            # to; TCP then connects the socket to itself.
+            return connection.getsockname() != connection.getpeername()
     except OSError:
         return False
 
@@ -77,14 +79,16 @@ def wait(servers: Mapping[str, str], timeout_seconds: float) -> None:
         time.sleep(0.2)
 
 
-def meet(own: str, servers: Mapping[str, str], timeout_seconds: float) -> None:
-    """Returns once every server has answered, answering at `own` meanwhile.
+def meet(
+    own_address: str, servers: Mapping[str, str], timeout_seconds: float
+) -> None:
+    """Returns once every server has answered; answers at `own_address` too.
 
     For tasks that all start like this, before TensorFlow waits for the others
-    inside a call that no thread and no SIGTERM can end. Whoever has gone on
-    answers through TensorFlow.
+    inside a call that no thread and no SIGTERM can end. A task that is past
+    this point answers through TensorFlow.
     """
-    with listen(own):
+    with listen(own_address):
         wait(servers, timeout_seconds)
 
 
@@ -108,10 +112,10 @@ def listen(address: str) -> socket.socket:
 
 
 def free_ports(count: int, among: range = _FREE_PORTS) -> list[int]:
-    """Returns `count` different ports that nobody holds on this machine.
+    """Returns `count` different ports that are free on this machine.
 
-    Nothing keeps them free until they are used: whoever starts a server on
-    one must be ready for it to be taken.
+    They are not reserved: another process may take one before its server
+    starts.
     """
     ports: list[int] = []
     for port in random.sample(among, len(among)):

@@ -99,8 +99,8 @@ class Cluster:
     @property
     def is_on_loopback(self) -> bool:
         """Whether all tasks are on this machine, and reached by no other."""
-        found = self.servers("chief", "worker", "ps").values()
-        hosts = [addresses.split(address)[0] for address in found]
+        training_addresses = self.servers("chief", "worker", "ps").values()
+        hosts = [addresses.split(address)[0] for address in training_addresses]
         return bool(hosts) and all(map(loopback.is_loopback, hosts))
 
     def servers(self, *task_types: str) -> dict[str, str]:
@@ -114,8 +114,8 @@ class Cluster:
     def training_tasks(self) -> dict[str, list[str]]:
         """Returns the cluster that TensorFlow connects: no evaluator."""
         return {
-            task_type: list(found)
-            for task_type, found in self.tasks.items()
+            task_type: list(task_addresses)
+            for task_type, task_addresses in self.tasks.items()
             if task_type != "evaluator"
         }
 
@@ -157,20 +157,20 @@ def from_json(text: str) -> Cluster | None:
     # Evaluators are started with a cluster that leaves them out, or with none.
     default: dict | None = {} if task_type == "evaluator" else None
     tasks = {
-        name: _list(f"{VARIABLE}.cluster.{name}", found)
-        for name, found in _object(config, "cluster", default).items()
+        name: _list(f"{VARIABLE}.cluster.{name}", listed)
+        for name, listed in _object(config, "cluster", default).items()
     }
-    tasks = {name: found for name, found in tasks.items() if found}
+    tasks = {name: listed for name, listed in tasks.items() if listed}
     return Cluster(tasks, task_type, _index(task.get("index")))
 
 
 def write_folder(workdir: str, task: Cluster | None) -> str:
     """Returns the folder that this process writes its checkpoints to.
 
-    All workers of a synchronous cluster must save, because to read a variable
-    may take all of them; only what the chief saves is kept. The chief (and a
+    All workers of a synchronous cluster must save, because reading a variable
+    may need all of them; only the chief's files are kept. The chief (and a
     process without a cluster, and an evaluator) gets `workdir`; every other
-    task gets an empty folder of its own on its local disk, removed when the
+    task gets an empty temporary folder on its local disk, removed when the
     process exits. Call it once for each run.
     """
     if task is None or task.is_chief:
@@ -214,32 +214,32 @@ def check_strategy(name: str, task: Cluster | None) -> None:
         needed = f"one without ps for {name}"
         raise strategy_errors.StrategyError(field, needed, list(task.tasks))
     elif task.num_workers > 1 and name != "multi_worker":
-        # Each would train alone, and what all but the chief learn be lost.
+        # Each would train alone, and all models but the chief's be lost.
         needed = f"multi_worker or auto for {task.num_workers} workers"
         raise strategy_errors.StrategyError("name", needed, name)
 
 
 def _object(config: Mapping, key: str, default: dict | None = None) -> Mapping:
-    found = config.get(key, default)
-    if not isinstance(found, dict):
+    value = config.get(key, default)
+    if not isinstance(value, dict):
         raise strategy_errors.StrategyError(
-            f"{VARIABLE}.{key}", "an object", found
+            f"{VARIABLE}.{key}", "an object", value
         )
-    return found
+    return value
 
 
-def _list(field: str, found: object) -> tuple[str, ...]:
-    if not isinstance(found, list):
-        raise strategy_errors.StrategyError(field, "a list of host:port", found)
-    return tuple(found)
+def _list(field: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise strategy_errors.StrategyError(field, "a list of host:port", value)
+    return tuple(value)
 
 
-def _index(found: Any) -> int:
+def _index(value: Any) -> int:
     # TensorFlow reads "0" as 0, and shell scripts write it so.
-    if isinstance(found, str) and found.isascii() and found.isdigit():
-        return int(found)
-    strategy_errors.check_at_least(f"{VARIABLE}.task.index", found, 0)
-    return found
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    strategy_errors.check_at_least(f"{VARIABLE}.task.index", value, 0)
+    return value
 
 
 def _check_addresses(tasks: Mapping[str, tuple[str, ...]]) -> None:

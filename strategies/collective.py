@@ -1,4 +1,4 @@
-"""What all workers of a synchronous strategy find out together."""
+"""Sums over the workers of a synchronous strategy."""
 
 from __future__ import annotations
 
@@ -13,33 +13,37 @@ def make_sum_over_workers(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from a worker's values to the sum of all workers'.
 
-    Every worker calls it at the same places with values of the same shape,
-    and gets the same sum, float64: whole numbers are exact up to 2^53. Under
-    a strategy of one process the sum is the values. Keep the function: each
-    new one is compiled anew.
+    Every worker must call it at the same points with values of the same
+    shape. All get the same float64 sum: whole numbers are exact up to 2^53.
+    Under a strategy of one process the sum is the values. Make the function
+    once: each new one is compiled again.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return lambda values: np.asarray(values, np.float64)
 
     @tf.function
-    def total(shares):
-        def add_up(share):
+    def total(worker_values):
+        def add_up(replica_values):
             replica = tf.distribute.get_replica_context()
             # A new tensor, which is on the device of the replica.
-            share = tf.identity(share)
-            return replica.all_reduce(tf.distribute.ReduceOp.SUM, share)
+            replica_values = tf.identity(replica_values)
+            return replica.all_reduce(
+                tf.distribute.ReduceOp.SUM, replica_values
+            )
 
-        return strategy.run(add_up, args=(shares,))
+        return strategy.run(add_up, args=(worker_values,))
 
     def sum_over_workers(values: np.ndarray) -> np.ndarray:
         values = np.asarray(values, np.float64)
-        # One replica of each worker brings its values, the others nothing.
+        # One replica of each worker adds its values, the others zeros.
         num_local = len(strategy.extended.worker_devices)
-        mine = [values] + [np.zeros_like(values)] * (num_local - 1)
-        shares = strategy.experimental_distribute_values_from_function(
-            lambda _: tf.constant(mine.pop())
+        local_values = [values] + [np.zeros_like(values)] * (num_local - 1)
+        worker_values = strategy.experimental_distribute_values_from_function(
+            lambda _: tf.constant(local_values.pop())
         )
-        found = strategy.experimental_local_results(total(shares))
-        return found[0].numpy()
+        replica_totals = strategy.experimental_local_results(
+            total(worker_values)
+        )
+        return replica_totals[0].numpy()
 
     return sum_over_workers

@@ -18,34 +18,34 @@ def parse(names: Sequence[str]) -> list[str]:
         raise strategy_errors.StrategyError(
             "devices", "a list like GPU:0", names
         )
-    found = []
+    devices = []
     for name in names:
         match = _DEVICE.fullmatch(str(name))
         if match is None:
             raise strategy_errors.StrategyError(
                 "devices", "like CPU:0 or GPU:1", names
             )
-        found.append(match[1].upper())
-    if len(set(found)) < len(found):
+        devices.append(match[1].upper())
+    if len(set(devices)) < len(devices):
         raise strategy_errors.StrategyError("devices", "all different", names)
-    return found
+    return devices
 
 
 def local() -> list[str]:
     """Returns all GPUs, or all CPUs where there is no GPU."""
-    found = tf.config.list_logical_devices("GPU")
-    found = found or tf.config.list_logical_devices("CPU")
-    return [shorten(device.name) for device in found]
+    logical_devices = tf.config.list_logical_devices("GPU")
+    logical_devices = logical_devices or tf.config.list_logical_devices("CPU")
+    return [shorten(device.name) for device in logical_devices]
 
 
 def check_exist(names: Sequence[str]) -> None:
-    """Raises for a device that is not here.
+    """Raises for a device that this process does not have.
 
-    TensorFlow takes it silently and fails at the first operation.
+    TensorFlow accepts it silently and fails at the first operation.
     """
-    there = [shorten(d.name) for d in tf.config.list_logical_devices()]
-    if not set(names) <= set(there):
-        needed = f"among those here, {', '.join(there)}"
+    available = [shorten(d.name) for d in tf.config.list_logical_devices()]
+    if not set(names) <= set(available):
+        needed = f"among those here, {', '.join(available)}"
         raise strategy_errors.StrategyError("devices", needed, list(names))
 
 

@@ -1,4 +1,4 @@
-"""Makes the tf.distribute strategy of a name, or says why it cannot.
+"""Creates a tf.distribute strategy by its name, or says why it cannot.
 
     strategy = factory.create("auto")
     print(factory.describe(strategy))
@@ -70,28 +70,28 @@ def create(
     """
     strategy_errors.check_choice("name", name, NAMES)
     task = cluster.from_environment()
-    found = resolve(name, task)
-    cluster.check_strategy(found, task)
+    strategy_name = resolve(name, task)
+    cluster.check_strategy(strategy_name, task)
     communication = communication or strategy_options.Communication()
-    if name == found:
+    if name == strategy_name:
         communication.check_used_by(name)
         _check_unused(name, "partition", partition, ("parameter_server",))
         _check_unused(name, "tpu_address", tpu_address, ("tpu",))
-    _check_unused(found, "devices", devices, _WITH_DEVICES)
+    _check_unused(strategy_name, "devices", devices, _WITH_DEVICES)
     if batch_size is not None:
         strategy_errors.check_at_least("batch_size", batch_size, 1)
-    if found == "default":
+    if strategy_name == "default":
         return tf.distribute.get_strategy()
-    if found == "multi_worker":
-        return _multi_worker(cluster.joined(found, task), communication)
-    if found == "parameter_server":
+    if strategy_name == "multi_worker":
+        return _multi_worker(cluster.joined(strategy_name, task), communication)
+    if strategy_name == "parameter_server":
         return _parameter_server(
-            cluster.joined(found, task), communication, partition
+            cluster.joined(strategy_name, task), communication, partition
         )
-    if found == "tpu":
+    if strategy_name == "tpu":
         address = tpu_address or tpu.detect()
         return _tpu(address, communication, batch_size)
-    return _local(found, devices, communication)
+    return _local(strategy_name, devices, communication)
 
 
 def resolve(name: str, task: cluster.Cluster | None) -> str:
@@ -112,7 +112,7 @@ def resolve(name: str, task: cluster.Cluster | None) -> str:
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """Returns one line that says what was made, and who this process is."""
+    """Returns one line: the strategy, its devices and this process's role."""
     kinds = {
         tf.distribute.OneDeviceStrategy: "one_device",
         tf.distribute.MirroredStrategy: "mirrored",
@@ -151,11 +151,13 @@ def logical_cpus(count: int) -> None:
     """
     strategy_errors.check_at_least("count", count, 1)
     cpu = tf.config.list_physical_devices("CPU")[0]
-    each = tf.config.LogicalDeviceConfiguration()
-    # Not set yet is None, and means one.
-    found = tf.config.get_logical_device_configuration(cpu) or [each]
-    if len(found) != count:
-        tf.config.set_logical_device_configuration(cpu, [each] * count)
+    one_cpu = tf.config.LogicalDeviceConfiguration()
+    # None means not set yet: one device.
+    current_devices = tf.config.get_logical_device_configuration(cpu) or [
+        one_cpu
+    ]
+    if len(current_devices) != count:
+        tf.config.set_logical_device_configuration(cpu, [one_cpu] * count)
 
 
 def _check_unused(
@@ -173,29 +175,29 @@ def _local(
 ) -> tf.distribute.Strategy:
     """Returns a strategy for the devices of this process."""
     if devices is not None:
-        found = devices_lib.parse(devices)
-        devices_lib.check_exist(found)
+        device_names = devices_lib.parse(devices)
+        devices_lib.check_exist(device_names)
     else:
-        found = devices_lib.local()
+        device_names = devices_lib.local()
     if name == "one_device":
-        if devices is not None and len(found) > 1:
+        if devices is not None and len(device_names) > 1:
             raise strategy_errors.StrategyError(
                 "devices", "one device", devices
             )
-        return tf.distribute.OneDeviceStrategy(found[0])
+        return tf.distribute.OneDeviceStrategy(device_names[0])
     if name == "central_storage":
         # A single device holds its own variables.
-        store = "CPU:0" if len(found) > 1 else found[0]
+        store = "CPU:0" if len(device_names) > 1 else device_names[0]
         return tf.distribute.experimental.CentralStorageStrategy(
-            compute_devices=found, parameter_device=store
+            compute_devices=device_names, parameter_device=store
         )
     return tf.distribute.MirroredStrategy(
-        found, cross_device_ops=_reduction(communication, found)
+        device_names, cross_device_ops=_reduction(communication, device_names)
     )
 
 
 def _reduction(
-    communication: strategy_options.Communication, found: Sequence[str]
+    communication: strategy_options.Communication, device_names: Sequence[str]
 ) -> tf.distribute.CrossDeviceOps | None:
     if communication.reduction == "auto":
         return None
@@ -203,8 +205,8 @@ def _reduction(
         return tf.distribute.ReductionToOneDevice()
     if communication.reduction == "hierarchical_copy":
         return tf.distribute.HierarchicalCopyAllReduce(communication.num_packs)
-    if not all(device.startswith("GPU") for device in found):
-        needed = f"other than nccl for the devices {', '.join(found)}"
+    if not all(device.startswith("GPU") for device in device_names):
+        needed = f"other than nccl for the devices {', '.join(device_names)}"
         raise strategy_errors.StrategyError("reduction", needed, "nccl")
     return tf.distribute.NcclAllReduce(communication.num_packs)
 
@@ -270,7 +272,7 @@ def _tpu(
         needed = "given, for neither TPU_NAME nor TPU_ACCELERATOR_TYPE is set"
         raise strategy_errors.StrategyError("tpu_address", needed, None)
     tpu.check_address(address)
-    servers = {f"tpu {at}": at for at in tpu.grpc_servers(address)}
+    servers = {f"tpu {server}": server for server in tpu.grpc_servers(address)}
     addresses.wait(servers, communication.connect_seconds)
     if address == tpu.LOCAL:
         tpu.check_local()

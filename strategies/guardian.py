@@ -42,14 +42,14 @@ def end(groups: set[int]) -> None:
 
 def _send(groups: set[int], signum: int) -> bool:
     """Signals the groups, and returns whether one of them was there."""
-    is_there = False
+    has_signalled = False
     for group in groups:
         try:
             os.killpg(group, signum)
-            is_there = True
+            has_signalled = True
         except (ProcessLookupError, PermissionError):
             continue
-    return is_there
+    return has_signalled
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ an evaluator then has `--evaluator_seconds` to finish, and servers are ended.
 The exit code is 0, or that of the first process that failed (128 + n for
 signal n), or 124 if the evaluator did not finish in time. Ctrl-C and SIGTERM
 are passed on; with parameter servers only to the chief and the evaluator,
-because what a chief must save lives in the others. A second signal, or
+because the others hold what the chief must save. A second signal, or
 `--grace_seconds`, ends everything at once (in multi_worker TensorFlow itself
 catches SIGTERM: it is notice, not an end).
 
@@ -51,9 +51,10 @@ class Plan:
         has_evaluator: Whether there is an evaluator.
         max_restarts: Failures after which something is started again.
         grace_seconds: From SIGTERM to SIGKILL.
-        evaluator_seconds: That the evaluator has after the last training task.
-        gpus_per_worker: Each worker sees as many GPUs of its own and no other
-            task sees one; None leaves all GPUs to all tasks.
+        evaluator_seconds: How long the evaluator may run after the last
+            training task.
+        gpus_per_worker: How many GPUs each worker gets for itself; no other
+            task sees one. None leaves all GPUs to all tasks.
     """
 
     num_workers: int
@@ -101,7 +102,7 @@ class Plan:
         return {view.task_name: view for view in views}
 
     def environment(self, view: cluster.Cluster) -> dict[str, str]:
-        """Returns what the process of a task finds in its environment."""
+        """Returns the environment variables of a task's process."""
         settings = {
             cluster.VARIABLE: view.to_json(),
             # Lines come out when they are printed, not when 8 KiB are full.
@@ -109,10 +110,10 @@ class Plan:
         }
         if self.gpus_per_worker is not None:
             first = view.task_index * self.gpus_per_worker
-            seen = range(first, first + self.gpus_per_worker)
+            gpus = range(first, first + self.gpus_per_worker)
             if view.task_type != "worker":
-                seen = range(0)
-            visible = ",".join(map(str, seen)) or "-1"
+                gpus = range(0)
+            visible = ",".join(map(str, gpus)) or "-1"
             settings["CUDA_VISIBLE_DEVICES"] = visible
         return settings
 
@@ -127,11 +128,11 @@ def run(plan: Plan, command: Sequence[str]) -> int:
             if not attempt.wants_restart:
                 return code
             restarts_left = attempt.restarts_left - 1
-            _say(f"starting all tasks again, {restarts_left} restarts left")
+            _log(f"starting all tasks again, {restarts_left} restarts left")
 
 
 class _Attempt:
-    """One life of a cluster, from the first start to the last end."""
+    """One run of the cluster, from the first start to the last exit."""
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class _Attempt:
         self.wants_restart = False
 
     def run(self) -> int:
-        """Starts all tasks, sees to their ends, and returns the exit code."""
+        """Starts all tasks, waits for them, and returns the exit code."""
         for name in self._views:
             self._start(name)
         while self._training and not self._is_over:
@@ -178,13 +179,15 @@ class _Attempt:
         self._group.start(name, self._command, self._plan.environment(view))
 
     def _wait(self, end: float) -> None:
-        """Waits for one event, and acts on what happened."""
-        left = end - time.monotonic()
-        for name, code in self._group.wait(min(max(left, 0.0), 60.0)).items():
-            self._see_end(self._views[name], code)
+        """Waits for one event and handles it."""
+        seconds_left = end - time.monotonic()
+        for name, code in self._group.wait(
+            min(max(seconds_left, 0.0), 60.0)
+        ).items():
+            self._handle_exit(self._views[name], code)
         if self._group.signals and not self._is_stopping:
             self._is_stopping = True
-            self._pass_on(self._group.signals[0])
+            self._forward_signal(self._group.signals[0])
         if len(self._group.signals) > 1:
             self._kill_time = time.monotonic()
         if time.monotonic() >= self._kill_time:
@@ -193,17 +196,17 @@ class _Attempt:
     def _wait_for_evaluator(self, end: float) -> None:
         names = {n for n, view in self._views.items() if view.is_evaluator}
         if names & set(self._group.running):
-            left = max(end - time.monotonic(), 0.0)
-            _say(f"training is done: up to {left:.0f} s for the evaluator")
+            seconds = max(end - time.monotonic(), 0.0)
+            _log(f"training is done: up to {seconds:.0f} s for the evaluator")
         while names & set(self._group.running) and not self._is_over:
             self._wait(min(end, self._kill_time))
             if time.monotonic() >= end and not self._is_over:
                 self._is_over = True
                 self._first_failure = self._first_failure or _OUT_OF_TIME
-                _say("the evaluator is not done: ending it")
+                _log("the evaluator did not finish: ending it")
 
-    def _see_end(self, view: cluster.Cluster, code: int) -> None:
-        """Decides what follows from the end of one process."""
+    def _handle_exit(self, view: cluster.Cluster, code: int) -> None:
+        """Decides what to do when a process has exited."""
         name = view.task_name
         is_training = name in self._training
         if not (self._training or view.is_evaluator):
@@ -211,12 +214,12 @@ class _Attempt:
         if code == 0 and not view.is_server:
             self._training.discard(name)
             return
-        _say(f"{name} ended with exit code {code}")
+        _log(f"{name} ended with exit code {code}")
         can_restart = self.restarts_left > 0 and not self._group.signals
         if can_restart and (view.is_evaluator or view.task_type == "worker"):
             if not is_training:
                 self.restarts_left -= 1
-                _say(f"starting {name} again")
+                _log(f"starting {name} again")
                 self._start(name)
                 return
         self._first_failure = self._first_failure or code or 1
@@ -227,15 +230,15 @@ class _Attempt:
             self._is_over = True
             self.wants_restart = can_restart
 
-    def _pass_on(self, signum: int) -> None:
-        """Passes the first signal on to those who can act on it."""
-        _say(f"passing on {signal.Signals(signum).name}")
+    def _forward_signal(self, signum: int) -> None:
+        """Forwards the first signal to the tasks that can act on it."""
+        _log(f"passing on {signal.Signals(signum).name}")
         names = [n for n, view in self._views.items() if not view.is_server]
         self._group.send(names, signum)
         self._kill_time = time.monotonic() + self._plan.grace_seconds
 
 
-def _say(message: str) -> None:
+def _log(message: str) -> None:
     print(f"[launch] {message}", file=sys.stderr, flush=True)
 
 
@@ -251,7 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--gpus_per_worker", type=int)
     flags, command = commands.parse(parser, arguments)
     if shutil.which(command[0]) is None:
-        _say(f"no such command: {command[0]}")
+        _log(f"no such command: {command[0]}")
         return _COMMAND_NOT_FOUND
     try:
         plan = Plan(

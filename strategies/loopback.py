@@ -24,7 +24,7 @@ _LOAD, _IF_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
 _PROTOCOL = -0x1000  # of the packet
 _HEADER = -0x100000  # the IP header begins here
 _IPV4, _IPV6 = 0x0800, 0x86DD
-# Each a code, how far to jump if it holds and if not, and an operand.
+# Each: a code, how far to jump if it holds and if it does not, an operand.
 _PROGRAM = (
     (_LOAD, 0, 0, _PROTOCOL),
     (_IF_EQUAL, 0, 3, _IPV4),
@@ -58,11 +58,11 @@ def is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def only(is_wanted: bool = True) -> Iterator[None]:
-    """Closes to other machines what begins to listen inside the context.
+    """Closes the servers that start inside the context to other machines.
 
     Args:
-        is_wanted: Whether it does so; else nothing changes. A system that
-            cannot is told of on standard error.
+        is_wanted: False changes nothing. On a system without such filters,
+            True prints a warning on standard error.
     """
     if is_wanted and not is_possible():
         sys.stderr.write(
@@ -72,21 +72,21 @@ def only(is_wanted: bool = True) -> Iterator[None]:
     if not (is_wanted and is_possible()):
         yield
         return
-    before, end = set(_listening()), threading.Event()
+    sockets_before, is_over = set(_listening()), threading.Event()
 
     def watch() -> None:
         # TensorFlow may wait for other tasks while its server listens.
-        while not end.wait(_POLL_SECONDS):
-            _close_new(before)
+        while not is_over.wait(_POLL_SECONDS):
+            _close_new(sockets_before)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        end.set()
+        is_over.set()
         thread.join()
-        _close_new(before)
+        _close_new(sockets_before)
 
 
 def is_possible() -> bool:
@@ -101,11 +101,11 @@ def is_possible() -> bool:
     return True
 
 
-def _close_new(before: set[str]) -> None:
-    for name, number in _listening().items():
-        if name not in before:
+def _close_new(sockets_before: set[str]) -> None:
+    for name, descriptor in _listening().items():
+        if name not in sockets_before:
             with contextlib.suppress(OSError):  # closed in between
-                with socket.socket(fileno=os.dup(number)) as server:
+                with socket.socket(fileno=os.dup(descriptor)) as server:
                     _close(server)
 
 
@@ -123,18 +123,18 @@ def _close(server: socket.socket) -> None:
 
 
 def _listening() -> dict[str, int]:
-    """Returns the handles of this process's TCP servers, by their names."""
-    found = {}
-    for number in map(int, os.listdir("/proc/self/fd")):
+    """Returns the file descriptors of this process's TCP servers, by name."""
+    servers = {}
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):  # closed in between
-            name = os.readlink(f"/proc/self/fd/{number}")
-            if name.startswith("socket:") and _is_server(number):
-                found[name] = number
-    return found
+            name = os.readlink(f"/proc/self/fd/{descriptor}")
+            if name.startswith("socket:") and _is_server(descriptor):
+                servers[name] = descriptor
+    return servers
 
 
-def _is_server(number: int) -> bool:
-    with socket.socket(fileno=os.dup(number)) as found:
-        return found.family in (socket.AF_INET, socket.AF_INET6) and bool(
-            found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+def _is_server(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as probe:
+        return probe.family in (socket.AF_INET, socket.AF_INET6) and bool(
+            probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         )

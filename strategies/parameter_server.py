@@ -1,7 +1,8 @@
-"""Runs the worker and ps tasks that serve a coordinator, and ends with it.
+"""Runs the worker and ps tasks of a coordinator, and exits with it.
 
-`tf.distribute.Server.join()` never returns: whoever calls it outlives the
-coordinator, holding its port and its memory. `serve` watches instead.
+`tf.distribute.Server.join()` never returns: its process outlives the
+coordinator and keeps its port and its memory. `serve` polls the coordinator
+instead.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ import tensorflow as tf
 
 from strategies import addresses, cluster, loopback, strategy_errors
 
-# How often a server looks for its coordinator.
+# How often a server checks its coordinator.
 _POLL_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long a server waits for what.
+    """How long a server waits.
 
     Attributes:
-        start_seconds: For a coordinator that has not come yet.
-        gone_seconds: For one that has gone: in this time it may be restarted,
-            and finds the servers (without its variables) where they were.
+        start_seconds: For a coordinator that has not started yet.
+        gone_seconds: For one that is gone: if it restarts within this time,
+            it finds the servers (without its variables) at their addresses.
         drain_seconds: After SIGTERM, for a coordinator that saves what the
-            servers hold. Below the 30 s that Kubernetes and SLURM leave.
+            servers hold. Below the 30 s that Kubernetes and SLURM allow.
     """
 
     start_seconds: float = 3600.0
@@ -45,8 +46,8 @@ class Patience:
 def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
     """Serves as the task's worker or ps until its coordinator is gone.
 
-    Call it in the main thread, before any other use of TensorFlow, and end
-    the process with what it returns.
+    Call it in the main thread, before any other use of TensorFlow, and exit
+    with the code that it returns.
 
     Returns:
         The exit code: 0 when the coordinator came and went, 69 (EX_UNAVAILABLE)
@@ -83,7 +84,7 @@ def serve(task: cluster.Cluster, patience: Patience | None = None) -> int:
 
 
 def watch(
-    is_there: Callable[[], bool],
+    is_coordinator_up: Callable[[], bool],
     patience: Patience,
     terminated: threading.Event,
 ) -> int:
@@ -94,26 +95,26 @@ def watch(
         patience: How long to wait.
         terminated: Set by SIGTERM.
     """
-    was_seen = False
+    was_up = False
     deadline = time.monotonic() + patience.start_seconds
     drain_end = None
     while True:
-        is_seen = is_there()
+        is_up = is_coordinator_up()
         now = time.monotonic()
-        if is_seen:
-            was_seen = True
+        if is_up:
+            was_up = True
             deadline = now + patience.gone_seconds
         if terminated.is_set():
             drain_end = drain_end or now + patience.drain_seconds
-            if not is_seen or now >= drain_end:
-                return 0 if was_seen and not is_seen else 128 + signal.SIGTERM
-        if not is_seen and now >= deadline:
-            return os.EX_OK if was_seen else os.EX_UNAVAILABLE
+            if not is_up or now >= drain_end:
+                return 0 if was_up and not is_up else 128 + signal.SIGTERM
+        if not is_up and now >= deadline:
+            return os.EX_OK if was_up else os.EX_UNAVAILABLE
         _pause(terminated)
 
 
 def _pause(terminated: threading.Event) -> None:
-    """Sleeps until it is time to look again, or SIGTERM has come."""
+    """Sleeps until the next poll or SIGTERM."""
     if terminated.is_set():
         time.sleep(_POLL_SECONDS / 5)
     else:

@@ -1,7 +1,7 @@
-"""Child processes whose end is certain and whose output names them.
+"""Child processes that never outlive the launcher; output lines name them.
 
-Each child leads a process group of its own, so that what it starts is ended
-with it. Linux: uses waitid.
+Each child leads a process group of its own, so that the processes that it
+starts are ended with it. Linux: uses waitid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READ_BYTES = 1 << 16
 
 @dataclasses.dataclass
 class _Stream:
-    """One output of one child, and its last line as far as it has come."""
+    """An output of a child, and the part of its last line read so far."""
 
     prefix: bytes
     source: IO[bytes]
@@ -31,17 +31,17 @@ class _Stream:
     line: bytes = b""
 
     def pump(self) -> bool:
-        """Passes on what is there; returns False at the end."""
-        found = self._read()
-        self._pass(found or b"")
-        return found != b""
+        """Copies what can be read now; returns False at the end."""
+        chunk = self._read()
+        self._write_lines(chunk or b"")
+        return chunk != b""
 
     def finish(self) -> None:
-        """Passes on all that is there, and a last line without its end."""
-        while found := self._read():
-            self._pass(found)
+        """Copies all that is left, and ends an unfinished last line."""
+        while chunk := self._read():
+            self._write_lines(chunk)
         if self.line:
-            self._pass(b"\n")
+            self._write_lines(b"\n")
 
     def _read(self) -> bytes | None:
         try:
@@ -49,8 +49,8 @@ class _Stream:
         except BlockingIOError:
             return None
 
-    def _pass(self, found: bytes) -> None:
-        *lines, self.line = (self.line + found).split(b"\n")
+    def _write_lines(self, chunk: bytes) -> None:
+        *lines, self.line = (self.line + chunk).split(b"\n")
         if len(self.line) > _READ_BYTES:
             lines.append(self.line)
             self.line = b""
@@ -105,10 +105,10 @@ class Group:
         self, name: str, command: Sequence[str], settings: Mapping[str, str]
     ) -> None:
         """Starts a child called `name`, with more in its environment."""
-        watcher = self._guardian_input().fileno()
+        guardian_fd = self._guardian_input().fileno()
 
         def announce() -> None:
-            os.write(watcher, b"+%d\n" % os.getpid())
+            os.write(guardian_fd, b"+%d\n" % os.getpid())
 
         child = subprocess.Popen(
             command,
@@ -117,8 +117,8 @@ class Group:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # Before the command runs: no moment is left in which the launcher
-            # could die and the child be unknown. No thread, so no deadlock.
+            # Before the command runs, so that the guardian knows the child
+            # even if the launcher dies now. No threads, so no deadlock.
             preexec_fn=announce,
         )
         self._children[name] = child
@@ -130,7 +130,7 @@ class Group:
             self._selector.register(source, selectors.EVENT_READ, stream)
 
     def wait(self, seconds: float) -> dict[str, int]:
-        """Passes output on until a child ends, a signal comes, or it is time.
+        """Copies output until a child ends, a signal comes, or time is up.
 
         Returns:
             The exit code of each child that ended, 128 + n if by signal n.
@@ -138,8 +138,8 @@ class Group:
         deadline = time.monotonic() + seconds
         while True:
             num_signals = len(self.signals)
-            left = max(0.0, deadline - time.monotonic())
-            for key, _ in self._selector.select(left):
+            seconds_left = max(0.0, deadline - time.monotonic())
+            for key, _ in self._selector.select(seconds_left):
                 if key.data is None:
                     os.read(key.fd, _READ_BYTES)
                 elif not key.data.pump():
@@ -163,18 +163,18 @@ class Group:
         A signal that arrives meanwhile ends the grace.
 
         Returns:
-            The exit codes, those of others that ended meanwhile among them.
+            The exit codes, including those of other children that ended.
         """
         ended: dict[str, int] = {}
         num_signals = len(self.signals)
         deadline = time.monotonic() + grace_seconds
         self.send(names, signal.SIGTERM)
         while set(names) & set(self.running):
-            left = deadline - time.monotonic()
-            if left <= 0 or len(self.signals) > num_signals:
+            seconds_left = deadline - time.monotonic()
+            if seconds_left <= 0 or len(self.signals) > num_signals:
                 self.send(names, signal.SIGKILL)
-                left = 1.0
-            ended.update(self.wait(left))
+                seconds_left = 1.0
+            ended.update(self.wait(seconds_left))
         return ended
 
     def _collect(self) -> dict[str, int]:
@@ -197,13 +197,13 @@ class Group:
         return ended
 
     def _guardian_input(self) -> IO[bytes]:
-        """Returns the pipe through which the guardian hears of children."""
+        """Returns the pipe that tells the guardian about children."""
         if self._guardian is None or self._guardian.stdin is None:
             raise RuntimeError("enter the `Group` before starting children")
         return self._guardian.stdin
 
     def _drain(self, child: subprocess.Popen[bytes]) -> None:
-        """Passes on what the ended child had still written."""
+        """Copies the rest of an ended child's output."""
         for source in _outputs(child):
             if source in self._selector.get_map():
                 self._selector.unregister(source).data.finish()

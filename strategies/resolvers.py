@@ -42,8 +42,9 @@ def from_slurm(
         num_ps: How many tasks are parameter servers.
         has_evaluator: Whether the last task is an evaluator.
         port: Of the first task on each node; the next task on the same node
-            has the next port. By default 64 ports from 12000 up that follow
-            from the job's number, so that two jobs can share a node.
+            has the next port. By default one of 312 blocks of 64 ports from
+            12000 up, chosen by the job's number, so that two jobs can share
+            a node.
     """
     hosts = expand_hosts(_slurm(environ, "NODELIST"))
     counts = expand_counts(_slurm(environ, "TASKS_PER_NODE"))
@@ -56,13 +57,13 @@ def from_slurm(
     if port is None:
         job = _number(environ, "SLURM_JOB_ID")
         port = 12000 + job % 312 * _PORTS_PER_JOB
-    found = [
+    task_addresses = [
         f"{host}:{port + offset}"
         for host, count in zip(hosts, counts, strict=True)
         for offset in range(count)
     ]
     rank = _number(environ, "SLURM_PROCID")
-    return assign_roles(found, rank, num_ps, has_evaluator)
+    return assign_roles(task_addresses, rank, num_ps, has_evaluator)
 
 
 def from_indexed_job(
@@ -93,23 +94,25 @@ def from_indexed_job(
     if len(f"{job}-{num_tasks - 1}") > _MAX_LABEL_LENGTH:
         needed = f"short enough for a host name of {_MAX_LABEL_LENGTH}"
         raise strategy_errors.StrategyError("JOB_NAME", needed, job)
-    found = [f"{job}-{i}.{service}:{port}" for i in range(num_tasks)]
-    return assign_roles(found, index, num_ps, has_evaluator)
+    task_addresses = [f"{job}-{i}.{service}:{port}" for i in range(num_tasks)]
+    return assign_roles(task_addresses, index, num_ps, has_evaluator)
 
 
 def assign_roles(
-    found: Sequence[str], rank: int, num_ps: int, has_evaluator: bool
+    task_addresses: Sequence[str], rank: int, num_ps: int, has_evaluator: bool
 ) -> cluster.Cluster:
-    """Returns the cluster in which rank i is the task at `found[i]`."""
+    """Returns the cluster in which rank i is at `task_addresses[i]`."""
     strategy_errors.check_at_least("num_ps", num_ps, 0)
     num_chiefs = 1 if num_ps else 0
-    num_workers = len(found) - num_chiefs - num_ps - int(has_evaluator)
+    num_workers = len(task_addresses) - num_chiefs - num_ps - int(has_evaluator)
     if num_workers < 1:
         needed = (
             f"tasks for {num_chiefs} chief, at least 1 worker, {num_ps} ps "
             f"and {int(has_evaluator)} evaluator"
         )
-        raise strategy_errors.StrategyError("tasks", needed, len(found))
+        raise strategy_errors.StrategyError(
+            "tasks", needed, len(task_addresses)
+        )
     sizes = {
         "chief": num_chiefs,
         "worker": num_workers,
@@ -121,9 +124,9 @@ def assign_roles(
         raise strategy_errors.StrategyError(
             "rank", f"from 0 to {len(roles) - 1}", rank
         )
-    left = iter(found)
+    unassigned = iter(task_addresses)
     tasks = {
-        name: tuple(itertools.islice(left, size))
+        name: tuple(itertools.islice(unassigned, size))
         for name, size in sizes.items()
         if size
     }
@@ -162,7 +165,7 @@ def expand_counts(text: str) -> list[int]:
 
 
 def _expand_ranges(ranges: str, text: str) -> list[str]:
-    found = []
+    numbers = []
     for part in ranges.split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
@@ -171,8 +174,8 @@ def _expand_ranges(ranges: str, text: str) -> list[str]:
         if last < first:
             raise _bad_hosts(text)
         width = len(match[1])
-        found += [str(i).zfill(width) for i in range(first, last + 1)]
-    return found
+        numbers += [str(i).zfill(width) for i in range(first, last + 1)]
+    return numbers
 
 
 def _bad_hosts(text: str) -> strategy_errors.StrategyError:
@@ -185,11 +188,13 @@ def _check_distribution(
     environ: Mapping[str, str], counts: Sequence[int]
 ) -> None:
     """Refuses ranks that do not fill one node after the other."""
-    found = environ.get("SLURM_DISTRIBUTION", "block")
-    is_one_each = max(counts) == 1 and not found.startswith("arbitrary")
-    if not found.startswith("block") and not is_one_each:
+    distribution = environ.get("SLURM_DISTRIBUTION", "block")
+    is_one_each = max(counts) == 1 and not distribution.startswith("arbitrary")
+    if not distribution.startswith("block") and not is_one_each:
         raise strategy_errors.StrategyError(
-            "SLURM_DISTRIBUTION", "block (srun --distribution=block)", found
+            "SLURM_DISTRIBUTION",
+            "block (srun --distribution=block)",
+            distribution,
         )
 
 
@@ -203,12 +208,12 @@ def _slurm(environ: Mapping[str, str], name: str) -> str:
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:
-    found = environ.get(name)
-    if found is None or not re.fullmatch(r"[0-9]+", found):
+    value = environ.get(name)
+    if value is None or not re.fullmatch(r"[0-9]+", value):
         raise strategy_errors.StrategyError(
-            name, "set to an integer >= 0", found
+            name, "set to an integer >= 0", value
         )
-    return int(found)
+    return int(value)
 
 
 def _job_of_host(environ: Mapping[str, str], index: int) -> str:
@@ -231,11 +236,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--service", help="of an indexed_job")
     flags, command = commands.parse(parser, arguments)
     if flags.source == "slurm":
-        found = from_slurm(os.environ, flags.ps, flags.evaluator, flags.port)
+        task = from_slurm(os.environ, flags.ps, flags.evaluator, flags.port)
     else:
         if flags.tasks is None or flags.service is None:
             parser.error("indexed_job needs --tasks and --service")
-        found = from_indexed_job(
+        task = from_indexed_job(
             os.environ,
             flags.tasks,
             flags.service,
@@ -243,7 +248,7 @@ def main(arguments: Sequence[str]) -> None:
             flags.evaluator,
             flags.port or 2222,
         )
-    commands.become(command, {cluster.VARIABLE: found.to_json()})
+    commands.become(command, {cluster.VARIABLE: task.to_json()})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StrategyError(ValueError):
-    """Says which field is wrong, what it must be and what it holds."""
+    """Names the wrong field, what it must be and what was received."""
 
     def __init__(self, field: str, needed: str, value: object):
         self.field = field

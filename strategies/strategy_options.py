@@ -29,8 +29,8 @@ class Communication:
             pieces that the gradients are sent in.
         collective: Of `multi_worker`, one of `COLLECTIVES`.
         bytes_per_pack: Of `multi_worker`: the size of the pieces, 0 for auto.
-        timeout_seconds: Of `multi_worker`: after which a collective raises
-            DeadlineExceededError. For debugging: it costs a thread for each.
+        timeout_seconds: Of `multi_worker`: a collective that takes longer
+            raises DeadlineExceededError. For debugging: each costs a thread.
         connect_seconds: Of `multi_worker`, `parameter_server` and a remote
             `tpu`: how long to wait for the others when the strategy is made.
     """
@@ -59,7 +59,7 @@ class Communication:
             )
 
     def check_used_by(self, name: str) -> None:
-        """Raises if something is set that the strategy would not heed."""
+        """Raises if an option is set that the strategy ignores."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value != field.default and name not in _USERS[field.name]:

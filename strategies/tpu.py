@@ -61,7 +61,7 @@ def grpc_servers(address: str) -> list[str]:
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Returns what a local v5e or v6e still needs in its environment.
+    """Returns the variables that a local v5e or v6e lacks in its environment.
 
     These generations are reached through libtpu's PJRT plugin, which
     TensorFlow loads while it is imported. The settings are those that
@@ -70,20 +70,20 @@ def settings(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """
     if not _needs_plugin(environ):
         return {}
-    wanted = {
+    required = {
         "PJRT_DEVICE": "TPU",
         "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
         _LIBRARY: environ.get(_LIBRARY) or _library(),
     }
-    found = {k: v for k, v in wanted.items() if not environ.get(k)}
+    missing = {k: v for k, v in required.items() if not environ.get(k)}
     flags = environ.get("TF_XLA_FLAGS", "")
     if "--tf_mlir_enable_mlir_bridge" not in flags:
-        found["TF_XLA_FLAGS"] = f"{flags} {_BRIDGE_FLAG}".strip()
-    return found
+        missing["TF_XLA_FLAGS"] = f"{flags} {_BRIDGE_FLAG}".strip()
+    return missing
 
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Puts `settings` into the environment, before TensorFlow reads it."""
+    """Adds `settings` to the environment, before TensorFlow reads it."""
     missing = settings(environ)
     if "tensorflow" in sys.modules:
         _check_complete(missing, environ)
@@ -109,11 +109,11 @@ def _needs_plugin(environ: Mapping[str, str]) -> bool:
 
 def _library() -> str:
     """Returns the path of libtpu.so without loading it."""
-    found = importlib.util.find_spec("libtpu")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("libtpu")
+    if spec is None or not spec.submodule_search_locations:
         needed = "the path of libtpu.so, or the package libtpu be installed"
         raise strategy_errors.StrategyError(_LIBRARY, needed, None)
-    return str(pathlib.Path(found.submodule_search_locations[0], "libtpu.so"))
+    return str(pathlib.Path(spec.submodule_search_locations[0], "libtpu.so"))
 
 
 def _has_distribution(name: str) -> bool:

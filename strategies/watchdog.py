@@ -1,7 +1,7 @@
-"""Notices that nothing happens any more, where a call would wait for ever.
+"""Notices a hang, where a call would wait for ever.
 
-A server that hangs keeps its connections: whoever asks it for something gets
-neither an answer nor an error.
+A server that hangs keeps its connections: its clients get neither an answer
+nor an error.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from strategies import strategy_errors
 
 
 class Watchdog:
-    """Calls `on_stall` in a thread of its own if no `beat` comes in time.
+    """Calls `on_stall` in its own thread when no `beat` comes in time.
 
     Args:
-        seconds: how long no beat may come after another.
-        on_stall: called with a sentence; it should end the process.
+        seconds: The longest time allowed between two beats.
+        on_stall: Called with a sentence; it should end the process.
     """
 
     def __init__(self, seconds: float, on_stall: Callable[[str], None]):
@@ -38,11 +38,11 @@ class Watchdog:
         self._thread.join()
 
     def beat(self) -> None:
-        """Tells that something has happened."""
+        """Records that something has happened."""
         self._last = time.monotonic()
 
     def pause(self) -> None:
-        """Tells that nothing need happen until the next beat."""
+        """Stops the clock until the next beat."""
         self._last = None
 
     def _watch(self) -> None:

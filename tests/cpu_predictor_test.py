@@ -164,7 +164,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(monkeypatch):
     rows = _rows()
     together = model.top_k(rows, 5)
     monkeypatch.setattr(cpu_predictor, "ROWS_AT_ONCE", 16)
-    monkeypatch.setattr(cpu_predictor, "_ROWS_OF_HEAD", 7)
+    monkeypatch.setattr(cpu_predictor, "_HEAD_ROWS_AT_ONCE", 7)
     for one, other in zip(model.top_k(rows, 5), together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     first = rows.splits[:2]

@@ -171,7 +171,7 @@ def test_both_exact_decodes_are_the_brute_force_answer(
 
 
 def test_instances_without_a_certificate_are_widened_in_groups(monkeypatch):
-    monkeypatch.setattr(exact_top_k, "_REST_ROWS", 2)
+    monkeypatch.setattr(exact_top_k, "_WIDENED_ROWS", 2)
     monkeypatch.setattr(exact_top_k, "_FIRST_PAIRS", 100)
     logits = np.random.default_rng(5).normal(-4, 2, (21, 6, 40))
     logits = logits.astype(np.float32)  # nothing stands out

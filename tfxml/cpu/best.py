@@ -20,7 +20,7 @@ _at_rank = compiled.at_rank
 
 
 def nothing(num_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns empty lists of the best: scores and label ids, [N, K] each."""
+    """Returns empty lists of best labels: scores and ids, [N, K] each."""
     return (
         np.full((num_rows, k), -np.inf, np.float32),
         np.full((num_rows, k), NO_LABEL, np.int32),
@@ -34,7 +34,7 @@ def keep_best(
     best: np.ndarray,
     best_ids: np.ndarray,
 ) -> None:
-    """Adds scores [N, C] to the lists of the best, [N, K].
+    """Merges scores [N, C] into the lists of best labels, [N, K].
 
     Args:
         scores: [N, C]; labels of score -inf are never kept.
@@ -46,29 +46,34 @@ def keep_best(
     # About as many columns as there are scores in K of them.
     width = min(max(int(math.sqrt(size * k)), k), size)
     maxima = np.empty(width, np.float32)
-    several = np.empty(k, np.float32)
-    largest = np.empty(width, np.float32)
+    column_maxima = np.empty(k, np.float32)
+    candidates = np.empty(width, np.float32)
     for row in range(len(scores)):
-        row_scores, kept, ids = scores[row], best[row], best_ids[row]
+        row_scores, row_best, row_ids = scores[row], best[row], best_ids[row]
         _maxima(row_scores, maxima)
         # The maxima of K columns are at least the least of these.
-        _maxima(maxima, several)
-        bound = several[0]
-        for maximum in several:
+        _maxima(maxima, column_maxima)
+        bound = column_maxima[0]
+        for maximum in column_maxima:
             bound = min(bound, maximum)
-        bound = max(bound, kept[-1])
-        left = 0
+        bound = max(bound, row_best[-1])
+        num_candidates = 0
         for column in range(width):
-            largest[left] = maxima[column]
-            left += maxima[column] >= bound
-        if left >= k:
-            bound = _at_rank(largest[:left], k)
+            candidates[num_candidates] = maxima[column]
+            num_candidates += maxima[column] >= bound
+        if num_candidates >= k:
+            bound = _at_rank(candidates[:num_candidates], k)
         for column in range(width):
             if maxima[column] < bound:
                 continue
-            for place in range(column, size, width):
-                if row_scores[place] >= bound:
-                    _insert(kept, ids, row_scores[place], label_ids[place])
+            for position in range(column, size, width):
+                if row_scores[position] >= bound:
+                    _insert(
+                        row_best,
+                        row_ids,
+                        row_scores[position],
+                        label_ids[position],
+                    )
 
 
 @compiled.loop
@@ -78,22 +83,23 @@ def _maxima(scores, maxima):
     for column in range(width):
         maxima[column] = scores[column]
     for start in range(width, len(scores), width):
-        run = scores[start : start + width]
-        for column in range(len(run)):
-            old, new = maxima[column], run[column]
+        row_of_scores = scores[start : start + width]
+        for column in range(len(row_of_scores)):
+            old, new = maxima[column], row_of_scores[column]
             maxima[column] = new if new > old else old
 
 
 @compiled.loop
-def _insert(kept, ids, score, label):
-    """Inserts a label into a sorted list, whose last one drops out."""
+def _insert(best, best_ids, score, label):
+    """Inserts a label into a sorted list and drops the last one."""
     rank = np.int32(0)
-    for place in range(len(kept)):  # no branch: the compiler vectorises it
-        rank += np.int32(kept[place] > score) | (
-            np.int32(kept[place] == score) & np.int32(ids[place] < label)
+    for position in range(len(best)):  # no branch: the compiler vectorises it
+        rank += np.int32(best[position] > score) | (
+            np.int32(best[position] == score)
+            & np.int32(best_ids[position] < label)
         )
     # Unsigned: Numba would check signed indices for being negative.
-    for place in range(np.uint64(rank), np.uint64(len(kept))):
-        old, old_id = kept[place], ids[place]
-        kept[place], ids[place] = score, label
-        score, label = old, old_id
+    for position in range(np.uint64(rank), np.uint64(len(best))):
+        old_score, old_id = best[position], best_ids[position]
+        best[position], best_ids[position] = score, label
+        score, label = old_score, old_id

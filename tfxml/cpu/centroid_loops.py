@@ -35,8 +35,8 @@ def add_cosines(
     """
     for row in range(len(sums)):
         row_sums = sums[row]
-        for place in range(splits[row], splits[row + 1]):
-            feature, value = feature_ids[place], values[place]
+        for position in range(splits[row], splits[row + 1]):
+            feature, value = feature_ids[position], values[position]
             for page in range(page_splits[feature], page_splits[feature + 1]):
                 page_labels, page_weights = labels[page], weights[page]
                 for slot in range(len(page_labels)):
@@ -55,7 +55,7 @@ def keep_positive(
     best: np.ndarray,
     best_ids: np.ndarray,
 ) -> np.ndarray:
-    """Adds the labels with cosines above 0 to the lists of the best, [N, K].
+    """Merges the labels with cosines above 0 into the lists, [N, K].
 
     The cost does not grow with the number of labels.
 
@@ -66,39 +66,45 @@ def keep_positive(
         best, best_ids: [N, K], best first.
 
     Returns:
-        [N], whether a row has fewer than K such labels. Its lists then stay.
+        [N], whether a row has fewer than K such labels. Its lists are then
+        left as they were.
     """
     num_rows, k = best.shape
     has_few = np.zeros(num_rows, np.bool_)
-    most = _most_pages(splits, feature_ids, page_splits) * labels.shape[1]
-    positive_ids = np.empty(most + 1, np.uint32)
-    positive = np.empty(most + 1, np.float32)
+    capacity = _most_pages(splits, feature_ids, page_splits) * labels.shape[1]
+    positive_ids = np.empty(capacity + 1, np.uint32)
+    positive = np.empty(capacity + 1, np.float32)
     sums = np.zeros(num_labels, np.float32)
     for row in range(num_rows):
-        number = left = np.uint64(0)  # unsigned: no check for being negative
-        for place in range(splits[row], splits[row + 1]):
-            feature, value = feature_ids[place], values[place]
+        num_touched = num_positive = np.uint64(
+            0
+        )  # unsigned: no check for being negative
+        for position in range(splits[row], splits[row + 1]):
+            feature, value = feature_ids[position], values[position]
             for page in range(page_splits[feature], page_splits[feature + 1]):
                 page_labels, page_weights = labels[page], weights[page]
                 for slot in range(len(page_labels)):
-                    label, part = page_labels[slot], value * page_weights[slot]
+                    label, product = (
+                        page_labels[slot],
+                        value * page_weights[slot],
+                    )
                     old = sums[label]
                     # Always written, kept if new: no branch to predict.
-                    positive_ids[number] = label
-                    number += np.uint64((old == 0) & (part != 0))
-                    sums[label] = old + part
-        for place in range(number):
-            label = positive_ids[place]
+                    positive_ids[num_touched] = label
+                    num_touched += np.uint64((old == 0) & (product != 0))
+                    sums[label] = old + product
+        for position in range(num_touched):
+            label = positive_ids[position]
             total = sums[label]
             sums[label] = 0  # so that a label listed twice counts once
-            positive_ids[left], positive[left] = label, total
-            left += np.uint64(total > 0)
-        if left < k:
+            positive_ids[num_positive], positive[num_positive] = label, total
+            num_positive += np.uint64(total > 0)
+        if num_positive < k:
             has_few[row] = True
             continue
         _keep_best(
-            positive[:left].reshape(1, -1),
-            positive_ids[:left],
+            positive[:num_positive].reshape(1, -1),
+            positive_ids[:num_positive],
             best[row : row + 1],
             best_ids[row : row + 1],
         )
@@ -107,12 +113,12 @@ def keep_positive(
 
 @compiled.loop
 def _most_pages(splits, feature_ids, page_splits):
-    """Returns how many pages the features of a row have at most."""
+    """Returns the largest number of pages that a row's features have."""
     most = 0
     for row in range(len(splits) - 1):
-        size = 0
-        for place in range(splits[row], splits[row + 1]):
-            feature = feature_ids[place]
-            size += page_splits[feature + 1] - page_splits[feature]
-        most = max(most, size)
+        num_pages = 0
+        for position in range(splits[row], splits[row + 1]):
+            feature = feature_ids[position]
+            num_pages += page_splits[feature + 1] - page_splits[feature]
+        most = max(most, num_pages)
     return most

@@ -32,12 +32,12 @@ def loop(function: Function) -> Function:
     def machine_code():
         import numba  # here: it takes half a second, and few commands need it
 
-        whole = _with_parts(function)
+        with_loops = _with_compiled_loops(function)
         try:
-            return numba.njit(nogil=True, cache=True)(whole)
+            return numba.njit(nogil=True, cache=True)(with_loops)
         except RuntimeError as error:  # no folder is writable
             logging.info("compiled for this process alone: %s", error)
-            return numba.njit(nogil=True)(whole)
+            return numba.njit(nogil=True)(with_loops)
 
     @functools.wraps(function)
     def run(*arguments):
@@ -48,18 +48,18 @@ def loop(function: Function) -> Function:
     return compiled
 
 
-def _with_parts(function: Callable) -> Callable:
-    """Returns the function with the loops that it calls compiled."""
+def _with_compiled_loops(function: Callable) -> Callable:
+    """Returns a copy of the function that calls compiled loops."""
     module_globals = function.__globals__
-    parts = {
+    loops = {
         name: module_globals[name].machine_code()
         for name in function.__code__.co_names
         if hasattr(module_globals.get(name), "machine_code")
     }
-    whole = types.FunctionType(
-        function.__code__, {**module_globals, **parts}, function.__name__
+    copy = types.FunctionType(
+        function.__code__, {**module_globals, **loops}, function.__name__
     )
-    return functools.update_wrapper(whole, function)
+    return functools.update_wrapper(copy, function)
 
 
 @loop

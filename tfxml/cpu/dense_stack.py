@@ -12,7 +12,7 @@ from tfxml.models import forms, sparse_rows
 
 
 class DenseStack:
-    """What a `forms.DenseStack` describes, without dropout."""
+    """The layers that a `forms.DenseStack` describes, without dropout."""
 
     def __init__(self, form: forms.DenseStack):
         self._hash = form.feature_hash
@@ -22,13 +22,13 @@ class DenseStack:
         self._is_residual = form.is_residual
 
     def __call__(
-        self, rows: sparse_rows.RaggedRows, share: threads.Threads
+        self, rows: sparse_rows.RaggedRows, pool: threads.Threads
     ) -> np.ndarray:
         """Returns its output and a 1, which stands for the bias, [N, H + 1]."""
         if self._hash is not None:
             hashed = self._hash.buckets(rows.feature_ids).astype(np.uint32)
             rows = rows._replace(feature_ids=hashed)
-        hidden = sparse_product(rows, self._table, self._biases[0], share)
+        hidden = sparse_product(rows, self._table, self._biases[0], pool)
         np.maximum(hidden, 0, out=hidden)
         for kernel, bias in zip(self._kernels, self._biases[1:], strict=True):
             output = np.maximum(hidden @ kernel + bias, 0)
@@ -42,20 +42,20 @@ def sparse_product(
     rows: sparse_rows.RaggedRows,
     kernel: np.ndarray,
     bias: np.ndarray,
-    share: threads.Threads,
+    pool: threads.Threads,
 ) -> np.ndarray:
     """Returns rows [N, D] times the kernel [D, H] plus the bias, [N, H]."""
     product = np.empty((len(rows.splits) - 1, len(bias)), np.float32)
 
-    def add(part: slice) -> None:
-        product[part] = bias
+    def add(rows_of_thread: slice) -> None:
+        product[rows_of_thread] = bias
         sums.add_products(
-            rows.splits[part.start : part.stop + 1],
+            rows.splits[rows_of_thread.start : rows_of_thread.stop + 1],
             rows.feature_ids,
             rows.values,
             kernel,
-            product[part],
+            product[rows_of_thread],
         )
 
-    share.over(len(product), add)
+    pool.over(len(product), add)
     return product

@@ -23,7 +23,7 @@ def means(
         estimates: [N, L].
     """
     num_repetitions = len(buckets)
-    share = np.float32(1 / num_repetitions)
+    reciprocal = np.float32(1 / num_repetitions)
     for row in range(len(estimates)):
         row_terms, row_estimates = terms[row], estimates[row]
         row_estimates[:] = 0
@@ -32,7 +32,7 @@ def means(
             for label in range(len(row_estimates)):
                 row_estimates[label] += row_terms[label_buckets[label]]
         for label in range(len(row_estimates)):
-            row_estimates[label] *= share
+            row_estimates[label] *= reciprocal
 
 
 @compiled.loop
@@ -54,12 +54,12 @@ def middles(
         for label in range(buckets.shape[1]):
             for repetition in range(num_repetitions):
                 term = terms[row, buckets[repetition, label]]
-                place = repetition
-                while place and ordered[place - 1] > term:
-                    ordered[place] = ordered[place - 1]
-                    place -= 1
-                ordered[place] = term
+                position = repetition
+                while position and ordered[position - 1] > term:
+                    ordered[position] = ordered[position - 1]
+                    position -= 1
+                ordered[position] = term
             total = np.float32(0)
-            for place in range(first, last):
-                total += ordered[place]
+            for position in range(first, last):
+                total += ordered[position]
             estimates[row, label] = total / np.float32(last - first)

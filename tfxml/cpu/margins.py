@@ -15,7 +15,7 @@ from tfxml.models import reranker, sparse_rows
 
 
 class Reranker:
-    """What `models.reranker.Reranker` does, on arrays."""
+    """`models.reranker.Reranker` on arrays."""
 
     def __init__(self, layer: reranker.Reranker):
         self.num_candidates = layer.num_candidates
@@ -36,24 +36,26 @@ class Reranker:
         logits: np.ndarray,
         label_ids: np.ndarray,
         k: int,
-        share: threads.Threads,
+        pool: threads.Threads,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' logits and ids; see `reranker.Reranker`."""
         candidates = np.ascontiguousarray(label_ids[:, : self.num_candidates])
         margins = self._bias[candidates]
-        self._add_products(rows, candidates, margins.reshape(-1), share)
-        size = margins.shape[1]
+        self._add_products(rows, candidates, margins.reshape(-1), pool)
+        num_candidates = margins.shape[1]
         mixed = np.float32(self._weight * reranker.LOGIT_OF_MARGIN) * margins
-        mixed += np.float32(1 - self._weight) * logits[:, :size]
-        best, places = best_lib.nothing(len(mixed), min(k, size))
-        columns = np.arange(size, dtype=np.int32)
-        best_lib.keep_best(mixed, columns, best, places)
-        ranked = np.take_along_axis(candidates, places, axis=1)
-        if k > size:
-            behind = slice(size, k)
+        mixed += np.float32(1 - self._weight) * logits[:, :num_candidates]
+        best, best_columns = best_lib.nothing(
+            len(mixed), min(k, num_candidates)
+        )
+        columns = np.arange(num_candidates, dtype=np.int32)
+        best_lib.keep_best(mixed, columns, best, best_columns)
+        ranked = np.take_along_axis(candidates, best_columns, axis=1)
+        if k > num_candidates:
+            rest = slice(num_candidates, k)
             least = mixed.min(axis=1, keepdims=True)
-            best = np.hstack([best, np.minimum(logits[:, behind], least)])
-            ranked = np.hstack([ranked, label_ids[:, behind]])
+            best = np.hstack([best, np.minimum(logits[:, rest], least)])
+            ranked = np.hstack([ranked, label_ids[:, rest]])
         return best, ranked
 
     def _add_products(
@@ -61,14 +63,16 @@ class Reranker:
         rows: sparse_rows.RaggedRows,
         candidates: np.ndarray,
         margins: np.ndarray,
-        share: threads.Threads,
+        pool: threads.Threads,
     ) -> None:
         """Adds the products of rows and candidates' weights to [N S]."""
-        flat = candidates.reshape(-1)
+        flat_candidates = candidates.reshape(-1)
         # NumPy sorts integers of 16 bits by radix, which is faster.
-        fewest_bits = flat.astype(np.min_scalar_type(len(self._bias) - 1))
+        fewest_bits = flat_candidates.astype(
+            np.min_scalar_type(len(self._bias) - 1)
+        )
         pairs = np.argsort(fewest_bits, kind="stable")
-        labels = flat[pairs]
+        labels = flat_candidates[pairs]
 
         def add(label_range: slice) -> None:
             # By labels, so that no label is cut in two.
@@ -94,4 +98,4 @@ class Reranker:
             )
             self._zeros.put(dense)
 
-        share.over(len(self._bias), add, most=len(candidates))
+        pool.over(len(self._bias), add, max_slices=len(candidates))

@@ -3,9 +3,9 @@
 # N instances, D features, E features of all rows, K top labels
 
 A chain of TensorFlow ops takes a millisecond to start, and each op reads all
-that the one before it wrote. A query needs little of a model: the weights of
-its features, and the re-ranker's of its candidates. The loops read little else.
-Products of many rows with a dense kernel are still TensorFlow's.
+that the one before it wrote. A query needs a small part of a model: the weights
+of its features, and the re-ranker's weights of its candidates. The loops read
+little else. TensorFlow still multiplies many rows by a dense kernel.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tfxml.models import (
     sparse_rows,
 )
 
-_ROWS_OF_HEAD = 512  # whose estimates are held together
-ROWS_AT_ONCE = 8192  # that share what is read of the re-ranker's weights
+_HEAD_ROWS_AT_ONCE = 512  # rows whose estimates are in memory together
+ROWS_AT_ONCE = 8192  # rows that share one pass over the re-ranker's weights
 _ELSEWHERE = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
@@ -43,9 +43,9 @@ def suits(
 ) -> bool:
     """Tells whether a `CpuPredictor` is faster than TensorFlow.
 
-    It is where one process holds the model, without an accelerator, and the
-    model declares its forms and does not decode by threshold, which scores few
-    of very many labels.
+    It is if one process holds the model, without an accelerator, and the model
+    declares its forms and does not decode by threshold (which scores few of
+    very many labels).
     """
     if isinstance(strategy, _ELSEWHERE):
         return False
@@ -104,7 +104,7 @@ class CpuPredictor:
         self._reranker: margins.Reranker | None = None
         if model.reranker is not None:
             self._reranker = margins.Reranker(model.reranker)
-        self._share = threads.Threads(num_threads)
+        self._pool = threads.Threads(num_threads)
 
     def top_k(
         self, rows: sparse_rows.RaggedRows, k: int
@@ -121,46 +121,50 @@ class CpuPredictor:
                 positive.
             FloatingPointError: if a score is not a number.
         """
-        estimates, label_ids = self._by_batch(rows, k, self._reranked)
+        estimates, label_ids = self._checked_top_k(rows, k, self._reranked)
         return calibration.array_scores(estimates, self._link), label_ids
 
     def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
-        return self._by_batch(rows, k, self._of_head)[1]
+        return self._checked_top_k(rows, k, self._head_top_k_in_chunks)[1]
 
-    def _by_batch(
+    def _checked_top_k(
         self,
         rows: sparse_rows.RaggedRows,
         k: int,
-        find: Callable[[sparse_rows.RaggedRows, int], Ranked],
+        top_k_of_rows: Callable[[sparse_rows.RaggedRows, int], Ranked],
     ) -> Ranked:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
-        return _by_runs(
-            lambda part: find(part, k), self._checked(rows), ROWS_AT_ONCE
+        return _in_chunks(
+            lambda part: top_k_of_rows(part, k),
+            self._checked(rows),
+            ROWS_AT_ONCE,
         )
 
     def _reranked(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
         if self._reranker is None:
-            return self._of_head(rows, k)
+            return self._head_top_k_in_chunks(rows, k)
         size = max(k, self._reranker.num_candidates)
-        estimates, label_ids = self._of_head(rows, size)
+        estimates, label_ids = self._head_top_k_in_chunks(rows, size)
         logits = calibration.array_logits(estimates, self._head_link)
         k = min(k, logits.shape[1])
-        return self._reranker.rerank(rows, logits, label_ids, k, self._share)
+        return self._reranker.rerank(rows, logits, label_ids, k, self._pool)
 
-    def _of_head(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
-        return _by_runs(
-            lambda part: self._head_top_k(part, k), rows, _ROWS_OF_HEAD
+    def _head_top_k_in_chunks(
+        self, rows: sparse_rows.RaggedRows, k: int
+    ) -> Ranked:
+        return _in_chunks(
+            lambda part: self._head_top_k(part, k), rows, _HEAD_ROWS_AT_ONCE
         )
 
     def _head_top_k(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
         encoded: list = [
-            encoder(rows, self._share) for encoder in self._encoders
+            encoder(rows, self._pool) for encoder in self._encoders
         ]
         encoded = encoded or [rows]
         k = min(k, self._head.num_answers)
-        estimates, label_ids = self._head.top_k(encoded, k, self._share)
+        estimates, label_ids = self._head.top_k(encoded, k, self._pool)
         if (label_ids == best.NO_LABEL).any():
             raise FloatingPointError(
                 "scores are not numbers: feature values are too large"
@@ -205,18 +209,20 @@ class CpuPredictor:
         )
 
 
-def _by_runs(
-    find: Callable[[sparse_rows.RaggedRows], Ranked],
+def _in_chunks(
+    top_k_of_rows: Callable[[sparse_rows.RaggedRows], Ranked],
     rows: sparse_rows.RaggedRows,
-    most: int,
+    max_rows: int,
 ) -> Ranked:
-    """Returns the joined lists of `find`, called on `most` rows at a time."""
+    """Calls `top_k_of_rows` on `max_rows` rows at a time; joins the lists."""
     num_rows = len(rows.splits) - 1
-    if num_rows <= most:
-        return find(rows)
-    parts = [
-        find(rows._replace(splits=rows.splits[first : first + most + 1]))
-        for first in range(0, num_rows, most)
+    if num_rows <= max_rows:
+        return top_k_of_rows(rows)
+    answers = [
+        top_k_of_rows(
+            rows._replace(splits=rows.splits[first : first + max_rows + 1])
+        )
+        for first in range(0, num_rows, max_rows)
     ]
-    scores, label_ids = zip(*parts, strict=True)
+    scores, label_ids = zip(*answers, strict=True)
     return np.concatenate(scores), np.concatenate(label_ids)

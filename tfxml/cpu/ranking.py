@@ -37,30 +37,32 @@ class LabelBlocks:
         start = 0
         for block in form.blocks:
             size = block.bias.shape[0]
-            places = form.dropped - start
-            is_here = (places >= 0) & (places < size)
+            dropped_outputs = form.dropped - start
+            is_in_block = (dropped_outputs >= 0) & (dropped_outputs < size)
             self._starts.append(start)
-            self._blocks.append(_Block(block, places[is_here].tolist()))
+            self._blocks.append(
+                _Block(block, dropped_outputs[is_in_block].tolist())
+            )
             start += size
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
-        self, encoded: Sequence, k: int, share: threads.Threads
+        self, encoded: Sequence, k: int, pool: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' estimates and ids, [N, K] each."""
         best, label_ids = best_lib.nothing(_num_rows(encoded[0]), k)
         for start, block in zip(self._starts, self._blocks, strict=True):
-            logits = block.logits(encoded[0], share)
+            logits = block.logits(encoded[0], pool)
 
             def keep_best(rows: slice, logits=logits, start=start) -> None:
                 _keep_best(logits[rows], start, best[rows], label_ids[rows])
 
-            share.over(len(logits), keep_best)
+            pool.over(len(logits), keep_best)
         return best, label_ids
 
 
 class HashedLabels:
-    """A `forms.BlockRanking` of repetitions, by estimates of all labels."""
+    """A `forms.BlockRanking` of repetitions; it estimates all labels."""
 
     def __init__(self, form: forms.BlockRanking):
         if form.hashes is None:
@@ -69,41 +71,47 @@ class HashedLabels:
         self._blocks = [_Block(block) for block in form.blocks]
         sizes = [label_hash.num_buckets for label_hash in form.hashes]
         self._num_buckets = sizes[0]
-        firsts = np.cumsum([0, *sizes])  # of a repetition's terms among all
+        offsets = np.cumsum([0, *sizes])  # of a repetition's terms among all
         self._buckets = np.stack(
             [
                 label_hash.table(form.num_labels) + first
                 for label_hash, first in zip(
-                    form.hashes, firsts[:-1], strict=True
+                    form.hashes, offsets[:-1], strict=True
                 )
             ]
-        ).astype(np.min_scalar_type(firsts[-1]))
+        ).astype(np.min_scalar_type(offsets[-1]))
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
-        self, encoded: Sequence, k: int, share: threads.Threads
+        self, encoded: Sequence, k: int, pool: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' estimates and ids, [N, K] each."""
-        form, number = self._form, len(self._blocks)
+        form, num_repetitions = self._form, len(self._blocks)
         logits = [
-            block.logits(encoded[index * len(encoded) // number], share)
+            block.logits(encoded[index * len(encoded) // num_repetitions], pool)
             for index, block in enumerate(self._blocks)
         ]
         if form.estimator != "logit":
             logits = [calibration.sigmoid(scores) for scores in logits]
         terms = np.concatenate(logits, axis=1)
         best, label_ids = best_lib.nothing(len(terms), k)
-        num_rows = max(_SCORES_AT_ONCE // form.num_labels, 1)
+        rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
 
-        def keep_best(part: slice) -> None:
-            for start in range(part.start, part.stop, num_rows):
-                rows = slice(start, min(start + num_rows, part.stop))
+        def keep_best(rows_of_thread: slice) -> None:
+            for start in range(
+                rows_of_thread.start, rows_of_thread.stop, rows_at_once
+            ):
+                rows = slice(
+                    start, min(start + rows_at_once, rows_of_thread.stop)
+                )
                 estimates = self._estimates(terms[rows])
                 _keep_best(estimates, 0, best[rows], label_ids[rows])
 
-        share.over(len(terms), keep_best)
+        pool.over(len(terms), keep_best)
         if form.is_unbiased:
-            mass = terms.sum(axis=1, keepdims=True) / np.float32(number)
+            mass = terms.sum(axis=1, keepdims=True) / np.float32(
+                num_repetitions
+            )
             best = decode.unbiased_mean(best, mass, self._num_buckets)
         return best, label_ids
 
@@ -134,7 +142,7 @@ class IndexedLabels:
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
-        self, encoded: Sequence, k: int, share: threads.Threads
+        self, encoded: Sequence, k: int, pool: threads.Threads
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' estimates and ids, [N, K] each."""
         (rows,) = encoded
@@ -142,17 +150,17 @@ class IndexedLabels:
         best, label_ids = best_lib.nothing(_num_rows(rows), k)
         table = self._splits, self._labels, self._weights
 
-        def keep_best(part: slice) -> None:
+        def keep_best(rows_of_thread: slice) -> None:
             has_few = centroid_loops.keep_positive(
-                rows.splits[part.start : part.stop + 1],
+                rows.splits[rows_of_thread.start : rows_of_thread.stop + 1],
                 rows.feature_ids,
                 rows.values,
                 *table,
                 form.num_labels,
-                best[part],
-                label_ids[part],
+                best[rows_of_thread],
+                label_ids[rows_of_thread],
             )
-            for row in part.start + np.flatnonzero(has_few):
+            for row in rows_of_thread.start + np.flatnonzero(has_few):
                 cosines = np.zeros((1, form.num_labels), np.float32)
                 centroid_loops.add_cosines(
                     rows.splits[row : row + 2],
@@ -166,7 +174,7 @@ class IndexedLabels:
                     cosines, 0, best[row : row + 1], label_ids[row : row + 1]
                 )
 
-        share.over(len(best), keep_best)
+        pool.over(len(best), keep_best)
         return form.slope * (best - form.middle), label_ids
 
 
@@ -200,11 +208,11 @@ class _Block:
             with tf.device("CPU"):
                 self._kernel = tf.constant(with_bias)
 
-    def logits(self, encoded: Any, share: threads.Threads) -> np.ndarray:
+    def logits(self, encoded: Any, pool: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
         if self._is_linear:
             return dense_stack.sparse_product(
-                encoded, self._kernel, self._bias, share
+                encoded, self._kernel, self._bias, pool
             )
         if len(encoded) == 1:  # done before TensorFlow has started an op
             return encoded @ np.asarray(self._kernel)
@@ -214,11 +222,11 @@ class _Block:
 
 
 def _keep_best(
-    scores: np.ndarray, first_label: int, best: np.ndarray, ids: np.ndarray
+    scores: np.ndarray, first_label: int, best: np.ndarray, best_ids: np.ndarray
 ) -> None:
     """Adds the scores [N, C] of labels from `first_label` on."""
     label_ids = np.arange(first_label, first_label + scores.shape[1])
-    best_lib.keep_best(scores, label_ids.astype(np.uint32), best, ids)
+    best_lib.keep_best(scores, label_ids.astype(np.uint32), best, best_ids)
 
 
 def _num_rows(encoded) -> int:

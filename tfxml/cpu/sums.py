@@ -32,14 +32,14 @@ def add_products(
     """
     for row in range(len(sums)):
         row_sums = sums[row]
-        place, end = splits[row], splits[row + 1]
-        while place + 3 < end:  # four at a time read and write the sums once
-            first = kernel[feature_ids[place]]
-            second = kernel[feature_ids[place + 1]]
-            third = kernel[feature_ids[place + 2]]
-            fourth = kernel[feature_ids[place + 3]]
-            value_1, value_2 = values[place], values[place + 1]
-            value_3, value_4 = values[place + 2], values[place + 3]
+        position, end = splits[row], splits[row + 1]
+        while position + 3 < end:  # four at a time read and write the sums once
+            first = kernel[feature_ids[position]]
+            second = kernel[feature_ids[position + 1]]
+            third = kernel[feature_ids[position + 2]]
+            fourth = kernel[feature_ids[position + 3]]
+            value_1, value_2 = values[position], values[position + 1]
+            value_3, value_4 = values[position + 2], values[position + 3]
             for unit in range(len(row_sums)):
                 row_sums[unit] += (
                     value_1 * first[unit]
@@ -47,12 +47,12 @@ def add_products(
                     + value_3 * third[unit]
                     + value_4 * fourth[unit]
                 )
-            place += 4
-        while place < end:
-            first, value_1 = kernel[feature_ids[place]], values[place]
+            position += 4
+        while position < end:
+            first, value_1 = kernel[feature_ids[position]], values[position]
             for unit in range(len(row_sums)):
                 row_sums[unit] += value_1 * first[unit]
-            place += 1
+            position += 1
 
 
 @compiled.loop
@@ -65,7 +65,7 @@ def add_margins(
     kernel: np.ndarray,
     pairs: np.ndarray,
     labels: np.ndarray,
-    size: int,
+    num_candidates: int,
     dense: np.ndarray,
     sums: np.ndarray,
 ) -> None:
@@ -84,32 +84,41 @@ def add_margins(
         dense: [D + 1], zeros before and after.
         sums: [N S].
     """
-    end = 0
-    while end < len(pairs):
-        begin, label = end, labels[end]
-        while end < len(pairs) and labels[end] == label:
-            end += 1
-        start, stop = label_splits[label], label_splits[label + 1]
-        label_ids, label_values = features[start:stop], kernel[start:stop]
-        if end > begin + 1:
-            _scatter(label_ids, label_values, dense)
-        for pair in pairs[begin:end]:
-            first, last = splits[pair // size], splits[pair // size + 1]
-            row_ids, row_values = feature_ids[first:last], values[first:last]
-            if end > begin + 1:
-                sums[pair] += _product(row_ids, row_values, dense)
+    pair_end = 0
+    while pair_end < len(pairs):
+        first_pair, label = pair_end, labels[pair_end]
+        while pair_end < len(pairs) and labels[pair_end] == label:
+            pair_end += 1
+        label_start, label_end = label_splits[label], label_splits[label + 1]
+        label_features, label_values = (
+            features[label_start:label_end],
+            kernel[label_start:label_end],
+        )
+        if pair_end > first_pair + 1:
+            _scatter(label_features, label_values, dense)
+        for pair in pairs[first_pair:pair_end]:
+            row_start, row_end = (
+                splits[pair // num_candidates],
+                splits[pair // num_candidates + 1],
+            )
+            row_features, row_values = (
+                feature_ids[row_start:row_end],
+                values[row_start:row_end],
+            )
+            if pair_end > first_pair + 1:
+                sums[pair] += _product(row_features, row_values, dense)
                 continue
-            _scatter(row_ids, row_values, dense)
-            sums[pair] += _product(label_ids, label_values, dense)
-            _clear(row_ids, dense)
-        if end > begin + 1:
-            _clear(label_ids, dense)
+            _scatter(row_features, row_values, dense)
+            sums[pair] += _product(label_features, label_values, dense)
+            _clear(row_features, dense)
+        if pair_end > first_pair + 1:
+            _clear(label_features, dense)
 
 
 @compiled.loop
 def _scatter(feature_ids, values, dense):
-    for place in range(len(feature_ids)):
-        dense[feature_ids[place]] += values[place]
+    for position in range(len(feature_ids)):
+        dense[feature_ids[position]] += values[position]
 
 
 @compiled.loop
@@ -125,14 +134,14 @@ def _product(feature_ids, values, dense):
     Four sums: no addition waits for the one before it.
     """
     sum_1 = sum_2 = sum_3 = sum_4 = np.float32(0)
-    place, end = 0, len(feature_ids)
-    while place + 3 < end:
-        sum_1 += dense[feature_ids[place]] * values[place]
-        sum_2 += dense[feature_ids[place + 1]] * values[place + 1]
-        sum_3 += dense[feature_ids[place + 2]] * values[place + 2]
-        sum_4 += dense[feature_ids[place + 3]] * values[place + 3]
-        place += 4
-    while place < end:
-        sum_1 += dense[feature_ids[place]] * values[place]
-        place += 1
+    position, end = 0, len(feature_ids)
+    while position + 3 < end:
+        sum_1 += dense[feature_ids[position]] * values[position]
+        sum_2 += dense[feature_ids[position + 1]] * values[position + 1]
+        sum_3 += dense[feature_ids[position + 2]] * values[position + 2]
+        sum_4 += dense[feature_ids[position + 3]] * values[position + 3]
+        position += 4
+    while position < end:
+        sum_1 += dense[feature_ids[position]] * values[position]
+        position += 1
     return sum_1 + sum_2 + (sum_3 + sum_4)

@@ -10,7 +10,7 @@ class Threads:
     """Runs compiled loops, which release the GIL, on several processors.
 
     Args:
-        number: of threads, the caller's included.
+        number: how many threads, including the caller's.
     """
 
     def __init__(self, number: int):
@@ -22,19 +22,24 @@ class Threads:
         self._pool = concurrent.futures.ThreadPoolExecutor(number)
 
     def over(
-        self, size: int, run: Callable[[slice], None], most: int | None = None
+        self,
+        size: int,
+        run: Callable[[slice], None],
+        max_slices: int | None = None,
     ) -> None:
-        """Calls `run` for slices that make up [0, size), one a thread.
+        """Calls `run` on slices that make up [0, size), one per thread.
 
         Args:
-            size: of the whole.
+            size: the length of the whole range.
             run: called in several threads at once.
-            most: the most slices; None: `size`.
+            max_slices: the largest number of slices; None: `size`.
         """
-        parts = max(min(self._number, size if most is None else most), 1)
-        bounds = [part * size // parts for part in range(parts + 1)]
+        num_slices = max(
+            min(self._number, size if max_slices is None else max_slices), 1
+        )
+        bounds = [part * size // num_slices for part in range(num_slices + 1)]
         slices = [
-            slice(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)
+            slice(*edges) for edges in zip(bounds[:-1], bounds[1:], strict=True)
         ]
         running = [self._pool.submit(run, part) for part in slices[1:]]
         run(slices[0])

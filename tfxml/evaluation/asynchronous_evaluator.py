@@ -1,4 +1,4 @@
-"""Evaluates a model that lies on parameter servers, by their workers."""
+"""Evaluates a model that is on parameter servers; the workers do the work."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
 
-_AT_ONCE = 256  # batches whose answers wait on the workers
+_AT_ONCE = 256  # batches scheduled before their answers are fetched
 
 
 class AsynchronousEvaluator:
-    """Hands out the batches of a split, and counts the answers.
+    """Schedules the batches of a split on workers and scores the answers.
 
     Args:
         coordinator: of the strategy that the model was made under.
@@ -61,8 +61,8 @@ class AsynchronousEvaluator:
 
     def evaluate(self, metrics: metrics_lib.RankingMetrics) -> None:
         """Adds every instance of the split to `metrics`, once."""
-        for top_ids, share in self._answers():
-            evaluator.add_batch(metrics, top_ids, share, self._pairs)
+        for top_ids, batch in self._answers():
+            evaluator.add_batch(metrics, top_ids, batch, self._pairs)
 
     def candidates(self, shape: tuple[int, int]) -> np.ndarray:
         """Returns the best labels of every instance, [N, K] int32.
@@ -72,9 +72,9 @@ class AsynchronousEvaluator:
         return evaluator.by_instance(self._answers(), shape)
 
     def _answers(self) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
-        """Yields each batch's best labels, [n, K], and its share.
+        """Yields each batch's best labels, [n, K], and the batch.
 
-        The share holds no inputs: they stay with the worker.
+        Without its inputs, which stay with the worker.
         """
         num_batches = len(self._edges) - 1
         for first in range(0, num_batches, _AT_ONCE):
@@ -93,5 +93,5 @@ class AsynchronousEvaluator:
             self._beat()
             for answer in answers:
                 top_ids, label_ids, rows = answer.get()
-                share = pipeline.Batch({}, label_ids, None, rows)
-                yield top_ids.numpy(), share
+                batch = pipeline.Batch({}, label_ids, None, rows)
+                yield top_ids.numpy(), batch

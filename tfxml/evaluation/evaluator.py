@@ -95,8 +95,8 @@ def evaluate(
         metrics: what the instances are added to.
         pairs: [F, 2], rows and labels that are not scored.
     """
-    for label_ids, share in _answers(strategy, top_k, batches):
-        add_batch(metrics, label_ids, share, pairs)
+    for label_ids, local_batch in _answers(strategy, top_k, batches):
+        add_batch(metrics, label_ids, local_batch, pairs)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         _add_other_workers(strategy, metrics)
 
@@ -113,7 +113,7 @@ def candidates(
     are those of `evaluate`.
     """
     label_ids = by_instance(_answers(strategy, top_k, batches), shape)
-    # One worker answered a row; the others have zeros there.
+    # Each row was answered by one worker; the others have zeros there.
     sum_over_workers = collective.make_sum_over_workers(strategy)
     return sum_over_workers(label_ids).astype(np.int32)
 
@@ -140,8 +140,8 @@ def by_instance(
 ) -> np.ndarray:
     """Returns batches' labels [n, K] in the split's order, [N, K] int32."""
     ordered = np.zeros(shape, np.int32)
-    for label_ids, share in answers:
-        rows = share.instances.numpy()
+    for label_ids, batch in answers:
+        rows = batch.instances.numpy()
         ordered[rows[rows >= 0]] = label_ids[rows >= 0]
     return ordered
 
@@ -149,67 +149,67 @@ def by_instance(
 def _answers(
     strategy: tf.distribute.Strategy, top_k: Callable, batches
 ) -> Iterator[tuple[np.ndarray, pipeline.Batch]]:
-    """Yields each local replica's labels [n, K] and its share of a batch."""
+    """Yields each local replica's labels [n, K] and its part of a batch."""
     for batch in batches:
-        shares = zip(
+        answers = zip(
             strategy.experimental_local_results(top_k(batch)),
             strategy.experimental_local_results(batch),
             strict=True,
         )
-        for label_ids, share in shares:
-            yield label_ids.numpy(), share
+        for label_ids, local_batch in answers:
+            yield label_ids.numpy(), local_batch
 
 
 def num_ranked(
     ks: tuple[int, ...], num_labels: int, pairs: np.ndarray | None
 ) -> int:
     """Returns K: the largest k, and as many more as a row has pairs."""
-    most = (
+    max_pairs = (
         np.unique(pairs[:, 0], return_counts=True)[1].max()
         if (pairs is not None and len(pairs))
         else 0
     )
-    return min(max(ks) + int(most), num_labels)
+    return min(max(ks) + int(max_pairs), num_labels)
 
 
 def _add_other_workers(
     strategy: tf.distribute.Strategy, metrics: metrics_lib.RankingMetrics
 ) -> None:
-    """Adds what the other workers counted, so that each has the total."""
+    """Adds the other workers' counts, so that each worker has the total."""
     counts = metrics.state()
     # All counts in one vector: one exchange.
     totals = collective.make_sum_over_workers(strategy)(
         np.concatenate([np.ravel(count) for count in counts.values()])
     )
-    of_others, start = {}, 0
+    other_counts, start = {}, 0
     for name, count in counts.items():
         total = totals[start : start + count.size].reshape(count.shape)
-        of_others[name] = total - count
+        other_counts[name] = total - count
         start += count.size
-    metrics.merge(of_others)
+    metrics.merge(other_counts)
 
 
 def add_batch(
     metrics: metrics_lib.RankingMetrics,
     top_ids: np.ndarray,
-    share: pipeline.Batch,
+    batch: pipeline.Batch,
     pairs: np.ndarray | None,
 ) -> None:
     """Adds a batch's labels, [n, K], to the metrics; see `evaluate`."""
-    row_ids = share.instances.numpy()
+    row_ids = batch.instances.numpy()
     is_row = row_ids >= 0
     if not is_row.any():
         return
-    splits, label_ids = _true_labels(share.label_ids, is_row)
+    splits, label_ids = _true_labels(batch.label_ids, is_row)
     top_ids = top_ids[is_row]
-    most = int(metrics.ks[-1])
-    if top_ids.shape[1] < most:  # fewer labels than k
-        missing = most - top_ids.shape[1]
+    max_k = int(metrics.ks[-1])
+    if top_ids.shape[1] < max_k:  # fewer labels than k
+        missing = max_k - top_ids.shape[1]
         top_ids = np.pad(top_ids, [(0, 0), (0, missing)], constant_values=-1)
     if pairs is not None:
         start = int(row_ids[0])
         top_ids = filtered_pairs.remove_from_predictions(
-            top_ids, pairs, most, start
+            top_ids, pairs, max_k, start
         )
         splits, label_ids = filtered_pairs.remove_from_labels(
             splits, label_ids, pairs, start

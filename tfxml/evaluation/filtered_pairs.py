@@ -5,9 +5,9 @@ label that is the same thing (`filter_labels_test.txt`), trivial to predict.
 
 P@k is the same whether or not the true labels keep the pairs, since no list
 has them. nDCG, PSP and Recall are lower if they do: the best ranking then has
-labels that none may predict. SiameseXML's evaluation keeps them; ECLARE's and
-PECOS's (examples/pina) remove them, as `remove_from_labels` does. Say which
-with any published number.
+labels that no list may contain. SiameseXML's evaluation keeps them; ECLARE's
+and PECOS's (examples/pina) remove them, as `remove_from_labels` does. State
+which with any published number.
 
 # n instances, K predictions an instance, F pairs to remove
 """
@@ -25,7 +25,7 @@ def remove_from_predictions(
 ) -> np.ndarray:
     """Returns the lists without the given (row, label) pairs, [n, k].
 
-    What follows a removed label moves up, so k remain where K is k
+    Labels after a removed one move up, so k remain if K is at least k
     plus the number of pairs of that row; missing ones are -1.
 
     Args:
@@ -39,11 +39,13 @@ def remove_from_predictions(
         need = f"be at least 1 and at most K of {top_ids.shape}"
         raise ranked_lists.argument_error("k", need, k)
     rows, label_ids = _pairs_of(pairs, row_start, len(top_ids))
-    found, ranks = ranked_lists.find(top_ids, rows, label_ids)
-    top_ids[rows[found], ranks] = -1
-    touched = np.unique(rows[found])
-    order = np.argsort(top_ids[touched] < 0, axis=1, kind="stable")
-    top_ids[touched] = np.take_along_axis(top_ids[touched], order, axis=1)
+    matches, ranks = ranked_lists.find(top_ids, rows, label_ids)
+    top_ids[rows[matches], ranks] = -1
+    changed_rows = np.unique(rows[matches])
+    order = np.argsort(top_ids[changed_rows] < 0, axis=1, kind="stable")
+    top_ids[changed_rows] = np.take_along_axis(
+        top_ids[changed_rows], order, axis=1
+    )
     return top_ids[:, :k]
 
 
@@ -60,10 +62,12 @@ def remove_from_labels(
     num_rows = len(label_splits) - 1
     pair_rows, pair_labels = _pairs_of(pairs, row_start, num_rows)
     rows = np.repeat(np.arange(num_rows), np.diff(label_splits))
-    # One int64 key an entry: ids are below 2^31, so are the rows of a batch.
-    kept = ~np.isin((rows << 31) + label_ids, (pair_rows << 31) + pair_labels)
-    lengths = np.bincount(rows[kept], minlength=num_rows)
-    return instances.splits_from_lengths(lengths), label_ids[kept]
+    # One int64 key per entry: ids and rows of a batch are below 2^31.
+    is_kept = ~np.isin(
+        (rows << 31) + label_ids, (pair_rows << 31) + pair_labels
+    )
+    lengths = np.bincount(rows[is_kept], minlength=num_rows)
+    return instances.splits_from_lengths(lengths), label_ids[is_kept]
 
 
 def _pairs_of(pairs, row_start, num_rows) -> tuple[np.ndarray, np.ndarray]:
@@ -75,5 +79,5 @@ def _pairs_of(pairs, row_start, num_rows) -> tuple[np.ndarray, np.ndarray]:
         )
     ranked_lists.check_range("pairs", pairs, 0, 1 << 31)
     rows = pairs[:, 0].astype(np.int64) - row_start
-    inside = (rows >= 0) & (rows < num_rows)
-    return rows[inside], pairs[inside, 1].astype(np.int64)
+    is_inside = (rows >= 0) & (rows < num_rows)
+    return rows[is_inside], pairs[is_inside, 1].astype(np.int64)

@@ -131,15 +131,17 @@ class NDCGAtK(RankingMetric):
     def _sums(self, is_hit, top_ids, label_ids, weights):
         discounts = 1 / np.log2(np.arange(2, self.k + 2))
         width = is_hit.shape[1]
-        gained = tf.reduce_sum(
+        dcg = tf.reduce_sum(
             tf.cast(is_hit, tf.float32) * discounts[:width].astype(np.float32),
             axis=1,
         )
         # best[c]: of an instance with c labels.
-        best = np.concatenate([[0.0], np.cumsum(discounts)]).astype(np.float32)
+        best_dcg = np.concatenate([[0.0], np.cumsum(discounts)]).astype(
+            np.float32
+        )
         counts = tf.minimum(tf.cast(_counts(label_ids), tf.int32), self.k)
-        share = tf.math.divide_no_nan(gained, tf.gather(best, counts))
-        return tf.reduce_sum(weights * share), tf.reduce_sum(weights)
+        ndcg = tf.math.divide_no_nan(dcg, tf.gather(best_dcg, counts))
+        return tf.reduce_sum(weights * ndcg), tf.reduce_sum(weights)
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -172,12 +174,12 @@ class PSPrecisionAtK(RankingMetric):
     def _sums(self, is_hit, top_ids, label_ids, weights):
         inverse = tf.constant(self._inverse)
         gains = tf.where(is_hit, tf.gather(inverse, tf.maximum(top_ids, 0)), 0)
-        own = tf.where(
+        label_gains = tf.where(
             label_ids >= 0, tf.gather(inverse, tf.maximum(label_ids, 0)), 0.0
         )
         # As wide as k at least, so that the k best exist.
-        own = tf.pad(own, [[0, 0], [0, self.k]])
-        best = tf.reduce_sum(tf.math.top_k(own, self.k).values, axis=1)
+        label_gains = tf.pad(label_gains, [[0, 0], [0, self.k]])
+        best = tf.reduce_sum(tf.math.top_k(label_gains, self.k).values, axis=1)
         return (
             tf.reduce_sum(weights * tf.reduce_sum(gains, axis=1)),
             tf.reduce_sum(weights * best),
@@ -200,8 +202,8 @@ def top_labels(
         return head.logits_top_k(tf.cast(y_pred, tf.float32), k)[1]
     if y_pred.shape.rank != 2:  # of shape inference, which has no head
         return tf.zeros([tf.shape(y_pred)[0], k], tf.int32)
-    number = y_pred.shape[1]
-    return selection.top_k(tf.cast(y_pred, tf.float32), min(k, number))[1]
+    num_labels = y_pred.shape[1]
+    return selection.top_k(tf.cast(y_pred, tf.float32), min(k, num_labels))[1]
 
 
 def _counts(label_ids: tf.Tensor) -> tf.Tensor:

@@ -130,7 +130,7 @@ class RankingMetrics:
         rows = np.repeat(np.arange(len(top_ids)), lengths)  # [M]
         lengths = lengths[rows]  # [M] |y| beside each true label
         weights = self._weights[label_ids]  # [M]
-        found, ranks = ranked_lists.find(
+        hits, ranks = ranked_lists.find(
             top_ids[:, : self.ks[-1]], rows, label_ids
         )  # [H]
         # The best ranking: each instance's true labels by falling weight.
@@ -138,12 +138,12 @@ class RankingMetrics:
         best_ranks = np.arange(len(best)) - label_splits[rows]
 
         self._sums["num_instances"] += len(top_ids)
-        self._add_deciles(self._deciles[label_ids], found, ranks)
-        ones = np.ones(len(found))
-        self._sums["ndcg"] += self._ndcg(ranks, ones, lengths[found])
-        self._sums["recall"] += self._below(ranks, 1 / lengths[found])
+        self._add_deciles(self._deciles[label_ids], hits, ranks)
+        ones = np.ones(len(hits))
+        self._sums["ndcg"] += self._ndcg(ranks, ones, lengths[hits])
+        self._sums["recall"] += self._below(ranks, 1 / lengths[hits])
         for prefix, order, order_ranks in (
-            ("", found, ranks),
+            ("", hits, ranks),
             ("best_", best, best_ranks),
         ):
             gains = weights[order]
@@ -219,10 +219,10 @@ class RankingMetrics:
             raise ValueError("Metrics need at least one instance, have 0.")
         return int(self._sums["num_instances"])
 
-    def _add_deciles(self, deciles, found, ranks) -> None:
+    def _add_deciles(self, deciles, hits, ranks) -> None:
         self._sums["occurrences"] += np.bincount(deciles, minlength=NUM_DECILES)
         cells = np.zeros([NUM_DECILES, self.ks[-1]], np.int64)
-        np.add.at(cells, (deciles[found], ranks), 1)
+        np.add.at(cells, (deciles[hits], ranks), 1)
         self._sums["hits"] += cells.cumsum(axis=1)[:, self.ks - 1]
 
     def _below(self, ranks, gains) -> np.ndarray:
@@ -249,9 +249,9 @@ class RankingMetrics:
             raise ranked_lists.argument_error("top_ids", need, top_ids.shape)
         ranked_lists.check_range("top_ids", top_ids, -1, len(self._weights))
         ids = np.sort(top_ids[:, : self.ks[-1]], axis=1)
-        twice = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
-        if twice.any():
-            row = np.argwhere(twice)[0, 0]
+        is_repeated = (ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)
+        if is_repeated.any():
+            row = np.argwhere(is_repeated)[0, 0]
             need = f"not repeat a label within a row, does in row {row}"
             raise ranked_lists.argument_error("top_ids", need, top_ids[row])
 
@@ -267,12 +267,12 @@ class RankingMetrics:
                 "label_splits", need, label_splits
             )
         ranked_lists.check_range("label_ids", label_ids, 0, len(self._weights))
-        rising = np.diff(label_ids, prepend=-1) > 0
+        is_rising = np.diff(label_ids, prepend=-1) > 0
         starts = label_splits[:-1]
-        rising[starts[starts < len(label_ids)]] = True
-        if not rising.all():
-            at = np.flatnonzero(~rising)[0]
-            need = f"be distinct and ascending in a row, are not at {at}"
+        is_rising[starts[starts < len(label_ids)]] = True
+        if not is_rising.all():
+            position = np.flatnonzero(~is_rising)[0]
+            need = f"be distinct and ascending in a row, are not at {position}"
             raise ranked_lists.argument_error("label_ids", need, label_ids)
 
 

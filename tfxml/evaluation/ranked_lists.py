@@ -14,13 +14,13 @@ _BLOCK_SIZE = 1 << 22
 def find(
     top_ids: np.ndarray, rows: np.ndarray, label_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which (row, label) are in that row of `top_ids`, and where.
+    """Returns which (row, label) pairs are in `top_ids`, and their ranks.
 
     Both results are [H] int64: positions in `rows`, and ranks from 0. Each
     label is compared with the K ids of its own row, block by block: nothing
     is [n, L], and no product of n and L is formed.
     """
-    # An empty run each, so that there is one to concatenate.
+    # Start with an empty array, so that there is one to concatenate.
     hits: list[np.ndarray] = [np.zeros(0, np.int64)]
     ranks: list[np.ndarray] = [np.zeros(0, np.int64)]
     step = max(1, _BLOCK_SIZE // top_ids.shape[1])
@@ -45,5 +45,5 @@ def check_range(name: str, ids: np.ndarray, low: int, high: int) -> None:
 
 
 def argument_error(name: str, need: str, received: object) -> ValueError:
-    """Returns the error of an argument that is not what it must be."""
+    """Returns the error for a wrong argument."""
     return ValueError(f"`{name}` must {need}. Received: {name}={received}")

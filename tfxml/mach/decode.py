@@ -59,7 +59,7 @@ def top_k(
 
 
 def top_k_of_terms(
-    of_repetitions: Sequence[tf.Tensor],
+    repetition_terms: Sequence[tf.Tensor],
     hashes: Sequence[Callable[[tf.Tensor], tf.Tensor]],
     num_labels: int,
     k: int,
@@ -68,14 +68,16 @@ def top_k_of_terms(
     dropped: Sequence[int] | np.ndarray = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` does, from what `terms` returns."""
-    of_repetitions = [tf.transpose(terms) for terms in of_repetitions]  # [B, N]
+    repetition_terms = [
+        tf.transpose(bucket_terms) for bucket_terms in repetition_terms
+    ]  # [B, N]
 
     def best_of(label_ids):
         block = combine(
             [
-                tf.gather(terms, bucket_ids(label_ids))
-                for terms, bucket_ids in zip(
-                    of_repetitions, hashes, strict=True
+                tf.gather(bucket_terms, bucket_ids(label_ids))
+                for bucket_terms, bucket_ids in zip(
+                    repetition_terms, hashes, strict=True
                 )
             ],
             estimator,
@@ -83,10 +85,10 @@ def top_k_of_terms(
         if len(dropped):
             is_dropped = dropping.is_among(label_ids, dropped)
             block = tf.where(is_dropped[:, None], -float("inf"), block)
-        best, places = selection.top_k_of_columns(
+        best, rows = selection.top_k_of_columns(
             block, min(k, label_ids.shape[0])
         )
-        return best, places + label_ids[0]
+        return best, rows + label_ids[0]
 
     k = min(k, num_labels - len(dropped))
     # All blocks have one size but the first, which holds the remainder and at
@@ -195,18 +197,18 @@ def signs(num_repetitions: int, estimator: str) -> list[float]:
     return [1.0] + [-1.0] * (num_repetitions - 1)
 
 
-def combine(of_repetitions: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
+def combine(repetition_terms: Sequence[tf.Tensor], estimator: str) -> tf.Tensor:
     """Returns one estimate of R terms of the same shape."""
     if estimator in ("mean", "logit"):
-        total = of_repetitions[0]
-        for term in of_repetitions[1:]:
+        total = repetition_terms[0]
+        for term in repetition_terms[1:]:
             total = total - term
         # A product: TensorFlow rewrites quotients by constants to products.
-        return total * (1 / len(of_repetitions))
+        return total * (1 / len(repetition_terms))
     if estimator == "min":
-        return tf.reduce_min(tf.stack(of_repetitions), axis=0)
-    ordered = tf.sort(tf.stack(of_repetitions, axis=-1), axis=-1)
-    middle = len(of_repetitions) // 2
-    if len(of_repetitions) % 2:
+        return tf.reduce_min(tf.stack(repetition_terms), axis=0)
+    ordered = tf.sort(tf.stack(repetition_terms, axis=-1), axis=-1)
+    middle = len(repetition_terms) // 2
+    if len(repetition_terms) % 2:
         return ordered[..., middle]
     return (ordered[..., middle - 1] + ordered[..., middle]) / 2

@@ -11,7 +11,7 @@ x -> (a x + b) mod p is a bijection of [0, p), so the members of a bucket need
 no table either: they are the ids of the slots y = c, c + B, c + 2 B, ... below
 p. Where p is little more than L nearly all slots hold an id, and buckets differ
 by few members. Labels can be added up to p without moving any, so p is chosen
-with some to spare (`capacity`).
+for the number of labels to allow for (`capacity`).
 
 Version 1 used p = 2^31 - 1 for any number of labels; version 2 chooses p.
 """
@@ -67,21 +67,23 @@ class UniversalHash:
             raise ValueError(
                 f"`num_ids` must be at most {self.prime}. Received: {num_ids=}"
             )
-        table = np.empty(num_ids, np.min_scalar_type(self.num_buckets - 1))
+        buckets_of_ids = np.empty(
+            num_ids, np.min_scalar_type(self.num_buckets - 1)
+        )
         for start, buckets in self.blocks(num_ids):
-            table[start : start + len(buckets)] = buckets
-        return table
+            buckets_of_ids[start : start + len(buckets)] = buckets
+        return buckets_of_ids
 
     def blocks(self, num_ids: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the first id and the buckets of runs of 0 .. num_ids - 1.
+        """Yields the first id and the buckets of blocks of 0 .. num_ids - 1.
 
-        The slots of a run are those of ids 0, 1, ... plus a shift: an addition
-        instead of a 64-bit remainder.
+        The slots of a block are those of ids 0, 1, ... plus a shift: an
+        addition instead of a 64-bit remainder.
         """
-        run = np.arange(min(num_ids, _BLOCK)) * self.a % self.prime
+        slots_of_block = np.arange(min(num_ids, _BLOCK)) * self.a % self.prime
         for start in range(0, num_ids, _BLOCK):
-            first = (self.a * start + self.b) % self.prime
-            slots = run[: num_ids - start] + first
+            shift = (self.a * start + self.b) % self.prime
+            slots = slots_of_block[: num_ids - start] + shift
             slots -= self.prime * (slots >= self.prime)
             slots = slots.astype(np.uint32)
             yield start, slots - slots // self.num_buckets * self.num_buckets
@@ -125,17 +127,17 @@ def from_seed(
 
 
 def identity(num_ids: int) -> UniversalHash:
-    """Returns a hash by which each id has a bucket to itself."""
+    """Returns the hash that gives each id its own bucket."""
     return UniversalHash(num_ids, a=1, b=0, prime=smallest_prime(num_ids))
 
 
-def smallest_prime(least: int) -> int:
-    """Returns the smallest prime that is at least `least` (and 2)."""
-    if least > LARGEST_PRIME:
+def smallest_prime(minimum: int) -> int:
+    """Returns the smallest prime that is at least `minimum`."""
+    if minimum > LARGEST_PRIME:
         raise ValueError(
-            f"`least` must be at most {LARGEST_PRIME}. Received: {least=}"
+            f"`minimum` must be at most {LARGEST_PRIME}. Received: {minimum=}"
         )
-    candidate = max(least, 2)
+    candidate = max(minimum, 2)
     while not _is_prime(candidate):
         candidate += 1
     return candidate
@@ -150,13 +152,13 @@ def _is_prime(number: int) -> bool:
     bases = (2, 3, 5, 7)
     if number < 2 or any(number % base == 0 for base in bases):
         return number in bases
-    twos = ((number - 1) & (1 - number)).bit_length() - 1
-    odd = (number - 1) >> twos
+    num_twos = ((number - 1) & (1 - number)).bit_length() - 1
+    odd_factor = (number - 1) >> num_twos
     for base in bases:
-        power = pow(base, odd, number)
+        power = pow(base, odd_factor, number)
         if power in (1, number - 1):
             continue
-        for _ in range(twos - 1):
+        for _ in range(num_twos - 1):
             power = power * power % number
             if power == number - 1:
                 break

@@ -14,9 +14,9 @@ from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
 
 DECODES = ("auto", "exhaustive", "threshold")
-# `auto` takes the threshold decode from here on. It is faster from 41,000
-# labels (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
-# certify.
+# With as many labels `auto` takes the threshold decode. It is faster from
+# 41,000 labels (docs/benchmarks/threshold_decode.md), but instances that it
+# cannot certify are decoded twice.
 _MANY_LABELS = 65_000
 
 
@@ -70,7 +70,7 @@ class LabelDecoder:
         """Tells whether the threshold decode is used.
 
         Raises:
-            ValueError: if it is asked for and the hashes do not allow it.
+            ValueError: if it is requested but the hashes do not allow it.
         """
         can_serve = crossings.can_serve(self._hashes, self._num_labels)
         if self._decode_by == "threshold" and not can_serve:

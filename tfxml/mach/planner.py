@@ -15,7 +15,7 @@ _FLOAT = 4  # bytes
 # Arrays over the labels: counts, priors and propensities, 8 bytes each.
 _BYTES_PER_LABEL = 24
 _WIDTHS = (2048, 1024, 512, 256, 128, 64, 32)
-# Recall saturates at about so many (Medini et al., 2019, figure 2).
+# Recall saturates at about this number (Medini et al., 2019, figure 2).
 _REPETITIONS = 16
 # The authors hashed features into 80,000 to 100,000 buckets.
 _FEWEST_FEATURE_BUCKETS = 1 << 17
@@ -23,7 +23,7 @@ _FEWEST_FEATURE_BUCKETS = 1 << 17
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A model's shape, and what follows from it.
+    """A model's shape, and the sizes that follow from it.
 
     With `num_repetitions` 0 the head is the sigmoid head.
     """
@@ -61,11 +61,11 @@ class Plan:
     def training_bytes(self) -> int:
         """Returns the memory of training, in bytes.
 
-        Counted are weights, moments, gradients, logits and arrays over labels.
+        Counts weights, moments, gradients, logits and arrays over labels.
 
-        The head's gradient is dense; that of the first layer's table holds the
-        batch's features alone. The logits of a batch are held once, for the
-        losses of all repetitions are differentiated together.
+        The head's gradient is dense; that of the first layer's table has only
+        the batch's features. The logits of a batch are in memory once, because
+        the losses of all repetitions are differentiated together.
         """
         logits = self.batch_size * self.num_outputs
         floats = _COPIES * self.parameters + self.head_parameters + logits
@@ -96,13 +96,13 @@ class Plan:
 
 
 def least_repetitions(num_labels: int, num_buckets: int, delta: float) -> int:
-    """Returns the fewest R that tell all labels apart, at least with 1 - delta.
+    """Returns the fewest R that separate all labels, with chance 1 - delta.
 
     R >= log(L^2 / (2 delta)) / log B by a union bound over pairs of labels
     (Medini et al., NeurIPS 2019, theorem 2).
     """
-    wanted = 2 * math.log(num_labels) - math.log(2 * delta)
-    return max(1, math.ceil(wanted / math.log(num_buckets)))
+    log_pairs = 2 * math.log(num_labels) - math.log(2 * delta)
+    return max(1, math.ceil(log_pairs / math.log(num_buckets)))
 
 
 def propose(
@@ -127,17 +127,17 @@ def propose(
     Raises:
         ValueError: if no model fits.
     """
-    most = round(4 * num_labels**0.5)
+    max_buckets = round(4 * num_labels**0.5)
     for hidden in _WIDTHS:
-        for num_buckets in (most, most // 2, most // 4):
+        for num_buckets in (max_buckets, max_buckets // 2, max_buckets // 4):
             num_buckets = max(2, min(num_buckets, num_labels))
-            needed = least_repetitions(num_labels, num_buckets, delta)
+            min_repetitions = least_repetitions(num_labels, num_buckets, delta)
             plan = _with_features(
                 Plan(
                     num_labels,
                     num_features,
                     hidden,
-                    max(_REPETITIONS, needed),
+                    max(_REPETITIONS, min_repetitions),
                     num_buckets,
                     batch_size=batch_size,
                 ),

@@ -34,7 +34,7 @@ def is_among(
     label_ids: tf.Tensor, dropped: Sequence[int] | np.ndarray
 ) -> tf.Tensor:
     """Tells which of the ids [C] are dropped; `dropped` must not be empty."""
-    ordered = tf.constant(dropped, label_ids.dtype)
-    places = tf.searchsorted(ordered, label_ids)
-    nearest = tf.gather(ordered, tf.minimum(places, len(dropped) - 1))
+    dropped_ids = tf.constant(dropped, label_ids.dtype)
+    positions = tf.searchsorted(dropped_ids, label_ids)
+    nearest = tf.gather(dropped_ids, tf.minimum(positions, len(dropped) - 1))
     return tf.equal(nearest, label_ids)

@@ -23,6 +23,6 @@ def merge_top_k(
     """
     if len(scores) == 1:
         return scores[0], ids[0]
-    joined = tf.concat(scores, axis=1)
-    best, places = tf.math.top_k(joined, min(k, joined.shape[1]))
+    all_scores = tf.concat(scores, axis=1)
+    best, places = tf.math.top_k(all_scores, min(k, all_scores.shape[1]))
     return best, tf.gather(tf.concat(ids, axis=1), places, batch_dims=1)

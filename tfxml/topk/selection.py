@@ -24,56 +24,61 @@ def top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         scores: [N, C], C static.
         k: at most C.
     """
-    number = scores.shape[1]
-    size = _group_size(number, k)
-    if size == 1:
+    num_scores = scores.shape[1]
+    group_size = _group_size(num_scores, k)
+    if group_size == 1:
         return tf.math.top_k(scores, k)
-    num_groups = number // size
-    groups = tf.reshape(scores[:, : num_groups * size], [-1, num_groups, size])
-    chosen = _best_groups(tf.reduce_max(groups, axis=2), k)
-    found = tf.gather(groups, chosen, axis=1, batch_dims=1)  # [N, K, G]
+    num_groups = num_scores // group_size
+    groups = tf.reshape(
+        scores[:, : num_groups * group_size], [-1, num_groups, group_size]
+    )
+    best_groups = _best_groups(tf.reduce_max(groups, axis=2), k)
+    group_scores = tf.gather(
+        groups, best_groups, axis=1, batch_dims=1
+    )  # [N, K, G]
     return _best_of(
-        tf.reshape(found, [-1, k * size]),
-        chosen,
-        scores[:, num_groups * size :],
-        number,
+        tf.reshape(group_scores, [-1, k * group_size]),
+        best_groups,
+        scores[:, num_groups * group_size :],
+        num_scores,
         k,
     )
 
 
 def top_k_of_columns(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns what `top_k` returns, for scores [C, N]."""
-    number = scores.shape[0]
-    size = _group_size(number, k)
-    if size == 1:
+    num_scores = scores.shape[0]
+    group_size = _group_size(num_scores, k)
+    if group_size == 1:
         return tf.math.top_k(tf.transpose(scores), k)
-    num_groups = number // size
+    num_groups = num_scores // group_size
     num_instances = tf.shape(scores)[1]
     groups = tf.reshape(
-        scores[: num_groups * size], [num_groups, size, num_instances]
+        scores[: num_groups * group_size],
+        [num_groups, group_size, num_instances],
     )
-    chosen = _best_groups(tf.transpose(tf.reduce_max(groups, axis=1)), k)
-    places = _places(chosen, size)  # [N, K G]
+    best_groups = _best_groups(tf.transpose(tf.reduce_max(groups, axis=1)), k)
+    places = _places(best_groups, group_size)  # [N, K G]
     columns = tf.broadcast_to(
         tf.range(num_instances)[:, None], tf.shape(places)
     )
     return _best_of(
         tf.gather_nd(scores, tf.stack([places, columns], axis=-1)),
-        chosen,
-        tf.transpose(scores[num_groups * size :]),
-        number,
+        best_groups,
+        tf.transpose(scores[num_groups * group_size :]),
+        num_scores,
         k,
     )
 
 
-def _group_size(number: int, k: int) -> int:
-    """Returns G, a power of two, or 1 where groups gain nothing.
+def _group_size(num_scores: int, k: int) -> int:
+    """Returns G, a power of two, or 1 where groups save no time.
 
-    There are then about as many groups as scores in K of them.
+    Chosen so that K groups hold about as many scores as there are groups.
     """
-    if number < _FEW or 8 * k > number:
+    if num_scores < _FEW or 8 * k > num_scores:
         return 1
-    return 2 ** round(math.log2(math.sqrt(number / k)))
+    return 2 ** round(math.log2(math.sqrt(num_scores / k)))
 
 
 def _best_groups(maxima: tf.Tensor, k: int) -> tf.Tensor:
@@ -81,31 +86,34 @@ def _best_groups(maxima: tf.Tensor, k: int) -> tf.Tensor:
     return tf.sort(tf.math.top_k(maxima, k).indices, axis=1)
 
 
-def _places(chosen: tf.Tensor, size: int) -> tf.Tensor:
+def _places(best_groups: tf.Tensor, group_size: int) -> tf.Tensor:
     """Returns the places [N, K G] of the scores of groups."""
-    places = chosen[:, :, None] * size + tf.range(size)
-    return tf.reshape(places, [-1, chosen.shape[1] * size])
+    places = best_groups[:, :, None] * group_size + tf.range(group_size)
+    return tf.reshape(places, [-1, best_groups.shape[1] * group_size])
 
 
-def _best_of(found, chosen, tail, number: int, k: int):
-    """Returns the best of the chosen groups' scores and of the last few.
+def _best_of(group_scores, best_groups, tail, num_scores: int, k: int):
+    """Returns the best of the groups' scores and of the tail.
 
     Args:
-        found: [N, K G], the groups' scores.
-        chosen: [N, K], the groups, ascending.
-        tail: [N, fewer than G], the scores behind the last group.
-        number: C.
+        group_scores: [N, K G], the scores of the best groups.
+        best_groups: [N, K], ascending.
+        tail: [N, fewer than G], the scores after the last group.
+        num_scores: C.
         k: how many.
     """
-    left = tail.shape[1]
-    size = found.shape[1] // k
-    best, among = tf.math.top_k(tf.concat([found, tail], axis=1), k)
+    num_tail = tail.shape[1]
+    group_size = group_scores.shape[1] // k
+    best, positions = tf.math.top_k(tf.concat([group_scores, tail], axis=1), k)
     groups = tf.gather(
-        chosen, tf.minimum(among // size, k - 1), axis=1, batch_dims=1
+        best_groups,
+        tf.minimum(positions // group_size, k - 1),
+        axis=1,
+        batch_dims=1,
     )
     places = tf.where(
-        among < k * size,
-        groups * size + among % size,
-        among - k * size + (number - left),
+        positions < k * group_size,
+        groups * group_size + positions % group_size,
+        positions - k * group_size + (num_scores - num_tail),
     )
     return best, places

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxml.mach import decode
 from tfxml.mach.threshold import crossings, opening
 
-_SIFTED = (4, 12)  # repetitions after which hopeless candidates are dropped
+_SIFT_AFTER = (4, 12)  # repetitions after which hopeless candidates are dropped
 
 
 def best(
@@ -38,10 +38,10 @@ def best(
         all repetitions [n].
     """
     instances, labels = _shared(ranked, tables, depths)
-    instances, labels, of_repetitions = _sift(
+    instances, labels, repetition_terms = _sift(
         ranked, tables, instances, labels, kth, estimator
     )
-    scores = decode.combine(of_repetitions, estimator)
+    scores = decode.combine(repetition_terms, estimator)
     return _best_of_rows(instances, labels, scores, tf.size(kth), k)
 
 
@@ -72,11 +72,11 @@ def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
         [C] instances and labels, sorted and distinct, and R terms [C].
     """
     num_repetitions, num_buckets = ranked.scores.shape[1:]
-    flat = tf.reshape(ranked.scores, [-1])
+    flat_scores = tf.reshape(ranked.scores, [-1])
     signs = tf.constant(decode.signs(num_repetitions, estimator))
-    best_terms, least = ranked.best[:, :, 0], _least(ranked, kth)
-    of_repetitions = []
-    stops = [stop for stop in _SIFTED if stop < num_repetitions]
+    best_terms, min_scores = ranked.best[:, :, 0], _min_scores(ranked, kth)
+    repetition_terms = []
+    stops = [stop for stop in _SIFT_AFTER if stop < num_repetitions]
     for start, stop in itertools.pairwise([0, *stops, num_repetitions]):
         slots = tables.a[start:stop, None] * labels + tables.b[start:stop, None]
         buckets = tf.math.floormod(
@@ -85,35 +85,39 @@ def _sift(ranked: opening.Ranked, tables, instances, labels, kth, estimator):
         repetitions = tf.gather(ranked.rows, instances) * num_repetitions
         repetitions += tf.range(start, stop)[:, None]
         scores = tf.gather(
-            flat, repetitions * num_buckets + tf.cast(buckets, tf.int32)
+            flat_scores, repetitions * num_buckets + tf.cast(buckets, tf.int32)
         )
-        of_repetitions += tf.unstack(scores * signs[start:stop, None])
+        repetition_terms += tf.unstack(scores * signs[start:stop, None])
         if stop < num_repetitions:
-            most = _most(
-                of_repetitions, best_terms[:, stop:], instances, estimator
+            max_scores = _max_scores(
+                repetition_terms, best_terms[:, stop:], instances, estimator
             )
-            kept = tf.where(most >= tf.gather(least, instances))[:, 0]
-            instances, labels, *of_repetitions = (
-                tf.gather(values, kept)
-                for values in (instances, labels, *of_repetitions)
+            kept_candidates = tf.where(
+                max_scores >= tf.gather(min_scores, instances)
+            )[:, 0]
+            instances, labels, *repetition_terms = (
+                tf.gather(values, kept_candidates)
+                for values in (instances, labels, *repetition_terms)
             )
         if start == 0:
-            places = _once(instances, labels, tables.prime)
-            instances, labels, *of_repetitions = (
-                tf.gather(values, places)
-                for values in (instances, labels, *of_repetitions)
+            distinct = _distinct_positions(instances, labels, tables.prime)
+            instances, labels, *repetition_terms = (
+                tf.gather(values, distinct)
+                for values in (instances, labels, *repetition_terms)
             )
-    return instances, labels, of_repetitions
+    return instances, labels, repetition_terms
 
 
-def _least(ranked: opening.Ranked, kth) -> tf.Tensor:
+def _min_scores(ranked: opening.Ranked, kth) -> tf.Tensor:
     """Returns the least score of a label that may be among the best, [n]."""
-    of_best = tf.reduce_mean(tf.abs(ranked.best[:, :, 0]), axis=1)
+    best_means = tf.reduce_mean(tf.abs(ranked.best[:, :, 0]), axis=1)
     num_repetitions = ranked.best.shape[1]
-    return kth - opening.slack(2 * of_best + tf.abs(kth), num_repetitions)
+    return kth - opening.slack(2 * best_means + tf.abs(kth), num_repetitions)
 
 
-def _most(of_repetitions, best_terms, instances, estimator: str) -> tf.Tensor:
+def _max_scores(
+    repetition_terms, best_terms, instances, estimator: str
+) -> tf.Tensor:
     """Returns bounds on labels' estimates from the first repetitions, [C].
 
     Args:
@@ -123,17 +127,19 @@ def _most(of_repetitions, best_terms, instances, estimator: str) -> tf.Tensor:
         estimator: one of `decode.ESTIMATORS`.
     """
     if estimator in ("mean", "logit"):
-        first, others = len(of_repetitions), best_terms.shape[1]
-        known = decode.combine(of_repetitions, estimator) * first
-        rest = tf.gather(tf.reduce_sum(best_terms, axis=1), instances)
-        return (known + rest) / (first + others)
+        num_known, num_others = len(repetition_terms), best_terms.shape[1]
+        known_sum = decode.combine(repetition_terms, estimator) * num_known
+        best_of_others = tf.gather(tf.reduce_sum(best_terms, axis=1), instances)
+        return (known_sum + best_of_others) / (num_known + num_others)
     if estimator == "min":
-        return decode.combine(of_repetitions, estimator)
-    rest = tf.unstack(tf.gather(tf.transpose(best_terms), instances, axis=1))
-    return decode.combine([*of_repetitions, *rest], estimator)
+        return decode.combine(repetition_terms, estimator)
+    best_of_others = tf.unstack(
+        tf.gather(tf.transpose(best_terms), instances, axis=1)
+    )
+    return decode.combine([*repetition_terms, *best_of_others], estimator)
 
 
-def _once(instances, labels, prime: int) -> tf.Tensor:
+def _distinct_positions(instances, labels, prime: int) -> tf.Tensor:
     """Returns the places of distinct candidates, by instance and label."""
     keys = tf.cast(instances, tf.int64) * prime + labels
     order = tf.argsort(keys)
@@ -147,9 +153,9 @@ def _best_of_rows(instances, labels, scores, num_rows, k: int):
     lengths = tf.math.unsorted_segment_sum(
         tf.ones_like(instances), instances, num_rows
     )
-    firsts = tf.cumsum(lengths, exclusive=True)
+    starts = tf.cumsum(lengths, exclusive=True)
     width = tf.maximum(tf.reduce_max(lengths), k)
-    columns = tf.range(tf.size(instances)) - tf.gather(firsts, instances)
+    columns = tf.range(tf.size(instances)) - tf.gather(starts, instances)
     places = tf.stack([instances, columns], axis=1)
     shape = tf.stack([num_rows, width])
     dense = tf.tensor_scatter_nd_update(

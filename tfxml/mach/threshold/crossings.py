@@ -83,7 +83,10 @@ def make(
         )
     num_buckets, prime = hashes[0].num_buckets, hashes[0].prime
     ratios = np.array(
-        [[two.a * one.inverse % prime for two in hashes] for one in hashes]
+        [
+            [to_hash.a * label_hash.inverse % prime for to_hash in hashes]
+            for label_hash in hashes
+        ]
     )
     strides = ratios * num_buckets % prime
     num_slots = -(-prime // num_buckets)
@@ -95,16 +98,16 @@ def make(
         steps = np.arange(num_slots) * strides[first, second] % prime
         runs = (steps % num_buckets).astype(np.int32)
         sizes = np.bincount(runs, minlength=num_buckets)
-        begins = np.concatenate([[0], np.cumsum(sizes)])
-        starts.append((len(starts) * num_slots + begins).astype(np.int32))
+        run_starts = np.concatenate([[0], np.cumsum(sizes)])
+        starts.append((len(starts) * num_slots + run_starts).astype(np.int32))
         places.append(np.argsort(runs, kind="stable").astype(np.int32))
     return Crossings(
         num_labels,
         num_buckets,
         prime,
-        tf.constant([one.a for one in hashes], tf.int64),
-        tf.constant([one.b for one in hashes], tf.int64),
-        tf.constant([one.inverse for one in hashes], tf.int64),
+        tf.constant([label_hash.a for label_hash in hashes], tf.int64),
+        tf.constant([label_hash.b for label_hash in hashes], tf.int64),
+        tf.constant([label_hash.inverse for label_hash in hashes], tf.int64),
         tf.constant(ratios, tf.int64),
         tf.constant(tables.ravel()),
         tf.constant(strides.ravel(), tf.int64),
@@ -143,14 +146,18 @@ def labels_in_two(
         int32 instances and int64 labels, unordered.
     """
     bases = _first_slots(tables, items)
-    one, two = _pairs(ends, lasts)
-    one, slots = _common_slots(tables, items, bases, one, two)
-    labels = _labels_of_slots(tables, slots, tf.gather(items.repetitions, one))
+    first_items, second_items = _pairs(ends, lasts)
+    first_items, slots = _common_slots(
+        tables, items, bases, first_items, second_items
+    )
+    labels = _labels_of_slots(
+        tables, slots, tf.gather(items.repetitions, first_items)
+    )
     is_label = labels < tables.num_labels
     if len(tables.dropped):
         is_label &= ~dropping.is_among(labels, tables.dropped)
     return (
-        tf.boolean_mask(tf.gather(items.instances, one), is_label),
+        tf.boolean_mask(tf.gather(items.instances, first_items), is_label),
         tf.boolean_mask(labels, is_label),
     )
 
@@ -170,7 +177,7 @@ def _first_slots(tables: Crossings, items: Items) -> tf.Tensor:
 
 
 def _common_slots(
-    tables: Crossings, items: Items, bases: tf.Tensor, one, two
+    tables: Crossings, items: Items, bases: tf.Tensor, first_items, second_items
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the slots that pairs of opened buckets have in common.
 
@@ -178,44 +185,56 @@ def _common_slots(
         tables: of the repetitions.
         items: opened buckets.
         bases: [I, R], as `_first_slots` returns them.
-        one, two: the items of each pair, `two` of the later repetition.
+        first_items, second_items: of each pair; the second is of the later
+            repetition.
 
     Returns:
         The first item of the pair and the slot in its repetition, below p.
     """
     num_repetitions = tables.b.shape[0]
-    later = tf.gather(items.repetitions, two)
-    across = one * num_repetitions + later
-    both = tf.gather(items.repetitions, one) * num_repetitions + later
+    later_repetitions = tf.gather(items.repetitions, second_items)
+    base_positions = first_items * num_repetitions + later_repetitions
+    pair_numbers = (
+        tf.gather(items.repetitions, first_items) * num_repetitions
+        + later_repetitions
+    )
     flat_bases = tf.reshape(bases, [-1])
-    low = tf.cast(tf.math.floormod(flat_bases, tables.num_buckets), tf.int32)
-    runs = tf.gather(items.buckets, two) - tf.gather(low, across)
+    base_buckets = tf.cast(
+        tf.math.floormod(flat_bases, tables.num_buckets), tf.int32
+    )
+    runs = tf.gather(items.buckets, second_items) - tf.gather(
+        base_buckets, base_positions
+    )
     runs = tf.where(runs < 0, runs + tables.num_buckets, runs)
     # Steps that pass p lead p mod B further.
-    past = runs + tables.prime % tables.num_buckets
-    past = tf.where(past >= tables.num_buckets, past - tables.num_buckets, past)
-    begins = tf.gather(tables.tables, both)
-    pairs, places = _hits(tables, begins + runs)
-    pairs_past, places_past = _hits(tables, begins + past)
+    runs_past = runs + tables.prime % tables.num_buckets
+    runs_past = tf.where(
+        runs_past >= tables.num_buckets,
+        runs_past - tables.num_buckets,
+        runs_past,
+    )
+    table_starts = tf.gather(tables.tables, pair_numbers)
+    pairs, places = _hits(tables, table_starts + runs)
+    pairs_past, places_past = _hits(tables, table_starts + runs_past)
     is_past = tf.concat(
         [tf.zeros_like(pairs, tf.bool), tf.ones_like(pairs_past, tf.bool)], 0
     )
     pairs = tf.concat([pairs, pairs_past], 0)
     places = tf.concat([places, places_past], 0)
     steps = tf.math.floormod(
-        places * tf.gather(tables.strides, tf.gather(both, pairs)),
+        places * tf.gather(tables.strides, tf.gather(pair_numbers, pairs)),
         tables.prime,
     )
-    base = tf.gather(flat_bases, tf.gather(across, pairs))
-    one = tf.gather(one, pairs)
+    base = tf.gather(flat_bases, tf.gather(base_positions, pairs))
+    first_items = tf.gather(first_items, pairs)
     slots = (
-        tf.cast(tf.gather(items.buckets, one), tf.int64)
+        tf.cast(tf.gather(items.buckets, first_items), tf.int64)
         + places * tables.num_buckets
     )
     is_hit = (is_past == (base + steps >= tables.prime)) & (
         slots < tables.prime
     )
-    return tf.boolean_mask(one, is_hit), tf.boolean_mask(slots, is_hit)
+    return tf.boolean_mask(first_items, is_hit), tf.boolean_mask(slots, is_hit)
 
 
 def _labels_of_slots(tables: Crossings, slots, repetitions) -> tf.Tensor:
@@ -229,25 +248,25 @@ def _labels_of_slots(tables: Crossings, slots, repetitions) -> tf.Tensor:
 
 def _pairs(starts, stops) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns all i, j with starts[i] <= j < stops[i], sorted, int32."""
-    high = tf.range(tf.size(starts, tf.int64)) * 2**_BITS
-    both = tf.raw_ops.RaggedRange(
-        starts=high + tf.cast(starts, tf.int64),
-        limits=high + tf.cast(stops, tf.int64),
+    shifted = tf.range(tf.size(starts, tf.int64)) * 2**_BITS
+    packed = tf.raw_ops.RaggedRange(
+        starts=shifted + tf.cast(starts, tf.int64),
+        limits=shifted + tf.cast(stops, tf.int64),
         deltas=tf.constant(1, tf.int64),
     ).rt_dense_values
-    one = tf.bitwise.right_shift(both, tf.constant(_BITS, tf.int64))
-    two = tf.bitwise.bitwise_and(both, tf.constant(2**_BITS - 1, tf.int64))
-    return tf.cast(one, tf.int32), tf.cast(two, tf.int32)
+    i = tf.bitwise.right_shift(packed, tf.constant(_BITS, tf.int64))
+    j = tf.bitwise.bitwise_and(packed, tf.constant(2**_BITS - 1, tf.int64))
+    return tf.cast(i, tf.int32), tf.cast(j, tf.int32)
 
 
 def _hits(tables: Crossings, runs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the members of runs: which run each is of, and its j, int64."""
+    """Returns the members of runs: the run of each, and its j, int64."""
     starts = tf.gather(tables.starts, runs)
     sizes = tf.gather(tables.starts, runs + 1) - starts
-    filled = tf.where(sizes > 0)[:, 0]
-    sizes = tf.gather(sizes, filled)
-    starts = tf.gather(starts, filled)
-    one, place = _pairs(starts, starts + sizes)
-    return tf.gather(filled, one), tf.cast(
-        tf.gather(tables.places, place), tf.int64
+    nonempty = tf.where(sizes > 0)[:, 0]
+    sizes = tf.gather(sizes, nonempty)
+    starts = tf.gather(starts, nonempty)
+    run_numbers, positions = _pairs(starts, starts + sizes)
+    return tf.gather(nonempty, run_numbers), tf.cast(
+        tf.gather(tables.places, positions), tf.int64
     )

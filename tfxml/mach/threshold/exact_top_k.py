@@ -27,18 +27,18 @@ from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import bucket_pairs, crossings, opening
 
 _FIRST_PAIRS = 32_768  # bucket pairs of an instance in the second round
-_WIDENING = 8  # times as many in each further round
+_WIDENING = 8  # factor from one round to the next
 _GROUP_ROWS = 32  # instances of a group
 _GROUPS_AT_ONCE = 8
-_REST_ROWS = 512  # instances widened together: their scores are copied
+_WIDENED_ROWS = 512  # instances widened together: their scores are copied
 _GROUP_PAIRS = 2_000_000  # bucket pairs at a time, which bounds memory
-_MOST_PAIRS = 8_000_000  # of an instance
-_FIRST_DEPTH = 12  # at first k more buckets of a repetition can be opened
-_DEPTH = 512  # and later so many
+_MAX_PAIRS = 8_000_000  # of an instance
+_FIRST_DEPTH = 12  # buckets of a repetition to open at first, besides k
+_DEPTH = 512  # and later
 
 
 class Decoded(NamedTuple):
-    """The best labels found, and what it cost."""
+    """The best labels found, and the work done."""
 
     scores: tf.Tensor  # [N, K] estimates, best first; -inf: no label was found
     label_ids: tf.Tensor  # [N, K] int32
@@ -73,26 +73,26 @@ def top_k(
     repetitions = [
         decode.bucket_scores(logits, estimator) for logits in bucket_logits
     ]
-    found = _of_groups(
-        lambda group: _first(group, tables, k, estimator, first_pairs),
+    decoded = _decode_in_groups(
+        lambda group: _start(group, tables, k, estimator, first_pairs),
         repetitions,
         k,
         _GROUP_ROWS,
         _GROUPS_AT_ONCE,
     )
     return tf.cond(
-        tf.reduce_all(found.is_certified),
-        lambda: found,
-        lambda: _rest(
-            found, repetitions, tables, estimator, first_pairs, budget
+        tf.reduce_all(decoded.is_certified),
+        lambda: decoded,
+        lambda: _further_rounds(
+            decoded, repetitions, tables, estimator, first_pairs, budget
         ),
     )
 
 
-def _of_groups(
-    find, tensors: Sequence[tf.Tensor], k: int, num_rows: int, at_once: int
+def _decode_in_groups(
+    decode_group, tensors: Sequence, k: int, num_rows: int, at_once: int
 ) -> Decoded:
-    """Calls `find` on groups of instances, several at once; joins the results.
+    """Calls `decode_group` on groups of instances; joins the results.
 
     Most ops run on one core: several groups keep the other cores busy.
     """
@@ -113,7 +113,7 @@ def _of_groups(
 
     def step(group, arrays):
         rows = slice(group * num_rows, (group + 1) * num_rows)
-        decoded = find([tensor[rows] for tensor in tensors])
+        decoded = decode_group([tensor[rows] for tensor in tensors])
         return group + 1, [
             array.write(group, member)
             for array, member in zip(arrays, decoded, strict=True)
@@ -128,8 +128,8 @@ def _of_groups(
     return Decoded(*(array.concat() for array in arrays))
 
 
-def _first(repetitions, tables, k: int, estimator: str, pairs: int) -> Decoded:
-    """Opens few buckets for a guess of the k-th score, then those it needs."""
+def _start(repetitions, tables, k: int, estimator: str, pairs: int) -> Decoded:
+    """Opens a few buckets to guess the k-th score, then those it requires."""
     scores = _checked(tf.stack(repetitions, axis=1))
     num_instances = tf.shape(scores)[0]
     state = Decoded(
@@ -147,27 +147,27 @@ def _first(repetitions, tables, k: int, estimator: str, pairs: int) -> Decoded:
     return _round(state, ranked, tables, rows, pairs, estimator)
 
 
-def _rest(
-    found: Decoded, repetitions, tables, estimator, pairs: int, budget: int
+def _further_rounds(
+    decoded: Decoded, repetitions, tables, estimator, pairs: int, budget: int
 ):
-    """Returns `found` after more rounds for instances without a certificate."""
+    """Runs more rounds for the instances that are not certified yet."""
 
     def widen(tensors):
-        state = Decoded(*tensors[: len(found)])
-        of_repetitions = tensors[len(found) :]
-        ranked = opening.rank(tf.stack(of_repetitions, axis=1), _DEPTH)
+        state = Decoded(*tensors[: len(decoded)])
+        scores_by_repetition = tensors[len(decoded) :]
+        ranked = opening.rank(tf.stack(scores_by_repetition, axis=1), _DEPTH)
         return _widen(state, ranked, tables, pairs, budget, estimator)
 
-    left = tf.where(~found.is_certified)  # [n, 1]
+    rows = tf.where(~decoded.is_certified)  # [n, 1]
     tensors = [
-        tf.gather(tensor, left[:, 0]) for tensor in (*found, *repetitions)
+        tf.gather(tensor, rows[:, 0]) for tensor in (*decoded, *repetitions)
     ]
-    k = found.scores.shape[1]
-    rest = _of_groups(widen, tensors, k, _REST_ROWS, at_once=1)
+    k = decoded.scores.shape[1]
+    widened = _decode_in_groups(widen, tensors, k, _WIDENED_ROWS, at_once=1)
     return Decoded(
         *(
-            tf.tensor_scatter_nd_update(before, left, after)
-            for before, after in zip(found, rest, strict=True)
+            tf.tensor_scatter_nd_update(before, rows, after)
+            for before, after in zip(decoded, widened, strict=True)
         )
     )
 
@@ -219,11 +219,11 @@ def exact_top_k(
     """
     # A pair costs about as much as scoring a label in 32 repetitions.
     affordable = tables.num_labels * len(hashes) // 32
-    found = top_k(
-        bucket_logits, tables, k, estimator, min(affordable, _MOST_PAIRS)
+    decoded = top_k(
+        bucket_logits, tables, k, estimator, min(affordable, _MAX_PAIRS)
     )
-    scores, label_ids = found.scores, found.label_ids
-    rows = tf.where(~found.is_certified)  # [n, 1]
+    scores, label_ids = decoded.scores, decoded.label_ids
+    rows = tf.where(~decoded.is_certified)  # [n, 1]
 
     def score_every_label():
         # Gathered after the sigmoid, whose rounding depends on the place.
@@ -242,14 +242,14 @@ def exact_top_k(
         )
 
     return tf.cond(
-        tf.reduce_all(found.is_certified),
+        tf.reduce_all(decoded.is_certified),
         lambda: (scores, label_ids),
         score_every_label,
     )
 
 
 def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
-    """Opens the buckets that certify `rows`, or those `most_pairs` allows."""
+    """Opens the buckets that certify `rows`, up to `most_pairs` pairs."""
     kth = tf.gather(state.scores[:, -1], rows)
     depths = opening.depths(
         opening.of_rows(ranked, rows), kth, most_pairs, estimator
@@ -260,8 +260,8 @@ def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
         return start < tf.size(rows)
 
     def step(start, state):
-        done = tf.where(start > 0, ends[tf.maximum(start - 1, 0)], 0)
-        stop = tf.searchsorted(ends, [done + _GROUP_PAIRS], "right")[0]
+        pairs_before = tf.where(start > 0, ends[tf.maximum(start - 1, 0)], 0)
+        stop = tf.searchsorted(ends, [pairs_before + _GROUP_PAIRS], "right")[0]
         stop = tf.maximum(stop, start + 1)
         group = slice(start, stop)
         state = _open(
@@ -275,25 +275,25 @@ def _round(state: Decoded, ranked, tables, rows, most_pairs, estimator):
 def _open(state: Decoded, ranked, tables, rows, depths, estimator) -> Decoded:
     """Opens the `depths` [n, R] best buckets of `rows`."""
     ranked = opening.of_rows(ranked, rows)
-    before = tf.gather(state.scores, rows)
+    old_scores = tf.gather(state.scores, rows)
     k = state.scores.shape[1]
     scores, label_ids, scored = bucket_pairs.best(
-        ranked, tables, depths, before[:, -1], k, estimator
+        ranked, tables, depths, old_scores[:, -1], k, estimator
     )
     is_certified = opening.bound(ranked, depths, estimator) < scores[:, -1]
     # Without a certificate the better guess is kept.
-    is_better = is_certified | (scores[:, -1] > before[:, -1])
-    is_better |= tf.math.is_inf(before[:, -1])
-    scores = tf.where(is_better[:, None], scores, before)
+    is_better = is_certified | (scores[:, -1] > old_scores[:, -1])
+    is_better |= tf.math.is_inf(old_scores[:, -1])
+    scores = tf.where(is_better[:, None], scores, old_scores)
     label_ids = tf.where(
         is_better[:, None], label_ids, tf.gather(state.label_ids, rows)
     )
-    places = rows[:, None]
+    indices = rows[:, None]
     update = tf.tensor_scatter_nd_update
     return Decoded(
-        update(state.scores, places, scores),
-        update(state.label_ids, places, label_ids),
-        update(state.is_certified, places, is_certified),
-        update(state.buckets_opened, places, tf.reduce_sum(depths, 1)),
-        tf.tensor_scatter_nd_add(state.labels_scored, places, scored),
+        update(state.scores, indices, scores),
+        update(state.label_ids, indices, label_ids),
+        update(state.is_certified, indices, is_certified),
+        update(state.buckets_opened, indices, tf.reduce_sum(depths, 1)),
+        tf.tensor_scatter_nd_add(state.labels_scored, indices, scored),
     )

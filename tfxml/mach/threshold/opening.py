@@ -61,17 +61,17 @@ def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
         [n].
     """
     best = ranked.best[:, :, 0]
-    following = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
+    next_scores = tf.gather(ranked.best, depths, batch_dims=2)  # [n, R]
     if estimator in ("mean", "logit"):
-        gain = tf.reduce_max(best - following, axis=1)
-        total = tf.reduce_sum(following, axis=1) + gain
-        terms = tf.reduce_mean(tf.abs(best) + tf.abs(following), axis=1)
-        return total / following.shape[1] + slack(terms, best.shape[1])
+        gain = tf.reduce_max(best - next_scores, axis=1)
+        total = tf.reduce_sum(next_scores, axis=1) + gain
+        terms = tf.reduce_mean(tf.abs(best) + tf.abs(next_scores), axis=1)
+        return total / next_scores.shape[1] + slack(terms, best.shape[1])
     # At worst the best score of all replaces the smallest.
-    ordered = tf.sort(following, axis=1)[:, 1:]
-    most = tf.reduce_max(best, axis=1, keepdims=True)
+    ordered = tf.sort(next_scores, axis=1)[:, 1:]
+    best_of_all = tf.reduce_max(best, axis=1, keepdims=True)
     return decode.combine(
-        tf.unstack(tf.concat([ordered, most], axis=1), axis=1), estimator
+        tf.unstack(tf.concat([ordered, best_of_all], axis=1), axis=1), estimator
     )
 
 
@@ -126,10 +126,10 @@ def _depths_of_sum(ranked: Ranked, kth, most_pairs) -> tf.Tensor:
     is below `kth`, or the lowest that keeps to `most_pairs`.
     """
     depth = ranked.best.shape[2]
-    numbers = tf.range(depth, dtype=tf.float32)
+    bucket_ranks = tf.range(depth, dtype=tf.float32)
 
     def depths_at(price):
-        costs = ranked.best + price[:, None, None] * numbers
+        costs = ranked.best + price[:, None, None] * bucket_ranks
         return tf.argmin(costs, axis=2, output_type=tf.int32)
 
     def is_cheap_enough(depths):
@@ -166,7 +166,7 @@ def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
     minimum, and one more than decide the median.
     """
     num_repetitions, depth = ranked.best.shape[1:]
-    needed = (
+    num_opening = (
         2
         if estimator == "min"
         else min(num_repetitions // 2 + 2, num_repetitions)
@@ -174,10 +174,10 @@ def _depths_of_rank(ranked: Ranked, kth, most_pairs, estimator) -> tf.Tensor:
     depths = tf.reduce_sum(
         tf.cast(ranked.best[:, :, :-1] >= kth[:, None, None], tf.int32), axis=2
     )
-    most = tf.sqrt(2.0 * tf.cast(most_pairs, tf.float32) / needed**2)
-    depths = tf.minimum(depths, tf.cast(most, tf.int32))
+    max_depth = tf.sqrt(2.0 * tf.cast(most_pairs, tf.float32) / num_opening**2)
+    depths = tf.minimum(depths, tf.cast(max_depth, tf.int32))
     order = tf.argsort(tf.argsort(depths, stable=True), stable=True)
-    return tf.where(order < needed, depths, 0)
+    return tf.where(order < num_opening, depths, 0)
 
 
 def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -190,20 +190,24 @@ def _best_buckets(scores, depth: int) -> tuple[tf.Tensor, tf.Tensor]:
     num_groups = num_buckets // _GROUP_SIZE
     if num_groups < 2 * depth:
         return tf.math.top_k(scores, depth)
-    split = num_groups * _GROUP_SIZE
+    grouped = num_groups * _GROUP_SIZE
     groups = tf.reshape(
-        scores[:, :, :split], [-1, num_repetitions, num_groups, _GROUP_SIZE]
+        scores[:, :, :grouped], [-1, num_repetitions, num_groups, _GROUP_SIZE]
     )
-    _, places = tf.math.top_k(
+    _, best_groups = tf.math.top_k(
         tf.reduce_max(groups, axis=3), depth, sorted=False
     )
-    flat = [-1, num_repetitions, depth * _GROUP_SIZE]
-    chosen = tf.reshape(tf.gather(groups, places, batch_dims=2), flat)
-    buckets = places[..., None] * _GROUP_SIZE + tf.range(_GROUP_SIZE)
-    buckets = tf.reshape(buckets, flat)
-    if split < num_buckets:
-        behind = tf.range(split, num_buckets) + tf.zeros_like(buckets[:, :, :1])
-        chosen = tf.concat([chosen, scores[:, :, split:]], axis=2)
-        buckets = tf.concat([buckets, behind], axis=2)
-    best, places = tf.math.top_k(chosen, depth)
-    return best, tf.gather(buckets, places, batch_dims=2)
+    candidate_shape = [-1, num_repetitions, depth * _GROUP_SIZE]
+    candidates = tf.reshape(
+        tf.gather(groups, best_groups, batch_dims=2), candidate_shape
+    )
+    buckets = best_groups[..., None] * _GROUP_SIZE + tf.range(_GROUP_SIZE)
+    buckets = tf.reshape(buckets, candidate_shape)
+    if grouped < num_buckets:
+        ungrouped = tf.range(grouped, num_buckets) + tf.zeros_like(
+            buckets[:, :, :1]
+        )
+        candidates = tf.concat([candidates, scores[:, :, grouped:]], axis=2)
+        buckets = tf.concat([buckets, ungrouped], axis=2)
+    best, best_groups = tf.math.top_k(candidates, depth)
+    return best, tf.gather(buckets, best_groups, batch_dims=2)
