@@ -134,7 +134,7 @@ def test_model_card(kind, tmp_path):
 
 
 def test_weights_that_a_browser_cannot_count_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(js_model, "_MOST_PLACES", 100)
+    monkeypatch.setattr(js_model, "_MAX_WEIGHTS", 100)
     run = exporting.features_run("reranked")
     with pytest.raises(ValueError, match="at most 100 weights"):
         js_model.write(run, tmp_path, None)

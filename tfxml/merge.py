@@ -121,7 +121,7 @@ def _copy(group, whole, placement: placement_lib.Placement) -> None:
 
 
 def _share(layers, placement: placement_lib.Placement) -> range:
-    return sites.share_of(len(layers), placement.group, placement.num_groups)
+    return sites.group_range(len(layers), placement.group, placement.num_groups)
 
 
 def define_flags() -> None:

@@ -1,1 +1,1 @@
-"""The trained model in the formats that people serve."""
+"""Exports a trained model to formats for serving."""

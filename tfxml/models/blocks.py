@@ -1,4 +1,4 @@
-"""A block of outputs: what most heads are made of.
+"""A block of outputs, the unit that most heads are made of.
 
 # N instances, H units of the encoder, D features, B outputs
 
@@ -26,12 +26,12 @@ class OutputBlock(keras.layers.Layer):
         num_outputs: B.
         loss: of the outputs.
         input_dim: H, or D where `is_linear`; None: of the first input.
-        priors: [B], the share of the instances in which each output is
-            positive; the bias starts where the loss puts it for these.
-        is_linear: whether the input is the sparse rows themselves, as in
+        priors: [B], the fraction of instances in which each output is
+            positive; the loss chooses the initial bias from them.
+        is_linear: whether the block reads the sparse rows directly, as in
             linear one-vs-rest.
         seed: of the initial kernel.
-        device: where weights lie and are used; None for anywhere.
+        device: where the weights are stored and used; None: anywhere.
     """
 
     built: bool
@@ -68,7 +68,9 @@ class OutputBlock(keras.layers.Layer):
     def _add_weights(self, input_dim: int) -> None:
         num_outputs, is_linear = self.num_outputs, self.is_linear
         # Small at first: an output's logit starts at its prior.
-        small = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
+        small_normal = keras.initializers.RandomNormal(
+            stddev=0.01, seed=self.seed
+        )
         self.kernel = self.add_weight(
             name="kernel",
             # A linear block's kernel is read by feature, a dense one's by
@@ -78,20 +80,20 @@ class OutputBlock(keras.layers.Layer):
                 if is_linear
                 else (num_outputs, input_dim)
             ),
-            initializer="zeros" if is_linear else small,
+            initializer="zeros" if is_linear else small_normal,
         )
         self.bias = self.add_weight(
             name="bias",
             shape=(num_outputs,),
             initializer=self._prior_bias(),
         )
-        self._priors = None  # as large as the labels are many
+        self._priors = None  # free the memory: one number per label
 
     def _prior_bias(self) -> str | Callable[..., tf.Tensor]:
         """Returns the initializer of the bias.
 
-        An assignment would be lost where Keras builds layers in a scratch
-        graph, as its `fit` does.
+        Assigning the bias would not do: Keras' `fit` builds layers in a
+        scratch graph, where an assignment is lost.
         """
         if self._priors is None:
             return "zeros"
@@ -133,16 +135,16 @@ class OutputBlock(keras.layers.Layer):
 def named_weights(
     layer: keras.layers.Layer, blocks: Sequence[OutputBlock]
 ) -> dict[str, keras.Variable]:
-    """Returns a head's weights, those of its blocks under their numbers."""
+    """Returns a head's weights by name; those of blocks are numbered."""
     names = {
         f"block_{number}_{weight.name}": weight
         for number, block in enumerate(blocks)
         for weight in block.weights
     }
-    held = {id(weight) for weight in names.values()}
-    others = {
+    block_weight_ids = {id(weight) for weight in names.values()}
+    other_weights = {
         name: weight
         for name, weight in contract.named_weights(layer).items()
-        if id(weight) not in held
+        if id(weight) not in block_weight_ids
     }
-    return {**names, **others}
+    return {**names, **other_weights}

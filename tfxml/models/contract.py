@@ -1,4 +1,4 @@
-"""What a loss, an encoder and a head promise to the rest of tfxml.
+"""The interfaces of losses, encoders and heads.
 
 # N instances, D features, H units of an encoder, L labels, B outputs of a
 # block, P positives of a batch, K top labels, C given labels
@@ -24,10 +24,10 @@ import tensorflow as tf
 from tfxml.models import forms, sites
 from tfxml.topk import selection
 
-GRADIENTS = "gradients"  # how a head learns: by steps of the loop
-ONE_PASS = "one pass"  # or in one look at the rows, by a solver
+GRADIENTS = "gradients"  # how a head learns: in steps of the training loop
+ONE_PASS = "one pass"  # or in one pass over the rows, by a solver
 
-BAG = "bag"  # what an encoder reads: the features of an instance, unordered
+BAG = "bag"  # what an encoder reads: an instance's features, unordered
 TOKENS = "tokens"  # or its tokens, in order
 
 
@@ -36,7 +36,7 @@ class Positives(NamedTuple):
 
     rows: tf.Tensor  # int32
     columns: tf.Tensor  # int32
-    weights: tf.Tensor  # weight of the row; 0 for a padded place
+    weights: tf.Tensor  # weight of the row; 0 for padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +47,15 @@ class NoOptions:
 class Loss(abc.ABC):
     """A loss of logits [N, B] and sparse targets.
 
-    Subclasses say whether it `separates`: whether the loss of all outputs is
-    the sum of the losses of blocks of them. Sigmoid cross-entropy does. Softmax
-    cross-entropy does not, as its normaliser runs over all outputs, so heads
-    hand it all logits of a repetition at once.
+    Subclasses declare whether it `separates`: whether the loss of all outputs
+    is the sum of the losses of blocks of them. Sigmoid cross-entropy does.
+    Softmax cross-entropy does not, as its normaliser runs over all outputs, so
+    heads give it all logits of a repetition at once.
     """
 
     Options: ClassVar[type] = NoOptions
     separates: ClassVar[bool] = True
-    # How what `normalized` returns becomes a score, one of `calibration.LINKS`.
+    # Turns what `normalized` returns into scores; one of `calibration.LINKS`.
     link: ClassVar[str] = "sigmoid"
 
     @classmethod
@@ -94,7 +94,7 @@ class Loss(abc.ABC):
     def trained_value(
         self, logits: tf.Tensor, positives: Positives, weights: tf.Tensor
     ) -> tf.Tensor:
-        """Returns `value`, differentiated in closed form where that is known.
+        """Returns `value` with the closed-form gradient, if there is one.
 
         Heads train on it.
         """
@@ -116,7 +116,7 @@ class Loss(abc.ABC):
         """Returns the biases at which training starts, [B].
 
         Args:
-            priors: [B], the share of instances in which each output is on.
+            priors: [B], the fraction of instances in which each output is 1.
         """
         return np.zeros(len(priors), np.float32)
 
@@ -142,7 +142,7 @@ class Encoder(keras.layers.Layer):
     Options: ClassVar[type] = NoOptions
     reads: ClassVar[str] = BAG
     output_dim: int
-    device: str | None = None  # where the model puts and runs it
+    device: str | None = None  # where its weights are stored and used
 
     @classmethod
     def check(cls, options: Any) -> None:
@@ -159,12 +159,12 @@ class Encoder(keras.layers.Layer):
         return False
 
     def arrange(self, inputs: Mapping[str, Any], form: str) -> Any:
-        """Returns what `call` takes, of the named inputs of a batch."""
+        """Returns the argument of `call`, from the named inputs of a batch."""
         raise NotImplementedError
 
     @property
     def arrangement(self) -> Hashable:
-        """A key that encoders share if `arrange` gives them the same."""
+        """A key that encoders share if `arrange` returns the same for them."""
         return id(self)
 
     def call(
@@ -188,7 +188,7 @@ class Encoder(keras.layers.Layer):
 
 
 class HeadPart(NamedTuple):
-    """A part of a head that trains without knowing of the others."""
+    """A part of a head that trains independently of the others."""
 
     device: str | None
     repetitions: range | None  # None: the whole head
@@ -199,14 +199,14 @@ class Head(keras.layers.Layer):
     """An output layer: scores of L labels from what the encoders return.
 
     Subclasses implement `call` and `create`; the rest has defaults. `encoded`
-    is a tensor [N, H], or a list of one tensor an encoder; of a head that
+    is a tensor [N, H], or a list with one tensor per encoder; for a head that
     reads rows it is what `sparse_rows.arrange` returns.
     """
 
     Options: ClassVar[type] = NoOptions
     learns: ClassVar[str] = GRADIENTS
-    reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
-    needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
+    reads_rows: ClassVar[bool] = False  # whether it always reads the rows
+    needs_encoder: ClassVar[bool] = True  # whether it can never read rows
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss
@@ -229,7 +229,7 @@ class Head(keras.layers.Layer):
 
     @classmethod
     def num_pieces(cls, options: Any) -> int:
-        """Returns into how many pieces it can be cut to be trained apart."""
+        """Returns how many groups of it can be trained separately."""
         return 1
 
     # --- training -------------------------------------------------------
@@ -273,7 +273,7 @@ class Head(keras.layers.Layer):
         return self.loss.trained_value(self.call(encoded), positives, weights)
 
     def parts(self) -> list[HeadPart]:
-        """Returns what trains apart; together they hold every weight."""
+        """Returns the parts that train separately; all weights are in one."""
         return [HeadPart(None, None, list(self.trainable_weights))]
 
     # --- ranking --------------------------------------------------------
@@ -285,7 +285,7 @@ class Head(keras.layers.Layer):
 
     @property
     def score_note(self) -> str:
-        """What the model card says of the scores."""
+        """The model card's sentence about the scores."""
         return (
             "Scores are sigmoids, each label on its own: they do not add up to "
             "1, and whether 0.7 means 70 % on your data has not been checked."
@@ -293,7 +293,7 @@ class Head(keras.layers.Layer):
 
     @property
     def link(self) -> str:
-        """How estimates become scores, one of `calibration.LINKS`."""
+        """How estimates are turned into scores, one of `calibration.LINKS`."""
         return self.loss.link
 
     def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
@@ -323,16 +323,16 @@ class Head(keras.layers.Layer):
         """Returns its serving form; None: TensorFlow alone can run it."""
         return None
 
-    # --- what is kept and told --------------------------------------------
+    # --- saving and describing --------------------------------------------
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """Returns every weight under the name that checkpoints give it."""
         return named_weights(self)
 
     def record(self) -> dict | None:
-        """Returns what a run directory keeps of the head, as JSON can hold it.
+        """Returns what a run directory stores about the head, as JSON.
 
-        None: all follows from the options.
+        None: everything follows from the options.
         """
         return None
 
@@ -342,7 +342,7 @@ class Head(keras.layers.Layer):
         return self.num_labels
 
     def growth_options(self) -> dict | None:
-        """Returns the options under which more labels need no new weight.
+        """Returns options that make room for more labels without new weights.
 
         None: it cannot take more labels.
         """
@@ -356,18 +356,18 @@ class Head(keras.layers.Layer):
 def head_of(logits: tf.Tensor) -> Head | None:
     """Returns the head that made a tensor, or None if it is not known.
 
-    Keras keeps a tensor's mask in an attribute in the same way. Losses and
-    metrics of Keras get the tensor alone, and MACH's mean nothing without the
-    hashes.
+    The head is an attribute of the tensor, as Keras' masks are. Keras' losses
+    and metrics receive only the tensor, and MACH's logits mean nothing without
+    the hashes.
     """
     return getattr(logits, "_tfxml_head", None)
 
 
 def named_weights(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """Returns all weights of a layer, those of layers within it too, by name.
+    """Returns all weights of a layer and its sublayers by name.
 
-    Of weights with one name the second is called `name_1`, and so on: the
-    order of a layer's weights follows from its construction.
+    If several have the same name, the second is called `name_1`, and so on, in
+    the order in which the layer creates its weights.
     """
     names: dict[str, keras.Variable] = {}
     for weight in layer.weights:

@@ -11,19 +11,19 @@ from tfxml.models import contract, forms
 def checked_parts(
     head: contract.Head, parts: Sequence[contract.HeadPart]
 ) -> Sequence[contract.HeadPart]:
-    """Returns the parts of a head, after a look that they hold every weight.
+    """Returns the parts of a head after checking that they hold all weights.
 
     Raises:
         ValueError: if a trainable weight is in no part, or in several: it
-            would silently stay as it is, or move twice.
+            would silently never be updated, or be updated twice.
     """
-    held = [id(weight) for part in parts for weight in part.variables]
+    weight_ids = [id(weight) for part in parts for weight in part.variables]
     for weight in head.trainable_weights:
-        times = held.count(id(weight))
-        if times != 1:
+        num_parts = weight_ids.count(id(weight))
+        if num_parts != 1:
             raise ValueError(
                 f"`{type(head).__name__}.parts` must hold every trainable "
-                f"weight once. Received: {weight.path}, in {times} parts"
+                f"weight once. Received: {weight.path}, in {num_parts} parts"
             )
     return parts
 
@@ -45,17 +45,17 @@ def checked_form(
 ) -> tuple[
     forms.DenseStack | forms.BlockRanking | forms.InvertedIndex | None, str
 ]:
-    """Returns a module's serving form; or None, and why it has none.
+    """Returns a module's serving form; or None, and the reason.
 
-    A form that leaves a weight out is none: what a subclass adds would be
-    silently ignored by what reads the form.
+    A form that leaves out a weight does not count: a weight that a subclass
+    adds would silently be ignored in serving.
     """
     name = type(module).__name__
     form = module.form()
     if form is None:
         return None, f"{name} declares no serving form"
-    held = {id(weight) for weight in forms.variables(form)}
+    weight_ids = {id(weight) for weight in forms.variables(form)}
     for weight in module.weights:
-        if id(weight) not in held:
+        if id(weight) not in weight_ids:
             return None, f"the serving form of {name} leaves out {weight.path}"
     return form, ""

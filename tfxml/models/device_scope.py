@@ -1,4 +1,4 @@
-"""Where a layer lies, if it was told."""
+"""The device of a layer, if it has one of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 
 def on(device: str | None) -> contextlib.AbstractContextManager:
-    """Returns a scope of the device; None leaves it to those around.
+    """Returns a scope of the device; None keeps the current device.
 
-    `tf.device(None)` would not: it forgets the device of the replica.
+    `tf.device(None)` would drop the device of the replica.
     """
     return contextlib.nullcontext() if device is None else tf.device(device)

@@ -1,4 +1,4 @@
-"""What heads read: one encoder's output, or a list with one per encoder."""
+"""The input of heads: one encoder's output, or a list with one per encoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 def only(encoded: Any) -> Any:
     """Returns the one tensor, or rows, that a head with one encoder reads.
 
-    Of shapes in place of tensors too.
+    Also takes shapes in place of tensors.
 
     Raises:
         ValueError: if there are several.
@@ -31,9 +31,9 @@ def is_several(encoded: Any) -> bool:
 
 
 def spread(encoded: Any, num_repetitions: int) -> list:
-    """Returns what each repetition reads: equal runs share an encoder.
+    """Returns the input of each repetition: equal runs share an encoder.
 
-    Of shapes in place of tensors too.
+    Also takes shapes in place of tensors.
     """
     encoded = list(encoded) if is_several(encoded) else [encoded]
     num_encoders = len(encoded)

@@ -31,7 +31,7 @@ Inputs = Mapping[str, tf.RaggedTensor | tf.Tensor]
 class Part:
     """The encoders and the part of the head that train on one device.
 
-    The others' gradients do not depend on them.
+    Their gradients do not depend on the other parts.
     """
 
     device: str | None
@@ -42,18 +42,18 @@ class Part:
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class ExtremeClassifier(keras.Model):
-    """Encoders, a head and perhaps a re-ranker under one roof.
+    """Encoders, a head and an optional re-ranker.
 
     Args:
         encoders: none for a linear model, one that all outputs share, or
-            several of which equal runs of repetitions read one each.
-        head: what scores labels.
+            several, each read by an equal run of repetitions.
+        head: scores labels.
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
-        reranker: what ranks the head's best labels again; None: nothing.
+        reranker: ranks the head's best labels again, or None.
 
     Raises:
-        ValueError: if an encoder is another layer of Keras.
+        ValueError: if an encoder is any other Keras layer.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ExtremeClassifier(keras.Model):
         self.built = True
 
     def get_config(self) -> dict:
-        """Returns what makes the model again, but for its weights."""
+        """Returns the arguments that rebuild the model, without weights."""
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -98,8 +98,8 @@ class ExtremeClassifier(keras.Model):
         """Returns the model that `get_config` describes."""
         # By class, so that a module need not be registered with Keras.
         classes = {
-            kind.__name__: kind
-            for kind in (
+            module.__name__: module
+            for module in (
                 *encoders_lib.ENCODERS.values(),
                 *heads_lib.HEADS.values(),
             )
@@ -113,7 +113,7 @@ class ExtremeClassifier(keras.Model):
         return cls(
             **{
                 **config,
-                "encoders": [deserialize(one) for one in config["encoders"]],
+                "encoders": [deserialize(item) for item in config["encoders"]],
                 "head": deserialize(config["head"]),
                 "reranker": config["reranker"]
                 and deserialize(config["reranker"]),
@@ -126,7 +126,7 @@ class ExtremeClassifier(keras.Model):
         dropout_seed: tf.Tensor | None = None,
         encoders: Sequence[contract.Encoder] | None = None,
     ) -> list:
-        """Returns what the head reads: [N, H] an encoder, or the rows.
+        """Returns the input of the head: [N, H] per encoder, or the rows.
 
         Args:
             inputs: rows by the names of `inputs`.
@@ -137,16 +137,18 @@ class ExtremeClassifier(keras.Model):
             return [self._rows(inputs, self.form)]
         encoders = self.encoders if encoders is None else encoders
         # Encoders that read the same rows share them.
-        rows = {}
+        arranged = {}
         for encoder in encoders:
-            if encoder.arrangement not in rows:
-                rows[encoder.arrangement] = encoder.arrange(inputs, self.form)
+            if encoder.arrangement not in arranged:
+                arranged[encoder.arrangement] = encoder.arrange(
+                    inputs, self.form
+                )
         encoded = []
         for encoder in encoders:
             with device_scope.on(encoder.device):
                 encoded.append(
                     encoder.call(
-                        rows[encoder.arrangement], dropout_seed=dropout_seed
+                        arranged[encoder.arrangement], dropout_seed=dropout_seed
                     )
                 )
         return encoded
@@ -162,12 +164,11 @@ class ExtremeClassifier(keras.Model):
         """Returns the weighted sum of the instances' losses, a scalar.
 
         Args:
-            inputs: rows by the names of `inputs`: ragged, or padded as it
-                says.
+            inputs: rows by the names of `inputs`, ragged or padded.
             label_ids: [N, (L)] ragged, or [N, P] padded with -1.
             weights: [N]; the loss of a row with weight 0 does not count.
             dropout_seed: [2] int32, or None for no dropout.
-            part: whose share of the sum; None: all of it.
+            part: whose part of the sum is returned; None: all of it.
         """
         encoders = repetitions = None
         if part is not None:
@@ -180,9 +181,9 @@ class ExtremeClassifier(keras.Model):
         )
 
     def parts(self) -> list[Part]:
-        """Returns what trains without knowing of the rest, one a device.
+        """Returns the parts that train independently, one per device.
 
-        Together they hold every trainable weight of encoders and head once.
+        Every trainable weight of the encoders and the head is in one part.
         """
         head_parts = contract_checks.checked_parts(self.head, self.head.parts())
         parts = []
@@ -194,26 +195,31 @@ class ExtremeClassifier(keras.Model):
                     for encoder in self.encoders
                     if encoder.device == device
                 ]
-            of_encoders = [
+            encoder_weights = [
                 weight
                 for encoder in encoders
                 for weight in encoder.trainable_weights
             ]
             parts.append(
-                Part(device, encoders, repetitions, [*of_encoders, *variables])
+                Part(
+                    device,
+                    encoders,
+                    repetitions,
+                    [*encoder_weights, *variables],
+                )
             )
-        num_held = sum(len(part.encoders) for part in parts)
-        if num_held != len(self.encoders):
+        num_placed = sum(len(part.encoders) for part in parts)
+        if num_placed != len(self.encoders):
             raise ValueError(
-                "`encoders` must each lie on the device of one part of the "
-                f"head, or they would not be trained. Received: {num_held} "
+                "`encoders` must each be on the device of one part of the "
+                f"head, or they would not be trained. Received: {num_placed} "
                 f"such, of {len(self.encoders)}"
             )
         return parts
 
     @property
     def link(self) -> str:
-        """How estimates become scores; see `calibration`."""
+        """How estimates are turned into scores; see `calibration`."""
         return self.head.link if self.reranker is None else calibration.SIGMOID
 
     def top_k(self, inputs: Inputs, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -248,9 +254,9 @@ class ExtremeClassifier(keras.Model):
         label_ids = tf.sort(tf.unique(label_ids)[0])
         estimates = self.label_estimates(inputs, label_ids)
         k = tf.minimum(k, tf.size(label_ids))
-        best, places = tf.math.top_k(estimates, k)
+        best, positions = tf.math.top_k(estimates, k)
         scores = calibration.scores(best, self.link)
-        return scores, tf.gather(label_ids, places)
+        return scores, tf.gather(label_ids, positions)
 
     def label_estimates(
         self, inputs: Inputs, label_ids: tf.Tensor
@@ -271,7 +277,7 @@ class ExtremeClassifier(keras.Model):
         )
 
     def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:
-        """Returns the labels that the head alone finds best, [N, K]."""
+        """Returns the head's best labels, without the re-ranker, [N, K]."""
         return self.head.top_k(self.encode(inputs), k)[1]
 
     def named_variables(self) -> dict[str, keras.Variable]:
@@ -291,8 +297,8 @@ class ExtremeClassifier(keras.Model):
             for layer, weights in layers.items()
             for name, weight in weights.items()
         }
-        missing = {id(one) for one in self.weights} - {
-            id(one) for one in names.values()
+        missing = {id(weight) for weight in self.weights} - {
+            id(weight) for weight in names.values()
         }
         if missing:
             raise ValueError(
@@ -306,7 +312,7 @@ class ExtremeClassifier(keras.Model):
         return self.top_k(inputs, k=5)
 
     def _rows(self, inputs: Inputs, form: str):
-        """Returns the bag of features, for what reads rows themselves."""
+        """Returns the bag of features, for layers that read the rows."""
         return sparse_rows.arrange(
             inputs[inputs_lib.FEATURE_IDS],
             inputs[inputs_lib.FEATURE_VALUES],

@@ -1,12 +1,12 @@
-"""Serving forms: what a model computes, said in a few plain pieces.
+"""Serving forms: what a model computes, described by a few plain classes.
 
 # N instances, D features, H units, L labels, R repetitions, B outputs of a
 # block, C given labels, P pages of an index
 
 A head or an encoder may declare its form. The compiled CPU path, LiteRT and
-TensorFlow.js read forms and never see a class of heads, so each of them is
-written once. One idea carries them: an independent-sigmoid head *is* MACH with
-one repetition whose buckets are the labels.
+TensorFlow.js read forms, not classes of heads, so each of them is written once.
+The key idea: an independent-sigmoid head *is* MACH with one repetition whose
+buckets are the labels.
 
 A module without a form is run by TensorFlow alone.
 """
@@ -32,9 +32,10 @@ class DenseStack:
     Attributes:
         tables: the first kernel [D, H], in runs of rows.
         kernels: the kernels of the other layers, [H, H'].
-        biases: one a layer.
+        biases: one per layer.
         is_residual: whether a layer's input is added where widths agree.
-        feature_hash: what makes feature ids out of the data's, or None.
+        feature_hash: maps the data's feature ids to those of the tables, or
+            None.
     """
 
     tables: Sequence[keras.Variable]
@@ -51,7 +52,7 @@ class Block:
     Attributes:
         kernel: [B, H]; of a linear block, which reads rows, [D, B].
         bias: [B].
-        is_linear: whether it reads the rows themselves.
+        is_linear: whether it reads the rows directly.
     """
 
     kernel: keras.Variable
@@ -65,7 +66,7 @@ class BlockRanking:
 
     Attributes:
         num_labels: L.
-        blocks: without hashes runs of labels; with them R repetitions, of
+        blocks: without hashes, runs of labels; with hashes, R repetitions, of
             which equal runs share an encoder.
         hashes: of each repetition, from label to bucket; None: the outputs of
             the blocks are the labels.
@@ -73,8 +74,8 @@ class BlockRanking:
         is_unbiased: whether collisions are taken out of a mean estimate.
         link: from estimates to scores; see `calibration`.
         dropped: ids of labels that are never answered, ascending.
-        is_exhaustive: whether looking at every label is the way that suits;
-            else TensorFlow's threshold decode looks at few.
+        is_exhaustive: whether it is best to score every label; else
+            TensorFlow's threshold decode scores few.
     """
 
     num_labels: int
@@ -97,7 +98,7 @@ class InvertedIndex:
         num_labels: L.
         splits: [D + 1], where a feature's pages begin.
         labels: [P, 32], the labels of a page.
-        kernel: [P, 32], their weights; 0: an unused place.
+        kernel: [P, 32], their weights; 0: an unused slot.
         slope, middle: estimate = slope * (product - middle).
         link: from estimates to scores; see `calibration`.
         dropped: ids of labels that are never answered, ascending.
@@ -121,7 +122,7 @@ def variables(form: Any) -> list[keras.Variable]:
         form = [getattr(form, field.name) for field in dataclasses.fields(form)]
     if not isinstance(form, (list, tuple)):
         return []
-    return [variable for part in form for variable in variables(part)]
+    return [variable for member in form for variable in variables(member)]
 
 
 def estimates(
@@ -129,7 +130,7 @@ def estimates(
     logits: Sequence[tf.Tensor],
     label_ids: tf.Tensor | np.ndarray,
 ) -> tf.Tensor:
-    """Returns what given labels are ranked by, [N, C].
+    """Returns the estimates that rank given labels, [N, C].
 
     Args:
         form: of the head.
@@ -139,34 +140,34 @@ def estimates(
             which need no hash of 64-bit integers.
     """
     if form.hashes is None:
-        (of_labels,) = logits
+        (label_logits,) = logits
         if isinstance(label_ids, np.ndarray):
             if is_run(label_ids):
-                return of_labels[:, label_ids[0] : label_ids[-1] + 1]
+                return label_logits[:, label_ids[0] : label_ids[-1] + 1]
             label_ids = label_ids.astype(np.int32)
-        return tf.gather(of_labels, label_ids, axis=1)
-    chosen = [
+        return tf.gather(label_logits, label_ids, axis=1)
+    label_terms = [
         tf.gather(terms, _buckets(label_hash, label_ids), axis=1)
         for terms, label_hash in zip(
             decode.terms(logits, form.estimator), form.hashes, strict=True
         )
     ]
-    return decode.combine(chosen, form.estimator)
+    return decode.combine(label_terms, form.estimator)
 
 
 def finished(
     form: BlockRanking, logits: Sequence[tf.Tensor], best: tf.Tensor
 ) -> tf.Tensor:
-    """Returns estimates without the share of collisions in them, [N, K].
+    """Returns estimates without the average effect of collisions, [N, K].
 
-    The same for all labels of an instance, but for a factor above 0, so the
-    order stays.
+    For all labels of an instance this subtracts the same number and multiplies
+    by the same positive factor, so the order stays.
     """
     if not form.is_unbiased or form.hashes is None:
         return best
     masses = [
-        tf.reduce_sum(tf.nn.sigmoid(part), axis=1, keepdims=True)
-        for part in logits
+        tf.reduce_sum(tf.nn.sigmoid(repetition_logits), axis=1, keepdims=True)
+        for repetition_logits in logits
     ]
     return decode.unbiased_mean(
         best, tf.add_n(masses) / len(masses), form.hashes[0].num_buckets

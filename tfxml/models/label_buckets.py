@@ -1,4 +1,4 @@
-"""From labels to the buckets that a MACH head predicts.
+"""Maps labels to the buckets that a MACH head predicts.
 
 # N instances, L labels, R repetitions, B buckets, P labels of an instance
 """
@@ -19,7 +19,7 @@ def hashes_from(
     seed: int = 0,
     capacity: int | None = None,
 ) -> list[hashing.UniversalHash]:
-    """Returns one hash a repetition.
+    """Returns one hash per repetition.
 
     Args:
         num_labels: L.
@@ -49,18 +49,19 @@ def hashes_from(
 def bucket_priors(
     label_hash: hashing.UniversalHash, log_absent: np.ndarray | None
 ) -> np.ndarray | None:
-    """Returns how probable each bucket is, [B], were labels independent.
+    """Returns the probability of each bucket, [B], if labels are independent.
 
-    `log_absent` are the logarithms of the labels' probabilities not to be
-    there, [L].
+    `log_absent` [L] is log(1 - p) of each label's probability p.
     """
     if log_absent is None:
         return None
-    total = np.zeros(label_hash.num_buckets)
+    bucket_log_absent = np.zeros(label_hash.num_buckets)
     for start, buckets in label_hash.blocks(len(log_absent)):
-        some = log_absent[start : start + len(buckets)]
-        total += np.bincount(buckets, some, label_hash.num_buckets)
-    return -np.expm1(total)
+        block_log_absent = log_absent[start : start + len(buckets)]
+        bucket_log_absent += np.bincount(
+            buckets, block_log_absent, label_hash.num_buckets
+        )
+    return -np.expm1(bucket_log_absent)
 
 
 def buckets_of(
@@ -76,22 +77,26 @@ def buckets_of(
     keys = tf.cast(positives.rows, tf.int64) * num_buckets + tf.cast(
         buckets, tf.int64
     )
-    keys, places = tf.unique(keys)
+    keys, key_numbers = tf.unique(keys)
     return contract.Positives(
         tf.cast(keys // num_buckets, tf.int32),
         tf.cast(keys % num_buckets, tf.int32),
-        tf.math.unsorted_segment_max(positives.weights, places, tf.size(keys)),
+        tf.math.unsorted_segment_max(
+            positives.weights, key_numbers, tf.size(keys)
+        ),
     )
 
 
 def _weights_once(buckets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Returns weights [N, P], 0 where an earlier label has the same bucket.
 
-    No shape follows from values: a TPU could not compile it.
+    No shape depends on values, or a TPU could not compile it.
     """
-    most = tf.shape(buckets)[1]
-    places = tf.range(most)
+    num_columns = tf.shape(buckets)[1]
+    columns = tf.range(num_columns)
     is_same = tf.equal(buckets[:, :, None], buckets[:, None, :])
     is_label = weights[:, None, :] > 0
-    first = tf.reduce_min(tf.where(is_same & is_label, places, most), axis=2)
-    return tf.where(tf.equal(first, places), weights, 0.0)
+    first_columns = tf.reduce_min(
+        tf.where(is_same & is_label, columns, num_columns), axis=2
+    )
+    return tf.where(tf.equal(first_columns, columns), weights, 0.0)

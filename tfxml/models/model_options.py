@@ -1,4 +1,4 @@
-"""Which encoder, head and loss make a model, and the form of its rows."""
+"""The choice of encoder, head, loss and form of rows."""
 
 from __future__ import annotations
 

@@ -105,10 +105,10 @@ class Reranker(keras.layers.Layer):
         self.mean_features = mean_features
         self.num_candidates = min(num_candidates, num_labels)
         self.weight = weight
-        num_places = weight_table.capacity(num_labels, mean_features)
-        num_groups = weight_table.groups_before(num_places, num_labels)
+        num_slots = weight_table.capacity(num_labels, mean_features)
+        num_groups = weight_table.groups_before(num_slots, num_labels)
 
-        def add(name: str, size: int, dtype: str, value: float = 0):
+        def add_weight(name: str, size: int, dtype: str, value: float = 0):
             return self.add_weight(
                 name=name,
                 shape=(size,),
@@ -117,11 +117,11 @@ class Reranker(keras.layers.Layer):
                 trainable=False,
             )
 
-        self.splits = add("splits", num_labels + 1, "int32")
-        self.shifts = add("shifts", num_groups, "int32")
-        self.features = add("features", num_places, "int32", num_features)
-        self.kernel = add("kernel", num_places, "float32")
-        self.bias = add("bias", num_labels, "float32")
+        self.splits = add_weight("splits", num_labels + 1, "int32")
+        self.shifts = add_weight("shifts", num_groups, "int32")
+        self.features = add_weight("features", num_slots, "int32", num_features)
+        self.kernel = add_weight("kernel", num_slots, "float32")
+        self.bias = add_weight("bias", num_labels, "float32")
         self.built = True
 
     def assign(self, table: weight_table.Table) -> None:
@@ -159,7 +159,7 @@ class Reranker(keras.layers.Layer):
             return bias + tf.einsum("nk,nkc->nc", rows.values, weights)
 
         def products(chunk: sparse_rows.Chunk) -> tuple[tf.Tensor]:
-            # Each entry meets the candidates of its row.
+            # Pair each entry with the candidates of its row.
             entry_runs = weight_table.Runs(
                 *(tf.gather(chunk.of(member), chunk.owners) for member in runs)
             )
@@ -228,8 +228,8 @@ def rank_again(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best labels' logits and ids, [N, K] each, best first.
 
-    The first S are ranked again. Those behind keep their order and stay
-    behind, so a larger `k` only adds labels.
+    The first S are ranked again. The rest keep their order and stay below
+    them, so a larger `k` only adds labels.
 
     Args:
         margins: [N, S], of the first labels.
@@ -238,16 +238,18 @@ def rank_again(
         k: how many labels.
         weight: of the margins; see `Reranker`.
     """
-    size = margins.shape[1]
-    mixed = _mixed(margins, logits[:, :size], weight)
-    best, places = tf.math.top_k(mixed, size)
-    ranked = tf.gather(label_ids[:, :size], places, axis=1, batch_dims=1)
-    if logits.shape[1] != size:
-        behind = tf.minimum(
-            logits[:, size:], tf.reduce_min(best, 1, keepdims=True)
+    num_candidates = margins.shape[1]
+    mixed = _mixed(margins, logits[:, :num_candidates], weight)
+    best, positions = tf.math.top_k(mixed, num_candidates)
+    ranked = tf.gather(
+        label_ids[:, :num_candidates], positions, axis=1, batch_dims=1
+    )
+    if logits.shape[1] != num_candidates:
+        rest = tf.minimum(
+            logits[:, num_candidates:], tf.reduce_min(best, 1, keepdims=True)
         )
-        best = tf.concat([best, behind], axis=1)
-        ranked = tf.concat([ranked, label_ids[:, size:]], axis=1)
+        best = tf.concat([best, rest], axis=1)
+        ranked = tf.concat([ranked, label_ids[:, num_candidates:]], axis=1)
     return best[:, :k], ranked[:, :k]
 
 

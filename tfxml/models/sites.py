@@ -1,4 +1,4 @@
-"""What the shape of a module follows from, beside its options: its site.
+"""A module's site: what its shape depends on besides its options.
 
 # L labels, D features, H units of an encoder
 """
@@ -13,15 +13,15 @@ import numpy as np
 from tfxml.data import priors
 
 
-def share_of(number: int, group: int, num_groups: int) -> range:
-    """Returns a group's run of so many encoders or repetitions."""
-    share = number // num_groups
-    return range(group * share, (group + 1) * share)
+def group_range(number: int, group: int, num_groups: int) -> range:
+    """Returns the numbers of a group's encoders or repetitions."""
+    size = number // num_groups
+    return range(group * size, (group + 1) * size)
 
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """What a module's shape follows from, beside its options.
+    """What a module's shape depends on besides its options.
 
     Attributes:
         num_labels: L.
@@ -29,13 +29,13 @@ class Site:
         num_train: training instances.
         num_tokens: one more than the largest token id; 0 without tokens.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
-        input_dim: what the head reads: the encoder's H, or D.
-        is_linear: whether the head reads the rows themselves.
+        input_dim: width of the head's input: the encoder's H, or D.
+        is_linear: whether the head reads the rows directly.
         label_counts: [L], in how many training instances each label occurs;
             None where weights are restored.
         dropped: ids of labels that are never answered.
-        group, num_groups: which share of the repetitions is trained here.
-        devices: over which the repetitions are spread; none: anywhere.
+        group, num_groups: which group of repetitions is trained here.
+        devices: to spread the repetitions over; none: anywhere.
         seed: of the initial weights and the dropout.
         hash_seed: of the hashes of labels and features.
     """
@@ -55,9 +55,9 @@ class Site:
     num_groups: int = 1
     devices: tuple[str, ...] = ()
 
-    def share_of(self, number: int) -> range:
-        """Returns the group's run of so many encoders or repetitions."""
-        return share_of(number, self.group, self.num_groups)
+    def group_range(self, number: int) -> range:
+        """Returns the numbers of this group's encoders or repetitions."""
+        return group_range(number, self.group, self.num_groups)
 
     def devices_of(self, number: int) -> list[str | None]:
         """Returns a device for each of the group's encoders or repetitions."""
@@ -69,11 +69,11 @@ class Site:
         ]
 
     def seeds_of(self, numbers: range) -> list[int]:
-        """Returns a seed per encoder or repetition, whichever others exist."""
+        """Returns a seed per encoder or repetition, independent of others."""
         return [self.seed * 100003 + number for number in numbers]
 
     def label_priors(self) -> np.ndarray | None:
-        """Returns the share of the instances that carry each label, [L]."""
+        """Returns the fraction of instances with each label, [L]."""
         if self.label_counts is None:
             return None
         return priors.label_priors(self.label_counts, self.num_train)

@@ -1,9 +1,9 @@
-"""Sets of labels as Keras' losses and metrics get them.
+"""Sets of labels in the forms that Keras' losses and metrics receive.
 
 # N instances, L labels, P the most labels of an instance
 
 Never dense [N, L]: ragged ids [N, (P)], ids padded with -1 [N, P], or a sparse
-tensor [N, L] whose nonzero places are the labels.
+tensor [N, L] whose nonzero entries are the labels.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def padded(
 ) -> tf.Tensor:
     """Returns the ids of a batch padded with -1, [N, P] int32."""
     if isinstance(label_ids, tf.SparseTensor):
-        kept = tf.sparse.retain(label_ids, tf.not_equal(label_ids.values, 0))
+        labels = tf.sparse.retain(label_ids, tf.not_equal(label_ids.values, 0))
         label_ids = tf.RaggedTensor.from_value_rowids(
-            kept.indices[:, 1], kept.indices[:, 0], kept.dense_shape[0]
+            labels.indices[:, 1], labels.indices[:, 0], labels.dense_shape[0]
         )
     if isinstance(label_ids, tf.RaggedTensor):
         label_ids = label_ids.to_tensor(-1)
@@ -66,12 +66,12 @@ def row_weights(
     if sample_weight is not None:
         return tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
     if isinstance(label_ids, tf.RaggedTensor):
-        number = label_ids.nrows()
+        num_instances = label_ids.nrows()
     elif isinstance(label_ids, tf.SparseTensor):
-        number = label_ids.dense_shape[0]
+        num_instances = label_ids.dense_shape[0]
     else:
-        number = tf.shape(label_ids)[0]
-    return tf.ones([number], tf.float32)
+        num_instances = tf.shape(label_ids)[0]
+    return tf.ones([num_instances], tf.float32)
 
 
 def head_of(
@@ -79,21 +79,25 @@ def head_of(
 ) -> contract.Head | None:
     """Returns the head that made logits, for losses and metrics of Keras.
 
-    None for logits [N, L], which need no head, and while Keras looks for
-    shapes alone.
+    None for logits [N, L], which need no head, and while Keras only infers
+    shapes.
 
     Raises:
         ValueError: if bucket logits come without their head.
     """
-    found = head or contract.head_of(y_pred)
-    if found is None and y_pred.shape.rank != 2 and not is_shape_inference():
+    known_head = head or contract.head_of(y_pred)
+    if (
+        known_head is None
+        and y_pred.shape.rank != 2
+        and not is_shape_inference()
+    ):
         raise ValueError(
             "`head` must be given to losses and metrics whose model changes "
             "the output of a MachHead, as in "
             "`SparseSigmoidCrossEntropy(head=head)`. Received: logits of shape "
             f"{y_pred.shape} that no longer know their head"
         )
-    return found
+    return known_head
 
 
 def is_shape_inference() -> bool:

@@ -45,7 +45,7 @@ class PaddedRows(NamedTuple):
 
 
 class RaggedRows(NamedTuple):
-    """Rows behind one another, without padding."""
+    """Rows one after another, without padding."""
 
     feature_ids: tf.Tensor  # [E]
     values: tf.Tensor  # [E]
@@ -62,9 +62,9 @@ class Chunk(NamedTuple):
     splits: tf.Tensor  # [rows + 1] int64, from 0
     owners: tf.Tensor  # [E] int32: the row of each element
 
-    def of(self, whole: tf.Tensor) -> tf.Tensor:
+    def of(self, tensor: tf.Tensor) -> tf.Tensor:
         """Returns the part of a tensor [N, ...] for these rows."""
-        return whole[self.first : self.first + self.num_rows]
+        return tensor[self.first : self.first + self.num_rows]
 
 
 def choose_form(num_features: int, features_per_row: float) -> str:
@@ -125,21 +125,23 @@ def matmul(
 ) -> tf.Tensor:
     """Returns rows [N, D] times the kernel [D, H], [N, H].
 
-    Only those rows of the kernel are read that the batch needs, and gradients
-    are `IndexedSlices`, unless the rows are dense.
+    Unless the rows are dense, only the rows of the kernel that the batch needs
+    are read, and gradients are `IndexedSlices`.
 
     Args:
         rows: as `arrange` returns them, but not ragged.
-        tables: the variables that hold the kernel, each a run of its rows.
+        tables: the variables of the kernel, each a run of its rows.
     """
     if isinstance(rows, CompactRows):
-        needed = _gather(tables, rows.feature_ids)  # [U, H]
-        return _csr_matmul(rows.indices, rows.values, rows.num_rows, needed)
+        kernel_rows = _gather(tables, rows.feature_ids)  # [U, H]
+        return _csr_matmul(
+            rows.indices, rows.values, rows.num_rows, kernel_rows
+        )
     if isinstance(rows, PaddedRows):
-        needed = _gather(tables, rows.feature_ids)  # [N, K, H]
-        return tf.einsum("nk,nkh->nh", rows.values, needed)
-    whole = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
-    return tf.matmul(rows, whole)
+        kernel_rows = _gather(tables, rows.feature_ids)  # [N, K, H]
+        return tf.einsum("nk,nkh->nh", rows.values, kernel_rows)
+    kernel = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
+    return tf.matmul(rows, kernel)
 
 
 def map_chunks(
@@ -149,7 +151,7 @@ def map_chunks(
 ) -> list[tf.Tensor]:
     """Applies a function to a few rows at a time; returns the joined results.
 
-    Intermediate results so stay in the processor's caches.
+    This keeps intermediate results in the processor's caches.
 
     Args:
         function: takes a `Chunk` and returns tensors [rows of it, ...].
@@ -159,11 +161,11 @@ def map_chunks(
     num_rows = tf.size(rows.splits, tf.int32) - 1
     num_chunks = tf.maximum(-(-num_rows // _ROWS_OF_CHUNK), 1)
 
-    def add(number, *arrays):
-        first = number * _ROWS_OF_CHUNK
-        last = tf.minimum(first + _ROWS_OF_CHUNK, num_rows)
-        splits = rows.splits[first : last + 1]
-        run = slice(splits[0], splits[-1])
+    def map_chunk(chunk_number, *arrays):
+        first_row = chunk_number * _ROWS_OF_CHUNK
+        end_row = tf.minimum(first_row + _ROWS_OF_CHUNK, num_rows)
+        splits = rows.splits[first_row : end_row + 1]
+        entries = slice(splits[0], splits[-1])
         owners = tf.searchsorted(
             splits[1:],
             tf.range(splits[0], splits[-1]),
@@ -171,17 +173,17 @@ def map_chunks(
             out_type=tf.int32,
         )
         chunk = Chunk(
-            first,
-            last - first,
-            rows.feature_ids[run],
-            rows.values[run],
+            first_row,
+            end_row - first_row,
+            rows.feature_ids[entries],
+            rows.values[entries],
             splits - splits[0],
             owners,
         )
-        parts = function(chunk)
-        return number + 1, *(
-            array.write(number, part)
-            for array, part in zip(arrays, parts, strict=True)
+        results = function(chunk)
+        return chunk_number + 1, *(
+            array.write(chunk_number, result)
+            for array, result in zip(arrays, results, strict=True)
         )
 
     arrays = [
@@ -194,7 +196,9 @@ def map_chunks(
         for spec in specs
     ]
     _, *arrays = tf.while_loop(
-        lambda number, *_: number < num_chunks, add, (0, *arrays)
+        lambda chunk_number, *_: chunk_number < num_chunks,
+        map_chunk,
+        (0, *arrays),
     )
     return [
         tf.ensure_shape(array.concat(), spec.shape)
@@ -207,14 +211,20 @@ def _gather(tables: Sequence, ids: tf.Tensor) -> tf.Tensor:
     if len(tables) == 1:
         return tf.gather(tables[0], ids)
     rows_per_table = tables[0].shape[0]
-    flat = tf.reshape(ids, [-1])
-    owners = flat // rows_per_table
-    places = tf.dynamic_partition(tf.range(tf.size(flat)), owners, len(tables))
+    flat_ids = tf.reshape(ids, [-1])
+    owners = flat_ids // rows_per_table
+    positions = tf.dynamic_partition(
+        tf.range(tf.size(flat_ids)), owners, len(tables)
+    )
     rows = [
-        tf.gather(table, tf.gather(flat, place) - index * rows_per_table)
-        for index, (table, place) in enumerate(zip(tables, places, strict=True))
+        tf.gather(
+            table, tf.gather(flat_ids, table_positions) - index * rows_per_table
+        )
+        for index, (table, table_positions) in enumerate(
+            zip(tables, positions, strict=True)
+        )
     ]
-    stitched = tf.dynamic_stitch(places, rows)
+    stitched = tf.dynamic_stitch(positions, rows)
     units = tables[0].shape[1]
     return tf.reshape(stitched, tf.concat([tf.shape(ids), [units]], 0))
 

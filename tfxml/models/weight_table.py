@@ -28,7 +28,7 @@ MULTIPLIERS = 2654435761, 2246822519, 3266489917  # 32 bits, without a pattern
 
 
 class Runs(NamedTuple):
-    """Where the places and groups of labels [...] lie."""
+    """The places and groups of labels [...]."""
 
     starts: tf.Tensor  # [...] int32, the first place
     sizes: tf.Tensor  # [...] float32, how many places
@@ -55,7 +55,7 @@ def capacity(num_labels: int, mean_features: int) -> int:
 def groups_before(places: Any, labels: Any) -> Any:
     """Returns how many groups come before a place and a label.
 
-    Of numbers, arrays or tensors.
+    Takes numbers, arrays or tensors.
     """
     return places // PLACES_PER_GROUP + labels
 
@@ -74,7 +74,7 @@ def hashes_of(feature_ids: Any) -> list:
 
 
 def runs_of(splits: tf.Tensor, label_ids: tf.Tensor) -> Runs:
-    """Returns where the places and groups of labels [...] lie."""
+    """Returns the places and groups of labels [...]."""
     starts = tf.gather(splits, label_ids)
     ends = tf.gather(splits, label_ids + 1)
     groups = groups_before(starts, label_ids)

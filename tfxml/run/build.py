@@ -92,7 +92,7 @@ def _encoders(
     if reads_rows(config):
         return []
     kind = encoders.ENCODERS[config.encoder]
-    numbers = site.share_of(heads.HEADS[config.head].num_encoders_of(config))
+    numbers = site.group_range(heads.HEADS[config.head].num_encoders_of(config))
     created = []
     for number, device in zip(
         numbers, site.devices_of(len(numbers)), strict=True

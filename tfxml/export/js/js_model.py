@@ -29,7 +29,7 @@ _QUANTIZATION = {
     "float16": ["--quantize_float16=*"],
     "int8": ["--quantize_uint8=*"],
 }
-_MOST_PLACES = 1 << 24  # WebGL indexes in float32, exact up to here
+_MAX_WEIGHTS = 1 << 24  # WebGL indexes in float32, exact up to this number
 _SHARD_BYTES = 4 * 2**20  # browsers cache up to this in one piece
 _INSTALL = """
     python3 -m venv {0}
@@ -95,10 +95,10 @@ def write(
             the re-ranker has too many weights for a browser.
     """
     reranker = run.model.reranker
-    if reranker is not None and reranker.kernel.shape[0] > _MOST_PLACES:
+    if reranker is not None and reranker.kernel.shape[0] > _MAX_WEIGHTS:
         raise ValueError(
             "`reranker_features` must leave at most "
-            f"{_MOST_PLACES:,} weights, the most that a browser can index. "
+            f"{_MAX_WEIGHTS:,} weights, the most that a browser can index. "
             f"Received: {reranker.kernel.shape[0]:,}, from "
             f"reranker_features={run.config.reranker_features} and "
             f"{run.facts.num_labels:,} labels; export a SavedModel instead"
@@ -108,8 +108,8 @@ def write(
             f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
         )
     model = pathlib.Path(output) / "model"
-    with tempfile.TemporaryDirectory() as saved:
-        portable.save(run, saved, max_k)
+    with tempfile.TemporaryDirectory() as saved_model:
+        portable.save(run, saved_model, max_k)
         command = [
             str(environment.converter),
             "--input_format=tf_saved_model",
@@ -118,18 +118,18 @@ def write(
             "--saved_model_tags=serve",
             f"--weight_shard_size_bytes={_SHARD_BYTES}",
             *_QUANTIZATION[weights],
-            saved,
+            saved_model,
             str(model),
         ]
-        done = subprocess.run(
+        conversion = subprocess.run(
             command,
             capture_output=True,
             text=True,
             # Keep our packages out of the converter's imports.
             env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         )
-    if done.returncode or not (model / "model.json").is_file():
+    if conversion.returncode or not (model / "model.json").is_file():
         raise ValueError(
-            f"{environment.converter} failed:\n{done.stderr[-2000:]}"
+            f"{environment.converter} failed:\n{conversion.stderr[-2000:]}"
         )
     return model

@@ -47,12 +47,12 @@ def write(
         _script(_asset("app.js")),
     ]
     page = _asset("page.html")
-    for mark, content in {
+    for placeholder, content in {
         "TITLE": html.escape(name),
         "STYLE": _asset("style.css"),
         "PARTS": "\n".join(parts),
     }.items():
-        page = page.replace(f"<!-- {mark} -->", content)
+        page = page.replace(f"<!-- {placeholder} -->", content)
     path = output / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
@@ -68,7 +68,7 @@ def _settings(run: restore.TrainedRun, model: dict, name: str) -> dict:
         "numFeatures": run.facts.num_features,
         "text": None if features is None else text_files.settings(features),
         "model": model,
-        "weightSpecs": [one for group in groups for one in group["weights"]],
+        "weightSpecs": [spec for group in groups for spec in group["weights"]],
     }
 
 

@@ -31,11 +31,11 @@ def write(
     """Writes the files into an empty folder; returns them by precision."""
     output = pathlib.Path(output)
     written = {}
-    with tempfile.TemporaryDirectory() as saved:
-        portable.save(run, saved, max_k)
+    with tempfile.TemporaryDirectory() as saved_model:
+        portable.save(run, saved_model, max_k)
         for precision in PRECISIONS:
             path = output / f"model_{precision}.tflite"
-            path.write_bytes(_convert(saved, precision))
+            path.write_bytes(_convert(saved_model, precision))
             written[precision] = path
     names = run.label_names or list(map(str, range(run.facts.num_labels)))
     (output / "label_names.json").write_text(json.dumps(names))
@@ -44,9 +44,9 @@ def write(
     return written
 
 
-def _convert(saved: str, precision: str) -> bytes:
+def _convert(saved_model: str, precision: str) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        saved, signature_keys=[portable.SIGNATURE]
+        saved_model, signature_keys=[portable.SIGNATURE]
     )
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

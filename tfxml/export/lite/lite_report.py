@@ -98,8 +98,8 @@ def latencies(
     """
     seconds: list[float] = []
     for ids, values in list(instances.batches(batch_size))[:100]:
-        places = max(1, int((values != 0).sum(axis=1).max()))
-        ids, values = ids[:, :places], values[:, :places]
+        row_length = max(1, int((values != 0).sum(axis=1).max()))
+        ids, values = ids[:, :row_length], values[:, :row_length]
         if not seconds:
             for _ in range(10):
                 top_k(ids, values, k)

@@ -19,17 +19,17 @@ def from_padded(
     feature_ids: tf.Tensor, feature_values: tf.Tensor, num_features: int
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """Returns rows [N, (D)] of padded ones [N, M], without zero values."""
-    same_shape = tf.debugging.assert_equal(
+    shape_check = tf.debugging.assert_equal(
         tf.shape(feature_ids),
         tf.shape(feature_values),
         "`feature_ids` and `feature_values` must have the same shape",
     )
-    with tf.control_dependencies([same_shape]):
-        places = tf.where(feature_values != 0)
+    with tf.control_dependencies([shape_check]):
+        positions = tf.where(feature_values != 0)
     return _rows(
-        places[:, 0],
-        tf.gather_nd(feature_ids, places),
-        tf.gather_nd(feature_values, places),
+        positions[:, 0],
+        tf.gather_nd(feature_ids, positions),
+        tf.gather_nd(feature_values, positions),
         tf.shape(feature_ids, tf.int64)[0],
         num_features,
     )
@@ -49,12 +49,12 @@ def from_examples(
         },
     )
     ids, values = parsed[IDS_KEY], parsed[VALUES_KEY]
-    as_many = tf.debugging.assert_equal(
+    length_check = tf.debugging.assert_equal(
         ids.row_splits,
         values.row_splits,
         f"each example must hold as many `{VALUES_KEY}` as `{IDS_KEY}`",
     )
-    with tf.control_dependencies([as_many]):
+    with tf.control_dependencies([length_check]):
         row_ids = ids.value_rowids()
     return _rows(row_ids, ids.values, values.values, ids.nrows(), num_features)
 
@@ -69,17 +69,17 @@ def texts_from_examples(serialized: tf.Tensor) -> tf.Tensor:
 def _rows(row_ids, ids, values, num_rows, num_features: int):
     """Returns ragged rows of E stored features, sorted, with repeats summed."""
     ids = _checked(tf.cast(ids, tf.int64), num_features, "feature_ids")
-    finite = tf.debugging.Assert(
+    finite_check = tf.debugging.Assert(
         tf.reduce_all(tf.math.is_finite(values)),
         ["`feature_values` must be finite"],
     )
-    with tf.control_dependencies([finite]):
+    with tf.control_dependencies([finite_check]):
         values = tf.identity(values)
     keys = tf.cast(row_ids, tf.int64) * num_features + ids
     order = tf.argsort(keys, stable=True)
-    keys, places = tf.unique(tf.gather(keys, order))
+    keys, key_numbers = tf.unique(tf.gather(keys, order))
     sums = tf.math.unsorted_segment_sum(
-        tf.gather(values, order), places, tf.size(keys)
+        tf.gather(values, order), key_numbers, tf.size(keys)
     )
     ids = tf.RaggedTensor.from_value_rowids(
         tf.cast(keys % num_features, tf.int32),
@@ -97,29 +97,29 @@ def checked_labels(
     label_ids = _checked(label_ids, num_labels, "candidates")
     if not len(dropped):
         return label_ids
-    is_there = tf.debugging.Assert(
+    check = tf.debugging.Assert(
         ~tf.reduce_any(dropping.is_among(label_ids, dropped)),
         ["`candidates` must not be dropped labels. Received:", label_ids],
     )
-    with tf.control_dependencies([is_there]):
+    with tf.control_dependencies([check]):
         return tf.identity(label_ids)
 
 
 def checked_k(k: tf.Tensor, max_k: int) -> tf.Tensor:
     """Returns the largest `k` of a request; fails if it is out of range."""
     k = tf.reduce_max(k)
-    is_allowed = tf.debugging.Assert(
+    check = tf.debugging.Assert(
         (k >= 1) & (k <= max_k), [f"`k` must be in [1, {max_k}]. Received:", k]
     )
-    with tf.control_dependencies([is_allowed]):
+    with tf.control_dependencies([check]):
         return tf.identity(k)
 
 
 def _checked(ids: tf.Tensor, limit: int, name: str) -> tf.Tensor:
     """Returns `ids`, with a check that runs before they are used."""
-    is_inside = tf.debugging.Assert(
+    check = tf.debugging.Assert(
         tf.reduce_all((ids >= 0) & (ids < limit)),
         [f"`{name}` must be in [0, {limit}). Received:", ids],
     )
-    with tf.control_dependencies([is_inside]):
+    with tf.control_dependencies([check]):
         return tf.identity(ids)

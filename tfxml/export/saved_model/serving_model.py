@@ -91,9 +91,9 @@ def write(
     folder = output / str(version)
     output.mkdir(parents=True, exist_ok=True)
     # Servers watch the folder, so a version must appear only when complete.
-    partial = output / f"writing_{folder.name}"
-    if partial.exists():
-        shutil.rmtree(partial)
+    unfinished = output / f"writing_{folder.name}"
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
     with narrow_weights.kernels(run.model, weights) as variables:
         model = signatures.ServedModel(run, variables, max_k)
         functions = model.functions()
@@ -101,15 +101,15 @@ def write(
         options = tf.saved_model.SaveOptions(
             experimental_custom_gradients=False
         )
-        tf.saved_model.save(model, partial, functions, options)
+        tf.saved_model.save(model, unfinished, functions, options)
     inputs = example_inputs(run, functions)
-    _write_warm_up(partial, name, inputs)
+    _write_warm_up(unfinished, name, inputs)
     _write_requests(output / "requests", name, inputs)
     (output / "models.config").write_text(_CONFIG.format(name=name))
     (output / "SERVING.md").write_text(
         _guide(name, folder.name, inputs, max_k, run.text_features is not None)
     )
-    partial.rename(folder)
+    unfinished.rename(folder)
     return folder
 
 
@@ -118,7 +118,7 @@ def example_inputs(
 ) -> dict[str, dict]:
     """Returns the inputs of a small request for each signature."""
     ids = np.arange(min(3, run.facts.num_features), dtype=np.int32)[None]
-    by_name: dict[str, Any] = {
+    values: dict[str, Any] = {
         "feature_ids": ids,
         "feature_values": np.ones(ids.shape, np.float32),
         "candidates": np.arange(min(3, run.facts.num_labels), dtype=np.int32),
@@ -126,7 +126,7 @@ def example_inputs(
     }
     if run.text_features is not None:
         text = _example_text(run.text_features, run.label_names)
-        by_name["text"] = [text]
+        values["text"] = [text]
         bytes_list = tf.train.BytesList(value=[text.encode()])
         features = {"text": tf.train.Feature(bytes_list=bytes_list)}
     else:
@@ -137,10 +137,10 @@ def example_inputs(
             "feature_values": tf.train.Feature(float_list=float_list),
         }
     example = tf.train.Example(features=tf.train.Features(feature=features))
-    by_name["examples"] = np.array([example.SerializeToString()], object)
+    values["examples"] = np.array([example.SerializeToString()], object)
     return {
         name: {
-            spec.name: by_name[spec.name] for spec in function.input_signature
+            spec.name: values[spec.name] for spec in function.input_signature
         }
         for name, function in functions.items()
     }

@@ -64,13 +64,13 @@ def warm_up_record(request: bytes) -> bytes:
 
 
 def _column(value):
-    """Returns a value as JSON holds it; bytes as base64."""
+    """Returns a value for JSON; bytes as base64."""
     value = np.asarray(value).tolist()
     if not isinstance(value, list) or not value:
         return value
     if not isinstance(value[0], bytes):
         return value
-    return [{"b64": base64.b64encode(one).decode()} for one in value]
+    return [{"b64": base64.b64encode(content).decode()} for content in value]
 
 
 def _dtype(value):

@@ -70,9 +70,9 @@ class ServedModel(tf.Module):
             self._text_inputs = text_inputs.TextInputs(
                 run.config, run.text_features
             )
-        self._label_names = None  # labels without names go by their ids
+        self._label_names = None  # labels without names are named by their ids
         if run.label_names is not None:
-            with tf.device("CPU"):  # strings live only there
+            with tf.device("CPU"):  # the only device with strings
                 self._label_names = tf.constant(run.label_names, tf.string)
 
     def functions(self) -> dict[str, Callable]:
@@ -85,38 +85,42 @@ class ServedModel(tf.Module):
         candidates = tf.TensorSpec([None], tf.int32, "candidates")
 
         def from_features(feature_ids, feature_values, k=default_k):
-            return self._best(self._padded(feature_ids, feature_values), k)
+            return self._rank_all(self._padded(feature_ids, feature_values), k)
 
         def from_text(text, k=default_k):
-            return self._best(self._text_rows(text), k)
+            return self._rank_all(self._text_rows(text), k)
 
         def from_examples(examples, k=default_k):
-            return self._best(self._example_rows(examples), k)
+            return self._rank_all(self._example_rows(examples), k)
 
         def features_candidates(
             feature_ids, feature_values, candidates, k=default_k
         ):
-            found = self._padded(feature_ids, feature_values)
-            return self._best_of(found, candidates, k)
+            rows = self._padded(feature_ids, feature_values)
+            return self._rank_candidates(rows, candidates, k)
 
         def text_candidates(text, candidates, k=default_k):
-            return self._best_of(self._text_rows(text), candidates, k)
+            return self._rank_candidates(self._text_rows(text), candidates, k)
 
-        among: Callable[..., dict[str, tf.Tensor]]
-        serve: Callable[..., dict[str, tf.Tensor]]
+        rank_candidates: Callable[..., dict[str, tf.Tensor]]
+        rank_all: Callable[..., dict[str, tf.Tensor]]
         if self._text_inputs is None:
-            among, first = features_candidates, [ids, values]
-            serve = from_features
+            rank_candidates, input_specs = features_candidates, [ids, values]
+            rank_all = from_features
         else:
-            among, first, serve = text_candidates, [text], from_text
+            rank_candidates, input_specs, rank_all = (
+                text_candidates,
+                [text],
+                from_text,
+            )
         signatures = {
-            "serving_default": (serve, first),
+            "serving_default": (rank_all, input_specs),
             "features": (from_features, [ids, values]),
             "examples": (from_examples, [examples]),
-            "candidates": (among, [*first, candidates]),
+            "candidates": (rank_candidates, [*input_specs, candidates]),
         }
         if self._text_inputs and self._text_inputs.max_tokens is not None:
-            del signatures["features"]  # these do not know the order of words
+            del signatures["features"]  # feature rows have no word order
         return {
             name: tf.function(
                 function, input_signature=[*specs, _K_SPEC], autograph=False
@@ -143,20 +147,22 @@ class ServedModel(tf.Module):
             request_rows.from_examples(examples, self._facts.num_features)
         )
 
-    def _normalized(self, found):
-        ids, values = found
+    def _normalized(self, rows):
+        ids, values = rows
         if self._normalize:
             values = sparse_rows.normalize(values)
         return inputs.features(ids, values)
 
-    def _best(self, found, k) -> dict[str, tf.Tensor]:
+    def _rank_all(self, rows, k) -> dict[str, tf.Tensor]:
         k = request_rows.checked_k(k, self.max_k)
         # The model needs a Python number: rank `max_k`, and cut to `k`.
-        most = min(self.max_k, self._facts.num_labels)
-        scores, ids = self._model.value.top_k(self._arranged(found), most)
+        max_labels = min(self.max_k, self._facts.num_labels)
+        scores, ids = self._model.value.top_k(
+            self._in_model_form(rows), max_labels
+        )
         return self._answer(scores[:, :k], ids[:, :k])
 
-    def _best_of(self, found, candidates, k) -> dict[str, tf.Tensor]:
+    def _rank_candidates(self, rows, candidates, k) -> dict[str, tf.Tensor]:
         candidates = request_rows.checked_labels(
             candidates,
             self._facts.num_labels,
@@ -164,15 +170,15 @@ class ServedModel(tf.Module):
         )
         return self._answer(
             *self._model.value.rank(
-                self._arranged(found),
+                self._in_model_form(rows),
                 candidates,
                 request_rows.checked_k(k, self.max_k),
             )
         )
 
-    def _arranged(self, found):
+    def _in_model_form(self, rows):
         is_padded = self._facts.form == "padded"
-        return inputs.padded(found) if is_padded else found
+        return inputs.padded(rows) if is_padded else rows
 
     def _answer(self, scores, label_ids) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):

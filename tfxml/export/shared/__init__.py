@@ -1,1 +1,1 @@
-"""What every export format uses."""
+"""Code that all export formats share."""

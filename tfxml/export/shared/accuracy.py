@@ -54,8 +54,8 @@ def sample(run: restore.TrainedRun, limit: int) -> Sample:
         raise ValueError(
             f"The run's data in {run.facts.data_dir} cannot be read: {error}"
         ) from error
-    number = min(limit, source.num_instances)
-    rows, labels = source.rows(tf.range(number, dtype=tf.int64))
+    num_instances = min(limit, source.num_instances)
+    rows, labels = source.rows(tf.range(num_instances, dtype=tf.int64))
     padded = inputs.padded(rows)
     return Sample(
         padded[inputs.FEATURE_IDS].numpy(),
@@ -81,10 +81,10 @@ def model_top_k(run: restore.TrainedRun) -> Callable:
     def top_k(ids, values, k):
         if form == "padded":
             return run.model.top_k(inputs.features(ids, values), k)
-        used = values != 0
+        is_used = values != 0
         rows = inputs.features(
-            tf.ragged.boolean_mask(ids, used),
-            tf.ragged.boolean_mask(values, used),
+            tf.ragged.boolean_mask(ids, is_used),
+            tf.ragged.boolean_mask(values, is_used),
         )
         return run.model.top_k(rows, k)
 
@@ -93,9 +93,9 @@ def model_top_k(run: restore.TrainedRun) -> Callable:
     )
 
 
-def joined(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Answers:
+def joined(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Answers:
     """Returns the answers of batches of (scores, label ids)."""
-    scores, label_ids = zip(*parts, strict=True)
+    scores, label_ids = zip(*batches, strict=True)
     return Answers(np.concatenate(scores), np.concatenate(label_ids))
 
 
@@ -108,10 +108,10 @@ def compare(
     `same_top` is the percentage of instances with the same best labels in the
     same order.
     """
-    same = (answers.label_ids == reference.label_ids).all(axis=1)
+    is_same = (answers.label_ids == reference.label_ids).all(axis=1)
     result = {
         "max_delta": float(np.abs(answers.scores - reference.scores).max()),
-        "same_top": 100 * float(same.mean()),
+        "same_top": 100 * float(is_same.mean()),
     }
     hits = np.array(
         [

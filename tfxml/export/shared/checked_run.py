@@ -109,9 +109,9 @@ def _check_weights(folder, run: restore.TrainedRun) -> None:
         )
 
 
-def _require(holds: bool, folder, found: str, needed: str) -> None:
-    if not holds:
+def _require(is_met: bool, folder, problem: str, needed: str) -> None:
+    if not is_met:
         raise ValueError(
             "`workdir` must be a folder that training wrote. "
-            f"Received: workdir={folder.path}, where {found}; needed {needed}"
+            f"Received: workdir={folder.path}, where {problem}; needed {needed}"
         )

@@ -108,7 +108,9 @@ def _header(run, metrics: dict, name: str) -> str:
                 ],
             }
         ]
-    body = "".join(f"{key}: {json.dumps(one)}\n" for key, one in lines.items())
+    body = "".join(
+        f"{key}: {json.dumps(value)}\n" for key, value in lines.items()
+    )
     return f"---\n{body}---\n"
 
 
@@ -116,7 +118,8 @@ def _summary(run) -> str:
     config, facts = run.config, run.facts
     reads = "raw text" if facts.is_text else "sparse features"
     weights = sum(
-        int(np.prod(one.shape)) for one in run.model.named_variables().values()
+        int(np.prod(weight.shape))
+        for weight in run.model.named_variables().values()
     )
     head = run.model.head.describe()
     if config.reranker_passes:
@@ -127,9 +130,9 @@ def _summary(run) -> str:
     hidden = "none (linear)"
     if run.model.encoders:
         hidden = run.model.encoders[0].describe()
-    num_left = facts.num_labels - len(run.model.head.dropped)
+    num_answered = facts.num_labels - len(run.model.head.dropped)
     return (
-        f"Ranks {num_left:,} labels for {reads}: {head}; "
+        f"Ranks {num_answered:,} labels for {reads}: {head}; "
         f"encoder: {hidden}; {weights:,} parameters. Trained with tfxml "
         f"{tfxml.__version__}."
     )
@@ -193,5 +196,5 @@ def _data_name(run) -> str:
 def _split(run) -> str:
     if run.config.validation_fraction:
         return "validation"
-    wanted = run.config.eval_split
-    return "evaluation" if wanted == "auto" else wanted
+    split = run.config.eval_split
+    return "evaluation" if split == "auto" else split

@@ -102,17 +102,19 @@ def kernels(
         kernel = holder.read()
         if id(kernel) not in narrow_of:
             narrow_of[id(kernel)] = NarrowKernel(kernel.numpy(), weights)
-    wide = [holder.read() for holder in holders]
-    for holder, kernel in zip(holders, wide, strict=True):
+    wide_kernels = [holder.read() for holder in holders]
+    for holder, kernel in zip(holders, wide_kernels, strict=True):
         holder.write(narrow_of[id(kernel)])
     try:
-        read = []
+        read_variables = []
         for weight in model_variables:
             narrow = narrow_of.get(id(weight))
-            read += [weight.value] if narrow is None else narrow.variables()
-        yield read
+            read_variables += (
+                [weight.value] if narrow is None else narrow.variables()
+            )
+        yield read_variables
     finally:
-        for holder, kernel in zip(holders, wide, strict=True):
+        for holder, kernel in zip(holders, wide_kernels, strict=True):
             holder.write(kernel)
 
 
@@ -136,8 +138,8 @@ def _kernels_of(layer: keras.layers.Layer) -> list[_Holder]:
                 holders.append(_attribute(inner, name))
             elif isinstance(value, list) and not name.startswith("_"):
                 holders += [
-                    _item(value, place)
-                    for place, item in enumerate(value)
+                    _item(value, position)
+                    for position, item in enumerate(value)
                     if _is_kernel(item)
                 ]
     return holders
@@ -159,10 +161,10 @@ def _attribute(layer: keras.layers.Layer, name: str) -> _Holder:
     )
 
 
-def _item(items: list, place: int) -> _Holder:
+def _item(items: list, position: int) -> _Holder:
     return _Holder(
-        lambda: items[place],
-        lambda value: list.__setitem__(items, place, value),
+        lambda: items[position],
+        lambda value: list.__setitem__(items, position, value),
     )
 
 

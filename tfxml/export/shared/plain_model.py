@@ -80,8 +80,10 @@ class PlainModel(tf.Module):
         if self._reranker is None:
             estimates, label_ids = self._best(*rows, k, label_block_size)
         else:
-            size = max(k, self._reranker.num_candidates)
-            estimates, label_ids = self._best(*rows, size, label_block_size)
+            num_candidates = max(k, self._reranker.num_candidates)
+            estimates, label_ids = self._best(
+                *rows, num_candidates, label_block_size
+            )
             logits = calibration.logits(estimates, self._form.value.link)
             estimates, label_ids = self._reranker.rank_again(
                 *rows, logits, label_ids, k
@@ -98,12 +100,12 @@ class PlainModel(tf.Module):
             label_ids = np.setdiff1d(np.arange(start, stop), form.dropped)
             if not len(label_ids):
                 continue
-            estimates, places = tf.math.top_k(
+            estimates, positions = tf.math.top_k(
                 forms.estimates(form, logits, label_ids),
                 min(k, len(label_ids)),
             )
             best.append(estimates)
-            best_ids.append(_at(label_ids, places))
+            best_ids.append(_at(label_ids, positions))
         best, best_ids = merging.merge_top_k(best, best_ids, k)
         return forms.finished(form, logits, best), best_ids
 
@@ -121,9 +123,11 @@ class PlainModel(tf.Module):
                 for encoder in self._encoders
             ]
             logits = [
-                tf.matmul(encoded[place * len(encoded) // len(weights)], kernel)
+                tf.matmul(
+                    encoded[number * len(encoded) // len(weights)], kernel
+                )
                 + bias
-                for place, (kernel, bias) in enumerate(weights)
+                for number, (kernel, bias) in enumerate(weights)
             ]
         if self._form.value.hashes is None:
             return [tf.concat(logits, axis=1)]
@@ -164,11 +168,11 @@ def _stack_form(encoder: contract.Encoder) -> forms.DenseStack:
     return form
 
 
-def _at(label_ids: np.ndarray, places) -> tf.Tensor:
-    """Returns the ids at some places of ascending ids, often a run."""
+def _at(label_ids: np.ndarray, positions) -> tf.Tensor:
+    """Returns the ids at positions of ascending ids, often a range."""
     if forms.is_run(label_ids):
-        return places + int(label_ids[0])
-    return tf.gather(tf.constant(label_ids, tf.int32), places)
+        return positions + int(label_ids[0])
+    return tf.gather(tf.constant(label_ids, tf.int32), positions)
 
 
 class _DenseStack(tf.Module):
@@ -205,7 +209,10 @@ class _Reranker(tf.Module):
         hashes = weight_table.hashes_of(
             np.arange(layer.num_features, dtype=np.int64)
         )
-        self._hashes = [tf.Variable(one.astype(np.int32)) for one in hashes]
+        self._hashes = [
+            tf.Variable(feature_hashes.astype(np.int32))
+            for feature_hashes in hashes
+        ]
         self._splits, self._bias, *self._table = _copies(
             [
                 layer.splits,
@@ -229,8 +236,8 @@ class _Reranker(tf.Module):
         runs = weight_table.runs_of(self._splits, candidates)
         weights = weight_table.look_up(
             feature_ids,
-            [tf.gather(one, feature_ids) for one in self._hashes],
-            weight_table.Runs(*(tf.expand_dims(one, 1) for one in runs)),
+            [tf.gather(hashes, feature_ids) for hashes in self._hashes],
+            weight_table.Runs(*(tf.expand_dims(member, 1) for member in runs)),
             *self._table,
         )  # [N, M, S]
         values = tf.expand_dims(feature_values, 2)
@@ -247,12 +254,12 @@ class _Reranker(tf.Module):
 def _product(feature_ids, feature_values, tables) -> tf.Tensor:
     """Returns the rows times the kernel that `tables` hold, [N, H]."""
     kernel = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
-    needed = tf.gather(kernel, feature_ids)  # [N, M, H]
-    return tf.matmul(feature_values[:, None], needed)[:, 0]
+    rows_of_features = tf.gather(kernel, feature_ids)  # [N, M, H]
+    return tf.matmul(feature_values[:, None], rows_of_features)[:, 0]
 
 
 def _copies(weights) -> list[tf.Variable]:
-    return [tf.Variable(_array(one)) for one in weights]
+    return [tf.Variable(_array(weight)) for weight in weights]
 
 
 def _array(weight) -> np.ndarray:

@@ -31,14 +31,14 @@ def save(
     """
     if max_k < 1:
         raise ValueError(f"`max_k` must be at least 1. Received: {max_k=}")
-    most = min(max_k, run.facts.num_labels)
+    max_labels = min(max_k, run.facts.num_labels)
 
     model = plain_model.PlainModel(run.model)
 
     def best(feature_ids, feature_values, k):
         if run.config.normalize_rows:
             feature_values = _normalized(feature_values)
-        scores, label_ids = model.top_k(feature_ids, feature_values, most)
+        scores, label_ids = model.top_k(feature_ids, feature_values, max_labels)
         return {"scores": scores[:, :k], "label_ids": label_ids[:, :k]}
 
     model.best = tf.function(

@@ -117,11 +117,11 @@ def test_vectors(
     return [
         {
             "text": text,
-            "terms": sorted(names[places.numpy()]),
+            "terms": sorted(names[positions.numpy()]),
             "feature_ids": row_ids.numpy().tolist(),
             "feature_values": row_values.numpy().tolist(),
         }
-        for text, places, row_ids, row_values in zip(
+        for text, positions, row_ids, row_values in zip(
             texts, occurrences, ids, values, strict=True
         )
     ]

@@ -1,14 +1,15 @@
-"""The head that asks which labels' training instances an instance resembles.
+"""The centroid head: ranks labels by similarity to their training instances.
 
 # N instances, D features, E features of all rows, L labels, C given labels,
 # K top labels, P pages of 32 labels, F weights a label
 
 A label's centroid is the sum of the rows of its positives divided by its
 length, and its score the cosine between it and an instance (Rocchio, "Relevance
-feedback in information retrieval", 1971). Nothing is trained: one look at the
+feedback in information retrieval", 1971). Nothing is trained: one pass over the
 rows is enough, for a label with a single positive as for one with thousands.
-Its best labels are candidates for the re-ranker. Divided by a smaller power of
-the length, frequent labels score higher, which candidates may want.
+Its best labels are candidates for the re-ranker. If the sums are divided by a
+smaller power of the length, frequent labels score higher, which can make better
+candidates.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from tfxml.models import calibration, contract, forms, sites, sparse_rows
 from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping, selection
 
-PAGE = 32  # labels of a feature that lie together
-# A cosine of a half is even odds; from 0 to 1 the logit goes from -10 to 10.
+PAGE = 32  # labels of a feature that are stored together
+# A cosine of 0.5 gives logit 0; cosines from 0 to 1 give logits from -10 to 10.
 _SLOPE = 20.0
 _MIDDLE = 0.5
 
@@ -57,7 +58,7 @@ class CentroidOptions:
 
 
 class Table(NamedTuple):
-    """The centroids by feature, whose labels lie in pages of 32."""
+    """The centroids by feature; a feature's labels are in pages of 32."""
 
     splits: np.ndarray  # [D + 1] int32: where a feature's pages begin
     labels: np.ndarray  # [P, 32] int32
@@ -81,7 +82,7 @@ class CentroidHead(contract.Head):
         num_features: D.
         mean_features: F, how many weights a label can have on average.
         dropped: ids of labels that are never answered.
-        power: of the length by which the sums were divided; told, not used.
+        power: of the length by which the sums were divided; only described.
     """
 
     Options = CentroidOptions
@@ -104,7 +105,7 @@ class CentroidHead(contract.Head):
         self.mean_features = mean_features
         self.power = power
         self.dropped = dropping.checked(dropped, num_labels)
-        shape = capacity(num_labels, num_features, mean_features), PAGE
+        page_shape = capacity(num_labels, num_features, mean_features), PAGE
 
         def weight(name: str, shape: tuple, dtype: str):
             return self.add_weight(
@@ -116,8 +117,8 @@ class CentroidHead(contract.Head):
             )
 
         self.splits = weight("splits", (num_features + 1,), "int32")
-        self.labels = weight("labels", shape, "int32")
-        self.kernel = weight("kernel", shape, "float32")
+        self.labels = weight("labels", page_shape, "int32")
+        self.kernel = weight("kernel", page_shape, "float32")
         self.built = True
 
     @classmethod
@@ -151,13 +152,13 @@ class CentroidHead(contract.Head):
         return calibration.SIGMOID
 
     def assign(self, table: Table) -> None:
-        """Takes the centroids from now on."""
+        """Sets the centroids."""
         self.splits.assign(table.splits)
         self.labels.assign(table.labels)
         self.kernel.assign(table.weights)
 
     def get_config(self) -> dict:
-        """Returns what makes the head again, but for its weights."""
+        """Returns the arguments that rebuild the head, without weights."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
@@ -181,7 +182,7 @@ class CentroidHead(contract.Head):
         return _logits_of(cosines)
 
     def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
-        """Returns what given labels [C] are ranked by, [N, C]."""
+        """Returns the estimates that rank given labels [C], [N, C]."""
         return tf.gather(self.call(encoded), label_ids, axis=1)
 
     def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -217,7 +218,7 @@ class CentroidHead(contract.Head):
 
     @property
     def score_note(self) -> str:
-        """What the model card says of the scores."""
+        """The model card's sentence about the scores."""
         return (
             "Scores are sigmoids of scaled products of an instance with the "
             "sums of labels' training instances: use them to rank, not as "
@@ -238,21 +239,26 @@ class CentroidHead(contract.Head):
         """Returns the cosines of some rows, [rows, L]."""
         starts = tf.gather(self.splits.value, chunk.feature_ids)
         ends = tf.gather(self.splits.value, chunk.feature_ids + 1)
-        runs = tf.raw_ops.RaggedRange(starts=starts, limits=ends, deltas=1)
-        pages, splits = runs.rt_dense_values, runs.rt_nested_splits
+        page_ranges = tf.raw_ops.RaggedRange(
+            starts=starts, limits=ends, deltas=1
+        )
+        pages, splits = (
+            page_ranges.rt_dense_values,
+            page_ranges.rt_nested_splits,
+        )
         # Which entry of the rows each page belongs to.
         entries = tf.searchsorted(
             splits[1:], tf.range(tf.size(pages, tf.int64)), side="right"
         )
-        parts = tf.gather(self.kernel.value, pages)
-        parts *= tf.gather(chunk.values, entries)[:, None]
-        # A weighted histogram of the labels: the fastest op that adds numbers
-        # up at given places.
+        products = tf.gather(self.kernel.value, pages)
+        products *= tf.gather(chunk.values, entries)[:, None]
+        # A weighted histogram of the labels: the fastest op that sums numbers
+        # by index.
         cosines = tf.raw_ops.RaggedBincount(
             splits=tf.gather(splits, chunk.splits) * PAGE,
             values=tf.reshape(tf.gather(self.labels.value, pages), [-1]),
             size=self.num_labels,
-            weights=tf.reshape(parts, [-1]),
+            weights=tf.reshape(products, [-1]),
         )
         return tf.reshape(cosines, [chunk.num_rows, self.num_labels])
 

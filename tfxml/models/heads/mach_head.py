@@ -1,4 +1,4 @@
-"""The MACH head: R small classifiers over hashed labels, and their agreement.
+"""The MACH head: R small classifiers over hashed labels.
 
 # N instances, L labels, R repetitions, B buckets, C given labels, K top labels
 
@@ -50,11 +50,11 @@ class MachHead(contract.Head):
         hashes: R hashes of label ids; None: made from `seed`.
         input_dim: the encoders' width, or the number of features where
             `is_linear`; None: of the first input.
-        label_priors: [L], the share of the instances that carry each label.
+        label_priors: [L], the fraction of instances with each label.
         estimator: how the repetitions combine; see `decode.ESTIMATORS`.
         is_linear: whether there is no encoder.
         seeds: R seeds of the initial weights; None: made from `seed`.
-        devices: where each repetition lies, R of them; None for anywhere.
+        devices: the device of each repetition, R of them; None: anywhere.
         decode_by: how the best labels are found: `exhaustive`, `threshold`,
             or `auto`, by cost; the answer is the same.
         dropped: ids of labels that are never answered.
@@ -108,10 +108,10 @@ class MachHead(contract.Head):
         log_absent = None
         if label_priors is not None:
             log_absent = np.log1p(-np.minimum(label_priors, 1 - 1e-9))
-        number = len(self.hashes)
+        num_blocks = len(self.hashes)
         if seeds is None:
-            seeds = range(seed * 1009, seed * 1009 + number)
-        devices = [None] * number if devices is None else devices
+            seeds = range(seed * 1009, seed * 1009 + num_blocks)
+        devices = [None] * num_blocks if devices is None else devices
         self.blocks = [
             blocks.OutputBlock(
                 label_hash.num_buckets,
@@ -142,8 +142,8 @@ class MachHead(contract.Head):
     def create(
         cls, options: Any, site: sites.Site, loss: contract.Loss
     ) -> MachHead:
-        """Returns the head that the options describe, or a group's share."""
-        numbers = site.share_of(options.num_repetitions)
+        """Returns the head that the options describe, or a group's part."""
+        numbers = site.group_range(options.num_repetitions)
         hashes = label_buckets.hashes_from(
             site.num_labels,
             options.num_repetitions,
@@ -172,7 +172,7 @@ class MachHead(contract.Head):
 
     @classmethod
     def num_pieces(cls, options: Any) -> int:
-        """Returns into how many pieces it can be cut to be trained apart.
+        """Returns how many groups of it can be trained separately.
 
         Repetitions that share an encoder train together.
         """
@@ -190,11 +190,13 @@ class MachHead(contract.Head):
         self.built = True
 
     def get_config(self) -> dict:
-        """Returns what makes the head again, but for its weights."""
+        """Returns the arguments that rebuild the head, without weights."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
-            "hashes": [dataclasses.asdict(one) for one in self.hashes],
+            "hashes": [
+                dataclasses.asdict(label_hash) for label_hash in self.hashes
+            ],
             "input_dim": self.input_dim,
             "estimator": self.estimator,
             "is_linear": self.is_linear,
@@ -206,7 +208,7 @@ class MachHead(contract.Head):
     @classmethod
     def from_config(cls, config: dict) -> MachHead:
         """Returns the head that `get_config` describes."""
-        hashes = [hashing.UniversalHash(**one) for one in config["hashes"]]
+        hashes = [hashing.UniversalHash(**item) for item in config["hashes"]]
         loss = losses.from_config(config["loss"])
         return cls(**{**config, "hashes": hashes, "loss": loss})
 
@@ -217,8 +219,8 @@ class MachHead(contract.Head):
     def bucket_logits(self, encoded: Any) -> list[tf.Tensor]:
         """Returns each repetition's bucket logits, R tensors [N, B]."""
         return [
-            block.call(one)
-            for block, one in zip(
+            block.call(encoder_output)
+            for block, encoder_output in zip(
                 self.blocks, self._per_repetition(encoded), strict=True
             )
         ]
@@ -232,8 +234,8 @@ class MachHead(contract.Head):
     ) -> tf.Tensor:
         """Returns sum_i w_i sum_r of repetition r's loss, a scalar.
 
-        The repetitions' losses add up, so the gradient of one is the same
-        whichever others are trained beside it.
+        The repetitions' losses add up, so the gradient of one does not depend
+        on which others are trained with it.
 
         Args:
             encoded: a tensor per encoder; their number divides that of the
@@ -248,11 +250,11 @@ class MachHead(contract.Head):
         return tf.add_n(
             [
                 self.blocks[number].loss_sum(
-                    one,
+                    encoder_output,
                     label_buckets.buckets_of(positives, self.hashes[number]),
                     weights,
                 )
-                for number, one in zip(
+                for number, encoder_output in zip(
                     numbers,
                     encoded_lib.spread(encoded, len(numbers)),
                     strict=True,
@@ -302,8 +304,8 @@ class MachHead(contract.Head):
                 for number in numbers
                 for weight in self.blocks[number].trainable_weights
             ]
-            run = range(numbers[0], numbers[-1] + 1)
-            parts.append(contract.HeadPart(device, run, weights))
+            repetitions = range(numbers[0], numbers[-1] + 1)
+            parts.append(contract.HeadPart(device, repetitions, weights))
         return parts
 
     @property
@@ -319,18 +321,18 @@ class MachHead(contract.Head):
         )
 
     def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
-        """Returns what given labels [C] are ranked by, [N, C]."""
+        """Returns the estimates that rank given labels [C], [N, C]."""
         logits = self._normalized(encoded)
         form = self._ranking()
-        found = forms.estimates(form, logits, label_ids)
-        return forms.finished(form, logits, found)
+        estimates = forms.estimates(form, logits, label_ids)
+        return forms.finished(form, logits, estimates)
 
     def top_k(
         self, encoded: Any, k: int, estimator: str | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' estimates and ids, [N, K], best first.
 
-        `estimator` stands in for the head's.
+        `estimator` replaces the head's.
         """
         return self._decoded(
             self._normalized(encoded), k, estimator or self.estimator
@@ -341,7 +343,8 @@ class MachHead(contract.Head):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `top_k` does, from bucket logits [N, R, B]."""
         normalized = [
-            self.loss.normalized(one) for one in tf.unstack(logits, axis=1)
+            self.loss.normalized(repetition_logits)
+            for repetition_logits in tf.unstack(logits, axis=1)
         ]
         return self._decoded(normalized, k, self.estimator)
 
@@ -368,7 +371,9 @@ class MachHead(contract.Head):
         """Returns the hashes: with them the model needs no seed."""
         return {
             "version": hashing.VERSION,
-            "hashes": [dataclasses.asdict(one) for one in self.hashes],
+            "hashes": [
+                dataclasses.asdict(label_hash) for label_hash in self.hashes
+            ],
         }
 
     @property
@@ -385,7 +390,7 @@ class MachHead(contract.Head):
 
     @property
     def score_note(self) -> str:
-        """What the model card says of the scores."""
+        """The model card's sentence about the scores."""
         return (
             "Scores are estimates made of hashed labels (estimator "
             f"`{self.estimator}`): labels that share buckets lift each other, "

@@ -49,7 +49,7 @@ class MachOptions:
 
 
 def decode_by(options: MachOptions, site: sites.Site) -> str:
-    """Returns how the best labels are found; static shapes allow one way."""
+    """Returns the decode to use; static shapes allow only `exhaustive`."""
     if site.form != "padded":
         return options.decode
     if options.decode == "threshold":

@@ -38,7 +38,7 @@ class SigmoidOptions:
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class SigmoidHead(contract.Head):
-    """One output a label, in label blocks, so that [N, L] need not exist.
+    """One output per label, in label blocks, so that [N, L] need not exist.
 
     As a Keras layer it takes what any encoder returns, [N, H], and returns
     logits [N, L].
@@ -47,7 +47,7 @@ class SigmoidHead(contract.Head):
         num_labels: L.
         input_dim: the encoder's width, or the number of features where
             `is_linear`; None: of the first input.
-        label_priors: [L], the share of the instances that carry each label.
+        label_priors: [L], the fraction of instances with each label.
         block_size: how many labels are computed at once.
         is_linear: whether there is no encoder (linear one-vs-rest).
         seed: of the initial weights.
@@ -118,7 +118,7 @@ class SigmoidHead(contract.Head):
         self.built = True
 
     def get_config(self) -> dict:
-        """Returns what makes the head again, but for its weights."""
+        """Returns the arguments that rebuild the head, without weights."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
@@ -150,10 +150,10 @@ class SigmoidHead(contract.Head):
         """Returns the weighted sum of the instances' losses, a scalar.
 
         Args:
-            encoded: one tensor, what the only encoder returns.
+            encoded: one tensor, from the only encoder.
             positives: the labels of the batch.
             weights: [N].
-            repetitions: not of this head.
+            repetitions: ignored: this head has none.
         """
         if len(self.blocks) > 1 and not self.loss.separates:
             return super().loss_sum(encoded, positives, weights)
@@ -162,7 +162,7 @@ class SigmoidHead(contract.Head):
             [
                 block.loss_sum(
                     encoded,
-                    _inside(positives, start, block.num_outputs),
+                    _labels_of_block(positives, start, block.num_outputs),
                     weights,
                 )
                 for start, block in zip(self.starts, self.blocks, strict=True)
@@ -183,9 +183,11 @@ class SigmoidHead(contract.Head):
             )
             if is_dropped.any():
                 logits = tf.where(is_dropped, -float("inf"), logits)
-            logits, places = selection.top_k(logits, min(k, block.num_outputs))
+            logits, positions = selection.top_k(
+                logits, min(k, block.num_outputs)
+            )
             best_logits.append(logits)
-            best_ids.append(places + start)
+            best_ids.append(positions + start)
         return merging.merge_top_k(best_logits, best_ids, k)
 
     def form(self) -> forms.BlockRanking | None:
@@ -208,7 +210,7 @@ class SigmoidHead(contract.Head):
         return f"{self.num_labels:,} sigmoids"
 
 
-def _inside(
+def _labels_of_block(
     positives: contract.Positives, start: int, size: int
 ) -> contract.Positives:
     """Returns the labels in [start, start + size); others get weight 0."""
