@@ -1,7 +1,7 @@
-"""Readers, text features, the generated data set and how all of it is fed.
+"""Readers, text features, the generated data set, and input pipelines.
 
-Public are the functions in `PUBLIC`, which make batches for heads, `Trainer`
-and Keras from data in memory; they are imported when they are first used.
+The public functions are those in `PUBLIC`. They make batches for heads,
+`Trainer` and Keras from data in memory, and are imported on first use.
 """
 
 from __future__ import annotations

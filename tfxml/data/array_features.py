@@ -52,7 +52,7 @@ def features_of(X: Any) -> Features:
             are empty.
 
     Raises:
-        ValueError: if X is nothing that is known, or holds what is not finite.
+        ValueError: if X is of another type, or has values that are not finite.
     """
     if hasattr(X, "tocsr"):
         return _from_csr(X.tocsr())
@@ -113,7 +113,7 @@ def _from_csr(matrix) -> Features:
             f"{matrix.dtype}; Complex data not supported"
         )
     if not matrix.has_canonical_format:
-        matrix = matrix.copy()  # the user's stays as it is
+        matrix = matrix.copy()  # do not change the user's
         matrix.sum_duplicates()
     values = matrix.data.astype(np.float32, copy=False)
     check_finite(values)
@@ -147,7 +147,7 @@ def _from_dense(array: np.ndarray) -> Features:
 
 
 def _text_columns(frame) -> list[bool]:
-    """Tells of each column whether it holds text."""
+    """Returns for each column whether it holds text."""
     return [frame[name].dtype.kind not in "biufc" for name in frame.columns]
 
 
@@ -163,7 +163,7 @@ def _from_frame(frame) -> Features:
         )
     columns = [_of_column(frame[name]) for name in frame.columns]
     rows = zip(*columns, strict=True)
-    return Features([" ".join(filter(None, parts)) for parts in rows])
+    return Features([" ".join(filter(None, texts)) for texts in rows])
 
 
 def _of_column(column) -> np.ndarray:
@@ -182,7 +182,7 @@ def _checked_texts(texts: Iterable[object]) -> list[str]:
                 "`X` must hold texts, or numbers alone. Received: "
                 f"X[{row}]={text!r} beside texts"
             )
-        checked.append(str(text))  # of NumPy's strings too
+        checked.append(str(text))  # also converts NumPy's strings
     return checked
 
 

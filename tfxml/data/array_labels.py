@@ -21,7 +21,7 @@ class Labels(NamedTuple):
     ids: np.ndarray  # [M] int32, distinct and ascending in a row
     num_labels: int  # L
     names: list | None  # the labels in the order of their ids; None: the ids
-    is_single: bool = False  # whether they came as one a row, not as sets
+    is_single: bool = False  # whether Y has one label per row, not sets
 
     @property
     def num_instances(self) -> int:
@@ -69,18 +69,18 @@ def labels_of(
 
 
 def _of_matrix(matrix, label_names: Sequence | None) -> Labels:
-    """Returns the nonzero places of a CSR matrix."""
+    """Returns the nonzero entries of a CSR matrix."""
     _check_width(matrix, label_names)
     is_clean = matrix.has_canonical_format and matrix.data.all()
     if not is_clean:
-        matrix = matrix.copy()  # the user's stays as it is
+        matrix = matrix.copy()  # do not change the user's
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     return Labels(
         matrix.indptr.astype(np.int64, copy=False),
         matrix.indices.astype(np.int32, copy=False),
         matrix.shape[1],
-        _listed(label_names),
+        _as_list(label_names),
     )
 
 
@@ -96,42 +96,43 @@ def _of_indicator(array: np.ndarray, label_names: Sequence | None) -> Labels:
     lengths = np.bincount(rows, minlength=len(array))
     splits = instances.splits_from_lengths(lengths)
     return Labels(
-        splits, ids.astype(np.int32), array.shape[1], _listed(label_names)
+        splits, ids.astype(np.int32), array.shape[1], _as_list(label_names)
     )
 
 
 def _of_sets(Y, label_names: Sequence | None, skips_unknown: bool) -> Labels:
-    is_single = len(Y) > 0 and all(map(_is_one, Y))
+    is_single = len(Y) > 0 and all(map(_is_single_label, Y))
     rows = [[label] for label in Y] if is_single else list(map(_set_of, Y))
     splits = instances.splits_from_lengths([len(row) for row in rows])
-    flat = list(itertools.chain.from_iterable(rows))
-    if not set(map(type, flat)) <= {int, str}:
-        flat = [_plain(label) for label in flat]
-        _check_labels(flat)
-    is_ids = not is_single and set(map(type, flat)) <= {int}
+    all_labels = list(itertools.chain.from_iterable(rows))
+    if not set(map(type, all_labels)) <= {int, str}:
+        all_labels = [_python_value(label) for label in all_labels]
+        _check_labels(all_labels)
+    is_ids = not is_single and set(map(type, all_labels)) <= {int}
     if label_names is None and is_ids:
-        if flat and min(flat) < 0:
+        if all_labels and min(all_labels) < 0:
             raise ValueError(
                 "`Y` must hold label ids from 0 on, or names. "
-                f"Received: {min(flat)}"
+                f"Received: {min(all_labels)}"
             )
-        splits, ids = _distinct(splits, np.array(flat, np.int64))
-        return Labels(splits, ids, max(flat, default=-1) + 1, None)
+        splits, ids = _distinct(splits, np.array(all_labels, np.int64))
+        return Labels(splits, ids, max(all_labels, default=-1) + 1, None)
     if label_names is None:
-        label_names = _sorted(set(flat))
-    place: dict[Any, int] | range
+        label_names = _sorted(set(all_labels))
+    id_of: dict[Any, int] | range
     if is_ids and not set(map(type, label_names)) <= {int}:
-        place = range(len(label_names))  # ids of named labels
+        id_of = range(len(label_names))  # ids of named labels
     else:
-        place = {name: number for number, name in enumerate(label_names)}
+        id_of = {name: number for number, name in enumerate(label_names)}
     ids = np.array(
-        [place[label] if label in place else -1 for label in flat], np.int64
+        [id_of[label] if label in id_of else -1 for label in all_labels],
+        np.int64,
     )
     if (ids < 0).any():
         if not skips_unknown:
             raise ValueError(
                 "`Y` must hold labels that are known. Received: "
-                f"{flat[int(np.argmin(ids))]!r}, and "
+                f"{all_labels[int(np.argmin(ids))]!r}, and "
                 f"{np.count_nonzero(ids < 0) - 1} more"
             )
         row_ids = np.repeat(np.arange(len(rows)), np.diff(splits))[ids >= 0]
@@ -141,12 +142,12 @@ def _of_sets(Y, label_names: Sequence | None, skips_unknown: bool) -> Labels:
     return Labels(splits, ids, len(label_names), list(label_names), is_single)
 
 
-def _is_one(label: Any) -> bool:
+def _is_single_label(label: Any) -> bool:
     return isinstance(label, (str, bytes)) or not isinstance(label, Iterable)
 
 
 def _set_of(labels: Any) -> list:
-    if _is_one(labels):
+    if _is_single_label(labels):
         raise ValueError(
             "`Y` must hold sets of labels, or single labels alone. "
             f"Received: {labels!r} beside sets"
@@ -154,13 +155,13 @@ def _set_of(labels: Any) -> list:
     return list(labels)
 
 
-def _plain(label: Any) -> Any:
-    """Returns a NumPy scalar as Python's."""
+def _python_value(label: Any) -> Any:
+    """Returns a NumPy scalar as a Python value."""
     return label.item() if isinstance(label, np.generic) else label
 
 
 def _check_labels(labels: list) -> None:
-    """Raises ValueError for what names no class."""
+    """Raises ValueError for values that cannot be labels."""
     for label in labels:
         if label is None or label != label:
             raise ValueError(f"`Y` must not hold NaN. Received: {label!r}")
@@ -179,7 +180,7 @@ def _check_width(matrix, label_names: Sequence | None) -> None:
         )
 
 
-def _listed(label_names: Sequence | None) -> list | None:
+def _as_list(label_names: Sequence | None) -> list | None:
     return None if label_names is None else list(label_names)
 
 

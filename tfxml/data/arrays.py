@@ -2,7 +2,7 @@
 
 # N instances, D features, L labels
 
-Nothing is written to disk, and what need not be copied is not.
+Nothing is written to disk, and arrays are copied only where necessary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ArrayData:
         num_labels: L.
         labels: the labels themselves, in the order of their ids; None where
             they were ids.
-        is_single: whether labels came as one a row, not as sets.
+        is_single: whether Y has one label per row, not sets.
         test: test instances, or None.
     """
 
@@ -45,7 +45,7 @@ class ArrayData:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are."""
+        """The names of the splits."""
         return ("train",) if self.test is None else ("test", "train")
 
     def read(
@@ -54,7 +54,7 @@ class ArrayData:
         bad: bad_rows.BadRows | None = None,
         wanted: range | None = None,
     ) -> Iterator[instances.AnyInstances]:
-        """Yields a split as one run.
+        """Yields a split in one piece.
 
         Args:
             split: one of `splits`.
@@ -62,15 +62,17 @@ class ArrayData:
             wanted: which rows; None: all.
         """
         del bad
-        run = self.train if split == "train" else self.test
-        if run is None:
+        split_instances = self.train if split == "train" else self.test
+        if split_instances is None:
             raise ValueError(
                 f"`split` must be one of {self.splits}. "
                 f"Received: split={split!r}"
             )
         if wanted is not None:
-            run = instances.select(run, np.array(wanted))
-        yield run
+            split_instances = instances.select(
+                split_instances, np.array(wanted)
+            )
+        yield split_instances
 
     def count_rows(self, split: str) -> int:
         """Returns how many rows a split has."""
@@ -83,11 +85,11 @@ class ArrayData:
         return [str(label) for label in self.labels]
 
     def has_pairs(self, split: str) -> bool:
-        """Tells whether some pairs are not scored: none."""
+        """Returns False: all pairs are scored."""
         return False
 
     def filter_pairs(self, split: str) -> None:
-        """Returns the pairs that are not scored: none."""
+        """Returns None: all pairs are scored."""
         return None
 
 
@@ -99,7 +101,7 @@ def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
             Y_test that Y does not have are left out, as of files.
 
     Raises:
-        ValueError: for another number of parts, or what `of` refuses.
+        ValueError: for another number of parts, or as `of` does.
     """
     if isinstance(data, ArrayData):
         return data
@@ -169,14 +171,14 @@ def of(
         )
     if weights is not None:
         weights = checked_weights(weights, features.num_instances)
-    sets = labels.splits, labels.ids, weights
-    run: instances.AnyInstances
+    labels_and_weights = labels.splits, labels.ids, weights
+    train: instances.AnyInstances
     if features.texts is not None:
-        run = instances.TextInstances(features.texts, *sets)
+        train = instances.TextInstances(features.texts, *labels_and_weights)
     else:
-        run = instances.Instances(*features.rows(), *sets)
+        train = instances.Instances(*features.rows(), *labels_and_weights)
     return ArrayData(
-        run,
+        train,
         features.num_features,
         labels.num_labels,
         labels.names,
@@ -184,18 +186,18 @@ def of(
     )
 
 
-def checked_weights(weights: npt.ArrayLike, number: int) -> np.ndarray:
+def checked_weights(weights: npt.ArrayLike, num_instances: int) -> np.ndarray:
     """Returns weights of instances, [N] float32.
 
     Raises:
         ValueError: unless they are N finite numbers of at least 0.
     """
     weights = np.asarray(weights, np.float32)
-    if weights.shape != (number,) or not (
+    if weights.shape != (num_instances,) or not (
         np.isfinite(weights).all() and (weights >= 0).all()
     ):
         raise ValueError(
-            f"`weights` must be {number} finite numbers of at least 0. "
+            f"`weights` must be {num_instances} finite numbers of at least 0. "
             f"Received: an array of shape {weights.shape}"
         )
     if not weights.any():

@@ -1,9 +1,9 @@
-"""Files and folders that are there whole or not at all.
+"""Files and folders that exist completely or not at all.
 
-What is written lies beside its place under another name until it is complete,
-and what is removed is renamed first: a process killed at any moment leaves
-the old content or the new, and perhaps a leftover that no reader takes for
-either.
+New content is written next to its destination under a temporary name until it
+is complete, and removed content is renamed first. A process killed at any
+moment leaves the old content or the new, and perhaps a temporary one that no
+reader mistakes for either.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _LEFTOVER = re.compile(r"\.(.+)\.(?:writing|removing)-[0-9a-f]{8}", re.DOTALL)
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file all at once, in place of one that is there."""
+    """Writes a file all at once; replaces an existing one."""
     path = pathlib.Path(path)
-    beside = _beside(path, "writing")
+    temporary = _temporary_path(path, "writing")
     try:
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -46,47 +46,48 @@ def write_json(path: str | os.PathLike, values: object) -> None:
 def new_folder(
     path: str | os.PathLike, is_replacing: bool = False
 ) -> Iterator[pathlib.Path]:
-    """Gives a folder to fill, which becomes `path` when the context ends well.
+    """Yields a folder to fill, which becomes `path` when the context succeeds.
 
-    Left by an error, nothing stays; killed, a leftover stays beside `path`,
-    which the next call for the same `path` removes.
+    After an error nothing is left. A killed process leaves a temporary folder
+    next to `path`, which the next call for the same `path` removes.
 
     Args:
-        path: the folder; the ones above it are made.
-        is_replacing: whether one that is there gives way in the end.
+        path: the folder; its parents are created.
+        is_replacing: whether to replace an existing one at the end.
 
     Raises:
-        FileExistsError: if `path` is there otherwise, and no empty folder.
+        FileExistsError: if `path` exists, is not an empty folder and is not to
+            be replaced.
     """
     path = pathlib.Path(path)
     if not is_replacing and not is_free(path):
         raise FileExistsError(
             errno.EEXIST, os.strerror(errno.EEXIST), str(path)
         )
-    with temporary_folder(path) as beside:
-        yield beside
-        move(beside, path)
+    with temporary_folder(path) as temporary:
+        yield temporary
+        move(temporary, path)
 
 
 @contextlib.contextmanager
 def temporary_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a folder beside `path`, which is gone when the context ends.
+    """Yields a folder next to `path`, which is removed when the context ends.
 
-    What a killed process left of one for the same `path` is removed.
+    Also removes those that killed processes left for the same `path`.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
-    beside = _beside(path, "writing")
-    beside.mkdir()
+    temporary = _temporary_path(path, "writing")
+    temporary.mkdir()
     try:
-        yield beside
+        yield temporary
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_free(path: str | os.PathLike) -> bool:
-    """Tells whether nothing is at `path`, or an empty folder."""
+    """Tells whether `path` does not exist or is an empty folder."""
     path = pathlib.Path(path)
     if path.is_dir():
         return not any(path.iterdir())
@@ -94,53 +95,53 @@ def is_free(path: str | os.PathLike) -> bool:
 
 
 def move(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """Renames a file or a folder, in place of what is there."""
+    """Renames a file or a folder; replaces an existing target."""
     source, target = pathlib.Path(source), pathlib.Path(target)
     if source.is_dir():
         sync(source)
     if not target.is_dir() or target.is_symlink():
         os.replace(source, target)
         return
-    beside = _beside(target, "removing")
-    os.rename(target, beside)
+    old_target = _temporary_path(target, "removing")
+    os.rename(target, old_target)
     os.rename(source, target)
-    shutil.rmtree(beside)
+    shutil.rmtree(old_target)
 
 
 def remove(path: str | os.PathLike) -> None:
-    """Removes a file or a folder, which is gone before its parts go."""
+    """Removes a file or a folder; a folder disappears all at once."""
     path = pathlib.Path(path)
     if path.is_dir() and not path.is_symlink():
-        beside = _beside(path, "removing")
-        os.rename(path, beside)
-        shutil.rmtree(beside)
+        removed = _temporary_path(path, "removing")
+        os.rename(path, removed)
+        shutil.rmtree(removed)
     else:
         path.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
-    """Removes what killed processes left in `folder` of `name`, or of any."""
+    """Removes what killed processes left in `folder` for `name`, or for all."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         return
-    for found in folder.iterdir():
-        match = _LEFTOVER.fullmatch(found.name)
+    for path in folder.iterdir():
+        match = _LEFTOVER.fullmatch(path.name)
         if not match or name not in ("", match[1]):
             continue
-        if found.is_dir() and not found.is_symlink():
-            shutil.rmtree(found, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            found.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def sync(folder: str | os.PathLike) -> None:
-    """Puts all files below a folder on the disk, past a loss of power."""
+    """Flushes all files below a folder to disk, to survive a power loss."""
     for parent, _, names in os.walk(os.fspath(folder)):
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:
                 os.fsync(file.fileno())
 
 
-def _beside(path: pathlib.Path, mark: str) -> pathlib.Path:
-    # Hidden, and of this call: a killed process may still be writing its own.
+def _temporary_path(path: pathlib.Path, mark: str) -> pathlib.Path:
+    # Hidden, and unique: a process being killed may still write to its own.
     return path.with_name(f".{path.name}.{mark}-{uuid.uuid4().hex[:8]}")

@@ -1,4 +1,4 @@
-"""What is done about rows that cannot be read."""
+"""Handles rows that cannot be read: raises, or skips and counts them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ POLICIES = ("error", "skip")
 class BadRows:
     """Raises the first bad row's error, or counts the rows that are skipped.
 
-    The kind of a bad row is what it needed: the limits and the format of one
-    file give a few kinds. Damage that is not one row's always stops reading.
+    Bad rows are counted by kind: the text of what they needed. Damage that is
+    not confined to one row always stops reading.
     """
 
     def __init__(self, policy: str = "error"):
@@ -40,9 +40,9 @@ class BadRows:
             raise error
         self.add(error.needed, 1, str(error))
 
-    def add(self, kind: str, number: int, example: str) -> None:
-        """Counts rows that were skipped elsewhere."""
-        self.counts[kind] = self.counts.get(kind, 0) + number
+    def add(self, kind: str, count: int, example: str) -> None:
+        """Counts rows that another process or reader skipped."""
+        self.counts[kind] = self.counts.get(kind, 0) + count
         self.examples.setdefault(kind, example)
 
     def report(self) -> str:
@@ -68,9 +68,9 @@ def keep_good(
 
     Args:
         check: returns rows first .. last - 1 of the run, or raises RowError.
-        is_bad: rows that are known to be bad, and counted, [N] bool.
-        bad: what to do about those that `check` refuses.
-        join: makes one run of several, or of none.
+        is_bad: rows that are known to be bad and already counted, [N] bool.
+        bad: handles those that `check` refuses.
+        join: joins several runs, or none, into one.
     """
     if not is_bad.any():
         try:
@@ -78,10 +78,10 @@ def keep_good(
         except data_errors.RowError:
             if not bad.is_skipping:
                 raise
-    kept = []
+    good_rows = []
     for row in np.flatnonzero(~is_bad).tolist():
         try:
-            kept.append(check(row, row + 1))
+            good_rows.append(check(row, row + 1))
         except data_errors.RowError as error:
             bad.take(error)
-    return join(kept)
+    return join(good_rows)

@@ -1,4 +1,4 @@
-"""A `tf.data.Dataset` of batches as arrays in memory.
+"""Reads a `tf.data.Dataset` of batches into arrays in memory.
 
 # N instances, D features
 """
@@ -15,7 +15,7 @@ from tfxml.data import inputs as inputs_lib
 
 
 class Arrays(NamedTuple):
-    """What all batches hold together."""
+    """The instances of all batches."""
 
     X: scipy.sparse.csr_matrix | np.ndarray | list[str]
     Y: list[list] | None  # ids or names; None: batches without labels
@@ -37,12 +37,14 @@ def of(dataset: tf.data.Dataset, num_features: int | None = None) -> Arrays:
     """
     features, labels, weights = [], [], []
     for element in dataset:
-        inputs, *rest = element if isinstance(element, tuple) else (element,)
+        inputs, *labels_and_weights = (
+            element if isinstance(element, tuple) else (element,)
+        )
         features.append(_features(inputs))
-        if rest:
-            labels += _sets(rest[0])
-        if len(rest) > 1:
-            weights.append(rest[1].numpy())
+        if labels_and_weights:
+            labels += _sets(labels_and_weights[0])
+        if len(labels_and_weights) > 1:
+            weights.append(labels_and_weights[1].numpy())
     if not features:
         raise ValueError("`X` must hold a batch. Received: an empty data set")
     has_labels = isinstance(dataset.element_spec, tuple)
@@ -85,18 +87,18 @@ def _features(inputs) -> tuple | np.ndarray:
 
 def _joined(features: list, num_features: int | None):
     if isinstance(features[0], np.ndarray):
-        together = np.concatenate(features)
-        if together.dtype.kind in "OS":
-            return [text.decode() for text in together]
-        return together
+        rows = np.concatenate(features)
+        if rows.dtype.kind in "OS":
+            return [text.decode() for text in rows]
+        return rows
     lengths, ids, values = map(np.concatenate, zip(*features, strict=True))
-    highest = int(ids.max(initial=-1))
-    if num_features is not None and highest >= num_features:
+    max_id = int(ids.max(initial=-1))
+    if num_features is not None and max_id >= num_features:
         raise ValueError(
             f"`X` must hold feature ids below {num_features}. "
-            f"Received: {highest}"
+            f"Received: {max_id}"
         )
-    shape = len(lengths), highest + 1 if num_features is None else num_features
+    shape = len(lengths), max_id + 1 if num_features is None else num_features
     splits = np.concatenate([[0], np.cumsum(lengths)])
     return scipy.sparse.csr_matrix((values, ids, splits), shape)
 

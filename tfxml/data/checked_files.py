@@ -1,4 +1,4 @@
-"""Files with checksums: damage is named, with what was found and is needed."""
+"""Files with checksums; errors name the damage."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import pathlib
 
 from tfxml.data import atomic_files, data_errors
 
-_PIECE_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 22
 _SEAL = "sha256"  # of all other members
 
 
 def digest(path: str | os.PathLike) -> dict:
     """Returns a file's size and SHA-256, read in pieces."""
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            found.update(piece)
-            size += len(piece)
-    return {"bytes": size, "sha256": found.hexdigest()}
+        while chunk := file.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+            size += len(chunk)
+    return {"bytes": size, "sha256": sha256.hexdigest()}
 
 
 def check(path: str | os.PathLike, expected: dict) -> None:
-    """Raises DataError unless a file is what `digest` saw."""
+    """Raises DataError unless a file matches the result of `digest`."""
     try:
         # Its size first: a file that is cut need not be read.
-        found = {"bytes": os.path.getsize(path), "sha256": None}
-        if found["bytes"] == expected["bytes"]:
-            found = digest(path)
+        actual = {"bytes": os.path.getsize(path), "sha256": None}
+        if actual["bytes"] == expected["bytes"]:
+            actual = digest(path)
     except FileNotFoundError as error:
         raise _missing(path) from error
-    _compare(path, found, expected)
+    _compare(path, actual, expected)
 
 
 def read(path: str | os.PathLike, expected: dict) -> bytes:
-    """Returns the content of a file that is what `digest` saw.
+    """Returns the content of a file that matches the result of `digest`.
 
     Raises:
-        DataError: if it is not there, or another.
+        DataError: if it is missing or different.
     """
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError as error:
         raise _missing(path) from error
-    found = {
+    actual = {
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    _compare(path, found, expected)
+    _compare(path, actual, expected)
     return content
 
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:
-    """Writes a JSON object that carries its own checksum, all at once."""
+    """Writes a JSON object with its checksum, all at once."""
     atomic_files.write_json(path, {**values, _SEAL: _seal(values)})
 
 
@@ -62,8 +62,8 @@ def read_sealed(path: str | os.PathLike) -> dict:
     """Returns the object that `write_sealed` wrote.
 
     Raises:
-        FileNotFoundError: if it is not there.
-        DataError: if it is another.
+        FileNotFoundError: if it does not exist.
+        DataError: if it is not as it was written.
     """
     content = pathlib.Path(path).read_bytes()
     needed = "the file as it was written"
@@ -81,15 +81,15 @@ def read_sealed(path: str | os.PathLike) -> dict:
     return values
 
 
-def _compare(path, found: dict, expected: dict) -> None:
-    if found["bytes"] != expected["bytes"]:
+def _compare(path, actual: dict, expected: dict) -> None:
+    if actual["bytes"] != expected["bytes"]:
         raise data_errors.DataError(
-            path, f"{found['bytes']} bytes", f"{expected['bytes']} bytes"
+            path, f"{actual['bytes']} bytes", f"{expected['bytes']} bytes"
         )
-    if found["sha256"] != expected["sha256"]:
+    if actual["sha256"] != expected["sha256"]:
         raise data_errors.DataError(
             path,
-            f"content with SHA-256 {found['sha256']}",
+            f"content with SHA-256 {actual['sha256']}",
             f"the content that was written, with {expected['sha256']}",
         )
 

@@ -6,7 +6,7 @@ import os
 
 
 class DataError(ValueError):
-    """Says which file and line is bad, what was found and what was needed."""
+    """Names the bad file and line, what was found and what was needed."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class DataError(ValueError):
 
 
 class RowError(DataError):
-    """One row is bad; its file can be read on without it."""
+    """One row is bad; the rest of the file can be read."""
 
     def __init__(
         self,
@@ -39,4 +39,4 @@ class RowError(DataError):
 
 
 class NoFormatError(DataError):
-    """A folder holds the files of no format."""
+    """A folder has no files of a known format."""

@@ -1,4 +1,4 @@
-"""Options of the data: which set, which splits, and the generated set."""
+"""Options of the data: the data set, its splits, and the generated set."""
 
 from __future__ import annotations
 

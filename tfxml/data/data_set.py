@@ -1,4 +1,4 @@
-"""What a data set is to those who read it, on disk or in memory."""
+"""The interface of data sets, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DataSet(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it lies, for messages."""
+        """Its location, for messages."""
 
     @property
     def format(self) -> str:
@@ -31,7 +31,7 @@ class DataSet(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What reading it has decided, for the user."""
+        """Remarks of the reader for the user."""
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ import numpy as np
 from tfxml.data import data_errors
 
 CHUNK_BYTES = 1 << 20
-# No row of a real data set comes near; it bounds what junk can make us hold.
+# Far longer than rows of real data sets; bounds the memory that junk can take.
 MAX_LINE_BYTES = 1 << 26
 
-# Stands for a longer line; its zero bytes are in no row.
+# Replaces a longer line; its zero bytes are in no row.
 TOO_LONG = b"\0longer-than-%d-bytes\0" % MAX_LINE_BYTES
 
 _TOO_LONG_WORDS = (
@@ -48,17 +48,18 @@ def line_chunks(
     Args:
         path: the file, gzip if its name ends in .gz.
         chunk_bytes: about how long a run is.
-        start: the first line that is wanted, from 1.
+        start: the first line to yield, from 1.
         is_marking: whether a line longer than MAX_LINE_BYTES, which is never
-            held, is replaced by TOO_LONG, which no format takes for a row.
+            in memory, is replaced by TOO_LONG, which no format accepts as a
+            row.
 
     Raises:
         DataError: for damaged gzip data, and for a line that is too
             long unless `is_marking`.
     """
     line = 1
-    pieces: list[bytes] = []  # the start of a line that the next read ends
-    held = 0  # bytes in pieces
+    line_parts: list[bytes] = []  # the start of a line that the next read ends
+    num_held = 0  # bytes in pieces
     is_dropping = False  # the rest of a line that is too long
     with open_binary(path) as file:
         while data := _read(file, path, chunk_bytes):
@@ -69,18 +70,22 @@ def line_chunks(
                 is_dropping = not data
             cut = data.rfind(b"\n") + 1
             if cut:
-                chunk = _clean(b"".join([*pieces, data[:cut]]), line)
+                chunk = _clean(b"".join([*line_parts, data[:cut]]), line)
                 yield line, chunk
                 line += chunk.count(b"\n")
-                pieces, held = [], 0
-            pieces.append(data[cut:])
-            held += len(data) - cut
-            if held > MAX_LINE_BYTES:
+                line_parts, num_held = [], 0
+            line_parts.append(data[cut:])
+            num_held += len(data) - cut
+            if num_held > MAX_LINE_BYTES:
                 if not is_marking:
                     raise _too_long(path, line)
-                pieces, held, is_dropping = [TOO_LONG], len(TOO_LONG), True
-    if held:
-        last = _clean(b"".join(pieces) + b"\n", line)
+                line_parts, num_held, is_dropping = (
+                    [TOO_LONG],
+                    len(TOO_LONG),
+                    True,
+                )
+    if num_held:
+        last = _clean(b"".join(line_parts) + b"\n", line)
         if last != b"\n" or line > 1:  # no line: nothing but the mark
             yield line, last
 
@@ -93,13 +98,13 @@ def first_line(path: str) -> bytes:
     return b""
 
 
-def first_lines(chunk: bytes, number: int) -> bytes:
+def first_lines(chunk: bytes, num_lines: int) -> bytes:
     """Returns the first lines of a run of whole lines."""
-    if not number:
+    if not num_lines:
         return b""
-    if chunk.count(b"\n") <= number:
+    if chunk.count(b"\n") <= num_lines:
         return chunk
-    _, rest = _skip(chunk, 0, number)
+    _, rest = _skip(chunk, 0, num_lines)
     return chunk[: len(chunk) - len(rest)]
 
 
@@ -118,27 +123,26 @@ def text_line_chunks(
 def decode(path: str, number: int, line: bytes) -> str:
     """Returns a line as text.
 
-    Raises RowError for other than UTF-8, and for what stands for a line that
-    is too long.
+    Raises RowError for bytes that are not UTF-8, and for TOO_LONG.
     """
     if line == TOO_LONG:
         raise data_errors.RowError(path, *_TOO_LONG_WORDS, number)
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"the bytes {excerpt(line[error.start :])}"
-        raise data_errors.RowError(path, found, "UTF-8", number) from error
+        bad_bytes = f"the bytes {excerpt(line[error.start :])}"
+        raise data_errors.RowError(path, bad_bytes, "UTF-8", number) from error
 
 
 def count_lines(path: str) -> int:
     """Returns the number of lines without the blank ones at the end."""
-    lines = seen = 0  # seen: breaks so far
+    num_lines = num_breaks = 0  # seen: breaks so far
     with open_binary(path) as file:
         while data := _read(file, path, CHUNK_BYTES):
             if text := data.rstrip():
-                lines = seen + text.count(b"\n") + 1
-            seen += data.count(b"\n")
-    return lines
+                num_lines = num_breaks + text.count(b"\n") + 1
+            num_breaks += data.count(b"\n")
+    return num_lines
 
 
 def excerpt(text: bytes | str, size: int = 40) -> str:
@@ -154,7 +158,7 @@ def _clean(chunk: bytes, line: int) -> bytes:
 
 
 def _skip(data: bytes, line: int, start: int) -> tuple[int, bytes]:
-    """Returns the line that is reached, at most `start`, and what follows."""
+    """Returns the line that is reached, at most `start`, and the rest."""
     num_breaks = data.count(b"\n")
     if line + num_breaks < start:
         return line + num_breaks, b""

@@ -1,4 +1,4 @@
-"""The named inputs of a batch, which encoders, re-ranker and head choose from.
+"""The named inputs of a batch, from which encoders, re-ranker and head choose.
 
 # N instances, T tokens of an instance
 """
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 FEATURE_IDS = "feature_ids"  # [N, (D)] int32, ascending and distinct
-FEATURE_VALUES = "feature_values"  # [N, (D)] float32, one a feature id
+FEATURE_VALUES = "feature_values"  # [N, (D)] float32, one per feature id
 TOKEN_IDS = "token_ids"  # [N, (T)] int32, in the text's order, from 1 on
 
-# What fills the unused places of padded rows. A feature of value 0 adds
-# nothing, whatever its id; token 0 stands for no word.
+# Fills the unused entries of padded rows. A feature of value 0 adds nothing,
+# whatever its id; token 0 stands for no word.
 PADDING = {FEATURE_IDS: 0, FEATURE_VALUES: 0.0, TOKEN_IDS: 0}
 
 
@@ -36,7 +36,7 @@ def features(
     feature_ids: tf.RaggedTensor | tf.Tensor,
     feature_values: tf.RaggedTensor | tf.Tensor,
 ) -> dict[str, tf.RaggedTensor | tf.Tensor]:
-    """Returns the inputs of instances that have sparse features alone."""
+    """Returns the inputs of instances that have only sparse features."""
     return {FEATURE_IDS: feature_ids, FEATURE_VALUES: feature_values}
 
 

@@ -1,4 +1,4 @@
-"""What a reader yields: runs of instances in compressed sparse row layout."""
+"""Runs of instances, as readers yield them, in compressed sparse row layout."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _row_positions(splits: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Returns the flat positions of the entries of `rows`."""
     lengths = np.diff(splits)[rows]
     starts = np.repeat(splits[rows], lengths)
-    within = np.arange(len(starts)) - np.repeat(
+    offsets = np.arange(len(starts)) - np.repeat(
         splits_from_lengths(lengths)[:-1], lengths
     )
-    return starts + within
+    return starts + offsets

@@ -1,4 +1,4 @@
-"""Applies a function to a stream, a few arguments at a time."""
+"""Applies a function to a stream of arguments, in a few threads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def in_order(
     """Yields function(argument) of each argument, in their order.
 
     For functions that spend their time in TensorFlow, outside of Python's
-    lock. Next to tf.data over a Python generator it is no slower, and an error
-    of the generator arrives as it was raised. At most `num_threads` + 1
-    results are held.
+    lock. It is as fast as tf.data over a Python generator, and an error of the
+    generator arrives unchanged. At most `num_threads` + 1 results are in
+    memory.
     """
     running: collections.deque[concurrent.futures.Future[Result]] = (
         collections.deque()

@@ -1,7 +1,7 @@
-"""What about labels and features of a data set a person should know.
+"""Remarks on the labels and features of a data set that users should know.
 
-Nothing here is an error but a training split without any label: the rest is
-counted and said.
+Only a training split without any label is an error; the rest is counted and
+reported.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tfxml.data import instances as instances_lib
 
 # N instances, D features, L labels
 
-_NAMED = 5  # labels that a remark names
+_MAX_NAMES = 5  # labels that a remark names
 
 
 @dataclasses.dataclass(frozen=True)
 class Census:
-    """What a split holds."""
+    """Counts of a split's instances, labels and features."""
 
     num_instances: int
     label_counts: np.ndarray  # [L] int64: instances that have each label
@@ -65,9 +65,11 @@ def of_training(
             f"{num_unused:,} of {len(train.label_counts):,} labels have no "
             "training row"
         )
-    always = np.flatnonzero(train.label_counts == train.num_instances)
-    if len(always):
-        remarks.append(f"every training row has {_named(always, label_names)}")
+    everywhere = np.flatnonzero(train.label_counts == train.num_instances)
+    if len(everywhere):
+        remarks.append(
+            f"every training row has {_listed_names(everywhere, label_names)}"
+        )
     return remarks
 
 
@@ -77,40 +79,40 @@ def of_evaluation(
     train: Census,
     label_names: list[str] | None = None,
 ) -> list[str]:
-    """Returns remarks on a split that is evaluated, beside the training one."""
+    """Returns remarks on an evaluation split, compared with training."""
     remarks = _empty_rows(split, evaluated)
     unseen = np.flatnonzero(
         (evaluated.label_counts > 0) & (train.label_counts == 0)
     )
     if len(unseen):
-        times = int(evaluated.label_counts[unseen].sum())
+        num_occurrences = int(evaluated.label_counts[unseen].sum())
         remarks.append(
             f"{split} has {len(unseen):,} labels that training never had, "
-            f"{times:,} times: {_named(unseen, label_names)}"
+            f"{num_occurrences:,} times: {_listed_names(unseen, label_names)}"
         )
-    number = int((evaluated.has_feature & ~train.has_feature).sum())
-    if number:
+    num_new_features = int((evaluated.has_feature & ~train.has_feature).sum())
+    if num_new_features:
         remarks.append(
-            f"{split} has {number:,} features that training never had"
+            f"{split} has {num_new_features:,} features that training never had"
         )
     return remarks
 
 
-def _empty_rows(split: str, found: Census) -> list[str]:
+def _empty_rows(split: str, counted: Census) -> list[str]:
     return [
-        f"{number:,} of {found.num_instances:,} rows of {split} have no {noun}"
-        for noun, number in (
-            ("label", found.num_without_labels),
-            ("feature", found.num_without_features),
+        f"{count:,} of {counted.num_instances:,} rows of {split} have no {noun}"
+        for noun, count in (
+            ("label", counted.num_without_labels),
+            ("feature", counted.num_without_features),
         )
-        if number
+        if count
     ]
 
 
-def _named(ids: np.ndarray, label_names: list[str] | None) -> str:
-    """Returns the first labels by name, or else by id."""
-    words = [
+def _listed_names(ids: np.ndarray, label_names: list[str] | None) -> str:
+    """Returns the first labels, by name or else by id."""
+    names = [
         f"label {i}" if label_names is None else label_names[i]
-        for i in ids[:_NAMED].tolist()
+        for i in ids[:_MAX_NAMES].tolist()
     ]
-    return ", ".join(words) + (", ..." if len(ids) > _NAMED else "")
+    return ", ".join(names) + (", ..." if len(ids) > _MAX_NAMES else "")

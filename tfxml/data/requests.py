@@ -1,4 +1,4 @@
-"""What prediction reads: one JSON object a line."""
+"""Reads requests for predictions: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tfxml.data import data_errors, files
 
 _MAX_FLOAT = float(np.finfo(np.float32).max)
 _GZIP = b"\x1f\x8b"
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
 
-# Found and needed: raises the error of the line that is being read.
+# Takes what was found and what is needed; raises the error of the line.
 _Fail = Callable[[str, str], NoReturn]
 
 
@@ -34,7 +34,7 @@ class Request(NamedTuple):
     feature_ids: np.ndarray | None  # [E] int32, ascending
     feature_values: np.ndarray | None  # [E] float32
     uid: str | int | float | None = None
-    line: int | None = None  # where it stands, from 1
+    line: int | None = None  # line number, from 1
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns feature ids and values, [E] each.
@@ -62,10 +62,10 @@ def lines(source: io.BufferedReader, name: str) -> Iterator[bytes]:
 
     Args:
         source: a binary file.
-        name: what errors call it.
+        name: its name in errors.
 
     Raises:
-        DataError: where the file cannot be read on, naming the line.
+        DataError: if the rest cannot be read; names the line.
     """
     number = 1
     try:
@@ -104,12 +104,12 @@ def read(
 
     Args:
         lines: the JSON lines.
-        name: what errors call them.
+        name: the file's name in errors.
         num_features: D; feature ids must be below.
-        is_text: whether the model reads text; one that does also takes
-            features, those of its text features.
-        is_skipping: whether a bad line is told as such, and reading goes on;
-            blank lines always are.
+        is_text: whether the model reads text. If so, requests may also have
+            the features that its text features compute.
+        is_skipping: whether a bad line is yielded as `Skipped`, as blank lines
+            always are.
 
     Raises:
         RowError: for a bad line, unless `is_skipping`.
@@ -128,7 +128,7 @@ def read(
 
 
 def _without_mark(line: bytes, name: str) -> bytes:
-    for mark, encoding in _MARKS.items():
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
         if line.startswith(mark):
             raise data_errors.DataError(name, encoding, "UTF-8", 1)
     return line.removeprefix(b"\xef\xbb\xbf")
@@ -195,17 +195,17 @@ def _uid(row: dict, fail: _Fail) -> str | int | float | None:
 
 
 def _text(row: dict, fail: _Fail) -> str:
-    known = [key for key in ("text", "title", "content") if key in row]
-    if not known:
+    keys = [key for key in ("text", "title", "content") if key in row]
+    if not keys:
         fail(
             f"the keys {sorted(row)}"[:200],
             "text, title or content, or feature_ids and feature_values",
         )
-    if known[0] == "text" and len(known) > 1:
-        fail(f"text beside {' and '.join(known[1:])}", "one of both")
-    parts = [row[key] for key in known if row[key] is not None]
+    if keys[0] == "text" and len(keys) > 1:
+        fail(f"text beside {' and '.join(keys[1:])}", "one of both")
+    parts = [row[key] for key in keys if row[key] is not None]
     if not all(isinstance(part, str) for part in parts):
-        fail("a value that is no string", f"strings in {' and '.join(known)}")
+        fail("a value that is no string", f"strings in {' and '.join(keys)}")
     text = " ".join(part for part in parts if part)
     _check_text(text, fail)
     return text
@@ -232,15 +232,15 @@ def _features(
         fail(f"feature_values={values!r}"[:80], "a list of finite numbers")
     if len(ids) != len(values):
         fail(f"{len(ids)} ids and {len(values)} values", "as many of both")
-    outside = [i for i in ids if not 0 <= i < num_features]
-    if outside:
+    bad_ids = [i for i in ids if not 0 <= i < num_features]
+    if bad_ids:
         fail(
-            f"feature id {outside[0]}"[:80],
+            f"feature id {bad_ids[0]}"[:80],
             f"ids from 0 to {num_features - 1}",
         )
     # As in a row of data: ascending, repeated features added up.
-    ids, places = np.unique(np.array(ids, np.int32), return_inverse=True)
-    sums = np.bincount(places, values, len(ids))
+    ids, positions = np.unique(np.array(ids, np.int32), return_inverse=True)
+    sums = np.bincount(positions, values, len(ids))
     if np.any(np.abs(sums) > _MAX_FLOAT):
         fail("values that add up beyond float32", "finite numbers")
     return ids, sums.astype(np.float32)

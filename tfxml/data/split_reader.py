@@ -1,4 +1,4 @@
-"""From a folder's split to instances: rows of text included.
+"""Reads a split's instances; turns texts into rows.
 
 # N instances of a split
 """
@@ -54,16 +54,16 @@ def stream(
     with_tokens: bool = False,
     max_tokens: int | None = None,
 ) -> Iterator[instances_lib.Instances]:
-    """Yields the runs of a split: TF-IDF rows of text, else the features given.
+    """Yields the runs of a split: TF-IDF rows for text, else its features.
 
     Args:
         folder: the data set.
         split: `train`, `dev` or `test`.
         features: fitted on the training split; for text.
         is_normalized: whether rows that are not text are scaled to length 1.
-        bad: what to do about bad rows; None: raise.
-        wanted: a run of rows; all of them if None.
-        with_tokens: whether instances carry their texts' tokens too.
+        bad: handles bad rows; None: raise.
+        wanted: which rows to read; None: all.
+        with_tokens: whether instances have their texts' tokens too.
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
     Raises:
@@ -109,15 +109,15 @@ def fit_text_features(
 
 
 def hold_out(
-    num_instances: int, share: float, seed: int
+    num_instances: int, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows of a split without a random share, and that share."""
+    """Splits rows at random; returns those to train on and those held out."""
     order = np.random.default_rng(seed).permutation(num_instances)
-    num_held_out = max(1, round(num_instances * share))
+    num_held_out = max(1, round(num_instances * fraction))
     if num_held_out >= num_instances:
         raise ValueError(
-            "`share` must leave instances to train on. "
-            f"Received: share={share} of {num_instances}"
+            "`fraction` must leave instances to train on. "
+            f"Received: fraction={fraction} of {num_instances}"
         )
     return np.sort(order[num_held_out:]), np.sort(order[:num_held_out])
 
@@ -128,17 +128,17 @@ def _text_rows(
     with_tokens: bool,
     max_tokens: int | None,
 ) -> Iterator[instances_lib.Instances]:
-    waiting: collections.deque[instances_lib.TextInstances]
-    waiting = collections.deque()  # batches whose rows are being made
+    pending: collections.deque[instances_lib.TextInstances]
+    pending = collections.deque()  # batches whose rows are being made
 
     def texts() -> Iterator[Sequence[str]]:
         for batch in _batches(runs):
-            waiting.append(batch)
+            pending.append(batch)
             yield batch.texts
 
     rows = text_rows.stream(features, texts(), with_tokens, max_tokens)
     for splits, ids, values, *tokens in rows:
-        batch = waiting.popleft()
+        batch = pending.popleft()
         yield instances_lib.Instances(
             splits,
             ids,
@@ -165,6 +165,6 @@ def _batches(
 
 
 def _normalized(run: instances_lib.Instances) -> instances_lib.Instances:
-    """Returns the rows at length 1; rows without features stay empty."""
+    """Returns the rows scaled to length 1; empty rows stay empty."""
     values = instances_lib.normalized(run.feature_values, run.feature_splits)
     return dataclasses.replace(run, feature_values=values)

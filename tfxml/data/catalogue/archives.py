@@ -14,14 +14,14 @@ from typing import IO
 
 from tfxml.data import data_errors
 
-# Far above the repository's largest: 3 million rows in a handful of files.
+# Far above the repository's largest sets: 3 million rows in a few files.
 MAX_MEMBERS = 10_000
 MAX_BYTES = 1 << 38
-# Digits are compressed about 10 times, zeros a thousand times.
+# Digits compress about 10 times, zeros a thousand times.
 MAX_RATIO = 200
 _SMALL = 1 << 24  # bytes that are harmless whatever the ratio
 
-_PIECE_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -112,11 +112,11 @@ def _target(path, folder: pathlib.Path, name: str) -> pathlib.Path:
 def _copy(path, member: IO[bytes], target: pathlib.Path, budget: int) -> int:
     size = 0
     with open(target, "xb") as file:
-        while piece := member.read(_PIECE_BYTES):
-            size += len(piece)
+        while chunk := member.read(_CHUNK_BYTES):
+            size += len(chunk)
             if size > budget:
                 raise _bomb(path)
-            file.write(piece)
+            file.write(chunk)
     return size
 
 

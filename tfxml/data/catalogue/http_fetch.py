@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 from tfxml.data.records import record_files
 
-_PIECE_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _TRIES = 5  # in a row that bring no byte
 
 
 class DownloadError(OSError):
-    """A mirror does not deliver the file; the message says why."""
+    """A mirror does not deliver the file; the message gives the reason."""
 
 
 class _Interrupted(Exception):
@@ -44,7 +44,7 @@ def fetch(
         sha256: what the content must hash to; empty: anything.
         timeout: seconds without a byte after which a connection is given up.
         pause: seconds before the second try, twice as many before each next.
-        progress: called with the bytes that have arrived, and of how many.
+        progress: called with the bytes received and the total, if known.
 
     Raises:
         DownloadError: if the server does not deliver such a file.
@@ -55,26 +55,27 @@ def fetch(
         )
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial_file = path.with_name(path.name + ".partial")
     failures, reason = 0, ""
     while failures < _TRIES:
-        before = _size(partial)
+        size_before = _size(partial_file)
         try:
-            _resume(url, partial, timeout, progress)
+            _resume(url, partial_file, timeout, progress)
             break
         except (_Interrupted, OSError, http.client.HTTPException) as error:
             if isinstance(error, DownloadError):
                 raise
             reason = str(error) or type(error).__name__
-        failures = 1 if _size(partial) > before else failures + 1
+        failures = 1 if _size(partial_file) > size_before else failures + 1
         if failures < _TRIES:
             time.sleep(pause * 2 ** (failures - 1))
     else:
         raise DownloadError(
-            f"{url}: {reason}; gave up after {_TRIES} tries. {_size(partial)} "
-            f"bytes are in {partial}: the same command resumes there"
+            f"{url}: {reason}; gave up after {_TRIES} tries. "
+            f"{_size(partial_file)} bytes are in {partial_file}: the same "
+            "command resumes there"
         )
-    return _finish(url, partial, path, sha256)
+    return _finish(url, partial_file, path, sha256)
 
 
 def _resume(
@@ -83,7 +84,7 @@ def _resume(
     timeout: float,
     progress: Callable[[int, int | None], None],
 ) -> None:
-    """Reads to the end of the file, from where `partial` ends."""
+    """Downloads the rest of the file, from the end of `partial`."""
     notes = partial.with_name(partial.name + ".json")
     start, tag = _size(partial), _read_tag(notes)
     if start and not tag:  # the server's file may have changed
@@ -111,15 +112,17 @@ def _resume(
 def _copy(url, response, partial, start: int, total, progress) -> None:
     with open(partial, "r+b" if start else "wb") as file:
         file.seek(start)
-        done = start
-        while piece := response.read(_PIECE_BYTES):
-            if not done and _is_page(piece):
+        received = start
+        while chunk := response.read(_CHUNK_BYTES):
+            if not received and _is_page(chunk):
                 raise _page(url)
-            file.write(piece)
-            done += len(piece)
-            progress(done, total)
-    if total is not None and done < total:
-        raise _Interrupted(f"the connection ended at {done} of {total} bytes")
+            file.write(chunk)
+            received += len(chunk)
+            progress(received, total)
+    if total is not None and received < total:
+        raise _Interrupted(
+            f"the connection ended at {received} of {total} bytes"
+        )
 
 
 def _finish(url, partial, path, sha256: str) -> str:

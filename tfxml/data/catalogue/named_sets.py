@@ -45,7 +45,7 @@ def ensure(
         entry: the data set.
         data_dir: where it is, or is written.
         mirror: the only one to ask; empty: all, one after the other.
-        progress: called with the bytes that have arrived, and of how many.
+        progress: called with the bytes received and the total, if known.
 
     Raises:
         http_fetch.DownloadError: if no mirror delivers it.
@@ -53,61 +53,63 @@ def ensure(
     """
     root = pathlib.Path(data_dir).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    found = _find(root)
-    if found and not (root / _ARCHIVE).exists():
-        return found
+    data = _find(root)
+    if data and not (root / _ARCHIVE).exists():
+        return data
     with _lock(root):
         atomic_files.remove_leftovers(root)
-        found = _find(root)  # another process may have downloaded it
-        if not found:
-            by_hand = _archives_in(root)
-            if by_hand:
-                _unpack(by_hand, root)
+        data = _find(root)  # another process may have downloaded it
+        if not data:
+            archive = _archive_in(root)
+            if archive:
+                _unpack(archive, root)
             else:
                 _fetch(entry, root, _mirrors(entry, mirror), progress)
-            found = _find(root)
+            data = _find(root)
         (root / _ARCHIVE).unlink(missing_ok=True)  # left by a killed process
-    if not found:
+    if not data:
         raise data_errors.DataError(
             root,
             "no data set among the files",
             "the files of a format, or an archive with them",
         )
-    return found
+    return data
 
 
-def differences(entry: known_sets.Entry, found: folder_lib.Folder) -> list[str]:
-    """Returns where a data set differs from the repository's table."""
+def differences(entry: known_sets.Entry, data: folder_lib.Folder) -> list[str]:
+    """Returns the differences between a data set and the repository's table."""
     pairs = [
-        ("features", found.num_features, entry.num_features),
-        ("labels", found.num_labels, entry.num_labels),
-        ("train", found.split_sizes.get("train"), entry.num_train),
-        ("test", found.split_sizes.get("test"), entry.num_test),
+        ("features", data.num_features, entry.num_features),
+        ("labels", data.num_labels, entry.num_labels),
+        ("train", data.split_sizes.get("train"), entry.num_train),
+        ("test", data.split_sizes.get("test"), entry.num_test),
     ]
     return [
-        f"{what} {here:,}, not {there:,}"
-        for what, here, there in pairs
-        if here is not None and here != there
+        f"{quantity} {actual:,}, not {expected:,}"
+        for quantity, actual, expected in pairs
+        if actual is not None and actual != expected
     ]
 
 
 def _fetch(entry, root: pathlib.Path, mirrors, progress) -> None:
-    refusals = []
+    failures = []
     for mirror in mirrors:
         try:
             archive = root / _ARCHIVE
-            known = mirror.sha256 or _recorded(root, mirror.url)
-            sha256 = http_fetch.fetch(
-                mirror.url, archive, known, progress=progress
+            expected_sha256 = mirror.sha256 or _recorded_sha256(
+                root, mirror.url
             )
-            _note(root, mirror, sha256)
+            sha256 = http_fetch.fetch(
+                mirror.url, archive, expected_sha256, progress=progress
+            )
+            _record_download(root, mirror, sha256)
             _unpack(archive, root)
             return
         except (http_fetch.DownloadError, data_errors.DataError) as error:
-            refusals.append(f"  {mirror.name}: {error}")
+            failures.append(f"  {mirror.name}: {error}")
     raise http_fetch.DownloadError(
         f"no mirror delivers {entry.name}:\n"
-        + "\n".join(refusals)
+        + "\n".join(failures)
         + f"\nDownload one of them by hand into {root} and pass that as "
         "--data_dir"
     )
@@ -124,35 +126,37 @@ def _mirrors(entry, name: str) -> list[known_sets.Mirror]:
 
 
 def _unpack(archive: pathlib.Path, root: pathlib.Path) -> None:
-    """Unpacks beside the archive; the folder appears when it is complete."""
-    partial = root / _UNPACKING
-    shutil.rmtree(partial, ignore_errors=True)
-    archives.unpack(archive, partial)
-    os.replace(partial, root / "files")
+    """Unpacks next to the archive; the folder appears when it is complete."""
+    unfinished = root / _UNPACKING
+    shutil.rmtree(unfinished, ignore_errors=True)
+    archives.unpack(archive, unfinished)
+    os.replace(unfinished, root / "files")
 
 
-def _archives_in(root: pathlib.Path) -> pathlib.Path | None:
+def _archive_in(root: pathlib.Path) -> pathlib.Path | None:
     """Returns the archive in a folder, or None.
 
     Raises:
         DataError: if there are several.
     """
     suffixes = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-    found = [
+    archives_found = [
         path for path in sorted(root.iterdir()) if path.name.endswith(suffixes)
     ]
-    if len(found) > 1:
+    if len(archives_found) > 1:
         raise data_errors.DataError(
-            root, " and ".join(path.name for path in found), "one archive"
+            root,
+            " and ".join(path.name for path in archives_found),
+            "one archive",
         )
-    return found[0] if found else None
+    return archives_found[0] if archives_found else None
 
 
 def _find(root: pathlib.Path) -> folder_lib.Folder | None:
     """Returns the data set in a folder or below it, or None."""
     for path, _, files in sorted(os.walk(root)):
-        below = pathlib.Path(path).relative_to(root).parts
-        if below[:1] == (_UNPACKING,) or not files:
+        relative_parts = pathlib.Path(path).relative_to(root).parts
+        if relative_parts[:1] == (_UNPACKING,) or not files:
             continue
         try:
             return folder_lib.detect(path)
@@ -161,12 +165,14 @@ def _find(root: pathlib.Path) -> folder_lib.Folder | None:
     return None
 
 
-def _note(root: pathlib.Path, mirror: known_sets.Mirror, sha256: str) -> None:
+def _record_download(
+    root: pathlib.Path, mirror: known_sets.Mirror, sha256: str
+) -> None:
     notes = {"mirror": mirror.name, "url": mirror.url, "sha256": sha256}
     record_files.write_json(root / _NOTES, {**notes, "holds": mirror.holds})
 
 
-def _recorded(root: pathlib.Path, url: str) -> str:
+def _recorded_sha256(root: pathlib.Path, url: str) -> str:
     """Returns the SHA-256 of an earlier download from a mirror, or ''."""
     try:
         notes = json.loads((root / _NOTES).read_text())
@@ -177,7 +183,7 @@ def _recorded(root: pathlib.Path, url: str) -> str:
 
 @contextlib.contextmanager
 def _lock(root: pathlib.Path) -> Iterator[None]:
-    """Lets one process at a time write the folder while others wait."""
+    """Lets one process at a time write to the folder; others wait."""
     with open(root / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

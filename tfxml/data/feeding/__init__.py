@@ -1,1 +1,1 @@
-"""How instances are fed to devices: sources, batches, order."""
+"""Feeds instances to devices: sources, batches, order."""

@@ -1,9 +1,9 @@
-"""How an epoch is cut into batches: by instances, or by their features.
+"""Cuts an epoch into batches, by instances or by their features.
 
-# N instances, S steps an epoch, R replicas
+# N instances, S steps per epoch, R replicas
 
-A batch is a run of positions in the epoch's order, and a replica's share is a
-run of the batch, so an epoch is described by where each share begins.
+A batch is a run of positions in the epoch's order, and a replica's part is a
+run of the batch, so the starts of all parts describe an epoch.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-_CHUNK = 1 << 20  # positions that are looked at together
+_CHUNK = 1 << 20  # positions handled together
 
 
 class Batches(Protocol):
-    """Cuts of an epoch into S global batches and their shares."""
+    """Cuts an epoch into S global batches, and each into R replicas' parts."""
 
     steps_per_epoch: int
 
     def edges(
         self, order: Callable[[tf.Tensor], tf.Tensor], num_replicas: int
     ) -> tf.Tensor:
-        """Returns where each share begins, and the end, [S * R + 1] int64.
+        """Returns where each part begins, and the end, [S * R + 1] int64.
 
-        Share r of step s is number s * R + r. `order` maps positions of the
+        Part r of step s is number s * R + r. `order` maps positions of the
         epoch to instances, both [n] int64.
         """
 
     def most_rows(self, num_replicas: int) -> int:
-        """Returns the most instances of a share, for static shapes."""
+        """Returns the most instances of a part, for static shapes."""
 
 
 class ByInstances:
@@ -53,8 +53,8 @@ class ByInstances:
         )
         sizes = tf.minimum(self._num_instances - starts, self._batch_size)
         replicas = tf.range(num_replicas, dtype=tf.int64)
-        within = sizes[:, None] * replicas // num_replicas  # [S, R]
-        edges = tf.reshape(starts[:, None] + within, [-1])
+        offsets = sizes[:, None] * replicas // num_replicas  # [S, R]
+        edges = tf.reshape(starts[:, None] + offsets, [-1])
         return tf.concat([edges, [self._num_instances]], 0)
 
     def most_rows(self, num_replicas: int) -> int:
@@ -68,10 +68,10 @@ class ByNonzeros:
     An instance weighs as much as it has features, but at least
     batch_nonzeros / batch_size, so that no batch holds more than `batch_size`.
     The epoch's order is cut where the sum of the weights passes each S-th of
-    the total, and a batch into shares where it passes each R-th of the batch.
-    So S follows from the sum alone, whatever the order. A cut falls between
-    instances and may put one more into a batch: S is large enough that the
-    batch then still keeps its budget.
+    the total, and a batch into parts where it passes each R-th of the batch.
+    So S depends on the sum alone, not on the order. A cut between instances
+    may put one more into a batch: S is large enough that the batch still
+    keeps to its budget.
 
     Args:
         row_lengths: how many features each instance has, [N].
@@ -94,10 +94,10 @@ class ByNonzeros:
                 f"longest instance, which has {longest}. "
                 f"Received: {batch_nonzeros=}"
             )
-        least = -(-batch_nonzeros // batch_size)
-        weights = np.maximum(row_lengths, least).astype(np.int32)
+        min_weight = -(-batch_nonzeros // batch_size)
+        weights = np.maximum(row_lengths, min_weight).astype(np.int32)
         self._total = int(weights.sum(dtype=np.int64))
-        weight_per_step = batch_nonzeros + 1 - max(longest, least)
+        weight_per_step = batch_nonzeros + 1 - max(longest, min_weight)
         self.steps_per_epoch = -(-self._total // weight_per_step)
         with tf.device("CPU"):
             self._weights = tf.constant(weights)
@@ -106,14 +106,14 @@ class ByNonzeros:
         self, order: Callable[[tf.Tensor], tf.Tensor], num_replicas: int
     ) -> tf.Tensor:
         """See `Batches.edges`."""
-        number = self.steps_per_epoch * num_replicas
-        shares = tf.range(number + 1, dtype=tf.int64)
-        # Of shares * total // number, whose product could pass 2^63.
-        whole, rest = divmod(self._total, number)
-        limits = shares * whole + shares * rest // number
+        num_parts = self.steps_per_epoch * num_replicas
+        part_numbers = tf.range(num_parts + 1, dtype=tf.int64)
+        # part_numbers * total // num_parts, but the product could pass 2^63.
+        quotient, remainder = divmod(self._total, num_parts)
+        limits = part_numbers * quotient + part_numbers * remainder // num_parts
         size = tf.size(self._weights, tf.int64)
 
-        def look(first, sum_before, edges):
+        def count_chunk(first, sum_before, edges):
             positions = tf.range(first, tf.minimum(first + _CHUNK, size))
             weights = tf.gather(self._weights, order(positions))
             sums = sum_before + tf.cumsum(tf.cast(weights, tf.int64))
@@ -126,16 +126,16 @@ class ByNonzeros:
         with tf.device("CPU"):
             *_, edges = tf.while_loop(
                 lambda first, *_: first < size,
-                look,
+                count_chunk,
                 (zero, zero, tf.zeros_like(limits)),
                 parallel_iterations=1,
             )
         return edges
 
     def most_rows(self, num_replicas: int) -> int:
-        """Raises: a batch's shape follows from the rows in it."""
+        """Raises ValueError: the size of a batch depends on its rows."""
         raise ValueError(
             "`batch_nonzeros` must be 0 for padded rows, which a TPU needs: "
-            "their shapes do not follow from what is in them. Received: "
-            f"batches of {self.steps_per_epoch} steps an epoch"
+            "their shapes do not depend on the rows. Received: "
+            f"batches of {self.steps_per_epoch} steps per epoch"
         )

@@ -12,7 +12,7 @@ from tfxml.data import instances as instances_lib
 
 
 class InMemorySource:
-    """Gives any rows of a split as ragged tensors, by TensorFlow operations.
+    """Returns any rows of a split as ragged tensors, in TensorFlow ops.
 
     Args:
         instances: the split.
@@ -49,18 +49,18 @@ class InMemorySource:
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
         """Returns the inputs by name, and the label ids, [n, None] each.
 
-        `tensors` stand in for `self.tensors`: copies on another machine.
+        `tensors` replace `self.tensors`: copies on another machine.
         """
         tensors = self.tensors if tensors is None else tensors
         feature_splits, feature_ids, feature_values = tensors[:3]
-        label_splits, label_ids, *rest = tensors[3:]
+        label_splits, label_ids, *token_tensors = tensors[3:]
         positions = _row_positions(feature_splits, indices)
         rows = inputs.features(
             positions.with_values(tf.gather(feature_ids, positions.values)),
             positions.with_values(tf.gather(feature_values, positions.values)),
         )
         if self.instances.has_tokens:
-            token_splits, token_ids = rest[:2]
+            token_splits, token_ids = token_tensors[:2]
             rows[inputs.TOKEN_IDS] = _rows(token_splits, token_ids, indices)
         return rows, _rows(label_splits, label_ids, indices)
 
@@ -83,11 +83,14 @@ class InMemorySource:
 
     def max_lengths(self) -> inputs.MaxLengths:
         """Returns the most features, labels and tokens of an instance."""
-        every = [self.instances.feature_splits, self.instances.label_splits]
+        all_splits = [
+            self.instances.feature_splits,
+            self.instances.label_splits,
+        ]
         if self.instances.has_tokens:
-            every.append(self.instances.tokens()[0])
+            all_splits.append(self.instances.tokens()[0])
         return inputs.MaxLengths(
-            *(int(np.diff(splits).max(initial=0)) for splits in every)
+            *(int(np.diff(splits).max(initial=0)) for splits in all_splits)
         )
 
 

@@ -1,9 +1,8 @@
-"""Batches that are on the device which takes them before it asks.
+"""Copies batches to the device before it needs them.
 
-tf.data hands ragged rows on as variants, and of a variant of ragged rows
-TensorFlow copies the handle alone: the rows stay on the host until an operation
-needs them. So batches travel as plain tensors, and are put together in the
-step.
+tf.data passes ragged rows as variants, and TensorFlow copies only the handle of
+such a variant: the rows stay on the host until an operation needs them. So
+batches are sent as plain tensors and put together in the step.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tfxml.data.feeding import pipeline
 
 
 class RaggedParts(NamedTuple):
-    """A ragged tensor's two plain ones."""
+    """The two plain tensors of a ragged tensor."""
 
     values: tf.Tensor
     row_splits: tf.Tensor
@@ -29,13 +28,13 @@ def distribute(
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Returns a strategy's batches in parts, on its replicas' devices.
 
-    A strategy copies plain tensors ahead by itself, but for the default one:
-    its batches are copied to the first accelerator, and are left as they are
-    where there is none.
+    All strategies but the default one copy plain tensors ahead themselves.
+    The default strategy's batches are copied to the first accelerator, and are
+    left as they are if there is none.
 
     Args:
-        strategy: any that is not a parameter server's; outside of its scope,
-            where it would be taken for the default one.
+        strategy: any but a parameter server's. Do not call this inside its
+            scope, where it would be mistaken for the default one.
         make_dataset: from an input context to a data set of `pipeline.Batch`.
     """
     if strategy is not tf.distribute.get_strategy():

@@ -1,10 +1,10 @@
-"""How a source is fed: batches in an order that is a pure function.
+"""Input pipelines: batches in an order that is a pure function.
 
 # N instances, n rows of a replica's batch
 
-The batch of a replica at a step follows from (seed, epoch, step, replica)
-alone: nothing has to be saved to resume, and any number of workers reads the
-same global batches.
+The batch of a replica at a step depends on (seed, epoch, step, replica) alone:
+resuming needs no saved state, and any number of workers reads the same global
+batches.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Source(Protocol):
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
         """Returns the inputs by name, and the label ids, [n, None] each.
 
-        `tensors` stand in for `self.tensors`: copies on another machine.
+        `tensors` replace `self.tensors`: copies on another machine.
         """
 
     def weights(
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 
 class Batch(NamedTuple):
-    """One replica's share of a global batch."""
+    """One replica's part of a global batch."""
 
     inputs: dict[str, tf.RaggedTensor | tf.Tensor]  # by the names of `inputs`
     label_ids: tf.RaggedTensor | tf.Tensor  # [n, (L)] int32; padded: -1
@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Which replicas one input pipeline feeds."""
+    """The replicas that one input pipeline feeds."""
 
     num_replicas: int = 1
     first_replica: int = 0
@@ -125,12 +125,12 @@ def training_epoch(
 ) -> tf.data.Dataset:
     """Returns the batches of steps of one epoch; see `training`.
 
-    They are made of a list, which tf.data service can hand out.
+    They are made from a list, which the tf.data service can split.
     """
     most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
     batch = training_batch(source, seed, most_rows)
     epoch = first_step // batches.steps_per_epoch
-    parts = _shares(
+    replica_ranges = _replica_ranges(
         training_edges(source, batches, seed, epoch, shard.num_replicas),
         tf.constant(epoch, tf.int64),
         batches.steps_per_epoch,
@@ -138,7 +138,7 @@ def training_epoch(
         shard,
     )
     return (
-        tf.data.Dataset.from_tensor_slices(parts)
+        tf.data.Dataset.from_tensor_slices(replica_ranges)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -169,7 +169,7 @@ def training_edges(
     epoch: int | tf.Tensor,
     num_replicas: int = 1,
 ) -> tf.Tensor:
-    """Returns where each replica's share begins; see `Batches.edges`."""
+    """Returns where each replica's part begins; see `Batches.edges`."""
     return batches.edges(shuffled(source, seed, epoch), num_replicas)
 
 
@@ -178,10 +178,9 @@ def training_batch(
 ) -> Callable[..., Batch]:
     """Returns a function (epoch, first, limit[, tensors]) -> Batch.
 
-    The batch is of the positions first .. limit - 1 of an epoch. `tensors` are
-    the source's, where it is not those here that are read; see
-    `Source.tensors`. Rows are padded where `most_rows`, of any batch, are
-    given.
+    The batch has the positions first .. limit - 1 of an epoch. `tensors` are
+    copies of the source's tensors to read; see `Source.tensors`. With
+    `most_rows`, the most rows of any batch, rows are padded.
     """
     return _batch_at(
         source,
@@ -196,7 +195,7 @@ def evaluation_batch(
 ) -> Callable[..., Batch]:
     """Returns a function like that of `training_batch`, without shuffling.
 
-    All instances count the same: metrics are those of the definition.
+    All instances count the same, as the metrics are defined.
     """
     return _batch_at(
         source,
@@ -212,7 +211,7 @@ def shuffled(
     """Returns the order of an epoch: a function of positions, [n] int64."""
 
     def order(positions):
-        # The op refuses an empty share, so one position more goes in and out.
+        # The op refuses an empty input, so add a position and remove it again.
         return tf.random.experimental.index_shuffle(
             tf.pad(positions, [[0, 1]]),
             seed=tf.stack(
@@ -238,13 +237,13 @@ def _batch_at(source, order, most_rows, weights_of):
 
 
 def _dataset(batch, edges, steps_per_epoch: int, steps: range, shard: Shard):
-    """Returns a replica's batch after the other, step by step."""
+    """Returns the replicas' batches one after the other, step by step."""
     epochs = tf.data.Dataset.range(
         steps.start // steps_per_epoch, -(-steps.stop // steps_per_epoch)
     )
     return (
         epochs.map(
-            lambda epoch: _shares(
+            lambda epoch: _replica_ranges(
                 edges(epoch), epoch, steps_per_epoch, steps, shard
             )
         )
@@ -255,26 +254,26 @@ def _dataset(batch, edges, steps_per_epoch: int, steps: range, shard: Shard):
     )
 
 
-def _shares(
+def _replica_ranges(
     edges: tf.Tensor, epoch, steps_per_epoch: int, steps: range, shard: Shard
 ):
-    """Returns epoch, begin and end of shares, for some steps and replicas."""
+    """Returns epoch, start and end of replicas' parts, for the given steps."""
     rows = slice(
         tf.maximum(steps.start - epoch * steps_per_epoch, 0),
         tf.minimum(steps.stop - epoch * steps_per_epoch, steps_per_epoch),
     )
     end = shard.first_replica + shard.num_local_replicas
     columns = slice(shard.first_replica, end)
-    firsts, limits = (
+    starts, ends = (
         tf.reshape(
-            tf.reshape(part, [steps_per_epoch, shard.num_replicas])[
+            tf.reshape(edges_of_parts, [steps_per_epoch, shard.num_replicas])[
                 rows, columns
             ],
             [-1],
         )
-        for part in (edges[:-1], edges[1:])
+        for edges_of_parts in (edges[:-1], edges[1:])
     )
-    return tf.fill(tf.shape(firsts), epoch), firsts, limits
+    return tf.fill(tf.shape(starts), epoch), starts, ends
 
 
 def _pad(batch: Batch, num_rows: int, lengths) -> Batch:

@@ -1,7 +1,7 @@
-"""Batches that other processes make: tf.data service.
+"""Batches made by other processes: the tf.data service.
 
-The service's workers run TensorFlow's operations and no Python of ours, so
-what they read has to be such: prepared data, mapped, or generated data.
+The service's workers run TensorFlow operations but none of our Python, so
+they can only read prepared data, mapped into memory, or generated data.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def check_address(address: str) -> None:
 def through(dataset: tf.data.Dataset, address: str) -> tf.data.Dataset:
     """Returns the elements of a data set, made by a service's workers.
 
-    Each element comes once, in whatever order the workers are done. One that a
-    lost worker had taken does not come.
+    Each element is returned once, in the order in which the workers finish. An
+    element that a lost worker was making is not returned.
     """
     service = tf.data.experimental.service
     return dataset.apply(

@@ -14,32 +14,40 @@ _CHUNK = 4096  # instances at a time in a streaming pass
 
 
 class SubsetSource:
-    """The rows of a source at `chosen`, [N] int64, in that order."""
+    """The rows of a source at `indices`, [N] int64, in that order."""
 
-    def __init__(self, source: pipeline.Source, chosen: np.ndarray):
+    def __init__(self, source: pipeline.Source, indices: np.ndarray):
         self._source = source
-        self.num_instances = len(chosen)
+        self.num_instances = len(indices)
         self.num_features = source.num_features
         self.num_labels = source.num_labels
         with tf.device("CPU"):
-            self.tensors = (tf.constant(chosen, tf.int64), *source.tensors)
+            self.tensors = (tf.constant(indices, tf.int64), *source.tensors)
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
         """Returns the inputs by name, and the label ids, [n, None] each.
 
-        `tensors` stand in for `self.tensors`: copies on another machine.
+        `tensors` replace `self.tensors`: copies on another machine.
         """
-        chosen, *rest = self.tensors if tensors is None else tensors
-        return self._source.rows(tf.gather(chosen, indices), tuple(rest))
+        source_rows, *source_tensors = (
+            self.tensors if tensors is None else tensors
+        )
+        return self._source.rows(
+            tf.gather(source_rows, indices), tuple(source_tensors)
+        )
 
     def weights(
         self, indices: tf.Tensor, tensors: tuple | None = None
     ) -> tf.Tensor:
         """Returns how much each instance counts in training, [n] float32."""
-        chosen, *rest = self.tensors if tensors is None else tensors
-        return self._source.weights(tf.gather(chosen, indices), tuple(rest))
+        source_rows, *source_tensors = (
+            self.tensors if tensors is None else tensors
+        )
+        return self._source.weights(
+            tf.gather(source_rows, indices), tuple(source_tensors)
+        )
 
     def label_counts(self) -> np.ndarray:
         """Returns in how many instances each label occurs, [L] int64."""

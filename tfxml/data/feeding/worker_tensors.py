@@ -15,11 +15,11 @@ def send_tensors(
 ) -> Iterator[tuple[tf.Tensor, ...]]:
     """Returns an iterator over (0, *source.tensors), held by each worker.
 
-    They travel once, and again to a worker that was restarted.
+    They are sent once, and again to a worker that was restarted.
     """
 
     def dataset():
-        # The number stands for a source that computes, and has no tensors.
+        # The number is for sources that compute their rows and have no tensors.
         tensors = (tf.constant(0), *source.tensors)
         return tf.data.Dataset.from_tensors(tensors).repeat()
 

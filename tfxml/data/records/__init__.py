@@ -1,1 +1,1 @@
-"""Prepared data on disk: how shards are written and read."""
+"""Prepared data on disk: writes and reads shards."""

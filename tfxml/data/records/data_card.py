@@ -1,4 +1,4 @@
-"""What a prepared data set holds, for people: a table and two plots.
+"""The data card of a prepared data set: a table and plots.
 
 # N instances, D features, L labels
 """
@@ -43,9 +43,9 @@ def text(folder: str | os.PathLike, manifest: dict) -> str:
     for split, facts in manifest["splits"].items():
         lines.append(_row(split, facts))
     for split, facts in manifest["splits"].items():
-        for kind, number in sorted(facts["bad_rows"].items()):
+        for kind, count in sorted(facts["bad_rows"].items()):
             example = facts["bad_examples"][kind]
-            lines.append(f"\n{split}: {number:,} without {kind}: {example}")
+            lines.append(f"\n{split}: {count:,} without {kind}: {example}")
     if "train" in manifest["splits"]:
         lines += ["", _deciles(_label_counts(folder, "train"))]
     return "\n".join(lines)
@@ -56,22 +56,22 @@ def write(folder: str | os.PathLike, manifest: dict) -> None:
     folder = pathlib.Path(folder)
     plots = []
     for split, facts in manifest["splits"].items():
-        pairs = np.array(facts["labels_per_instance"]).reshape(-1, 2)
+        histogram = np.array(facts["labels_per_instance"]).reshape(-1, 2)
         name = f"labels_per_instance_{split}.svg"
         _write_plot(
             folder / name,
             f"{split}: instances by number of labels",
             "labels of an instance",
             "instances",
-            pairs[:, 0] + 1,
-            pairs[:, 1],
+            histogram[:, 0] + 1,
+            histogram[:, 1],
             offset=1,
         )
         plots.append(name)
         counts = np.sort(_label_counts(folder, split))[::-1]
         counts = counts[counts > 0]
         name = f"instances_per_label_{split}.svg"
-        ranks = _spread(len(counts))
+        ranks = _log_spaced_ranks(len(counts))
         _write_plot(
             folder / name,
             f"{split}: instances of each label",
@@ -81,18 +81,19 @@ def write(folder: str | os.PathLike, manifest: dict) -> None:
             counts[ranks],
         )
         plots.append(name)
-    shown = "\n".join(f"![{name}]({name})" for name in plots)
-    card = f"# Data card\n\n{text(folder, manifest)}\n\n{shown}\n"
+    images = "\n".join(f"![{name}]({name})" for name in plots)
+    card = f"# Data card\n\n{text(folder, manifest)}\n\n{images}\n"
     atomic_files.write_bytes(folder / "DATA_CARD.md", card.encode())
 
 
 def _row(split: str, facts: dict) -> str:
-    number = facts["num_instances"]
-    names = ["features", "labels"]
+    num_instances = facts["num_instances"]
+    quantities = ["features", "labels"]
     if "tokens_per_instance" in facts:
-        names.append("tokens")
+        quantities.append("tokens")
     histograms = [
-        np.array(facts[f"{name}_per_instance"]).reshape(-1, 2) for name in names
+        np.array(facts[f"{name}_per_instance"]).reshape(-1, 2)
+        for name in quantities
     ]
     features, labels = histograms[:2]
     size = sum(
@@ -100,17 +101,20 @@ def _row(split: str, facts: dict) -> str:
         for shard in facts["shards"]
         for file in shard["files"].values()
     )
-    # int64 splits, int32 ids, float32 values, as they are held in memory.
+    # int64 splits, int32 ids and float32 values, as in memory.
     in_memory = 4 * int(features.prod(1).sum()) + sum(
-        4 * int(histogram.prod(1).sum()) + 8 * (number + 1)
+        4 * int(histogram.prod(1).sum()) + 8 * (num_instances + 1)
         for histogram in histograms
     )
     cells = (
         split,
-        f"{number:,}",
-        *(_spread_of(histogram, number) for histogram in histograms),
-        f"{_without(features):,}",
-        f"{_without(labels):,}",
+        f"{num_instances:,}",
+        *(
+            _mean_and_range(histogram, num_instances)
+            for histogram in histograms
+        ),
+        f"{_num_empty(features):,}",
+        f"{_num_empty(labels):,}",
         f"{facts['num_duplicates']:,}",
         f"{sum(facts['bad_rows'].values()):,}",
         f"{size:,}",
@@ -119,16 +123,16 @@ def _row(split: str, facts: dict) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _without(pairs: np.ndarray) -> int:
-    return int(pairs[pairs[:, 0] == 0, 1].sum())
+def _num_empty(histogram: np.ndarray) -> int:
+    return int(histogram[histogram[:, 0] == 0, 1].sum())
 
 
-def _spread_of(pairs: np.ndarray, number: int) -> str:
+def _mean_and_range(histogram: np.ndarray, num_instances: int) -> str:
     """Returns mean and range of a histogram's lengths."""
-    if not number:
+    if not num_instances:
         return "-"
-    mean = pairs.prod(1).sum() / number
-    return f"{mean:.2f} ({pairs[0, 0]:,} to {pairs[-1, 0]:,})"
+    mean = histogram.prod(1).sum() / num_instances
+    return f"{mean:.2f} ({histogram[0, 0]:,} to {histogram[-1, 0]:,})"
 
 
 def _deciles(counts: np.ndarray) -> str:
@@ -139,12 +143,12 @@ def _deciles(counts: np.ndarray) -> str:
         "| labels by frequency in train | instances each | share of all |",
         "| --- | --- | --- |",
     ]
-    for number, part in enumerate(np.array_split(counts, _DECILES), 1):
-        if len(part):
+    for number, decile_counts in enumerate(np.array_split(counts, _DECILES), 1):
+        if len(decile_counts):
             lines.append(
-                f"| decile {number}, {len(part):,} labels | "
-                f"{part[-1]:,} to {part[0]:,} | "
-                f"{100 * part.sum() / total:.1f}% |"
+                f"| decile {number}, {len(decile_counts):,} labels | "
+                f"{decile_counts[-1]:,} to {decile_counts[0]:,} | "
+                f"{100 * decile_counts.sum() / total:.1f}% |"
             )
     return "\n".join(lines)
 
@@ -154,11 +158,11 @@ def _label_counts(folder: str | os.PathLike, split: str) -> np.ndarray:
     return np.load(path, allow_pickle=False)
 
 
-def _spread(number: int) -> np.ndarray:
+def _log_spaced_ranks(num_ranks: int) -> np.ndarray:
     """Returns at most 400 ranks in [0, number), even on a log scale."""
-    if not number:
+    if not num_ranks:
         return np.zeros(0, np.int64)
-    ranks = np.geomspace(1, number, 400).astype(np.int64) - 1
+    ranks = np.geomspace(1, num_ranks, 400).astype(np.int64) - 1
     return np.unique(ranks)
 
 
@@ -172,9 +176,9 @@ def _write_plot(
     offset: int = 0,
 ) -> None:
     """Writes dots on two log scales as SVG, x being shifted by `offset`."""
-    x_ticks, x_places = _axis(x, _WIDTH)
-    y_ticks, y_places = _axis(y, _HEIGHT)
-    parts = [
+    x_ticks, x_positions = _axis(x, _WIDTH)
+    y_ticks, y_positions = _axis(y, _HEIGHT)
+    elements = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" '
         f'height="{_HEIGHT}" font-family="sans-serif" font-size="11">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
@@ -183,33 +187,35 @@ def _write_plot(
         _label(6, _MARGIN - 14, y_name, "start"),
     ]
     bottom, right = _HEIGHT - _MARGIN, _WIDTH - _MARGIN
-    for value, place in x_ticks:
-        parts.append(_line(place, _MARGIN, place, bottom))
-        parts.append(
-            _label(place, bottom + 16, f"{value - offset:,}", "middle")
+    for value, position in x_ticks:
+        elements.append(_line(position, _MARGIN, position, bottom))
+        elements.append(
+            _label(position, bottom + 16, f"{value - offset:,}", "middle")
         )
-    for value, place in y_ticks:
-        place = _HEIGHT - place
-        parts.append(_line(_MARGIN, place, right, place))
-        parts.append(_label(_MARGIN - 5, place + 4, f"{value:,}", "end"))
-    parts += [
+    for value, position in y_ticks:
+        position = _HEIGHT - position
+        elements.append(_line(_MARGIN, position, right, position))
+        elements.append(_label(_MARGIN - 5, position + 4, f"{value:,}", "end"))
+    elements += [
         f'<circle cx="{left:.1f}" cy="{_HEIGHT - up:.1f}" r="2.5" '
         'fill="#1f6fb4"/>'
-        for left, up in zip(x_places, y_places, strict=True)
+        for left, up in zip(x_positions, y_positions, strict=True)
     ]
-    atomic_files.write_bytes(path, "\n".join([*parts, "</svg>\n"]).encode())
+    atomic_files.write_bytes(path, "\n".join([*elements, "</svg>\n"]).encode())
 
 
 def _axis(values: np.ndarray, size: int):
-    """Returns (value, place) of the powers of ten, and the values' places."""
-    most = max(int(values.max(initial=1)), 2)
-    ticks = [10**power for power in range(len(str(most)))]
-    room = size - 2 * _MARGIN
+    """Returns (value, position) of powers of ten, and the values' positions."""
+    max_value = max(int(values.max(initial=1)), 2)
+    ticks = [10**power for power in range(len(str(max_value)))]
+    length = size - 2 * _MARGIN
 
-    def place(value):
-        return _MARGIN + room * np.log(np.maximum(value, 1)) / np.log(most)
+    def position(value):
+        return _MARGIN + length * np.log(np.maximum(value, 1)) / np.log(
+            max_value
+        )
 
-    return [(tick, float(place(tick))) for tick in ticks], place(values)
+    return [(tick, float(position(tick))) for tick in ticks], position(values)
 
 
 def _label(x: float, y: float, words: str, anchor: str) -> str:

@@ -1,6 +1,6 @@
-"""Reads rows out of files that TensorFlow's own operations map into memory.
+"""Reads rows from files that TensorFlow's operations map into memory.
 
-No Python of ours runs when rows are read, so that workers which have none can.
+Reading runs none of our Python, so that workers without it can read.
 
 # n rows of a batch, S shards
 """
@@ -17,7 +17,7 @@ from tensorflow.core.framework import attr_value_pb2
 
 
 class Column(NamedTuple):
-    """What rows are read of: a file, and where its index tells their places."""
+    """A file to read rows from, and the column of its index file."""
 
     suffix: str
     dtype: tf.DType
@@ -36,12 +36,12 @@ class MappedFile(NamedTuple):
 class MappedReader:
     """Reads any rows of shards that are not empty.
 
-    One shard after the other is mapped, and only while its rows are taken.
+    Maps one shard after the other, each only while its rows are read.
 
     Args:
-        shards: each one's files, by suffix.
+        shards: the files of each, by suffix.
         starts: the first row of each shard, and the end, [S + 1].
-        columns: what is read.
+        columns: the columns to read.
     """
 
     def __init__(
@@ -55,26 +55,28 @@ class MappedReader:
         self._columns = columns
 
     def read(self, indices: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Returns rows as they lie in the shards, and where each is, [n].
+        """Returns rows in the order of the shards, and each one's position [n].
 
-        The rows come as two tensors a column: what all of them hold, and how
-        much each does, [n] int64.
+        There are two tensors per column: the entries of all rows, and the
+        number of entries of each row, [n] int64.
         """
         shards = tf.searchsorted(
             tf.constant(self._starts[1:]), indices, side="right"
         )
-        places = tf.dynamic_partition(
+        positions = tf.dynamic_partition(
             tf.range(tf.size(indices)), shards, len(self._shards)
         )
-        parts: list[list[tf.Tensor]] = []
+        shard_rows: list[list[tf.Tensor]] = []
         for number, shard in enumerate(self._shards):
-            # The one before is no longer mapped.
-            with tf.control_dependencies(parts[-1] if parts else []):
+            # Wait until the shard before is no longer mapped.
+            with tf.control_dependencies(shard_rows[-1] if shard_rows else []):
                 start = int(self._starts[number])
-                rows = tf.gather(indices, places[number]) - start
-                parts.append(self._rows_of_shard(shard, rows))
-        tensors = [tf.concat(part, 0) for part in zip(*parts, strict=True)]
-        return tensors, tf.math.invert_permutation(tf.concat(places, 0))
+                rows = tf.gather(indices, positions[number]) - start
+                shard_rows.append(self._rows_of_shard(shard, rows))
+        tensors = [
+            tf.concat(column, 0) for column in zip(*shard_rows, strict=True)
+        ]
+        return tensors, tf.math.invert_permutation(tf.concat(positions, 0))
 
     def _rows_of_shard(
         self, shard: Mapping[str, MappedFile], rows: tf.Tensor
@@ -104,20 +106,20 @@ def _map(file: MappedFile, dtype: tf.DType) -> tf.Tensor:
         shape=[file.num_bytes // dtype.size],
         memory_region_name=str(file.path),
     )
-    return _unfolded(array)
+    return _not_folded(array)
 
 
-def _unfolded(array: tf.Tensor) -> tf.Tensor:
-    """Returns a mapped array that TensorFlow does not take for a constant.
+def _not_folded(array: tf.Tensor) -> tf.Tensor:
+    """Returns a mapped array that TensorFlow does not fold as a constant.
 
-    It would copy each whole file into memory when a graph is made, to see
-    whether it is small enough to fold: all of a data set, twice over. Nodes
-    with this attribute are left alone, and without numbers it says no more.
+    To see whether a constant is small enough to fold, TensorFlow would copy
+    each whole file into memory, twice, when it makes a graph. It leaves nodes
+    with this attribute alone; with an empty list it has no other effect.
     """
     if not tf.is_symbolic_tensor(array):
         return array
-    nothing = attr_value_pb2.AttrValue.ListValue(i=[])
+    empty_list = attr_value_pb2.AttrValue.ListValue(i=[])
     array.op._set_attr(
-        "_scoped_allocator", attr_value_pb2.AttrValue(list=nothing)
+        "_scoped_allocator", attr_value_pb2.AttrValue(list=empty_list)
     )
     return array

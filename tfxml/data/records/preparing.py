@@ -1,7 +1,7 @@
 """Turns any reader's data into shards of records with a manifest.
 
-A shard is a fixed run of the source's rows, however many processes work and
-whatever was made before, so a preparation that was killed resumes with
+A shard is a fixed run of the source's rows. It does not depend on the number of
+processes or on earlier attempts, so a killed preparation resumes with
 byte-identical output.
 """
 
@@ -28,8 +28,8 @@ from tfxml.data.text import text_features
 
 _FEATURES = "text_features"
 _NAMES = "lbl.json"  # of labels that are named in the data alone
-# What a kill can cost, against files that every batch has to look into.
-_MOST_SHARDS, _FEWEST_ROWS = 16, 8192
+# More shards: less is lost at a kill, but each batch reads more files.
+_MAX_SHARDS, _MIN_SHARD_ROWS = 16, 8192
 
 
 def prepare(
@@ -49,19 +49,19 @@ def prepare(
     Args:
         source: what `folder.detect` returns.
         output: the folder that is written.
-        settings: what `fit_text_features` takes, for text; else
+        settings: for text, the arguments of `fit_text_features`; else
             {"normalize_rows": bool}.
-        policy: about bad rows; see bad_rows.
-        num_shards: into how many each split is cut; 0: as it is large.
+        policy: for bad rows; see bad_rows.
+        num_shards: of each split; 0: by its size.
         num_workers: processes.
-        progress: is told what is done, and how many rows of how many.
-        with_tokens: whether the tokens of text are written too.
+        progress: called with the stage, the rows done and the total.
+        with_tokens: whether to write the tokens of text too.
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
     Raises:
         DataError: for bad input.
-        ValueError: if `output` holds another preparation, tokens are asked
-            for where there is no text, or instances have weights.
+        ValueError: if `output` holds another preparation, tokens are requested
+            for data without text, or instances have weights.
     """
     if source.has_weights:
         raise ValueError(
@@ -88,7 +88,7 @@ def prepare(
         record_files.remove_leftovers(folder, is_complete=True)
         return manifest
     record_files.remove_leftovers(folder, is_complete=False)
-    _copy_beside(source, folder)
+    _copy_companion_files(source, folder)
     if is_text and not (folder / _FEATURES).is_dir():
         progress("fitting the text features", 0, 0)
         _fit(source, folder, settings, policy)
@@ -96,26 +96,30 @@ def prepare(
     manifest = _manifest(source, folder, plan)
     record_files.write_json(folder / record_files.MANIFEST, manifest)
     record_files.remove_leftovers(folder, is_complete=True)
-    # As a call that finds it done: with its keys in the file's order.
+    # Read it back, so that its keys are in the same order as after a rerun.
     return record_files.read_manifest(folder)
 
 
 def load_text_features(
     folder: str | os.PathLike,
 ) -> text_features.TextFeatures | None:
-    """Returns what a prepared folder's rows were made with, for text."""
+    """Returns the text features of a prepared folder, or None."""
     path = pathlib.Path(folder) / _FEATURES
     return text_features.load(path) if path.is_dir() else None
 
 
 def _plan(source, settings: dict, policy: str, num_shards: int) -> dict:
-    """Returns all that the output follows from."""
+    """Returns everything that determines the output."""
     paths = sorted({p for ps in source.split_paths.values() for p in ps})
     ranges = {}
     for split in source.splits:
-        number = source.count_rows(split)
-        wanted = num_shards or min(_MOST_SHARDS, -(-number // _FEWEST_ROWS))
-        edges = np.linspace(0, number, max(min(wanted, number), 1) + 1)
+        num_rows = source.count_rows(split)
+        num_split_shards = num_shards or min(
+            _MAX_SHARDS, -(-num_rows // _MIN_SHARD_ROWS)
+        )
+        edges = np.linspace(
+            0, num_rows, max(min(num_split_shards, num_rows), 1) + 1
+        )
         ranges[split] = edges.astype(int).tolist()
     return {
         "version": record_files.VERSION,
@@ -134,14 +138,17 @@ def _plan(source, settings: dict, policy: str, num_shards: int) -> dict:
 
 
 def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
-    """Returns the manifest if all is done; checks that the plan is the same."""
+    """Returns the manifest if all is done; checks that the plan is the same.
+
+    Writes the plan to a new folder.
+    """
     path = folder / record_files.PLAN
     manifest = None
     if (folder / record_files.MANIFEST).is_file():
         manifest = record_files.read_manifest(folder)
-        before = manifest
+        old_plan = manifest
     elif path.is_file():
-        before = record_files.as_now(json.loads(path.read_text()))
+        old_plan = record_files.as_now(json.loads(path.read_text()))
     elif any(folder.glob("[!.]*")):
         raise ValueError(
             "`output` must be an empty folder, or one that the same command "
@@ -151,23 +158,23 @@ def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
     else:
         record_files.write_json(path, plan)
         return None
-    different = [
+    changed_keys = [
         key
         for key in {**plan, "tokens": None}
-        if before.get(key) != plan.get(key)
+        if old_plan.get(key) != plan.get(key)
     ]
-    if different:
+    if changed_keys:
         raise ValueError(
             "`output` must hold the same preparation, or nothing. Received: "
-            f"output={folder}, whose {' and '.join(different)} are others: "
-            f"{_changes(before, plan, different)}"
+            f"output={folder}, whose {' and '.join(changed_keys)} are others: "
+            f"{_changes(old_plan, plan, changed_keys)}"
         )
     return manifest
 
 
-def _changes(before: dict, plan: dict, keys: list[str]) -> str:
+def _changes(old_plan: dict, plan: dict, keys: list[str]) -> str:
     return "; ".join(
-        f"{key} {json.dumps(before.get(key))[:200]} there, "
+        f"{key} {json.dumps(old_plan.get(key))[:200]} there, "
         f"{json.dumps(plan.get(key))[:200]} now"
         for key in keys
     )
@@ -177,8 +184,10 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(path) if os.path.isfile(path) else path
 
 
-def _copy_beside(source: folder_lib.Folder, folder: pathlib.Path) -> None:
-    """Copies label names, also those in the data, and pairs not scored."""
+def _copy_companion_files(
+    source: folder_lib.Folder, folder: pathlib.Path
+) -> None:
+    """Copies the label names and the pairs that are not scored."""
     if source.names is not None:
         lines = [json.dumps({"title": name}) + "\n" for name in source.names]
         atomic_files.write_bytes(
@@ -194,11 +203,11 @@ def _fit(source, folder: pathlib.Path, settings: dict, policy: str) -> None:
     features = split_reader.fit_text_features(
         source, bad_rows.BadRows(policy), **settings
     )
-    partial = folder / f"{_FEATURES}.{os.getpid()}.writing"
-    for old in folder.glob(f"{_FEATURES}.*.writing"):
-        shutil.rmtree(old)
-    features.save(partial)
-    os.replace(partial, folder / _FEATURES)
+    unfinished = folder / f"{_FEATURES}.{os.getpid()}.writing"
+    for leftover in folder.glob(f"{_FEATURES}.*.writing"):
+        shutil.rmtree(leftover)
+    features.save(unfinished)
+    os.replace(unfinished, folder / _FEATURES)
 
 
 def _tasks(plan: dict) -> list[shards.Task]:
@@ -215,21 +224,21 @@ def _tasks(plan: dict) -> list[shards.Task]:
 
 
 def _make_shards(source, folder, plan, num_workers, progress) -> None:
-    """Makes the shards that are not there, whole and as they were written."""
+    """Makes the shards that are missing or damaged."""
     tasks = _tasks(plan)
     total = sum(task.last - task.first for task in tasks)
-    left = [
+    unfinished = [
         task
         for task in tasks
         if record_files.read_finished(folder, task.name) is None
     ]
-    done = total - sum(task.last - task.first for task in left)
-    progress("preparing", done, total)
+    num_done = total - sum(task.last - task.first for task in unfinished)
+    progress("preparing", num_done, total)
 
     def add(rows: int) -> None:
-        nonlocal done
-        done += rows
-        progress("preparing", done, total)
+        nonlocal num_done
+        num_done += rows
+        progress("preparing", num_done, total)
 
     is_text = source.num_features is None
     job = shards.Job(
@@ -241,7 +250,7 @@ def _make_shards(source, folder, plan, num_workers, progress) -> None:
         plan.get("tokens", {}).get("max_tokens"),
     )
     features_folder = str(folder / _FEATURES) if is_text else None
-    shard_workers.make_all(job, features_folder, left, num_workers, add)
+    shard_workers.make_all(job, features_folder, unfinished, num_workers, add)
 
 
 def _manifest(

@@ -1,26 +1,28 @@
-"""The folder of a prepared data set: its files, written so that a kill at any
-time leaves nothing half done, and checked when they are read.
+"""The folder of a prepared data set.
+
+Files are written so that a kill at any time leaves none unfinished, and are
+checked when they are read.
 
 records.json                     the manifest, written last: counts, settings,
                                  the hashes of the source and of every file
-plan.json                        what is prepared, while it is not yet complete
+plan.json                        what is being prepared, until it is complete
 train-00003-of-00016.index       int64 [n + 1, 2]: where units and values start
 train-00003-of-00016.units       uint16, see record_format
 train-00003-of-00016.values      float32
-train-00003-of-00016.json        of a whole shard, until the manifest is there
+train-00003-of-00016.json        of a finished shard, until there is a manifest
 train.label_counts.npy           int64 [L]
 
-and, where instances carry their texts' tokens, beside these, which are the
-same without them:
+and, where instances have their texts' tokens (the files above are the same
+without them):
 
 train-00003-of-00016.token_index int64 [n + 1]: where tokens start
 train-00003-of-00016.tokens      uint16 or int32, see record_format
 
 All numbers are little-endian.
 
-The manifest tells the version. Version 1 knew no `unicode_normalization` among
-the settings of text, which was left as it is. Version 2 is what data without
-tokens are written as. Version 3 is version 2 with tokens: the manifest has
+The manifest has the version. Version 1 had no `unicode_normalization` among
+the settings of text, and did not normalise it. Version 2 is written for data
+without tokens. Version 3 is version 2 with tokens: the manifest has
 `tokens`, {"max_tokens": the most of an instance that were kept, or null}, and
 `token_dtype`, "uint16" or "int32".
 """
@@ -48,18 +50,18 @@ TOKENS_VERSION = 3
 
 SUFFIXES = ("index", "units", "values")
 TOKEN_SUFFIXES = ("token_index", "tokens")
-_PIECE_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 22
 
 
 class ShardWriter:
     """Writes one shard to temporary files, and then renames them.
 
-    Use as a context: left by an error, nothing stays.
+    Use it as a context: after an error nothing is left.
 
     Args:
         folder: where the shard is written.
         name: what `shard_name` returns.
-        tokens_as: what instances' tokens are written as; None: they are not.
+        tokens_as: the dtype of tokens; None: they are not written.
     """
 
     def __init__(
@@ -103,14 +105,14 @@ class ShardWriter:
         encoded = record_format.encode(run, self._tokens_as)
         self._write("units", encoded.units)
         self._write("values", encoded.values)
-        self._write_places("index", encoded.unit_splits, encoded.value_splits)
+        self._write_row_ends("index", encoded.unit_splits, encoded.value_splits)
         if encoded.tokens is not None and encoded.token_splits is not None:
             self._write("tokens", encoded.tokens)
-            self._write_places("token_index", encoded.token_splits)
+            self._write_row_ends("token_index", encoded.token_splits)
         return encoded
 
     def finish(self, facts: dict) -> None:
-        """Puts the shard into the folder; `facts` go with it."""
+        """Moves the files into the folder, and writes `facts` about them."""
         files = {}
         for suffix, file in self._files.items():
             files[suffix] = {
@@ -122,18 +124,18 @@ class ShardWriter:
             file.close()
             path = shard_path(self._folder, self._name, suffix)
             os.replace(self._temporary(suffix), path)
-        # Last, so that a shard with it is whole.
+        # Last, so that a shard with this file is complete.
         write_json(
             shard_path(self._folder, self._name, "json"),
             {**facts, "files": files},
         )
 
-    def _write_places(self, suffix: str, *splits: np.ndarray) -> None:
+    def _write_row_ends(self, suffix: str, *splits: np.ndarray) -> None:
         """Adds where rows end, counted from the shard's first row."""
-        places = np.stack(splits, 1)[1:] + self._ends[suffix]
-        if len(places):
-            self._write(suffix, places)
-            self._ends[suffix] = places[-1:]
+        row_ends = np.stack(splits, 1)[1:] + self._ends[suffix]
+        if len(row_ends):
+            self._write(suffix, row_ends)
+            self._ends[suffix] = row_ends[-1:]
 
     def _write(self, suffix: str, array: np.ndarray) -> None:
         content = np.ascontiguousarray(array).data.cast("B")
@@ -141,7 +143,7 @@ class ShardWriter:
         self._files[suffix].write(content)
 
     def _temporary(self, suffix: str) -> pathlib.Path:
-        # Of this process: what a killed one left may be written still.
+        # With the process id: a killed process may still be writing its own.
         path = shard_path(self._folder, self._name, suffix)
         return path.with_name(f"{path.name}.{os.getpid()}.partial")
 
@@ -162,9 +164,9 @@ def shard_path(
 
 
 def read_finished(folder: str | os.PathLike, name: str) -> dict | None:
-    """Returns the facts of a whole shard; None where it must be made.
+    """Returns the facts of a finished shard; None if it must be made.
 
-    Its files are read through and compared with their hashes.
+    Compares its files with their hashes.
     """
     try:
         facts = json.loads(shard_path(folder, name, "json").read_text())
@@ -179,7 +181,7 @@ def read_finished(folder: str | os.PathLike, name: str) -> dict | None:
 
 
 def remove_leftovers(folder: str | os.PathLike, is_complete: bool) -> None:
-    """Removes what killed processes left and, at the end, what led there."""
+    """Removes what killed processes left; at the end, also temporary files."""
     patterns = ["*.partial"]
     if is_complete:
         patterns += ["*-of-*.json", "*-of-*.prints", "*-of-*.labels", PLAN]
@@ -221,7 +223,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
 
 
 def as_now(plan: dict) -> dict:
-    """Returns a plan or a manifest of version 1 as version 2 writes it."""
+    """Returns a plan or a manifest, converted from version 1 to version 2."""
     if plan["version"] != 1:
         return plan
     settings = plan["settings"]
@@ -244,11 +246,11 @@ def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file, read in pieces."""
+    """Returns the SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -257,7 +259,7 @@ def _check_sizes(folder: pathlib.Path, shard: dict) -> None:
         path = shard_path(folder, shard["name"], suffix)
         size = path.stat().st_size if path.is_file() else None
         if size != expected["bytes"]:
-            found = "no such file" if size is None else f"{size} bytes"
+            size_found = "no such file" if size is None else f"{size} bytes"
             raise data_errors.DataError(
-                path, found, f"{expected['bytes']} bytes"
+                path, size_found, f"{expected['bytes']} bytes"
             )

@@ -1,18 +1,18 @@
-"""How instances are laid out in records, and how they are read back.
+"""Encodes instances as records and decodes them.
 
 # n instances, E stored features, M stored labels, U units of ids, T tokens
 
 An instance has a run of units, uint16, and a run of float32. The units are
-integers of 15 bits a unit, the low ones first, the highest bit set in all but
+integers of 15 bits per unit, the low ones first, the highest bit set in all but
 the last unit: the number of labels, then label ids and feature ids, each list
 as the differences of neighbours (the first from 0). The floats are the
-features' values; of values that are all the same only one is kept.
+features' values; if all are the same, only one is stored.
 
 Bytes would be a twentieth smaller for text, but few differences of neighbours
 need a second unit of 15 bits, and many a second one of 7.
 
 Tokens, where instances have them, are a third run: ids in their order, all of
-one width, for neighbours have nothing to do with each other.
+the same width, because differences of neighbours would not be smaller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import tensorflow as tf
 from tfxml.data import instances as instances_lib
 
 _BITS = 15
-_MOST_UNITS = 3  # of an int32
+_MAX_UNITS = 3  # of an int32
 
 
 class Encoded(NamedTuple):
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
 
 
 def token_dtype(num_features: int) -> np.dtype:
-    """Returns what tokens are written as: the largest is `num_features`."""
+    """Returns the dtype of stored tokens, 1 to `num_features`."""
     return np.dtype(np.uint16 if num_features < 2**16 else np.int32)
 
 
@@ -56,15 +56,21 @@ def encode(
     num_labels = np.diff(run.label_splits)
     num_features = np.diff(run.feature_splits)
     # Of each instance: the number of labels, the labels, the features.
-    places = instances_lib.splits_from_lengths(1 + num_labels + num_features)
-    numbers = np.empty(places[-1], np.int64)
-    numbers[places[:-1]] = num_labels
-    for splits, ids, first in (
-        (run.label_splits, run.label_ids, places[:-1] + 1),
-        (run.feature_splits, run.feature_ids, places[:-1] + 1 + num_labels),
+    number_splits = instances_lib.splits_from_lengths(
+        1 + num_labels + num_features
+    )
+    numbers = np.empty(number_splits[-1], np.int64)
+    numbers[number_splits[:-1]] = num_labels
+    for splits, ids, starts in (
+        (run.label_splits, run.label_ids, number_splits[:-1] + 1),
+        (
+            run.feature_splits,
+            run.feature_ids,
+            number_splits[:-1] + 1 + num_labels,
+        ),
     ):
-        into = np.repeat(first - splits[:-1], np.diff(splits))
-        numbers[into + np.arange(len(ids))] = _differences(splits, ids)
+        shifts = np.repeat(starts - splits[:-1], np.diff(splits))
+        numbers[shifts + np.arange(len(ids))] = _differences(splits, ids)
     units, sizes = _to_units(numbers)
     is_kept = _is_needed(run.feature_splits, run.feature_values)
     token_splits = token_ids = None
@@ -72,7 +78,7 @@ def encode(
         token_splits, token_ids = run.tokens()
         token_ids = token_ids.astype(tokens_as)
     return Encoded(
-        instances_lib.splits_from_lengths(sizes)[places],
+        instances_lib.splits_from_lengths(sizes)[number_splits],
         units,
         instances_lib.splits_from_lengths(is_kept)[run.feature_splits],
         run.feature_values[is_kept],
@@ -92,22 +98,22 @@ def decode(
     Args:
         units: uint16 [U], of n instances one after the other.
         unit_lengths: int64 [n], how many units each row has.
-        values: float32, as they are kept.
+        values: float32, as they are stored.
         value_lengths: int64 [n], how many of them each row has.
     """
     numbers, splits = _from_units(units, _splits(unit_lengths))
     totals = tf.cumsum(numbers)
     num_labels = tf.gather(numbers, splits[:-1])
-    first = splits[:-1] + 1
-    labels = _expand(num_labels)
-    label_ids = _sums(totals, first, labels)
-    features = _expand(splits[1:] - first - num_labels)
-    feature_ids = _sums(totals, first + num_labels, features)
+    label_starts = splits[:-1] + 1
+    label_entries = _expand(num_labels)
+    label_ids = _sums(totals, label_starts, label_entries)
+    feature_entries = _expand(splits[1:] - label_starts - num_labels)
+    feature_ids = _sums(totals, label_starts + num_labels, feature_entries)
     # A single value stands for all: it is stepped over by 0 in place of 1.
-    step = tf.cast(tf.equal(value_lengths, features.lengths), tf.int64)
+    step = tf.cast(tf.equal(value_lengths, feature_entries.lengths), tf.int64)
     start = _splits(value_lengths)[:-1]
-    positions = tf.gather(start, features.rows)
-    positions += features.within * tf.gather(step, features.rows)
+    positions = tf.gather(start, feature_entries.rows)
+    positions += feature_entries.within * tf.gather(step, feature_entries.rows)
     feature_values = feature_ids.with_values(tf.gather(values, positions))
     return feature_ids, feature_values, label_ids
 
@@ -123,12 +129,12 @@ def decode_tokens(
         num_features: the largest id.
 
     Raises:
-        tf.errors.InvalidArgumentError: if an id is another, which says that
-            the file is damaged.
+        tf.errors.InvalidArgumentError: if an id is out of range, because the
+            file is damaged.
     """
     token_ids = tf.cast(tokens, tf.int32)
     is_damaged = (token_ids < 1) | (token_ids > num_features)
-    whole = tf.debugging.Assert(
+    check = tf.debugging.Assert(
         ~tf.reduce_any(is_damaged),
         [
             "prepared data are damaged: token ids must be in "
@@ -136,14 +142,14 @@ def decode_tokens(
             tf.boolean_mask(token_ids, is_damaged),
         ],
     )
-    with tf.control_dependencies([whole]):
+    with tf.control_dependencies([check]):
         return tf.RaggedTensor.from_row_splits(
             tf.identity(token_ids), _splits(token_lengths), validate=False
         )
 
 
 def _differences(splits: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Returns ids less the one before in their row; the first as it is."""
+    """Returns ids minus the one before in their row; the first unchanged."""
     differences = np.diff(ids.astype(np.int64), prepend=0)
     starts = splits[:-1][np.diff(splits) > 0]
     differences[starts] = ids[starts]
@@ -153,20 +159,20 @@ def _differences(splits: np.ndarray, ids: np.ndarray) -> np.ndarray:
 def _to_units(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the units of int32 numbers, and how many each has."""
     sizes = np.ones(len(numbers), np.int64)
-    for size in range(1, _MOST_UNITS):
+    for size in range(1, _MAX_UNITS):
         sizes += numbers >= 1 << (_BITS * size)
     starts = instances_lib.splits_from_lengths(sizes)
     units = np.empty(starts[-1], np.uint16)
-    for place in range(_MOST_UNITS):
-        here = np.flatnonzero(sizes > place)
-        low = (numbers[here] >> (_BITS * place)) % (1 << _BITS)
-        has_more = (sizes[here] > place + 1).astype(np.int64)
-        units[starts[here] + place] = low | has_more << _BITS
+    for unit in range(_MAX_UNITS):
+        number_ids = np.flatnonzero(sizes > unit)
+        low = (numbers[number_ids] >> (_BITS * unit)) % (1 << _BITS)
+        has_more = (sizes[number_ids] > unit + 1).astype(np.int64)
+        units[starts[number_ids] + unit] = low | has_more << _BITS
     return units, sizes
 
 
 def _is_needed(splits: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns which values are kept, [E] bool: one of a row of equal ones."""
+    """Returns which values to store, [E] bool: one of a row of equal ones."""
     lengths = np.diff(splits)
     starts = splits[:-1][lengths > 0]
     if not len(starts):
@@ -182,7 +188,7 @@ def _is_needed(splits: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _from_units(
     units: tf.Tensor, unit_splits: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the numbers, int64, and which are each instance's, [n + 1]."""
+    """Returns the numbers, int64, and each instance's splits, [n + 1]."""
     units = tf.cast(units, tf.int64)
     low = tf.bitwise.bitwise_and(units, (1 << _BITS) - 1)
     has_more = units >= 1 << _BITS
@@ -190,42 +196,48 @@ def _from_units(
     starts = tf.concat([[0], ends + 1], 0)[:-1]
     splits = tf.searchsorted(starts, unit_splits, out_type=tf.int64)
     numbers = tf.gather(low, starts)
-    longer = tf.where(ends > starts)[:, 0]
-    for place in range(1, _MOST_UNITS):
-        at = tf.gather(starts, longer) + place
-        last = tf.gather(ends, longer)
-        more = tf.gather(low, tf.minimum(at, last))
-        more *= tf.cast(at <= last, tf.int64) * 2 ** (_BITS * place)
-        numbers = tf.tensor_scatter_nd_add(numbers, longer[:, None], more)
+    long_numbers = tf.where(ends > starts)[:, 0]
+    for unit in range(1, _MAX_UNITS):
+        positions = tf.gather(starts, long_numbers) + unit
+        last_units = tf.gather(ends, long_numbers)
+        high_bits = tf.gather(low, tf.minimum(positions, last_units))
+        high_bits *= tf.cast(positions <= last_units, tf.int64) * 2 ** (
+            _BITS * unit
+        )
+        numbers = tf.tensor_scatter_nd_add(
+            numbers, long_numbers[:, None], high_bits
+        )
     return numbers, splits
 
 
 class _Expanded(NamedTuple):
-    """Entries of rows of some lengths."""
+    """The entries of rows with given lengths."""
 
     lengths: tf.Tensor  # [n] int64
     splits: tf.Tensor  # [n + 1] int64
     rows: tf.Tensor  # [E] int64, each entry's row
-    within: tf.Tensor  # [E] int64, each entry's place in its row
+    within: tf.Tensor  # [E] int64, each entry's position in its row
 
 
 def _expand(lengths: tf.Tensor) -> _Expanded:
     """Returns the entries, several times as fast as `tf.repeat` would."""
     starts = tf.range(tf.size(lengths, tf.int64)) * 2**32
-    places = tf.ragged.range(starts, starts + lengths)
+    entries = tf.ragged.range(starts, starts + lengths)
     return _Expanded(
         lengths,
-        places.row_splits,
-        tf.bitwise.right_shift(places.values, tf.constant(32, tf.int64)),
-        tf.bitwise.bitwise_and(places.values, tf.constant(2**32 - 1, tf.int64)),
+        entries.row_splits,
+        tf.bitwise.right_shift(entries.values, tf.constant(32, tf.int64)),
+        tf.bitwise.bitwise_and(
+            entries.values, tf.constant(2**32 - 1, tf.int64)
+        ),
     )
 
 
 def _sums(totals, first, entries: _Expanded) -> tf.RaggedTensor:
     """Returns ids from the running totals of differences from `first` on."""
-    places = tf.gather(first, entries.rows) + entries.within
-    before = tf.gather(tf.gather(totals, first - 1), entries.rows)
-    ids = tf.gather(totals, places) - before
+    positions = tf.gather(first, entries.rows) + entries.within
+    totals_before = tf.gather(tf.gather(totals, first - 1), entries.rows)
+    ids = tf.gather(totals, positions) - totals_before
     return tf.RaggedTensor.from_row_splits(
         tf.cast(ids, tf.int32), entries.splits, validate=False
     )

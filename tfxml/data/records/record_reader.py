@@ -1,4 +1,4 @@
-"""Reads rows out of the files of shards, a few system calls each."""
+"""Reads rows from the files of shards, with a few system calls each."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ import numpy as np
 
 # n rows of a batch, S shards
 
-_PLACES = struct.Struct("<4q")  # two rows of an index: units, values, and next
-_TOKEN_PLACES = struct.Struct("<2q")  # where a row's tokens start and end
+_INDEX_ENTRY = struct.Struct(
+    "<4q"
+)  # two rows of an index: units, values, and next
+_TOKEN_INDEX_ENTRY = struct.Struct("<2q")  # where a row's tokens start and end
 _QUIET_SECONDS = 0.1
 
 
 class RecordReader:
     """Reads any rows, for `tf.numpy_function`.
 
-    A process that ends while a thread of tf.data waits for Python would hang,
-    so before Python ends, the reader gives nothing to what is still asked for,
-    until tf.data's buffers are full and nobody asks any more.
+    A process that exits while a thread of tf.data waits for Python would hang.
+    So before Python exits, the reader returns empty rows until tf.data's
+    buffers are full and no more requests come.
 
     Args:
-        paths: index, units and values of each shard; and, where tokens are
-            wanted, token index and tokens.
+        paths: index, units and values of each shard; to read tokens, also
+            token index and tokens.
         starts: the first row of each shard, and the end, [S + 1].
-        tokens_as: what tokens are written as.
+        tokens_as: the dtype of stored tokens.
     """
 
     def __init__(
@@ -41,11 +43,12 @@ class RecordReader:
         tokens_as: np.dtype | None = None,
     ):
         self._files = [
-            [open(path, "rb", buffering=0) for path in of_shard]
-            for of_shard in paths
+            [open(path, "rb", buffering=0) for path in shard_files]
+            for shard_files in paths
         ]
         self._descriptors = [
-            [file.fileno() for file in of_shard] for of_shard in self._files
+            [file.fileno() for file in shard_files]
+            for shard_files in self._files
         ]
         self._starts = starts
         self._tokens_as = tokens_as
@@ -58,7 +61,7 @@ class RecordReader:
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns the units and the values of rows [n], and any tokens.
 
-        Each comes as one array and as int64 [n], how many each row has.
+        Each is two arrays: all entries, and how many each row has, [n] int64.
         """
         with self._lock:
             self._num_reading += 1
@@ -76,24 +79,36 @@ class RecordReader:
         values: list[bytes] = []
         tokens: list[bytes] = []
         for shard, row in zip(shards.tolist(), rows.tolist(), strict=True):
-            index, of_units, of_values, *token_files = self._descriptors[shard]
-            places = os.pread(index, _PLACES.size, row * _PLACES.size // 2)
-            unit, value, last_unit, last_value = _PLACES.unpack(places)
-            units.append(os.pread(of_units, 2 * (last_unit - unit), 2 * unit))
+            index, units_file, values_file, *token_files = self._descriptors[
+                shard
+            ]
+            entry = os.pread(
+                index, _INDEX_ENTRY.size, row * _INDEX_ENTRY.size // 2
+            )
+            first_unit, first_value, last_unit, last_value = (
+                _INDEX_ENTRY.unpack(entry)
+            )
+            units.append(
+                os.pread(
+                    units_file, 2 * (last_unit - first_unit), 2 * first_unit
+                )
+            )
             values.append(
-                os.pread(of_values, 4 * (last_value - value), 4 * value)
+                os.pread(
+                    values_file, 4 * (last_value - first_value), 4 * first_value
+                )
             )
             if self._tokens_as is not None:
-                token_index, of_tokens = token_files
-                places = os.pread(
+                token_index, tokens_file = token_files
+                entry = os.pread(
                     token_index,
-                    _TOKEN_PLACES.size,
-                    row * _TOKEN_PLACES.size // 2,
+                    _TOKEN_INDEX_ENTRY.size,
+                    row * _TOKEN_INDEX_ENTRY.size // 2,
                 )
-                start, end = _TOKEN_PLACES.unpack(places)
+                start, end = _TOKEN_INDEX_ENTRY.unpack(entry)
                 size = self._tokens_as.itemsize
                 tokens.append(
-                    os.pread(of_tokens, size * (end - start), size * start)
+                    os.pread(tokens_file, size * (end - start), size * start)
                 )
         columns = [*_joined(units, np.uint16), *_joined(values, np.float32)]
         if self._tokens_as is not None:
@@ -101,7 +116,7 @@ class RecordReader:
         return tuple(columns)
 
     def _end(self) -> None:
-        """Waits until nobody reads."""
+        """Waits until no thread reads."""
         self._is_ending = True
         while (
             self._num_reading or time.monotonic() - self._last < _QUIET_SECONDS
@@ -110,13 +125,13 @@ class RecordReader:
 
 
 def _call(method: weakref.WeakMethod) -> None:
-    """Calls a method if its object is still there."""
+    """Calls a method if its object still exists."""
     if (bound := method()) is not None:
         bound()
 
 
 def _joined(rows: list[bytes], dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what all rows hold, and how much each does, [n] int64."""
+    """Returns all rows' entries, and how many each row has, [n] int64."""
     lengths = np.array(list(map(len, rows)), np.int64)
     return np.frombuffer(b"".join(rows), dtype), lengths // np.dtype(
         dtype

@@ -1,4 +1,4 @@
-"""A split on disk: any rows of it, in bounded memory.
+"""Reads any rows of a split on disk, in bounded memory.
 
 # n rows of a batch, N instances, D features, L labels, S shards
 """
@@ -23,23 +23,23 @@ _CHUNK = 4096  # instances at a time in a streaming pass
 
 
 class RecordSource:
-    """Gives any rows of a prepared split as ragged tensors.
+    """Returns any rows of a prepared split as ragged tensors.
 
-    Files are read row by row, so that the process holds a batch and the
-    operating system's cache holds what fits. A parameter server's worker runs
-    TensorFlow's operations and no Python of ours: with `is_mapped` the files
-    are mapped into memory by operations alone, one shard after the other and
-    only while its rows are taken. The rows are the same.
+    Files are read row by row: only a batch is in memory, besides the operating
+    system's cache. A parameter server's worker runs TensorFlow operations but
+    none of our Python: with `is_mapped`, operations map the files into memory,
+    one shard after the other and only while its rows are read. The rows are the
+    same.
 
     Args:
-        folder: what preparing wrote, where every worker reaches it.
+        folder: a prepared folder, which every worker can read.
         split: one of its splits.
         is_mapped: whether rows are read without Python.
-        with_tokens: whether rows hold `token_ids` too.
+        with_tokens: whether rows have `token_ids` too.
 
     Raises:
         DataError: if files are missing or damaged.
-        ValueError: if tokens are asked for where none were prepared.
+        ValueError: if tokens are requested but were not prepared.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class RecordSource:
         self.num_instances = facts["num_instances"]
         self.num_features = manifest["num_features"]
         self.num_labels = manifest["num_labels"]
-        self.tensors = ()  # rows are read where they are needed
+        self.tensors = ()  # each worker reads its rows itself
         for shard in self._shards:
-            self._check_places(shard)
+            self._check_index(shard)
         self._reader: mapped_rows.MappedReader | record_reader.RecordReader
         if is_mapped:
             self._reader = self._make_mapped_reader()
@@ -90,7 +90,7 @@ class RecordSource:
     ) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor]:
         """Returns the inputs by name, and the label ids, [n, None] each.
 
-        `tensors` are none: rows are read, not held.
+        `tensors` is unused: the rows are on disk.
         """
         with tf.device("CPU"):
             order = None
@@ -109,10 +109,10 @@ class RecordSource:
             if order is not None:
                 rows = [tf.gather(ragged, order) for ragged in rows]
         feature_ids, feature_values, label_ids, *token_ids = rows
-        named = inputs.features(feature_ids, feature_values)
+        features = inputs.features(feature_ids, feature_values)
         if token_ids:
-            (named[inputs.TOKEN_IDS],) = token_ids
-        return named, label_ids
+            (features[inputs.TOKEN_IDS],) = token_ids
+        return features, label_ids
 
     def weights(
         self, indices: tf.Tensor, tensors: tuple | None = None
@@ -129,20 +129,19 @@ class RecordSource:
     def row_lengths(self) -> np.ndarray:
         """Returns how many features each instance has, [N] int32.
 
-        The index tells it, but of rows whose values are all the same, which
-        are read.
+        From the index; but rows whose values are all the same are read.
         """
         lengths = np.concatenate(
             [
-                np.diff(self._places(shard, "index", 2)[:, 1])
+                np.diff(self._index(shard, "index", 2)[:, 1])
                 for shard in self._shards
             ]
         ).astype(np.int32)
-        alone = np.flatnonzero(lengths == 1)
-        for first in range(0, len(alone), _CHUNK):
-            rows = alone[first : first + _CHUNK]
-            named, _ = self.rows(tf.constant(rows, tf.int64))
-            lengths[rows] = named[inputs.FEATURE_IDS].row_lengths().numpy()
+        single_valued = np.flatnonzero(lengths == 1)
+        for first in range(0, len(single_valued), _CHUNK):
+            rows = single_valued[first : first + _CHUNK]
+            features, _ = self.rows(tf.constant(rows, tf.int64))
+            lengths[rows] = features[inputs.FEATURE_IDS].row_lengths().numpy()
         return lengths
 
     def max_lengths(self) -> inputs.MaxLengths:
@@ -152,32 +151,32 @@ class RecordSource:
     def _path(self, shard: dict, suffix: str) -> pathlib.Path:
         return record_files.shard_path(self._folder, shard["name"], suffix)
 
-    def _places(self, shard: dict, suffix: str, width: int) -> np.ndarray:
+    def _index(self, shard: dict, suffix: str, width: int) -> np.ndarray:
         """Returns an index, [n + 1, width] int64."""
         index = np.fromfile(self._path(shard, suffix), np.int64)
         return index.reshape(-1, width)
 
-    def _check_places(self, shard: dict) -> None:
-        """Raises unless each index tells runs that lie in their files."""
+    def _check_index(self, shard: dict) -> None:
+        """Raises DataError unless each index matches its files."""
         contents = {"index": {"units": 2, "values": 4}}  # bytes of an entry
         if self._tokens_as is not None:
             contents["token_index"] = {"tokens": self._tokens_as.itemsize}
         for suffix, sizes in contents.items():
-            places = self._places(shard, suffix, len(sizes))
+            index = self._index(shard, suffix, len(sizes))
             ends = [
                 shard["files"][name]["bytes"] // size
                 for name, size in sizes.items()
             ]
-            lengths = np.diff(places, axis=0)
-            is_whole = (
-                len(places) == shard["num_instances"] + 1
-                and not places[0].any()
-                and (places[-1] == ends).all()
+            lengths = np.diff(index, axis=0)
+            is_valid = (
+                len(index) == shard["num_instances"] + 1
+                and not index[0].any()
+                and (index[-1] == ends).all()
                 and (lengths >= 0).all()
             )
-            if suffix == "token_index" and is_whole:
-                is_whole = lengths.max() <= self._max_lengths.tokens
-            if not is_whole:
+            if suffix == "token_index" and is_valid:
+                is_valid = lengths.max() <= self._max_lengths.tokens
+            if not is_valid:
                 raise data_errors.DataError(
                     self._path(shard, suffix),
                     "places that are not those of the shard's rows",
@@ -218,7 +217,7 @@ class RecordSource:
 
 
 def _token_dtype(folder: pathlib.Path, manifest: dict) -> np.dtype:
-    """Returns what tokens were written as."""
+    """Returns the dtype of stored tokens."""
     if manifest["version"] != record_files.TOKENS_VERSION:
         raise ValueError(
             "`with_tokens` must be False for data that were prepared without "

@@ -1,4 +1,4 @@
-"""Processes that make shards, each task by whichever is free."""
+"""Makes shards in processes; a free process takes the next shard."""
 
 from __future__ import annotations
 
@@ -22,58 +22,61 @@ def make_all(
     num_workers: int,
     progress: Callable[[int], None],
 ) -> None:
-    """Makes shards; one worker is this process.
+    """Makes shards; with one worker, in this process.
 
     Args:
         job: without text features: each process loads its own.
-        features_folder: where they lie; None where the data is no text.
+        features_folder: the folder of the text features; None if the data is
+            not text.
         tasks: the shards to make.
         num_workers: processes.
-        progress: is told of rows as they are written.
+        progress: called with the number of rows that were written.
 
     Raises:
-        DataError: what a worker's reader found.
+        DataError: that a worker's reader raised.
     """
     if num_workers == 1 or len(tasks) <= 1:
         job = _with_features(job, features_folder)
         for task in tasks:
             shards.make(job, task, progress)
         return
-    # Forked processes would share TensorFlow's threads, which are not there.
-    spawning = multiprocessing.get_context("spawn")
+    # Forked processes would expect TensorFlow's threads, which are not copied.
+    spawn_context = multiprocessing.get_context("spawn")
     processes = []
     try:
         for _ in range(min(num_workers, len(tasks))):
-            ours, theirs = spawning.Pipe()
-            process = spawning.Process(
-                target=_work, args=(theirs, job, features_folder), daemon=True
+            parent_end, child_end = spawn_context.Pipe()
+            process = spawn_context.Process(
+                target=_work,
+                args=(child_end, job, features_folder),
+                daemon=True,
             )
             process.start()
-            theirs.close()
-            processes.append((process, ours))
-        _hand_out(tasks, processes, progress)
+            child_end.close()
+            processes.append((process, parent_end))
+        _distribute_tasks(tasks, processes, progress)
     finally:
-        for process, ours in processes:
-            ours.close()
+        for process, parent_end in processes:
+            parent_end.close()
             process.terminate()
             process.join()
 
 
-def _hand_out(
+def _distribute_tasks(
     tasks: Sequence[shards.Task],
     processes: Sequence[tuple[context.SpawnProcess, connection.Connection]],
     progress: Callable[[int], None],
 ) -> None:
     waiting = list(reversed(tasks))
-    left = len(tasks)
-    by_pipe = {ours: process for process, ours in processes}
-    while left:
-        ready = connection.wait(list(by_pipe))
-        for ours in [pipe for pipe in by_pipe if pipe in ready]:
+    num_left = len(tasks)
+    process_of = {parent_end: process for process, parent_end in processes}
+    while num_left:
+        ready = connection.wait(list(process_of))
+        for parent_end in [pipe for pipe in process_of if pipe in ready]:
             try:
-                kind, value = ours.recv()
+                kind, value = parent_end.recv()
             except EOFError as error:
-                process = by_pipe[ours]
+                process = process_of[parent_end]
                 process.join()
                 raise OSError(
                     f"a worker ended with exit code {process.exitcode}; rerun "
@@ -84,32 +87,32 @@ def _hand_out(
             elif kind == "failed":
                 raise _error_of(value)
             else:
-                left -= kind == "made"
+                num_left -= kind == "made"
                 if waiting:
-                    ours.send(waiting.pop())
+                    parent_end.send(waiting.pop())
 
 
 def _work(
     pipe: connection.Connection, job: shards.Job, features_folder: str | None
 ) -> None:
-    """Makes shards until the pipe is closed, which the parent's end does."""
+    """Makes shards until the parent closes the pipe or exits."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     try:
         job = _with_features(job, features_folder)
         pipe.send(("ready", None))
         while True:
-            shards.make(job, pipe.recv(), lambda rows: _tell(pipe, rows))
+            shards.make(job, pipe.recv(), lambda rows: _report_rows(pipe, rows))
             pipe.send(("made", None))
     except (EOFError, BrokenPipeError):
         return
     except data_errors.DataError as error:
-        words = (error.path, error.found, error.needed, error.line)
-        pipe.send(("failed", words))
-    except Exception:  # it is told, whatever it is, where it can be seen
+        error_fields = (error.path, error.found, error.needed, error.line)
+        pipe.send(("failed", error_fields))
+    except Exception:  # the parent raises it, whatever it is
         pipe.send(("failed", traceback.format_exc()))
 
 
-def _tell(pipe: connection.Connection, rows: int) -> None:
+def _report_rows(pipe: connection.Connection, rows: int) -> None:
     pipe.send(("rows", rows))
 
 

@@ -1,4 +1,4 @@
-"""Makes one shard of a prepared split, and counts what is in it."""
+"""Makes one shard of a prepared split, and counts its contents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What all shards of a data set have in common."""
+    """The settings that all shards of a data set share."""
 
     folder: folder_lib.Folder
     output: str
@@ -41,7 +41,7 @@ class Job:
 
 
 def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
-    """Writes a shard; tells `progress` of rows as they are written."""
+    """Writes a shard; calls `progress` with the rows written."""
     bad = bad_rows.BadRows(job.policy)
     counts = _Counts(job.folder.num_labels, job.with_tokens)
     tokens_as = None
@@ -62,7 +62,7 @@ def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
         ):
             counts.add(run, writer.write(run))
             progress(run.num_instances)
-        _write_beside(job.output, task.name, counts)
+        _write_companion_files(job.output, task.name, counts)
         writer.finish(
             {
                 **counts.facts(),
@@ -85,8 +85,8 @@ def read_prints(output: str | os.PathLike, name: str) -> np.ndarray:
     )
 
 
-def _write_beside(output: str, name: str, counts: _Counts) -> None:
-    """Writes what is too long for JSON; it is gone once all is prepared."""
+def _write_companion_files(output: str, name: str, counts: _Counts) -> None:
+    """Writes counts too long for JSON; removed once all shards are done."""
     prints = np.concatenate([np.zeros(0, np.uint64), *counts.prints])
     atomic_files.write_bytes(
         record_files.shard_path(output, name, "prints"), prints.tobytes()
@@ -108,7 +108,7 @@ class _Counts:
     def add(
         self, run: instances_lib.Instances, encoded: record_format.Encoded
     ) -> None:
-        """Counts instances, which are given as they are written too."""
+        """Counts instances, given also in encoded form."""
         np.add.at(self.label_counts, run.label_ids, 1)
         row_splits = {
             "labels": run.label_splits,
@@ -121,7 +121,7 @@ class _Counts:
         self.prints.append(_prints(encoded))
 
     def facts(self) -> dict:
-        """Returns counts as JSON takes them.
+        """Returns counts for JSON.
 
         Histograms are [[length, how many instances], ...].
         """
@@ -145,7 +145,7 @@ def _pairs(histogram: np.ndarray) -> list[list[int]]:
 
 
 def _prints(encoded: record_format.Encoded) -> np.ndarray:
-    """Returns 64 bits of a hash of all that each instance holds."""
+    """Returns a 64-bit hash of each instance."""
     columns = [
         (encoded.unit_splits.tolist(), encoded.units.data),
         (encoded.value_splits.tolist(), encoded.values.data),

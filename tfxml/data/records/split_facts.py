@@ -1,4 +1,4 @@
-"""What the manifest tells of a split: the sum of what its shards tell."""
+"""A split's facts in the manifest: the sums over its shards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from tfxml.data import bad_rows, data_errors
 from tfxml.data.records import record_files, shards
 
-_PASSES = 16  # in which fingerprints are compared: memory is a sixteenth
+_PASSES = 16  # each compares, and needs memory for, a sixteenth of the prints
 _COUNTED = ("labels", "features", "tokens")  # of an instance
 
 
@@ -29,19 +29,19 @@ def of_shards(
     Raises:
         DataError: if a shard is not as it was written.
     """
-    by_shard = [_facts_of(folder, name) for name in names]
+    shard_facts = [_facts_of(folder, name) for name in names]
     label_counts = np.sum(
         [shards.read_label_counts(folder, name) for name in names], axis=0
     )
     path = pathlib.Path(folder) / f"{split}.label_counts.npy"
     record_files.write_array(path, label_counts)
     bad = bad_rows.BadRows("skip")
-    for facts in by_shard:
-        for kind, number in facts["bad_rows"].items():
-            bad.add(kind, number, facts["bad_examples"][kind])
+    for facts in shard_facts:
+        for kind, count in facts["bad_rows"].items():
+            bad.add(kind, count, facts["bad_examples"][kind])
     return {
-        "num_instances": sum(facts["num_instances"] for facts in by_shard),
-        **_lengths(by_shard),
+        "num_instances": sum(facts["num_instances"] for facts in shard_facts),
+        **_lengths(shard_facts),
         "num_duplicates": _count_duplicates(folder, names),
         "bad_rows": bad.counts,
         "bad_examples": bad.examples,
@@ -51,7 +51,7 @@ def of_shards(
                 "num_instances": facts["num_instances"],
                 "files": facts["files"],
             }
-            for name, facts in zip(names, by_shard, strict=True)
+            for name, facts in zip(names, shard_facts, strict=True)
         ],
     }
 
@@ -67,16 +67,18 @@ def _facts_of(folder: str | os.PathLike, name: str) -> dict:
     return facts
 
 
-def _lengths(by_shard: Sequence[dict]) -> dict:
+def _lengths(shard_facts: Sequence[dict]) -> dict:
     """Returns how many entries instances have, and the most of one."""
     lengths: dict[str, Any] = {}
     for name in _COUNTED:
         key = f"{name}_per_instance"
-        if not all(key in facts for facts in by_shard):
+        if not all(key in facts for facts in shard_facts):
             continue  # prepared without
-        histogram = _sum_histograms(facts[key] for facts in by_shard)
+        histogram = _sum_histograms(facts[key] for facts in shard_facts)
         lengths[key] = histogram
-        lengths[f"most_{name}"] = max((n for n, _ in histogram), default=0)
+        lengths[f"most_{name}"] = max(
+            (length for length, _ in histogram), default=0
+        )
     return lengths
 
 
@@ -84,19 +86,19 @@ def _sum_histograms(histograms: Iterable[list]) -> list[list[int]]:
     """Returns the sum of histograms [[length, number], ...]."""
     total: dict[int, int] = {}
     for histogram in histograms:
-        for length, number in histogram:
-            total[length] = total.get(length, 0) + number
+        for length, count in histogram:
+            total[length] = total.get(length, 0) + count
     return [[length, total[length]] for length in sorted(total)]
 
 
 def _count_duplicates(folder: str | os.PathLike, names: Sequence[str]) -> int:
     """Returns how many instances are the same as one before them."""
     duplicates = 0
-    for number in range(_PASSES):
-        by_shard = []
+    for residue in range(_PASSES):
+        shard_prints = []
         for name in names:
             prints = shards.read_prints(folder, name)
-            by_shard.append(prints[prints % _PASSES == number])
-        prints = np.concatenate(by_shard)
+            shard_prints.append(prints[prints % _PASSES == residue])
+        prints = np.concatenate(shard_prints)
         duplicates += len(prints) - len(np.unique(prints))
     return duplicates

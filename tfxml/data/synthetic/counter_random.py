@@ -1,9 +1,9 @@
 """Random numbers that are a pure function of (seed, draw, counter, slot).
 
-There is no state, and no order matters. Only integer arithmetic and correctly
-rounded operations (+, *, casts) are used: exp or pow may round differently in
-the vector loop and the scalar loop of one kernel, so a number would depend on
-its place in the batch.
+There is no state, so order does not matter. Only integer arithmetic and
+correctly rounded operations (+, *, casts) are used: exp or pow may round
+differently in the vector loop and the scalar loop of one kernel, and a number
+would then depend on its position in the batch.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
 """The model behind the generated data set: p(label | features) is known.
 
-Topics have Zipf-like popularity. Each has a block of features and a few labels
-to itself, and shares two general labels with other topics. An instance draws
-one to three topics. Each emits at least two features of its block. Noise is
-common words, and confusers: single features from the blocks of other topics. So
-an instance's topics are the blocks with two or more features present, and a
+Topics have Zipf-like popularity. Each has its own block of features and a few
+labels of its own, and shares two general labels with other topics. An instance
+draws one to three topics. Each emits at least two features of its block. Noise
+is common words, and confusers: single features from the blocks of other topics.
+So an instance's topics are the blocks with two or more features present, and a
 label's probability is a function of the features.
 
 A topic turns a label on with the label's strength if the label's trigger, a
 feature of the block, is present, and with half the strength if not. A label is
 on if any topic of the instance turns it on (noisy-or).
 
-Parameters of topics are hashed as instances are, so no table grows with the
-number of labels.
+The parameters of topics are hashes too, so no table grows with the number of
+labels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _CONFUSERS = 4
 _COMMON_WORDS = 24
 _GENERAL = 2
 # With these the optimal P@1, P@3 and P@5 are 80, 60 and 49 %, at 3.6 labels per
-# instance; with 16 training instances per label a small network reaches 71 %.
+# instance; with 16 training instances per label a small network reaches P@1
+# 71 %.
 _OWN_STRENGTH = 0.98
 _OWN_DECAY = 0.6  # from one of a topic's own labels to the next
 _GENERAL_STRENGTH = 0.3
@@ -42,7 +43,7 @@ _UNTRIGGERED = 0.5
 
 
 class _Draw(enum.IntEnum):
-    """What a random number is for. The values are part of the data set."""
+    """The purpose of a random number. The values are part of the data set."""
 
     NUM_TOPICS = 0
     TOPIC = 1
@@ -63,7 +64,7 @@ class _Draw(enum.IntEnum):
 
 
 class PlantedModel:
-    """Draws the features and labels of instances, which are given by number.
+    """Draws the features and labels of instances by their numbers.
 
     Args:
         num_labels: L.
@@ -72,7 +73,7 @@ class PlantedModel:
             uniform in an instance, and each is on if that is below the label's
             probability. Labels then occur together more often, with the same
             p(label | features).
-        labels_per_topic: that no other topic has.
+        labels_per_topic: labels that belong to one topic alone.
         features_per_topic: size of a topic's block.
         exponent: a topic's popularity falls as its rank to the power
             -`exponent`.
@@ -145,13 +146,13 @@ class PlantedModel:
         )
         is_word = self._uniform(_Draw.IS_WORD, instances, _COMMON_WORDS) < 0.75
         ids = tf.concat([slot_rows.flat(topical), confusers, words], axis=1)
-        there = tf.concat(
+        is_present = tf.concat(
             [slot_rows.flat(present), is_confused, is_word], axis=1
         )
         u = self._uniform(_Draw.COUNT, instances, ids.shape[1])
-        counts = tf.where(there, _one_to_three(u, 0.35, 0.1), 0)
+        counts = tf.where(is_present, _one_to_three(u, 0.35, 0.1), 0)
         return slot_rows.sort_counts(
-            tf.where(there, ids, self.num_features), counts
+            tf.where(is_present, ids, self.num_features), counts
         )
 
     def labels(
@@ -165,15 +166,19 @@ class PlantedModel:
             with p > 0 are distinct.
         """
         slots = tf.range(self._labels_per_topic, dtype=tf.int64)
-        own = topics[..., tf.newaxis] * self._labels_per_topic + slots
-        general = counter_random.zipf(
+        own_labels = topics[..., tf.newaxis] * self._labels_per_topic + slots
+        general_labels = counter_random.zipf(
             self._uniform(_Draw.GENERAL_LABEL, topics, _GENERAL),
             self._general_per_slot,
         )
         slots = tf.range(_GENERAL, dtype=tf.int64) * self._general_per_slot
-        # The last topic may have fewer labels to itself than the others.
-        own = tf.where(own < self._num_own, own, self._no_label)
-        ids = tf.concat([own, self._num_own + slots + general], axis=2)
+        # The last topic may have fewer labels of its own than the others.
+        own_labels = tf.where(
+            own_labels < self._num_own, own_labels, self._no_label
+        )
+        ids = tf.concat(
+            [own_labels, self._num_own + slots + general_labels], axis=2
+        )
         ids = tf.where(topics[..., tf.newaxis] >= 0, ids, self._no_label)
         p = self._probabilities(topics, present)
         p = tf.where(ids < self._no_label, p, 0.0)
@@ -213,16 +218,18 @@ class PlantedModel:
 
         Their blocks are distinct, and differ from those of the `topics`.
         """
-        others = self._popular_topics(
+        confuser_topics = self._popular_topics(
             _Draw.CONFUSER_TOPIC, instances, _CONFUSERS
         )
-        is_other = slot_rows.is_first(tf.concat([topics, others], axis=1))[
-            :, _TOPICS:
-        ]
+        is_distinct = slot_rows.is_first(
+            tf.concat([topics, confuser_topics], axis=1)
+        )[:, _TOPICS:]
         u = self._uniform(_Draw.CONFUSER_FEATURE, instances, _CONFUSERS)
         slots = counter_random.floor(u * self._features_per_topic)
         u = self._uniform(_Draw.IS_CONFUSED, instances, _CONFUSERS)
-        return self._feature_ids(others, slots), is_other & (u < 0.5)
+        return self._feature_ids(confuser_topics, slots), is_distinct & (
+            u < 0.5
+        )
 
     def _probabilities(
         self, topics: tf.Tensor, present: tf.Tensor

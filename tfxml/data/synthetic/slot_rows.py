@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def is_first(ids: tf.Tensor) -> tf.Tensor:
-    """Tells where no earlier slot of the row has the same id, [n, S]."""
+    """Returns whether no earlier slot of the row has the same id, [n, S]."""
     is_earlier = np.tri(ids.shape[1], k=-1, dtype=bool)
     equal = ids[:, :, tf.newaxis] == ids[:, tf.newaxis, :]
     return ~tf.reduce_any(equal & is_earlier, axis=2)

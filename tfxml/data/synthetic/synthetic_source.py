@@ -1,7 +1,7 @@
 """A generated data set whose rows are a pure function of seed and indices.
 
-TensorFlow ops make the rows where they are needed, eagerly, in tf.data or on a
-remote worker; the set is never held in memory.
+TensorFlow ops make the rows where they are needed: eagerly, in tf.data or on a
+remote worker. The set is never in memory.
 """
 
 from __future__ import annotations
@@ -196,10 +196,10 @@ class SyntheticSource:
         topics, present = self._model.topics(instances)
         ids, counts = self._model.features(instances, topics, present)
         label_ids, _, is_on = self._model.labels(instances, topics, present)
-        there = counts > 0
+        is_present = counts > 0
         return (
-            _ragged(tf.cast(ids, tf.int32), there),
-            _ragged(_unit_norm(counts), there),
+            _ragged(tf.cast(ids, tf.int32), is_present),
+            _ragged(_unit_norm(counts), is_present),
             _ragged(tf.cast(label_ids, tf.int32), is_on),
         )
 
@@ -255,11 +255,11 @@ def _vector(indices) -> tf.Tensor:
     return tf.ensure_shape(tf.convert_to_tensor(indices, tf.int64), [None])
 
 
-def _ragged(values: tf.Tensor, keep: tf.Tensor) -> tf.RaggedTensor:
+def _ragged(values: tf.Tensor, is_kept: tf.Tensor) -> tf.RaggedTensor:
     """Returns the kept values of each row, [n, (ragged)]."""
-    lengths = tf.reduce_sum(tf.cast(keep, tf.int64), axis=1)
+    lengths = tf.reduce_sum(tf.cast(is_kept, tf.int64), axis=1)
     return tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(values, keep), lengths, validate=False
+        tf.boolean_mask(values, is_kept), lengths, validate=False
     )
 
 

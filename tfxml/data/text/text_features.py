@@ -98,7 +98,7 @@ class TextFeatures(tf.Module):
         Args:
             texts: string tensor [n], UTF-8.
         """
-        with tf.device("CPU"):  # strings are nowhere else
+        with tf.device("CPU"):  # the only device with strings
             ids, counts = self.count(tf.convert_to_tensor(texts, tf.string))
             values = self._weigh(ids, counts)
             return ids.with_values(tf.cast(ids.values, tf.int32)), values
@@ -114,7 +114,7 @@ class TextFeatures(tf.Module):
         )
 
     def find_terms(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
-        """Returns distinct terms and their places; see `tokenizer.terms`."""
+        """Returns distinct terms and their positions; see `tokenizer.terms`."""
         return tokenizer.terms(self._normalize(texts), self.ngrams)
 
     def tokens(
@@ -130,7 +130,7 @@ class TextFeatures(tf.Module):
             max_tokens: the most tokens of a text, the first of it; None: all.
         """
         check_count("max_tokens", max_tokens, may_be_none=True)
-        with tf.device("CPU"):  # strings are nowhere else
+        with tf.device("CPU"):  # the only device with strings
             texts = tf.convert_to_tensor(texts, tf.string)
             words, occurrences = tokenizer.terms(self._normalize(texts), 1)
             ids = _known(self._features_of(words), occurrences)
@@ -183,10 +183,10 @@ def load(folder: str | os.PathLike) -> TextFeatures:
 def _known(ids: tf.Tensor, occurrences: tf.RaggedTensor) -> tf.RaggedTensor:
     """Returns the ids of the occurrences whose terms have one, [n, None]."""
     ids = tf.gather(ids, occurrences.values)
-    known = tf.where(ids >= 0)[:, 0]
+    positions = tf.where(ids >= 0)[:, 0]
     return tf.RaggedTensor.from_value_rowids(
-        tf.gather(ids, known),
-        tf.gather(occurrences.value_rowids(), known),
+        tf.gather(ids, positions),
+        tf.gather(occurrences.value_rowids(), positions),
         occurrences.nrows(),
         validate=False,
     )

@@ -1,10 +1,10 @@
 """Reads and writes the folder of fitted text features.
 
 text_features.json   version, settings, and the SHA-256 of the other two
-vocabulary.txt       one term a line, UTF-8; absent if terms are hashed
+vocabulary.txt       one term per line, UTF-8; absent if terms are hashed
 idf.npy              float32 [D]; absent without inverse document frequency
 
-Files of version 1 hold no version and no `unicode_normalization`: texts were
+Files of version 1 have no version and no `unicode_normalization`: texts were
 not normalised.
 """
 
@@ -49,9 +49,9 @@ def write(
         (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    sums = {name: _sha256(content) for name, content in contents.items()}
-    whole = {**settings, "sha256": sums, "version": _VERSION}
-    text = json.dumps(whole, indent=2, sort_keys=True)
+    digests = {name: _sha256(content) for name, content in contents.items()}
+    content_of_settings = {**settings, "sha256": digests, "version": _VERSION}
+    text = json.dumps(content_of_settings, indent=2, sort_keys=True)
     # Last: a folder with this file is complete.
     (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
 
@@ -66,14 +66,14 @@ def read(
     """
     folder = pathlib.Path(folder)
     settings = _read_settings(folder / _SETTINGS)
-    sums = settings.pop("sha256")
+    digests = settings.pop("sha256")
     del settings["version"]
     terms = idf = None
-    if _TERMS in sums:
-        content = _read_checked(folder / _TERMS, sums[_TERMS])
+    if _TERMS in digests:
+        content = _read_checked(folder / _TERMS, digests[_TERMS])
         terms = content.decode("utf-8").split("\n")[:-1]
-    if _IDF in sums:
-        content = _read_checked(folder / _IDF, sums[_IDF])
+    if _IDF in digests:
+        content = _read_checked(folder / _IDF, digests[_IDF])
         idf = np.load(io.BytesIO(content), allow_pickle=False)
     return settings, terms, idf
 
@@ -89,8 +89,8 @@ def _read_settings(path: pathlib.Path) -> dict:
         ) from error
     if isinstance(settings, dict) and set(settings) == _KEYS_1:
         settings |= {"unicode_normalization": "none", "version": _VERSION}
-    is_whole = isinstance(settings, dict) and set(settings) == _KEYS
-    if not is_whole or not isinstance(settings["sha256"], dict):
+    is_complete = isinstance(settings, dict) and set(settings) == _KEYS
+    if not is_complete or not isinstance(settings["sha256"], dict):
         raise data_errors.DataError(
             path, f"{settings!r:.200}", f"an object of {sorted(_KEYS)}"
         )

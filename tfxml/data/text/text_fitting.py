@@ -34,10 +34,11 @@ def fit(
     documents are not read.
 
     Args:
-        batches: runs of documents. About a megabyte a run is fastest.
+        batches: runs of documents. About a megabyte per run is fastest.
         unicode_normalization: one of `unicode_forms.CHOICES`.
         ngrams: the longest n-gram, in words.
-        min_df: the fewest documents of a term: a number, or a share in (0, 1).
+        min_df: the fewest documents of a term: a number, or a fraction in
+            (0, 1).
         max_features: how many terms to keep, those of the largest total
             counts; None: all.
         sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
@@ -70,10 +71,10 @@ def fit(
             "must be left out with `hash_buckets`. Received: "
             f"min_df={min_df}, max_features={max_features}"
         )
-    plain = create(hash_buckets=hash_buckets)
+    unweighted = create(hash_buckets=hash_buckets)
     if not use_idf:
-        return plain
-    idf = _bucket_idf(plain, batches)
+        return unweighted
+    idf = _bucket_idf(unweighted, batches)
     return create(hash_buckets=hash_buckets, idf=idf)
 
 
@@ -101,7 +102,7 @@ def _bucket_idf(
 
 
 def _check_min_df(min_df: int | float) -> None:
-    """Raises ValueError unless it is a number or a share of documents."""
+    """Raises ValueError unless it is a number or a fraction of documents."""
     is_share = isinstance(min_df, float) and 0 < min_df < 1
     is_number = isinstance(min_df, int) and not isinstance(min_df, bool)
     if not (is_share or is_number and min_df >= 1):

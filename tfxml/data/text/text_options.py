@@ -10,7 +10,7 @@ from tfxml.data.text import unicode_forms
 
 @dataclasses.dataclass(frozen=True)
 class TextOptions:
-    """How raw text becomes features; ignored for data with features."""
+    """Turns raw text into features; ignored for data with features."""
 
     unicode_normalization: str = options.option(
         "none",

@@ -26,10 +26,10 @@ def stream(
     then, with tokens, token splits [n + 1] and token ids [T].
 
     Args:
-        features: by which texts become rows.
-        batches: runs of texts. About a megabyte a run is fastest; memory
+        features: turn texts into rows.
+        batches: runs of texts. About a megabyte per run is fastest; memory
             grows with the longest.
-        with_tokens: whether the texts' tokens are wanted too.
+        with_tokens: whether to yield the texts' tokens too.
         max_tokens: the most tokens of a text; see `TextFeatures.tokens`.
     """
 
@@ -37,8 +37,8 @@ def stream(
         ids, values = features(texts)
         arrays = [ids.row_splits, ids.values, values.values]
         if with_tokens:
-            # Both split the same texts, which happens once: TensorFlow merges
-            # equal operations of a graph.
+            # Splits the texts again, but only once in effect: TensorFlow
+            # merges equal operations of a graph.
             tokens = features.tokens(texts, max_tokens)
             arrays += [tokens.row_splits, tokens.values]
         return arrays

@@ -30,8 +30,8 @@ _BEFORE_LOWER = (
     ("Ĩ", "ĩ"),
 )
 
-# Without white space, of which the split takes any run: this makes the slowest
-# step three times faster.
+# Without white space, since the split accepts any run of it: this makes the
+# slowest step three times faster.
 _NEITHER_WORD_NOR_SPACE = r"[^\p{L}\p{N}_\s]+"
 
 
@@ -51,7 +51,7 @@ def graph(function: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Any]:
     """Returns a function of a string tensor [N], any N, as a CPU graph."""
 
     def on_cpu(texts):
-        with tf.device("CPU"):  # strings are nowhere else
+        with tf.device("CPU"):  # the only device with strings
             return function(texts)
 
     return tf.function(
@@ -75,14 +75,14 @@ def terms(texts: tf.Tensor, ngrams: int) -> tuple[tf.Tensor, tf.RaggedTensor]:
     """
     num_rows = tf.size(texts, tf.int64)
     words, rows, ids = _words(texts)
-    lengths = [(words, _ragged(ids, rows, num_rows))]
-    longer = last_words = words
+    by_length = [(words, _ragged(ids, rows, num_rows))]
+    grams = last_words = words
     for _ in range(ngrams - 1):
-        longer, last_words, rows, ids = _one_word_longer(
-            longer, last_words, rows, ids
+        grams, last_words, rows, ids = _extend_by_word(
+            grams, last_words, rows, ids
         )
-        lengths.append((longer, _ragged(ids, rows, num_rows)))
-    return _join_lengths(lengths)
+        by_length.append((grams, _ragged(ids, rows, num_rows)))
+    return _join_lengths(by_length)
 
 
 def count(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -95,7 +95,7 @@ def count(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         The distinct ids of each row, ascending, int64 [N, None], and how often
         each occurs there, int64, one flat tensor.
     """
-    # Plus an empty row: the op refuses a batch without rows.
+    # Add an empty row: the op refuses a batch without rows.
     splits = tf.concat([ids.row_splits, ids.row_splits[-1:]], axis=0)
     counts = tf.raw_ops.RaggedCountSparseOutput(
         splits=splits,
@@ -120,11 +120,15 @@ def _words(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     # measured and looked up once per batch.
     words, ids = tf.unique(split.values, tf.int64)
     is_long = tf.strings.length(words, "UTF8_CHAR") >= _MIN_WORD_LENGTH
-    kept = tf.where(tf.gather(is_long, ids))[:, 0]
-    return words, tf.gather(split.indices[:, 0], kept), tf.gather(ids, kept)
+    positions = tf.where(tf.gather(is_long, ids))[:, 0]
+    return (
+        words,
+        tf.gather(split.indices[:, 0], positions),
+        tf.gather(ids, positions),
+    )
 
 
-def _one_word_longer(grams, last_words, rows, ids):
+def _extend_by_word(grams, last_words, rows, ids):
     """Joins overlapping n-grams to (n+1)-grams, in the order of the text.
 
     Args:
@@ -147,15 +151,15 @@ def _one_word_longer(grams, last_words, rows, ids):
 
 
 def _join_lengths(
-    lengths: list[tuple[tf.Tensor, tf.RaggedTensor]],
+    by_length: list[tuple[tf.Tensor, tf.RaggedTensor]],
 ) -> tuple[tf.Tensor, tf.RaggedTensor]:
     """Returns the terms and occurrences of all lengths of n-grams."""
     shifted, num_terms = [], tf.constant(0, tf.int64)
-    for grams, occurrences in lengths:
+    for grams, occurrences in by_length:
         shifted.append(occurrences + num_terms)
         num_terms += tf.size(grams, tf.int64)
-    joined = tf.concat([grams for grams, _ in lengths], axis=0)
-    return joined, tf.concat(shifted, axis=1)
+    all_grams = tf.concat([grams for grams, _ in by_length], axis=0)
+    return all_grams, tf.concat(shifted, axis=1)
 
 
 def _ragged(values, rows, num_rows) -> tf.RaggedTensor:

@@ -6,10 +6,11 @@ canonical composition. TensorFlow has no such op, so tables of Python's
 `unicodedata.normalize` in the Python that built it.
 
 Nearly all text is in both forms already. A character is called settled if it
-is in form whatever stands beside it. One regular expression recognises texts of
-settled characters alone. In other texts only pieces are normalised: each run of
-unsettled characters with the settled character before it, for nothing reaches
-across a settled character. Each distinct piece of a batch is normalised once.
+is normalised whatever its neighbours are. One regular expression recognises
+texts of settled characters alone. In other texts only pieces are normalised:
+each run of unsettled characters with the settled character before it, because
+nothing composes across a settled character. Each distinct piece of a batch is
+normalised once.
 
 # N texts, P distinct pieces, C characters of all pieces, E entries of a table
 """
@@ -54,7 +55,7 @@ class Normalizer(tf.Module):
         tables = unicode_tables.read(form)
         self._settled = f"[^{tables.unsettled}]*"
         self._piece = f"[^{tables.unsettled}]?[{tables.unsettled}]+"
-        with tf.device("CPU"):  # strings are nowhere else
+        with tf.device("CPU"):  # the only device with strings
             self._decomposed = tf.constant(tables.decomposed)
             self._part_splits = tf.constant(tables.part_splits)
             self._parts = tf.constant(tables.parts)
@@ -72,13 +73,15 @@ class Normalizer(tf.Module):
         """
         is_settled = tf.strings.regex_full_match(texts, self._settled)
 
-        def replaced():
-            places = tf.where(~is_settled)
-            others = self._by_pieces(tf.gather_nd(texts, places))
-            return tf.tensor_scatter_nd_update(texts, places, others)
+        def with_normalized():
+            positions = tf.where(~is_settled)
+            normalized = self._by_pieces(tf.gather_nd(texts, positions))
+            return tf.tensor_scatter_nd_update(texts, positions, normalized)
 
         return tf.cond(
-            tf.reduce_all(is_settled), lambda: tf.identity(texts), replaced
+            tf.reduce_all(is_settled),
+            lambda: tf.identity(texts),
+            with_normalized,
         )
 
     def _by_pieces(self, texts: tf.Tensor) -> tf.Tensor:
@@ -91,10 +94,10 @@ class Normalizer(tf.Module):
         split = tf.raw_ops.StringSplitV2(input=marked, sep=_EDGE)
         rows, columns = tf.unstack(split.indices, axis=1)
         # Text and pieces alternate, so every second part is a piece.
-        places = tf.where(columns % 2 == 1)
-        pieces, ids = tf.unique(tf.gather_nd(split.values, places))
+        positions = tf.where(columns % 2 == 1)
+        pieces, ids = tf.unique(tf.gather_nd(split.values, positions))
         strings = tf.tensor_scatter_nd_update(
-            split.values, places, tf.gather(self._normalize(pieces), ids)
+            split.values, positions, tf.gather(self._normalize(pieces), ids)
         )
         return tf.strings.unsorted_segment_join(
             strings, rows, tf.size(texts, tf.int64)
@@ -107,12 +110,12 @@ class Normalizer(tf.Module):
         codes = tf.concat([heads, codes], axis=1).flat_values
         codes = self._compose(self._order(self._decompose(codes)))
         is_head = codes == _HEAD
-        kept = tf.where(~is_head)[:, 0]
+        positions = tf.where(~is_head)[:, 0]
         rows = tf.cumsum(tf.cast(is_head, tf.int64)) - 1
         return tf.strings.unicode_encode(
             tf.RaggedTensor.from_value_rowids(
-                tf.gather(codes, kept),
-                tf.gather(rows, kept),
+                tf.gather(codes, positions),
+                tf.gather(rows, positions),
                 tf.size(texts, tf.int64),
                 validate=False,
             ),
@@ -121,17 +124,19 @@ class Normalizer(tf.Module):
 
     def _decompose(self, codes: tf.Tensor) -> tf.Tensor:
         """Returns each character's full decomposition, int32 [C]."""
-        places, is_found = _look_up(self._decomposed, codes)
-        # A character without one stands for itself: they follow the table.
+        entries, is_found = _look_up(self._decomposed, codes)
+        # Characters without one map to themselves: they follow the table.
         table = tf.concat([self._parts, codes], axis=0)
-        itself = tf.size(self._parts) + tf.range(tf.size(codes))
-        firsts = tf.where(
-            is_found, tf.gather(self._part_splits, places), itself
+        own_position = tf.size(self._parts) + tf.range(tf.size(codes))
+        starts = tf.where(
+            is_found, tf.gather(self._part_splits, entries), own_position
         )
         limits = tf.where(
-            is_found, tf.gather(self._part_splits, places + 1), itself + 1
+            is_found,
+            tf.gather(self._part_splits, entries + 1),
+            own_position + 1,
         )
-        return tf.gather(table, tf.ragged.range(firsts, limits).flat_values)
+        return tf.gather(table, tf.ragged.range(starts, limits).flat_values)
 
     def _order(self, codes: tf.Tensor) -> tf.Tensor:
         """Sorts the marks after each starter by their classes, int32 [C]."""
@@ -146,9 +151,9 @@ class Normalizer(tf.Module):
         """Composes pairs of characters where possible, int32 [C].
 
         A starter that is never the second of a pair begins a segment. In each
-        segment the first pair becomes one character, and characters before its
-        second are done with. This repeats until no segment has a pair, as many
-        times as a starter takes marks.
+        segment the first pair becomes one character, and the characters before
+        its second are finished. This repeats until no segment has a pair, as
+        often as a starter has marks.
         """
         is_second = _look_up(self._seconds, codes)[1]
         is_starter = self._classes_of(codes) == 0
@@ -161,21 +166,23 @@ class Normalizer(tf.Module):
             codes = tf.tensor_scatter_nd_update(
                 codes, firsts[:, None], composites
             )
-            # Up to where each segment is done.
-            done = tf.math.unsorted_segment_max(
+            # Each segment is finished up to here.
+            last_seconds = tf.math.unsorted_segment_max(
                 seconds, tf.gather(segments, seconds), segments[-1] + 1
             )
-            is_passed |= tf.range(tf.size(codes)) <= tf.gather(done, segments)
+            is_passed |= tf.range(tf.size(codes)) <= tf.gather(
+                last_seconds, segments
+            )
             is_kept = tf.tensor_scatter_nd_update(
                 tf.fill([tf.size(codes)], True),
                 seconds[:, None],
                 tf.fill([tf.size(seconds)], False),
             )
-            kept = tf.where(is_kept)[:, 0]
+            positions = tf.where(is_kept)[:, 0]
             return (
-                tf.gather(codes, kept),
-                tf.gather(segments, kept),
-                tf.gather(is_passed, kept),
+                tf.gather(codes, positions),
+                tf.gather(segments, positions),
+                tf.gather(is_passed, positions),
                 tf.size(seconds) > 0,
             )
 
@@ -189,7 +196,7 @@ class Normalizer(tf.Module):
         )[0]
 
     def _first_pairs(self, codes, segments, is_passed):
-        """Returns each segment's first pair: places of both, composites.
+        """Returns each segment's first pair: positions of both, composites.
 
         Args:
             codes: characters, int32 [C].
@@ -198,41 +205,47 @@ class Normalizer(tf.Module):
         """
         classes = self._classes_of(codes)
         is_starter = classes == 0
-        numbers = tf.cumsum(tf.cast(is_starter, tf.int32), exclusive=True)
+        starter_numbers = tf.cumsum(
+            tf.cast(is_starter, tf.int32), exclusive=True
+        )
         # The last starter before each character; the very first has none.
         starters = tf.gather(
             tf.concat([[0], tf.cast(tf.where(is_starter)[:, 0], tf.int32)], 0),
-            numbers,
+            starter_numbers,
         )
         keys = unicode_tables.pair_key(
             tf.cast(tf.gather(codes, starters), tf.int64),
             tf.cast(codes, tf.int64),
         )
-        pair_places, is_pair = _look_up(self._pairs, keys)
+        pair_entries, is_pair = _look_up(self._pairs, keys)
         # Marks between the two must be of a lower class.
-        before = tf.concat([[0], classes[:-1]], axis=0)
-        is_beside = starters == tf.range(tf.size(codes)) - 1
-        is_free = is_beside | (before < classes)
-        places = tf.cast(
+        class_before = tf.concat([[0], classes[:-1]], axis=0)
+        is_adjacent = starters == tf.range(tf.size(codes)) - 1
+        is_free = is_adjacent | (class_before < classes)
+        seconds = tf.cast(
             tf.where(is_pair & is_free & ~is_passed)[:, 0], tf.int32
         )
-        owners = tf.gather(segments, places)
-        earlier = tf.concat([[-1], owners[:-1]], axis=0)
-        places = tf.gather(places, tf.where(owners != earlier)[:, 0])
-        composites = tf.gather(self._composites, tf.gather(pair_places, places))
-        return tf.gather(starters, places), places, composites
+        second_segments = tf.gather(segments, seconds)
+        segment_before = tf.concat([[-1], second_segments[:-1]], axis=0)
+        seconds = tf.gather(
+            seconds, tf.where(second_segments != segment_before)[:, 0]
+        )
+        composites = tf.gather(
+            self._composites, tf.gather(pair_entries, seconds)
+        )
+        return tf.gather(starters, seconds), seconds, composites
 
     def _classes_of(self, codes: tf.Tensor) -> tf.Tensor:
         """Returns canonical combining classes, int32 [C]; a starter's is 0."""
-        places, is_mark = _look_up(self._marks, codes)
-        return tf.where(is_mark, tf.gather(self._classes, places), 0)
+        entries, is_mark = _look_up(self._marks, codes)
+        return tf.where(is_mark, tf.gather(self._classes, entries), 0)
 
 
 def _look_up(table: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns places in an ascending table [E], and whether it has the keys.
+    """Returns the entries of keys in an ascending table [E], and which exist.
 
-    The place of a key that it does not have is arbitrary.
+    The entry of a key that does not exist is arbitrary.
     """
-    places = tf.searchsorted(table, keys)
-    places = tf.minimum(places, tf.size(table) - 1)
-    return places, tf.gather(table, places) == keys
+    entries = tf.searchsorted(table, keys)
+    entries = tf.minimum(entries, tf.size(table) - 1)
+    return entries, tf.gather(table, entries) == keys

@@ -20,7 +20,7 @@ _NUM_VOWELS, _NUM_TAILS = 21, 28
 _LEAD, _VOWEL, _TAIL = 0x1100, 0x1161, 0x11A7
 
 
-# Each form, and the one that decomposes as it does and composes nothing.
+# Each form, and the form with the same decomposition and no composition.
 _FORMS: dict[str, tuple[Literal["NFC", "NFKC"], Literal["NFD", "NFKD"]]] = {
     "NFC": ("NFC", "NFD"),
     "NFKC": ("NFKC", "NFKD"),
@@ -53,33 +53,34 @@ def pair_key(first: Any, second: Any) -> Any:
 @functools.cache
 def read(name: str) -> Tables:
     """Returns the tables of NFC or NFKC."""
-    form, decomposed = _FORMS[name]
-    composed = list(_composed())
+    form, decomposed_form = _FORMS[name]
+    composed = list(_decomposable())
     marks = {
-        code: number
+        code: combining_class
         for code in _ALL
-        if (number := unicodedata.combining(chr(code)))
+        if (combining_class := unicodedata.combining(chr(code)))
     }
-    parts = {
+    decompositions = {
         code: [ord(part) for part in text]
         for code in composed
-        if (text := unicodedata.normalize(decomposed, chr(code))) != chr(code)
+        if (text := unicodedata.normalize(decomposed_form, chr(code)))
+        != chr(code)
     }
     pairs = dict(sorted(_pairs(composed)))
     seconds = {key % 2**21 for key in pairs}
-    # Characters that change by themselves, or after another one.
-    changed = {
+    # Characters that change on their own, or after another one.
+    unsettled = {
         code
         for code in composed
         if unicodedata.normalize(form, chr(code)) != chr(code)
         or ord(unicodedata.normalize("NFD", chr(code))[0]) in seconds
     }
-    lengths = [0, *map(len, parts.values())]
+    lengths = [0, *map(len, decompositions.values())]
     return Tables(
-        _class(changed | marks.keys() | seconds),
-        np.array(list(parts), np.int32),
+        _class(unsettled | marks.keys() | seconds),
+        np.array(list(decompositions), np.int32),
         np.cumsum(lengths, dtype=np.int32),
-        np.array(list(itertools.chain(*parts.values())), np.int32),
+        np.array(list(itertools.chain(*decompositions.values())), np.int32),
         np.array(list(marks), np.int32),
         np.array(list(marks.values()), np.int32),
         np.array(list(pairs), np.int64),
@@ -88,7 +89,7 @@ def read(name: str) -> Tables:
     )
 
 
-def _composed() -> Iterator[int]:
+def _decomposable() -> Iterator[int]:
     """Yields the characters that have a decomposition, ascending."""
     for code in _ALL:
         # Hangul syllables are decomposed by arithmetic.
@@ -112,8 +113,8 @@ def _pairs(composed: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def _hangul_pair(syllable: int) -> tuple[int, int]:
     """Returns the two characters that compose a syllable."""
-    number = syllable - _HANGUL.start
-    pair, tail = divmod(number, _NUM_TAILS)
+    syllable_index = syllable - _HANGUL.start
+    pair, tail = divmod(syllable_index, _NUM_TAILS)
     if tail:
         return syllable - tail, _TAIL + tail
     lead, vowel = divmod(pair, _NUM_VOWELS)

@@ -29,8 +29,8 @@ class TermCounts:
     """Counts terms over batches of documents, exactly and in bounded memory.
 
     Beyond `most_terms` the counts are written to a temporary file, sorted by
-    term, and counting starts anew; `select` merges the files. Memory is that of
-    `most_terms` and of the selected terms.
+    term, and counting starts again; `select` merges the files. `most_terms` and
+    the selected terms bound the memory.
     """
 
     _document_counts: np.ndarray  # the first V elements are in use
@@ -71,20 +71,22 @@ class TermCounts:
         """Returns the terms to keep, sorted, and their document counts.
 
         Args:
-            min_df: the fewest documents of a term; below 1: a share of all.
+            min_df: the fewest documents of a term; below 1: a fraction of all.
             max_features: how many terms to keep, those of the largest total
                 counts, of equal ones the first in the alphabet; None: all.
 
         Raises:
             ValueError: if `min_df` is more than N, or no term is left.
         """
-        least = min_df if min_df >= 1 else min_df * self.num_documents
-        if least > self.num_documents:
+        min_documents = min_df if min_df >= 1 else min_df * self.num_documents
+        if min_documents > self.num_documents:
             raise ValueError(
                 "`min_df` must be at most the number of documents, "
                 f"{self.num_documents}. Received: min_df={min_df}"
             )
-        num_terms, terms, document_counts, total_counts = self._frequent(least)
+        num_terms, terms, document_counts, total_counts = self._frequent(
+            min_documents
+        )
         if not terms:
             raise ValueError(
                 "`batches` must hold a term (two or more letters or digits) "
@@ -92,14 +94,16 @@ class TermCounts:
                 f"{self.num_documents} documents with {num_terms} terms, "
                 f"min_df={min_df}"
             )
-        kept: np.ndarray = np.arange(len(terms))
+        selected: np.ndarray = np.arange(len(terms))
         if max_features is not None:
             by_total = np.argsort(-total_counts, kind="stable")
-            kept = np.sort(by_total[:max_features])
-        return [terms[i].decode("utf-8") for i in kept], document_counts[kept]
+            selected = np.sort(by_total[:max_features])
+        return [terms[i].decode("utf-8") for i in selected], document_counts[
+            selected
+        ]
 
     def _frequent(
-        self, least: float
+        self, min_documents: float
     ) -> tuple[int, list[bytes], np.ndarray, np.ndarray]:
         """Returns the number of all terms, and the terms of enough documents.
 
@@ -107,14 +111,14 @@ class TermCounts:
         strings, by code point, and come with their document and total counts.
         """
         num_terms, terms, documents, totals = 0, [], [], []
-        for term, in_documents, in_total in _merged(
+        for term, document_count, total_count in _merged(
             [*map(_read_run, self._runs), self._ascending()]
         ):
             num_terms += 1
-            if in_documents >= least:
+            if document_count >= min_documents:
                 terms.append(term)
-                documents.append(in_documents)
-                totals.append(in_total)
+                documents.append(document_count)
+                totals.append(total_count)
         return (
             num_terms,
             terms,
@@ -150,19 +154,19 @@ class TermCounts:
 def _read_run(run: IO[bytes]) -> Iterator[_Count]:
     run.seek(0)
     for line in run:
-        term, in_documents, in_total = line.split(b"\t")
-        yield term, int(in_documents), int(in_total)
+        term, document_count, total_count = line.split(b"\t")
+        yield term, int(document_count), int(total_count)
 
 
 def _merged(runs: list[Iterator[_Count]]) -> Iterator[_Count]:
     """Yields the sums over sorted runs, sorted."""
     ordered = heapq.merge(*runs)
     for term, counts in itertools.groupby(ordered, lambda count: count[0]):
-        in_documents = in_total = 0
+        document_count = total_count = 0
         for _, documents, total in counts:
-            in_documents += documents
-            in_total += total
-        yield term, in_documents, in_total
+            document_count += documents
+            total_count += total
+        yield term, document_count, total_count
 
 
 def count(
@@ -176,7 +180,7 @@ def count(
     Args:
         batches: runs of documents.
         ngrams: the longest n-gram, in words.
-        most_terms: that are counted in memory.
+        most_terms: how many to count in memory.
         normalize: applied to the texts first.
     """
     graph = tokenizer.graph(
@@ -210,14 +214,15 @@ def _batch_counts(texts: tf.Tensor, ngrams: int) -> list[tf.Tensor]:
         tf.ones_like(counts), ids.values, size
     )
     totals = tf.math.unsorted_segment_sum(counts, ids.values, size)
-    seen = tf.where(documents > 0)[:, 0]  # without words that are too short
-    return [tf.gather(x, seen) for x in (terms, documents, totals)]
+    # Words that are too short do not occur.
+    occurring = tf.where(documents > 0)[:, 0]
+    return [tf.gather(x, occurring) for x in (terms, documents, totals)]
 
 
 def _with_space(counts: np.ndarray, size: int) -> np.ndarray:
     """Returns the counts, or a longer copy padded with zeros."""
     if size <= len(counts):
         return counts
-    longer = np.zeros(max(size, 2 * len(counts)), counts.dtype)
-    longer[: len(counts)] = counts
-    return longer
+    larger = np.zeros(max(size, 2 * len(counts)), counts.dtype)
+    larger[: len(counts)] = counts
+    return larger

@@ -55,25 +55,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         name = self.builder_config.name
-        found = named_sets.ensure(
+        data = named_sets.ensure(
             named_sets.entry_of(name), pathlib.Path(dl_manager.manual_dir, name)
         )
-        if found.num_features is None:
+        if data.num_features is None:
             raise ValueError(
                 "`manual_dir` must hold a set of features, not of raw text. "
-                f"Received: {found.path}"
+                f"Received: {data.path}"
             )
-        self.info.metadata["num_features"] = found.num_features
-        self.info.metadata["num_labels"] = found.num_labels
+        self.info.metadata["num_features"] = data.num_features
+        self.info.metadata["num_labels"] = data.num_labels
         return {
-            split: self._generate_examples(found, split)
-            for split in found.splits
+            split: self._generate_examples(data, split) for split in data.splits
         }
 
-    def _generate_examples(self, found, split: str):
+    def _generate_examples(self, data, split: str):
         """Yields the instances of a split, by their row."""
         number = 0
-        for run in found.read(split):
+        for run in data.read(split):
             for row in range(run.num_instances):
                 features = slice(*run.feature_splits[row : row + 2])
                 labels = slice(*run.label_splits[row : row + 2])
