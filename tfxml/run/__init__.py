@@ -1,1 +1,1 @@
-"""What a run is made of: its data, parts, folder and console output."""
+"""The parts of a run: its data, model, folder and console output."""

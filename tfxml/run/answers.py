@@ -1,4 +1,4 @@
-"""What prediction writes: one JSON object a line, to a file that is whole."""
+"""Writes predictions: one JSON object per line, to a complete file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
-# Valid in JSON, and yet the end of a line, or of the world, to some readers.
+# Valid in JSON, but some readers end the line there or fail.
 _SPECIAL = re.compile("[\u0085\u2028\u2029\ud800-\udfff]")
 
 
 def to_line(answer: dict) -> str:
-    """Returns an answer as a line that every reader of JSON takes.
+    """Returns an answer as a line that every reader of JSON accepts.
 
     Raises:
-        ValueError: for a number that is not finite, which JSON has not.
+        ValueError: for a number that is not finite, which JSON does not allow.
     """
     text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
     return _SPECIAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
@@ -38,13 +38,15 @@ def check_output(path: str, source: str) -> None:
             f"`output` must be a file. Received: output={path}, a folder"
         )
     try:
-        read = os.fstat(0) if source == "-" else os.stat(source)
+        source_stat = os.fstat(0) if source == "-" else os.stat(source)
     except OSError:
-        return  # told when it is opened
-    for written in (path, _partial(path)):
+        return  # opening it reports the error
+    for written_path in (path, _partial(path)):
         with contextlib.suppress(FileNotFoundError):
-            found = os.stat(written)
-            if stat.S_ISREG(found.st_mode) and os.path.samestat(read, found):
+            written_stat = os.stat(written_path)
+            if stat.S_ISREG(written_stat.st_mode) and os.path.samestat(
+                source_stat, written_stat
+            ):
                 raise ValueError(
                     "`output` must be another file than `input`, which it "
                     f"would overwrite. Received: input={source}, "
@@ -54,10 +56,10 @@ def check_output(path: str, source: str) -> None:
 
 @contextlib.contextmanager
 def sink(path: str) -> Iterator[Callable[[str], None]]:
-    """Gives a function that writes a line.
+    """Yields a function that writes a line.
 
-    A file lies beside `path`, as `<path>.partial`, until all lines are there;
-    after an error it stays there. What is no file, as a pipe, is written to.
+    Lines go to `<path>.partial`, which is renamed to `path` at the end; after
+    an error it stays. A pipe or a device is written to directly.
 
     Raises:
         OSError: naming the file.
@@ -67,19 +69,19 @@ def sink(path: str) -> Iterator[Callable[[str], None]]:
         return
     path = os.path.realpath(path)
     is_file = not os.path.exists(path) or os.path.isfile(path)
-    written = _partial(path) if is_file else path
-    file = open(written, "w", encoding="utf-8", newline="\n")
+    file_path = _partial(path) if is_file else path
+    file = open(file_path, "w", encoding="utf-8", newline="\n")
     try:
-        yield _writer(file, written)
+        yield _writer(file, file_path)
         file.close()
     except BaseException:
-        with contextlib.suppress(OSError):  # as the one that is raised
+        with contextlib.suppress(OSError):  # raise the first error instead
             file.close()
         if is_file:
-            sys.stderr.write(f"the answers so far stand in {written}\n")
+            sys.stderr.write(f"the answers so far are in {file_path}\n")
         raise
     if is_file:
-        os.replace(written, path)
+        os.replace(file_path, path)
 
 
 def _writer(file, name: str) -> Callable[[str], None]:

@@ -1,4 +1,4 @@
-"""What is done between two loops of steps: saving, and ending if told."""
+"""Runs between two loops of steps: saves, and exits after a signal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tfxml.training import checkpoints
 
 
 class BetweenLoops:
-    """Saves when it is time, and ends the process if it was told to end.
+    """Saves when a checkpoint is due, and exits after a signal.
 
     Args:
-        run: what is trained.
-        saved: where its checkpoints go.
-        notice: whether it was told to end.
-        history: the run's evaluations so far; more are added meanwhile.
-        lock: must be held still when something is saved.
+        run: the run that is trained.
+        saved: its checkpoints.
+        notice: tells whether a signal has arrived.
+        history: the run's evaluations so far; later ones are appended.
+        lock: checked before each save: it must still be held.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class BetweenLoops:
         self._saved_step = run.steps_done
 
     def __call__(self) -> None:
-        """Saves if it is time; raises SystemExit if told to end."""
-        run, every = self._run, self._run.config.checkpoint_steps
-        done = run.steps_done
+        """Saves if a checkpoint is due; raises SystemExit after a signal."""
+        run, interval = self._run, self._run.config.checkpoint_steps
+        step = run.steps_done
         if self._notice.came():
             self.save({})
             print(
-                f"told to end: saved at step {done}; the same command resumes"
+                f"told to end: saved at step {step}; the same command resumes"
             )
             raise SystemExit(self._notice.exit_code)
-        if every and done - self._saved_step >= every:
+        if interval and step - self._saved_step >= interval:
             self.save({})
 
     def save(self, metrics: dict[str, float], is_best: bool = False) -> None:
@@ -52,8 +52,8 @@ class BetweenLoops:
         if run.steps_done == self._saved_step and not metrics:
             return
         self._lock.check()
-        so_far = {"steps": run.epoch_steps, "loss_sum": run.epoch_loss}
+        epoch_so_far = {"steps": run.epoch_steps, "loss_sum": run.epoch_loss}
         self._saved.save(
-            run.steps_done, metrics, is_best, so_far, self._history
+            run.steps_done, metrics, is_best, epoch_so_far, self._history
         )
         self._saved_step = run.steps_done

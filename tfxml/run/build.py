@@ -1,4 +1,4 @@
-"""From a config to the parts of a run: model, optimizer, metrics."""
+"""Builds the parts of a run from a config: model, optimizer, metrics."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def model(
 
 
 def reads_rows(config: config_lib.Config) -> bool:
-    """Tells whether the head reads the rows itself, without an encoder."""
+    """Tells whether the head reads the rows directly, without an encoder."""
     encoder = encoders.ENCODERS[config.encoder]
     return heads.HEADS[config.head].reads_rows or encoder.passes_rows(config)
 
@@ -91,14 +91,14 @@ def _encoders(
     """Returns the encoders of the repetitions of a site."""
     if reads_rows(config):
         return []
-    kind = encoders.ENCODERS[config.encoder]
+    encoder_class = encoders.ENCODERS[config.encoder]
     numbers = site.group_range(heads.HEADS[config.head].num_encoders_of(config))
     created = []
     for number, device in zip(
         numbers, site.devices_of(len(numbers)), strict=True
     ):
         with device_scope.on(device):
-            encoder = kind.create(config, site, number)
+            encoder = encoder_class.create(config, site, number)
         encoder.device = device
         created.append(encoder)
     return created
@@ -144,19 +144,22 @@ def optimizer(
             config.decay,
         )
 
-    whole = optimizers.create(
+    model_optimizer = optimizers.create(
         config.optimizer,
         schedule(config.learning_rate),
         config.global_clipnorm or None,
         config.epsilon,
     )
     if config.head_optimizer == "sgd":
-        of_head = optimizers.create("sgd", schedule(config.head_learning_rate))
-        whole = optimizers.ByLayer(
-            whole, head=(of_head, model.head.trainable_variables)
+        head_optimizer = optimizers.create(
+            "sgd", schedule(config.head_learning_rate)
         )
-    whole.build(model.trainable_variables)
-    return whole
+        model_optimizer = optimizers.ByLayer(
+            model_optimizer,
+            head=(head_optimizer, model.head.trainable_variables),
+        )
+    model_optimizer.build(model.trainable_variables)
+    return model_optimizer
 
 
 def ranking_metrics(

@@ -1,4 +1,4 @@
-"""Says what a person should know of the data before they are trained on."""
+"""Prints what users should know about the data before training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def say(
 ) -> None:
     """Prints remarks on splits that are in memory.
 
-    Prepared splits have theirs on the data card.
+    Those on prepared splits are in the data card.
 
     Args:
         train: the training split.
-        evaluation: what is evaluated.
-        split: the name of what is evaluated.
+        evaluation: the split that is evaluated.
+        split: its name.
         path: of the data set.
         label_names: of its labels, or None.
 
@@ -29,11 +29,11 @@ def say(
     """
     if not isinstance(train, in_memory.InMemorySource):
         return
-    of_train = _census(train)
-    lines = remarks.of_training(of_train, path, label_names)
+    train_census = _census(train)
+    lines = remarks.of_training(train_census, path, label_names)
     if isinstance(evaluation, in_memory.InMemorySource):
         lines += remarks.of_evaluation(
-            split, _census(evaluation), of_train, label_names
+            split, _census(evaluation), train_census, label_names
         )
     for line in lines:
         print(f"data      {line}")

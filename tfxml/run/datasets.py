@@ -1,4 +1,4 @@
-"""What a run trains on and evaluates on: from a config to its data."""
+"""Reads a run's training and evaluation data as its config says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SAMPLE = 1024  # instances that say how many features a row has
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a run trains on, evaluates on, and remembers of its data."""
+    """The splits of a run, and the facts that it stores about its data."""
 
     train: pipeline.Source
     evaluation: pipeline.Source
@@ -45,7 +45,7 @@ class TrainingData:
 
     @property
     def fingerprint(self) -> dict:
-        """What tells these data from others."""
+        """Identifies these data."""
         return fingerprint.of(
             self.train, self.evaluation, self.label_counts, self.label_names
         )
@@ -90,8 +90,8 @@ def _read_data(
     if isinstance(data_dir, arrays.ArrayData):
         return _folder_data(config, data_dir, False, features)
     if config.dataset in known_sets.names():
-        found = splits.named_set(config.dataset, data_dir)
-        return _folder_data(config, found, is_mapped, features)
+        named_folder = splits.named_set(config.dataset, data_dir)
+        return _folder_data(config, named_folder, is_mapped, features)
     if is_folder(config, data_dir):
         return _folder_data(
             config, folder.detect(data_dir, config), is_mapped, features
@@ -188,7 +188,7 @@ def _folder_data(
         config, source_folder, "train", features, is_mapped
     )
     names = source_folder.label_names()
-    whole, pairs = train, None
+    all_train, pairs = train, None
     held_out: pipeline.Source
     if config.validation_fraction:
         split = "validation"
@@ -205,7 +205,7 @@ def _folder_data(
     path = str(source_folder.path)
     label_counts = train.label_counts()
     limits.check_rows(train, held_out, split, label_counts, path)
-    data_remarks.say(whole, held_out, split, path, names)
+    data_remarks.say(all_train, held_out, split, path, names)
     return TrainingData(
         train,
         held_out,
@@ -219,8 +219,8 @@ def _folder_data(
 
 def _first_rows(train: pipeline.Source) -> subset.SubsetSource:
     """Returns the first training rows, for data without any others."""
-    number = min(train.num_instances, _FIRST_ROWS)
-    return subset.SubsetSource(train, np.arange(number))
+    num_rows = min(train.num_instances, _FIRST_ROWS)
+    return subset.SubsetSource(train, np.arange(num_rows))
 
 
 def _facts(
@@ -229,7 +229,7 @@ def _facts(
     features: text_features.TextFeatures | None,
     data_dir: str,
 ) -> workdir_lib.Facts:
-    """Returns what the run remembers of its data."""
+    """Returns the facts that the run stores about its data."""
     return workdir_lib.Facts(
         train.num_features,
         train.num_labels,
@@ -242,16 +242,16 @@ def _facts(
 
 
 def _form(config: config_lib.Config, source: pipeline.Source) -> str:
-    """Returns how rows are multiplied, by what the first ones hold."""
+    """Returns how to multiply rows, judged by the first ones."""
     if heads.HEADS[config.head].reads_rows:
         return "ragged"  # the head looks features up one by one
     if config.form != "auto":
         return config.form
-    number = min(source.num_instances, _SAMPLE)
-    found, _ = source.rows(tf.range(number, dtype=tf.int64))
+    num_rows = min(source.num_instances, _SAMPLE)
+    model_inputs, _ = source.rows(tf.range(num_rows, dtype=tf.int64))
     return sparse_rows.choose_form(
         config.feature_buckets or source.num_features,
-        len(found[inputs.FEATURE_IDS].flat_values) / number,
+        len(model_inputs[inputs.FEATURE_IDS].flat_values) / num_rows,
     )
 
 

@@ -19,7 +19,7 @@ from tfxml.run import placement as placement_lib
 
 # A worker or a parameter server was lost: restart all tasks to resume.
 LOST_EXIT_CODE = os.EX_TEMPFAIL
-# The flags of what `strategies.factory.create` takes.
+# The flags of the arguments of `strategies.factory.create`.
 _FLAGS = {
     "name": "strategy",
     "devices": "devices",
@@ -162,10 +162,12 @@ def define_training_flags() -> None:
 def read_flags() -> Launch:
     """Returns the values of the flags."""
     values = absl_flags.FLAGS
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         field.name: values[field.name].value
         for field in dataclasses.fields(Launch)
         if field.name in values
     }
-    given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
-    return Launch(**given)
+    arguments |= {
+        k: tuple(v) for k, v in arguments.items() if isinstance(v, list)
+    }
+    return Launch(**arguments)

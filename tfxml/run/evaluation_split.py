@@ -62,27 +62,31 @@ def _with_labels(
     """Returns a folder whose label ids are those of the run.
 
     Raises:
-        ValueError: for a prepared folder with other labels, whose ids stand in
-            its records, and where names do not tell labels apart.
+        ValueError: if the labels differ and the folder is prepared, so that
+            its records have the ids, or if two labels have the same name.
     """
     if not label_names:
         return source_folder
-    here = source_folder.label_names()
-    if here is None or here == label_names:
+    folder_names = source_folder.label_names()
+    if folder_names is None or folder_names == label_names:
         return source_folder
-    is_told_apart = len(set(label_names)) == len(label_names)
-    if source_folder.format == "records" or not is_told_apart:
-        pairs = zip(label_names, here, strict=False)
+    are_names_distinct = len(set(label_names)) == len(label_names)
+    if source_folder.format == "records" or not are_names_distinct:
+        pairs = zip(label_names, folder_names, strict=False)
         label = next(
-            (i for i, (one, other) in enumerate(pairs) if one != other),
-            min(len(label_names), len(here)),
+            (
+                i
+                for i, (run_name, folder_name) in enumerate(pairs)
+                if run_name != folder_name
+            ),
+            min(len(label_names), len(folder_names)),
         )
         raise ValueError(
             "`data_dir` must hold the labels of the run in their order, for "
             "it is prepared or the names repeat. Received: data_dir="
             f"{source_folder.path}, whose labels differ from label {label} on"
         )
-    print("labels    of other ids than the run's are mapped by their names")
+    print("labels    have other ids than in the run: mapped by their names")
     return source_folder.with_labels(label_names)
 
 
@@ -105,14 +109,14 @@ def _check_sizes(
 def choose(config: config_lib.Config, available: Sequence[str]) -> str:
     """Returns the split to evaluate on, of those available."""
     if config.eval_split != "auto":
-        wanted = config.eval_split
+        split = config.eval_split
     elif tuple(available) == ("train",):
-        wanted = "train"
+        split = "train"
     else:
-        wanted = "test" if "test" in available else "dev"
-    if wanted not in available:
+        split = "test" if "test" in available else "dev"
+    if split not in available:
         raise ValueError(
             f"`eval_split` must be one of {tuple(available)}. "
             f"Received: eval_split={config.eval_split!r}"
         )
-    return wanted
+    return split

@@ -1,4 +1,4 @@
-"""What a run's evaluations say: which is best, and whether to go on."""
+"""Decides from a run's evaluations which is best and when to stop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A run that an estimator trained: its labels are whatever they were in Y.
+"""A run that an estimator trained; its labels are those of Y.
 
-The run directory is that of the commands, and one file more, which says what
-the labels are where they are no strings.
+The run directory is like that of the commands, with one more file that holds
+the labels, which may be other than strings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILE = "estimator.json"
 
 
 class FittedRun:
-    """A trained run, its labels, and what predicts with it.
+    """A trained run, its labels, and its predictor.
 
     Args:
         path: the run directory.
@@ -33,7 +33,7 @@ class FittedRun:
     Attributes:
         run: what `restore.restore` returns.
         classes: [L], the labels in the order of their ids.
-        is_single: whether it was trained on one label a row.
+        is_single: whether it was trained on one label per row.
     """
 
     def __init__(self, path: str):
@@ -42,16 +42,19 @@ class FittedRun:
         labels, self.is_single = None, False
         file = pathlib.Path(path) / _FILE
         if file.is_file():
-            note = json.loads(file.read_text())
-            labels, self.is_single = note["labels"], note["is_single"]
-        number = self.run.facts.num_labels
-        if labels is None or len(labels) != number:  # labels were added
-            labels = self.run.label_names or list(range(number))
+            label_record = json.loads(file.read_text())
+            labels, self.is_single = (
+                label_record["labels"],
+                label_record["is_single"],
+            )
+        num_labels = self.run.facts.num_labels
+        if labels is None or len(labels) != num_labels:  # labels were added
+            labels = self.run.label_names or list(range(num_labels))
         self.classes = np.array(labels)
 
     @functools.cached_property
     def predictor(self) -> array_predictor.ArrayPredictor:
-        """What finds the best labels, made when first asked for."""
+        """Finds the best labels; created on first use."""
         return array_predictor.ArrayPredictor(self.run)
 
     def remove_with(self) -> None:
@@ -60,15 +63,15 @@ class FittedRun:
 
 
 def write_labels(path: str, data: arrays.ArrayData) -> None:
-    """Writes what the labels of a run are, beside their names as strings."""
+    """Writes the labels of a run, in addition to their names as strings."""
     labels = data.labels
     if labels is not None:
         labels = [
             label.item() if isinstance(label, np.generic) else label
             for label in labels
         ]
-    note = {"labels": labels, "is_single": data.is_single}
-    (pathlib.Path(path) / _FILE).write_text(json.dumps(note))
+    label_record = {"labels": labels, "is_single": data.is_single}
+    (pathlib.Path(path) / _FILE).write_text(json.dumps(label_record))
 
 
 def archived(path: str) -> bytes:

@@ -23,23 +23,23 @@ def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def read_config(values: flags.FlagValues = flags.FLAGS) -> config_lib.Config:
-    """Returns the config that the flags say.
+    """Returns the config that the flags describe.
 
     Raises:
         app.UsageError: if values contradict each other.
     """
-    words = {}
+    arguments = {}
     for field in dataclasses.fields(config_lib.Config):
         value = values[field.name].value
-        words[field.name] = _as_tuple(field, value)
+        arguments[field.name] = _as_tuple(field, value)
     try:
-        return config_lib.Config(**words)
+        return config_lib.Config(**arguments)
     except (ValueError, TypeError) as error:
         raise app.UsageError(str(error)) from error
 
 
 def to_flagfile(config: config_lib.Config) -> str:
-    """Returns a flagfile that gives the same config again."""
+    """Returns a flagfile for the same config."""
     lines = []
     for field in dataclasses.fields(config_lib.Config):
         value = getattr(config, field.name)
@@ -64,7 +64,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     def parse(argv):
         try:
             words = flags.FLAGS(argv)
-            check_numbers(_own())
+            check_numbers(_own_flags())
         except flags.UnrecognizedFlagError as error:
             _stop(f"{error}\nThe flags are: {_names()}")
         except (flags.Error, OSError) as error:
@@ -80,7 +80,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
 
 
 def check_numbers(defined: Iterable[flags.Flag]) -> None:
-    """Raises flags.Error for a number that is not finite, or has no 64 bits."""
+    """Raises flags.Error for numbers not finite or too large for 64 bits."""
     for flag in defined:
         needed = ""
         if isinstance(flag.value, float) and not math.isfinite(flag.value):
@@ -101,11 +101,11 @@ def _stop(message: str) -> NoReturn:
 
 def _names() -> str:
     """Returns our own flags, not those of the libraries."""
-    names = {flag.name for flag in _own()}
+    names = {flag.name for flag in _own_flags()}
     return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
 
 
-def _own() -> list[flags.Flag]:
+def _own_flags() -> list[flags.Flag]:
     by_module = flags.FLAGS.flags_by_module_dict()
     return [
         flag
@@ -116,7 +116,7 @@ def _own() -> list[flags.Flag]:
 
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
-    kind = config_lib.field_type(field)
+    value_type = config_lib.field_type(field)
     default: Any = field.default
     name, help_text = field.name, field.metadata["help"]
     choices, minimum = field.metadata["choices"], field.metadata["minimum"]
@@ -124,19 +124,19 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
         flags.DEFINE_enum(
             name, default, list(choices), help_text, flag_values=values
         )
-    elif kind is bool:
+    elif value_type is bool:
         flags.DEFINE_bool(name, default, help_text, flag_values=values)
-    elif kind is int:
+    elif value_type is int:
         flags.DEFINE_integer(
             name, default, help_text, lower_bound=minimum, flag_values=values
         )
-    elif kind is float:
+    elif value_type is float:
         flags.DEFINE_float(
             name, default, help_text, lower_bound=minimum, flag_values=values
         )
-    elif kind is tuple:
-        words = [str(value) for value in default]
-        flags.DEFINE_list(name, words, help_text, flag_values=values)
+    elif value_type is tuple:
+        items = [str(value) for value in default]
+        flags.DEFINE_list(name, items, help_text, flag_values=values)
     else:
         flags.DEFINE_string(name, default, help_text, flag_values=values)
 

@@ -1,4 +1,4 @@
-"""What a run cannot do without, said before anything is allocated or trained.
+"""Checks what a run needs before anything is allocated or trained.
 
 # N instances, D features, L labels
 """
@@ -15,8 +15,8 @@ from tfxml import config as config_lib
 from tfxml.data import data_errors
 from tfxml.data.feeding import pipeline
 
-_FEWEST = 3  # training instances: propensities take log N - 1
-# Counts, propensities and their sums, each 8 bytes a label.
+_MIN_TRAIN_INSTANCES = 3  # training instances: propensities take log N - 1
+# Counts, propensities and their sums, each 8 bytes per label.
 _BYTES_A_LABEL = 32
 _CGROUPS = (
     "/sys/fs/cgroup/memory.max",
@@ -25,7 +25,7 @@ _CGROUPS = (
 
 
 def check_splits(splits: Sequence[str], path: str) -> None:
-    """Raises DataError where nothing is there to train on."""
+    """Raises DataError if there is no training split."""
     if "train" not in splits:
         raise data_errors.DataError(
             path,
@@ -35,14 +35,14 @@ def check_splits(splits: Sequence[str], path: str) -> None:
 
 
 def check_labels(num_labels: int, path: str) -> None:
-    """Raises DataError for more labels than the memory can hold facts of."""
-    needed, there = _BYTES_A_LABEL * num_labels, memory_bytes()
-    if needed > there:
+    """Raises DataError for more labels than fit into memory."""
+    needed, available = _BYTES_A_LABEL * num_labels, memory_bytes()
+    if needed > available:
         raise data_errors.DataError(
             path,
             f"{num_labels:,} labels, or a label id of {num_labels - 1:,}: "
             f"facts on labels alone would take {needed / 2**30:,.1f} GiB of "
-            f"memory, where there are {there / 2**30:,.1f}",
+            f"memory, where there are {available / 2**30:,.1f}",
             "label ids that count the labels from 0 or 1 on",
         )
 
@@ -54,20 +54,20 @@ def check_rows(
     label_counts: np.ndarray,
     path: str,
 ) -> None:
-    """Raises DataError unless there is something to learn and to measure.
+    """Raises DataError unless there is something to train on and to evaluate.
 
     Args:
         train: the training split.
-        evaluation: what is evaluated.
-        split: what that split is called.
+        evaluation: the split that is evaluated.
+        split: its name.
         label_counts: over the training split, [L].
         path: of the data set.
     """
-    if train.num_instances < _FEWEST:
+    if train.num_instances < _MIN_TRAIN_INSTANCES:
         raise data_errors.DataError(
             path,
             f"{train.num_instances} training instances that can be read",
-            f"at least {_FEWEST}",
+            f"at least {_MIN_TRAIN_INSTANCES}",
         )
     if not np.any(label_counts):
         raise data_errors.DataError(
@@ -81,7 +81,7 @@ def check_rows(
 def check_evaluation(
     evaluation: pipeline.Source, split: str, path: str
 ) -> None:
-    """Raises DataError unless a split holds an instance."""
+    """Raises DataError if a split has no instance."""
     if not evaluation.num_instances:
         raise data_errors.DataError(
             path,
@@ -91,10 +91,10 @@ def check_evaluation(
 
 
 def check_weights(config: config_lib.Config, num_features: int) -> None:
-    """Raises ValueError if the encoders' weights cannot be held here.
+    """Raises ValueError if the encoders' weights do not fit into memory.
 
-    They are a part of what a run takes: what is refused cannot be, and what is
-    not may still be too large.
+    A run needs more memory than that, so a model that passes may still be too
+    large.
     """
     if not config.hidden_units:
         return
@@ -103,25 +103,26 @@ def check_weights(config: config_lib.Config, num_features: int) -> None:
         inputs * outputs
         for inputs, outputs in zip(sizes, sizes[1:], strict=False)
     )
-    needed, there = 4 * weights, memory_bytes()
-    if needed > there:
+    needed, available = 4 * weights, memory_bytes()
+    if needed > available:
         raise ValueError(
             "`hidden_units` must be such that the weights fit into memory. "
             f"Received: hidden_units={config.hidden_units}, which for "
             f"{num_features:,} features take {needed / 2**30:,.1f} GiB without "
-            f"optimizer and gradients, where there are {there / 2**30:,.1f} "
-            "(see feature_buckets, and `python -m tfxml.plan`)"
+            "optimizer and gradients, where there are "
+            f"{available / 2**30:,.1f} (see feature_buckets, and "
+            "`python -m tfxml.plan`)"
         )
 
 
 def memory_bytes() -> int:
     """Returns the memory of this machine, or of its container."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in _CGROUPS:
         try:
             limit = pathlib.Path(name).read_text().strip()
         except OSError:
             continue
         if limit.isdecimal():  # "max" where there is none
-            found = min(found, int(limit))
-    return found
+            num_bytes = min(num_bytes, int(limit))
+    return num_bytes

@@ -42,19 +42,19 @@ class Placement:
         self, config: config_lib.Config, strategy: tf.distribute.Strategy
     ) -> None:
         """Raises ValueError unless the repetitions can be split like this."""
-        pieces = self.num_groups * max(len(self.devices), 1)
-        if pieces == 1:
+        num_ways = self.num_groups * max(len(self.devices), 1)
+        if num_ways == 1:
             return
         needed = None
-        num_pieces = heads.HEADS[config.head].num_pieces(config)
-        if num_pieces == 1:
+        num_parts = heads.HEADS[config.head].num_pieces(config)
+        if num_parts == 1:
             needed = (
                 "used with a head whose repetitions can be trained apart: "
                 "head=mach with num_encoders above 1"
             )
-        elif num_pieces % pieces:
+        elif num_parts % num_ways:
             needed = (
-                f"such that {pieces} divides {num_pieces}, the number of parts "
+                f"such that {num_ways} divides {num_parts}, the number of parts "
                 "of the head that can be trained apart (see num_encoders: "
                 "repetitions that share an encoder stay together)"
             )

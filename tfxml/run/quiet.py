@@ -1,4 +1,4 @@
-"""Silence for callers that did not ask for output."""
+"""Silences output for callers that did not request it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def unless(is_wanted: bool | int) -> Iterator[None]:
-    """Keeps standard output and error to itself unless they are wanted.
+    """Captures standard output and error unless they are wanted.
 
-    What was written is shown if an error comes, for it may tell why.
+    After an error what was captured is printed, as it may give the reason.
     """
     if is_wanted:
         yield
         return
-    kept = io.StringIO()
+    captured = io.StringIO()
     try:
-        with contextlib.redirect_stdout(kept), contextlib.redirect_stderr(kept):
+        with (
+            contextlib.redirect_stdout(captured),
+            contextlib.redirect_stderr(captured),
+        ):
             yield
     except Exception:
-        sys.stderr.write(kept.getvalue())
+        sys.stderr.write(captured.getvalue())
         raise

@@ -24,7 +24,7 @@ CHECKPOINTS = ("auto", "best", "latest")
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """A trained model and all it needs to predict."""
+    """A trained model and everything needed to predict with it."""
 
     config: config_lib.Config
     facts: workdir_lib.Facts

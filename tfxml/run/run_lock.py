@@ -1,9 +1,9 @@
 """The lease of a run directory: one process at a time writes there.
 
-`run.lock` names who holds it, and its holder touches it every few seconds. A
-lease that was left by a kill is taken over: at once where its process was one
-of this machine and is gone, else once nothing has touched it for a while. No
-clocks are compared, so that those of other machines may be wrong.
+`run.lock` names its holder, which touches it every few seconds. The lease of a
+killed process is taken over: at once if the process ran on this machine and is
+gone, else when nothing has touched it for a while. No clocks are compared, so
+other machines' clocks may be wrong.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class LockedError(ValueError):
 
 
 class RunLock:
-    """A lease of a folder, as a context that others cannot enter.
+    """A lease of a folder, as a context that one process at a time can enter.
 
     Args:
-        folder: what is leased; made if it is not there.
-        lease_seconds: after how long without a sign of life a lease of a
-            process that cannot be looked at is void.
+        folder: the folder to lease; created if missing.
+        lease_seconds: how long a lease stays valid without a sign of life, if
+            its process cannot be checked.
         beat_seconds: how often this one gives a sign of life.
     """
 
@@ -58,8 +58,8 @@ class RunLock:
         """Takes the lease.
 
         Raises:
-            LockedError: naming who holds it.
-            OSError: if nothing can be written there.
+            LockedError: naming the holder.
+            OSError: if the folder cannot be written to.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         while not self._take():
@@ -78,7 +78,7 @@ class RunLock:
             self._path.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raises LockedError if the lease was lost, as to a long stop."""
+        """Raises LockedError if the lease was lost, as after a long pause."""
         content = _read(self._path)
         if content != self._content:
             raise LockedError(
@@ -87,16 +87,16 @@ class RunLock:
             )
 
     def _take(self) -> bool:
-        """Writes the lease unless there is one; returns whether it did."""
-        beside = self._path.with_name(f".{_NAME}.writing-{_token()}")
+        """Writes the lease unless one exists; returns whether it did."""
+        temporary = self._path.with_name(f".{_NAME}.writing-{_token()}")
         try:
-            beside.write_bytes(self._content)
+            temporary.write_bytes(self._content)
             try:
-                # As a whole, and for one of those that try at once.
-                os.link(beside, self._path)
+                # Atomic: the file is complete, and only one process succeeds.
+                os.link(temporary, self._path)
                 return True
             except (FileExistsError, FileNotFoundError):
-                # There is one, or its holder took ours for a leftover.
+                # One exists, or its holder removed ours as a leftover.
                 return False
             except OSError as error:
                 if error.errno not in (
@@ -107,7 +107,7 @@ class RunLock:
                     raise
             return self._take_without_links()
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def _take_without_links(self) -> bool:
         try:
@@ -119,7 +119,7 @@ class RunLock:
         return True
 
     def _take_over(self) -> None:
-        """Removes a lease that is void; raises LockedError for another."""
+        """Removes a lease that is void; raises LockedError if it is valid."""
         content = _read(self._path)
         if content is None:
             return
@@ -135,7 +135,7 @@ class RunLock:
         except FileNotFoundError:
             return
         if _read(aside) != content:
-            # Another has taken it over in between, and holds it.
+            # Another process has taken it over in between.
             os.replace(aside, self._path)
             raise self._locked(_read(self._path))
         aside.unlink()
@@ -148,10 +148,10 @@ class RunLock:
             f"{self._lease_seconds:g} s for a sign of life",
             flush=True,
         )
-        before = _stamp(self._path)
+        first_stamp = _stamp(self._path)
         deadline = time.monotonic() + self._lease_seconds
         while time.monotonic() < deadline:
-            if _stamp(self._path) != before:
+            if _stamp(self._path) != first_stamp:
                 raise self._locked(content)
             time.sleep(min(1.0, self._lease_seconds / 10))
 
@@ -172,7 +172,7 @@ class RunLock:
 
 
 def _holder() -> dict:
-    """Returns what tells this process from all others."""
+    """Returns what identifies this process."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -185,7 +185,7 @@ def _holder() -> dict:
 
 
 def _machine() -> list[str]:
-    """Returns the boot and the process namespace: pids are of these."""
+    """Returns the boot and the process namespace, in which pids are unique."""
     boot, namespace = map(pathlib.Path, _MACHINE)
     try:
         return [boot.read_text().strip(), os.readlink(namespace)]
@@ -194,9 +194,9 @@ def _machine() -> list[str]:
 
 
 def _started(pid: int) -> str | None:
-    """Returns when a process started, in ticks since boot; None: not there.
+    """Returns when a process started, in ticks since boot; None: no process.
 
-    A number of a process is used again after its end.
+    The start time tells it from a later process with the same pid.
     """
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
@@ -228,7 +228,7 @@ def _read(path: pathlib.Path) -> bytes | None:
 
 
 def _parse(content: bytes) -> dict:
-    """Returns the holder; of a lease that is half written: nobody."""
+    """Returns the holder; empty for a lease that is only partly written."""
     try:
         holder = json.loads(content)
     except ValueError:
@@ -247,7 +247,7 @@ def _name(content: bytes | None) -> str:
 
 
 def _stamp(path: pathlib.Path) -> tuple | None:
-    """Returns what a sign of life changes."""
+    """Returns what changes with each sign of life."""
     try:
         # Opened, so that a network folder asks its server.
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Where a run is written: where it is told to, or in a new folder."""
+"""Chooses the folder of a run: the given one, or a new one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def of(
         folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
         folder.parent.mkdir(exist_ok=True)
         try:
-            folder.mkdir()  # of one run, of those that begin in this second
+            folder.mkdir()  # another run may have started in this second
         except FileExistsError:
             continue
         return workdir_lib.Workdir(folder)

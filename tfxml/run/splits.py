@@ -1,4 +1,4 @@
-"""Reads the splits of a data set as a config asks for."""
+"""Reads the splits of a data set as a config says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfxml.run import text_inputs
 
 
 def settings(config: config_lib.Config, is_text: bool) -> dict:
-    """Returns the settings that decide how rows are made of the data."""
+    """Returns the settings that turn the data into rows."""
     if not is_text:
         return {"normalize_rows": config.normalize_rows}
     return {
@@ -33,10 +33,10 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
 def named_set(name: str, data_dir: str) -> folder.Folder:
     """Returns a data set of the catalogue; downloads it if missing."""
     entry = named_sets.entry_of(name)
-    named = named_sets.ensure(entry, data_dir or f"data/{name}")
-    for difference in named_sets.differences(entry, named):
+    data = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, data):
         print(f"data      differs from the repository's table: {difference}")
-    return named
+    return data
 
 
 def text_features(
@@ -77,12 +77,12 @@ def _check_prepared(
     config: config_lib.Config, source: data_set.DataSet
 ) -> None:
     manifest = record_files.read_manifest(source.path)
-    wanted = settings(config, manifest["is_text"])
-    found = manifest["settings"]
-    if found != wanted:
+    needed = settings(config, manifest["is_text"])
+    prepared = manifest["settings"]
+    if prepared != needed:
         raise ValueError(
             "`data_dir` must have been prepared with the settings of the run, "
-            f"{wanted}. Received: data_dir={source.path}, with {found}"
+            f"{needed}. Received: data_dir={source.path}, with {prepared}"
         )
 
 
@@ -94,14 +94,14 @@ def _has_tokens(
     Raises:
         ValueError: if it does, but they were not prepared, or cut differently.
     """
-    wanted = text_inputs.max_tokens(config)
-    if wanted is None:
+    max_tokens = text_inputs.max_tokens(config)
+    if max_tokens is None:
         return False
     prepared = manifest.get("tokens")
-    if prepared is None or prepared["max_tokens"] != wanted:
+    if prepared is None or prepared["max_tokens"] != max_tokens:
         raise ValueError(
             f"`data_dir` must have been prepared with encoder={config.encoder} "
-            f"and max_tokens={wanted}. Received: "
+            f"and max_tokens={max_tokens}. Received: "
             f"data_dir={source.path}, with "
             + ("no tokens" if prepared is None else f"{prepared}")
         )
@@ -115,7 +115,7 @@ def read_split(
     features: text_features_lib.TextFeatures | None,
     is_mapped: bool = False,
 ) -> tuple[pipeline.Source, int]:
-    """Returns a split, and how many bad rows it left out.
+    """Returns a split, and how many bad rows were skipped.
 
     Prepared data stay on disk; others are read into memory.
     """
@@ -129,7 +129,7 @@ def read_split(
         return records, skipped
     bad = bad_rows.BadRows(config.bad_rows)
     max_tokens = text_inputs.max_tokens(config)
-    found = split_reader.read(
+    instances = split_reader.read(
         source,
         split,
         features,
@@ -147,7 +147,7 @@ def read_split(
             "`features` must be given for text. Received: None, of "
             f"{source.path}"
         )
-    rows = in_memory.InMemorySource(found, num_features, source.num_labels)
+    rows = in_memory.InMemorySource(instances, num_features, source.num_labels)
     return rows, bad.total
 
 
@@ -172,11 +172,11 @@ def scored_split(
 def hold_out(
     config: config_lib.Config, train: pipeline.Source
 ) -> tuple[subset.SubsetSource, subset.SubsetSource]:
-    """Returns the training split without a random share, and that share."""
-    kept, held_out = split_reader.hold_out(
+    """Returns the training split without a random part, and that part."""
+    train_rows, held_out_rows = split_reader.hold_out(
         train.num_instances, config.validation_fraction, config.seed
     )
     return (
-        subset.SubsetSource(train, kept),
-        subset.SubsetSource(train, held_out),
+        subset.SubsetSource(train, train_rows),
+        subset.SubsetSource(train, held_out_rows),
     )

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as notice: save, end, and let the same command resume."""
+"""Handles SIGTERM and Ctrl-C: save and exit; the same command resumes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Notice:
-    """Whether this process, or another worker of it, was told to end.
+    """Whether this process or another worker has received a signal to end.
 
-    Used as a context: inside, SIGTERM and SIGINT are remembered and do not end
-    the process; a second SIGINT does. Outside of the main thread, where Python
-    takes no signals, there is never notice.
+    A context: inside, SIGTERM and SIGINT are recorded and do not end the
+    process; a second SIGINT does. Outside of the main thread, where Python
+    receives no signals, none is recorded.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -42,14 +42,14 @@ class Notice:
         self._before = {}
 
     def came(self) -> bool:
-        """Tells whether any worker was told; all ask at the same step."""
+        """Tells whether any worker has a signal; all call it at one step."""
         return bool(
             self._sum(np.array([self._signal is not None], np.float64))[0]
         )
 
     @property
     def exit_code(self) -> int:
-        """The exit code that says by which signal the process was told."""
+        """The exit code for the signal."""
         return 128 + (self._signal or signal.SIGTERM)
 
     def _remember(self, signum, frame) -> None:

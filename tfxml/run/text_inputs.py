@@ -1,4 +1,4 @@
-"""From texts to the named inputs of a model.
+"""Turns texts into the named inputs of a model.
 
 # n texts of a batch
 """
@@ -22,7 +22,7 @@ def max_tokens(config: config_lib.Config) -> int | None:
 
 
 class TextInputs:
-    """Makes a model's inputs of texts, as TensorFlow ops.
+    """Turns texts into a model's inputs, in TensorFlow ops.
 
     Args:
         config: of the run.
@@ -39,9 +39,9 @@ class TextInputs:
 
     def __call__(self, texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
         """Returns the bag of features of texts [n] and, if read, tokens."""
-        named = inputs.features(*self._features(texts))
+        model_inputs = inputs.features(*self._features(texts))
         if self.max_tokens is not None:
-            named[inputs.TOKEN_IDS] = self._features.tokens(
+            model_inputs[inputs.TOKEN_IDS] = self._features.tokens(
                 texts, self.max_tokens
             )
-        return named
+        return model_inputs

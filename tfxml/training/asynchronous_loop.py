@@ -1,8 +1,8 @@
 """The loop of parameter servers: each worker takes steps at its own pace.
 
-The coordinator hands out step numbers, and a worker makes its step's batch by
-itself, so an epoch holds every instance once, whichever worker is fast. A
-step's gradients may belong to weights that are some steps old; how many is
+The coordinator distributes step numbers, and a worker makes its step's batch
+itself, so an epoch has every instance once, whichever worker is fast. A step's
+gradients may belong to weights that are some steps old; this staleness is
 measured. Failed steps are repeated: each is applied at least once.
 
 Li et al., "Scaling distributed machine learning with the parameter server",
@@ -57,13 +57,13 @@ class AsynchronousLoop:
         strategy = coordinator.strategy
         num_replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            # A Keras variable reads, adds and writes: of two workers that do
-            # so at once, one is lost. This one adds in place.
+            # A Keras variable reads, adds and writes: if two workers do so at
+            # once, one addition is lost. This variable adds in place.
             self._applied = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._scheduled = 0
         self._in_flight = 0
         self._staleness: list[int] = []
-        self._shares = _Shares(source, batches, seed, num_replicas)
+        self._replica_edges = _ReplicaEdges(source, batches, seed, num_replicas)
         most_rows = batches.most_rows(num_replicas) if is_padded else None
         batch_at = pipeline.training_batch(source, seed, most_rows)
         steps_per_epoch = batches.steps_per_epoch
@@ -72,27 +72,27 @@ class AsynchronousLoop:
 
         def replica(step, edges, tensors):
             context = tf.distribute.get_replica_context()
-            number = context.replica_id_in_sync_group
+            replica_id = context.replica_id_in_sync_group
             batch = batch_at(
                 step // steps_per_epoch,
-                edges[number],
-                edges[number + 1],
+                edges[replica_id],
+                edges[replica_id + 1],
                 tensors[1:],
             )
             return replica_step(batch, step)
 
         @tf.function
         def worker_step(iterator, step, edges):
-            seen = self._applied.read_value()
-            # Keras counts its steps in a variable that loses some; the rate
-            # of a step follows from its number.
+            applied_before = self._applied.read_value()
+            # Keras' own step counter loses some steps; the learning rate must
+            # follow the step's number.
             optimizers.set_iterations(optimizer, step)
-            with tf.control_dependencies([seen]):
+            with tf.control_dependencies([applied_before]):
                 loss = strategy.run(replica, args=(step, edges, next(iterator)))
                 loss = strategy.reduce("SUM", loss, axis=None)
             with tf.control_dependencies([loss]):
                 applied = self._applied.assign_add(1)
-            return loss, applied - 1 - seen
+            return loss, applied - 1 - applied_before
 
         self._worker_step = worker_step
 
@@ -101,11 +101,11 @@ class AsynchronousLoop:
         """How many steps the run has made, earlier processes included."""
         return int(self._step.numpy())
 
-    def train(self, number: int) -> float:
-        """Trains `number` steps and returns their mean loss.
+    def train(self, num_steps: int) -> float:
+        """Trains `num_steps` steps and returns their mean loss.
 
         All are applied when it returns, so no gradient belongs to weights
-        older than `number` steps.
+        older than `num_steps` steps.
 
         Raises:
             tf.errors.UnavailableError: if a parameter server is lost.
@@ -117,27 +117,27 @@ class AsynchronousLoop:
                 args=(
                     self._tensors,
                     tf.constant(step, tf.int64),
-                    tf.constant(self._shares.of(step)),
+                    tf.constant(self._replica_edges.of(step)),
                 ),
             )
-            for step in range(first, first + number)
+            for step in range(first, first + num_steps)
         ]
-        self._scheduled += number
+        self._scheduled += num_steps
         self._wait()
         losses, staleness = zip(
             *(result.fetch() for result in results), strict=True
         )
         self._staleness += map(int, staleness)
-        self._step.assign(first + number)
-        return float(sum(losses)) / number
+        self._step.assign(first + num_steps)
+        return float(sum(losses)) / num_steps
 
     def _wait(self) -> None:
         """Waits for all steps; calls `beat` as they are applied."""
         last_applied = None
         while not self._coordinator.done():
             applied = int(self._applied.numpy())
-            left = self._scheduled - applied
-            self._in_flight = max(self._in_flight, left)
+            in_flight = self._scheduled - applied
+            self._in_flight = max(self._in_flight, in_flight)
             if applied != last_applied:
                 last_applied = applied
                 self._beat()
@@ -164,8 +164,8 @@ class AsynchronousLoop:
         }
 
 
-class _Shares:
-    """Where the replicas' shares of a step begin, and the end, [R + 1]."""
+class _ReplicaEdges:
+    """Where the replicas' parts of a step begin, and the end, [R + 1]."""
 
     def __init__(
         self,

@@ -1,9 +1,9 @@
-"""Checkpoints that are either whole or not there.
+"""Checkpoints that are either complete or absent.
 
-Each checkpoint is one folder, `step_00001234`, written under another name and
-renamed when it is complete. It holds model, optimizer and step; the position
-in the data follows from the step. `checkpoint.json` in it is the marker: it
-holds the checksums of the other files, and the run's evaluations so far.
+Each checkpoint is a folder, `step_00001234`, written under a temporary name and
+renamed when it is complete. It holds model, optimizer and step; the step gives
+the position in the data. Its `checkpoint.json` marks it as complete: it holds
+the checksums of the other files, and the run's evaluations so far.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from tfxml.data import atomic_files, checked_files, data_errors
 
 _NAME = re.compile(r"step_(\d{8,})")
 _META = "checkpoint.json"
-_PATTERN = re.compile(r"[*?\[\\]")  # what TensorFlow takes for a pattern
+_PATTERN = re.compile(r"[*?\[\\]")  # TensorFlow reads these as a pattern
 
 
 class Checkpoints:
     """The checkpoints of a run: writes, keeps n and the best, restores.
 
     Args:
-        folder: where they lie; made when the first is written.
-        checkpoint: what is saved, e.g. `tf.train.Checkpoint(model=model)`.
-        keep: how many of the newest are kept, at least 1.
+        folder: their folder; created with the first checkpoint.
+        checkpoint: the objects to save, e.g.
+            `tf.train.Checkpoint(model=model)`.
+        keep: how many of the newest to keep, at least 1.
         io_device: which task reads and writes; None: each its own variables.
-        weights: what must be finite, by name.
+        weights: the weights that must be finite, by name.
     """
 
     def __init__(
@@ -75,11 +76,11 @@ class Checkpoints:
             step: how many steps are done.
             metrics: the evaluation of these weights; empty: there is none.
             is_best: whether it is the best so far.
-            epoch: what is known of the epoch under way.
-            history: the run's evaluations up to here.
+            epoch: the state of an unfinished epoch.
+            history: the run's evaluations so far.
 
         Raises:
-            OSError: if it cannot be written; those that there are stay.
+            OSError: if it cannot be written; earlier checkpoints are kept.
             FloatingPointError: if a weight is not finite; likewise.
         """
         meta = {
@@ -89,35 +90,35 @@ class Checkpoints:
             "epoch": epoch,
             "history": history or [],
         }
-        final = self._path(step)
-        if step == self._written_step and is_whole(final):
-            # The weights are those that lie there: what is new is beside them.
+        path = self._path(step)
+        if step == self._written_step and is_whole(path):
+            # The folder already has these weights: only the rest is new.
             meta["files"] = self.meta(step)["files"]
-            checked_files.write_sealed(final / _META, meta)
+            checked_files.write_sealed(path / _META, meta)
         else:
             self._check_weights(step)
-            with atomic_files.new_folder(final, is_replacing=True) as partial:
-                self._write(partial, final, meta)
+            with atomic_files.new_folder(path, is_replacing=True) as unfinished:
+                self._write(unfinished, path, meta)
         self._written_step = step
         self.remove_old()
 
-    def _write(self, partial: pathlib.Path, final, meta: dict) -> None:
+    def _write(self, unfinished: pathlib.Path, path, meta: dict) -> None:
         try:
-            with _plain(partial) as folder:
+            with _without_pattern(unfinished) as folder:
                 self.checkpoint.write(f"{folder}/model", self._options)
         except tf.errors.OpError as error:
             raise OSError(
-                f"checkpoint {final} cannot be written, the one before is "
+                f"checkpoint {path} cannot be written, the one before is "
                 f"kept: {error}"
             ) from error
         files = {
-            path.name: checked_files.digest(path)
-            for path in sorted(partial.iterdir())
+            file.name: checked_files.digest(file)
+            for file in sorted(unfinished.iterdir())
         }
-        checked_files.write_sealed(partial / _META, {**meta, "files": files})
+        checked_files.write_sealed(unfinished / _META, {**meta, "files": files})
 
     def restore(self, step: int) -> dict:
-        """Restores all of it; returns what was saved beside it.
+        """Restores everything; returns what `meta` does.
 
         Raises:
             FileNotFoundError: if there is no such checkpoint.
@@ -126,7 +127,7 @@ class Checkpoints:
         return self._restore(step, lambda status: status.assert_consumed())
 
     def restore_model(self, step: int) -> dict:
-        """Restores what is there for the model alone, without its optimizer.
+        """Restores only the model, without its optimizer.
 
         Raises:
             FileNotFoundError: if there is no such checkpoint.
@@ -149,16 +150,16 @@ class Checkpoints:
         return best[-1] if best else None
 
     def meta(self, step: int) -> dict:
-        """Returns what was saved beside the weights of a step."""
+        """Returns the metadata of a checkpoint; see `save`."""
         return read_meta(self.folder, step)
 
     def _restore(self, step: int, check: Callable) -> dict:
-        """Reads a checkpoint; `check` raises AssertionError if it is not it."""
+        """Reads a checkpoint; `check` raises AssertionError if it is wrong."""
         meta, path = self.meta(step), self._path(step)
         for name, expected in meta["files"].items():
             checked_files.check(path / name, expected)
         try:
-            with _plain(path) as folder:
+            with _without_pattern(path) as folder:
                 status = self.checkpoint.read(f"{folder}/model", self._options)
         except (tf.errors.OpError, ValueError, IndexError) as error:
             raise ValueError(
@@ -170,23 +171,28 @@ class Checkpoints:
             raise ValueError(
                 f"checkpoint {path} does not fit this model: {error}"
             ) from error
-        wrong = _not_finite(self._weights)
-        if wrong:
+        bad_weight = _first_not_finite(self._weights)
+        if bad_weight:
             raise data_errors.DataError(
-                path, f"weights that are not finite: {wrong}", "finite weights"
+                path,
+                f"weights that are not finite: {bad_weight}",
+                "finite weights",
             )
         return meta
 
     def _check_weights(self, step: int) -> None:
-        wrong = _not_finite(self._weights)
-        if wrong is None:
+        bad_weight = _first_not_finite(self._weights)
+        if bad_weight is None:
             return
         latest = self.latest_step()
-        kept = "none was saved before" if latest is None else f"step {latest}"
+        last_good = (
+            "none was saved before" if latest is None else f"step {latest}"
+        )
         raise FloatingPointError(
-            f"the weights are not finite at step {step} ({wrong}): not saved. "
-            f"The last good checkpoint: {kept}. Lower --learning_rate or set "
-            "--global_clipnorm, in a new --workdir, or look at the data"
+            f"the weights are not finite at step {step} ({bad_weight}): not "
+            f"saved. The last good checkpoint: {last_good}. Lower "
+            "--learning_rate or set --global_clipnorm, in a new --workdir, or "
+            "look at the data"
         )
 
     def _path(self, step: int) -> pathlib.Path:
@@ -194,9 +200,9 @@ class Checkpoints:
 
     def remove_old(self) -> None:
         """Removes the checkpoints that need not be kept, and leftovers."""
-        kept = set(self.steps()[-self.keep :]) | {self.best_step()}
+        kept_steps = set(self.steps()[-self.keep :]) | {self.best_step()}
         for path in _folders(self.folder):
-            if _step_of(path) not in kept:
+            if _step_of(path) not in kept_steps:
                 atomic_files.remove(path)
         atomic_files.remove_leftovers(self.folder)
 
@@ -207,7 +213,7 @@ def is_whole(path: pathlib.Path) -> bool:
 
 
 def read_meta(folder: pathlib.Path, step: int) -> dict:
-    """Returns what was saved beside the weights of a step.
+    """Returns the metadata of a checkpoint; see `Checkpoints.save`.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint.
@@ -224,8 +230,8 @@ def read_meta(folder: pathlib.Path, step: int) -> dict:
 
 def latest_step(folder: pathlib.Path) -> int | None:
     """Returns the newest step of a folder, or None."""
-    found = steps(folder)
-    return found[-1] if found else None
+    ascending = steps(folder)
+    return ascending[-1] if ascending else None
 
 
 def steps(folder: pathlib.Path) -> list[int]:
@@ -248,29 +254,29 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _plain(folder: pathlib.Path) -> Iterator[str]:
-    """Gives a path to a folder that TensorFlow does not take for a pattern."""
+def _without_pattern(folder: pathlib.Path) -> Iterator[str]:
+    """Yields a path of a folder that TensorFlow does not read as a pattern."""
     if not _PATTERN.search(str(folder)):
         yield str(folder)
         return
-    beside = tempfile.mkdtemp(prefix="tfxml-")
+    temporary = tempfile.mkdtemp(prefix="tfxml-")
     try:
-        link = os.path.join(beside, "folder")
+        link = os.path.join(temporary, "folder")
         os.symlink(folder.resolve(), link)
         yield link
     finally:
-        shutil.rmtree(beside)
+        shutil.rmtree(temporary)
 
 
-def _not_finite(weights: dict[str, keras.Variable]) -> str | None:
+def _first_not_finite(weights: dict[str, keras.Variable]) -> str | None:
     """Returns the name of the first weight with a NaN or infinity, or None.
 
-    A sum is finite only if all that it adds is: one pass, and no copy.
+    A sum is finite only if all its terms are: one pass, and no copy.
     """
     for name, weight in weights.items():
         if not tf.as_dtype(weight.dtype).is_floating:
             continue
-        # On the server that holds it: the sum travels, and not the weight.
+        # On the server that holds it: only the sum is sent, not the weight.
         variable = weight.value
         is_remote = "/job:ps" in (variable.device or "")
         with tf.device(variable.device if is_remote else None):

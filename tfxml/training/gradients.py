@@ -20,9 +20,9 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
 class SummedGradients(keras.optimizers.Optimizer):
-    """Makes a Keras optimizer sum gradients over replicas and rows first.
+    """A mix-in that sums gradients over replicas and rows first.
 
-    A mix-in: it comes before one of Keras' optimizers in the list of bases.
+    It must come before one of Keras' optimizers in the list of bases.
     """
 
     # Indices of the variables whose gradients are sparse.
@@ -33,7 +33,7 @@ class SummedGradients(keras.optimizers.Optimizer):
         grads: Sequence[Gradient],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """Moves the variables by gradients of this replica."""
+        """Updates the variables by this replica's gradients."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         if not self.built:  # as Keras' `fit` leaves it
@@ -66,13 +66,13 @@ def sum_repeated_rows(gradient: Gradient) -> Gradient:
     """Returns a gradient with each row once; a dense one unchanged."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    rows, places = tf.unique(gradient.indices)
+    rows, row_numbers = tf.unique(gradient.indices)
     values = tf.cond(
         # A compact batch on one replica repeats no row: skip the sum.
         tf.equal(tf.size(rows), tf.size(gradient.indices)),
         lambda: gradient.values,
         lambda: tf.math.unsorted_segment_sum(
-            gradient.values, places, tf.size(rows)
+            gradient.values, row_numbers, tf.size(rows)
         ),
     )
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
@@ -81,9 +81,9 @@ def sum_repeated_rows(gradient: Gradient) -> Gradient:
 def dense_if_static(gradient: Gradient) -> Gradient:
     """Returns a gradient densely if its shape is known while tracing.
 
-    Then the graph may be meant for a TPU, which cannot compile shapes that
-    follow from values, such as the number of distinct rows; and it sums dense
-    gradients over its replicas anyway.
+    The graph may then be for a TPU, which cannot compile shapes that depend on
+    values, such as the number of distinct rows; and it sums dense gradients
+    over its replicas anyway.
     """
     if (
         isinstance(gradient, tf.IndexedSlices)

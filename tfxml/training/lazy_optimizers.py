@@ -18,10 +18,10 @@ from tfxml.training import gradients, schedules
 class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
     """Adam that touches only the rows of a table that have a gradient.
 
-    A row without a gradient keeps its weights and moments, so a table costs as
+    A row without a gradient keeps its weights and moments, so a step costs as
     much as the rows of the batch. Where shapes are static the gradient is
-    dense, and a row of zeros counts as without one. Other variables take
-    TensorFlow's fused kernel. Kingma and Ba, ICLR 2015; the bias correction
+    dense, and a row of zeros counts as one without a gradient. Other variables
+    use TensorFlow's fused kernel. Kingma and Ba, ICLR 2015; the bias correction
     counts all steps, as in TensorFlow Addons' LazyAdam.
     """
 
@@ -177,17 +177,19 @@ def _moving_average(
     Returns the slot's new values: all of them, or a sparse gradient's rows.
     """
     if not isinstance(gradient, tf.IndexedSlices):
-        old = tf.raw_ops.ReadVariableOp(resource=resource, dtype=values.dtype)
-        new = old + (values - old) * (1 - decay)
-        new = tf.where(_has_gradient(gradient), new, old)
-        tf.raw_ops.AssignVariableOp(resource=resource, value=new)
-        return new
+        old_values = tf.raw_ops.ReadVariableOp(
+            resource=resource, dtype=values.dtype
+        )
+        new_values = old_values + (values - old_values) * (1 - decay)
+        new_values = tf.where(_has_gradient(gradient), new_values, old_values)
+        tf.raw_ops.AssignVariableOp(resource=resource, value=new_values)
+        return new_values
     rows = gradient.indices
-    old = tf.raw_ops.ResourceGather(
+    old_values = tf.raw_ops.ResourceGather(
         resource=resource, indices=rows, dtype=values.dtype
     )
-    new = old + (values - old) * (1 - decay)
+    new_values = old_values + (values - old_values) * (1 - decay)
     tf.raw_ops.ResourceScatterUpdate(
-        resource=resource, indices=rows, updates=new
+        resource=resource, indices=rows, updates=new_values
     )
-    return new
+    return new_values

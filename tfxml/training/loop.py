@@ -32,7 +32,7 @@ def make_replica_step(
 ) -> Callable[[pipeline.Batch, tf.Tensor], tf.Tensor]:
     """Returns a function (batch, step) -> loss, for `strategy.run`.
 
-    It computes the gradients of a replica's share of a batch and updates the
+    It computes the gradients of a replica's part of a batch and updates the
     weights by their sum over the replicas.
 
     Args:
@@ -44,7 +44,7 @@ def make_replica_step(
         replica = tf.distribute.get_replica_context()
         # The one subtle line: each instance is divided by the true size of the
         # global batch, so that summing the gradients over replicas is exact
-        # for uneven and even for empty shares.
+        # for uneven and even for empty parts.
         total = tf.reduce_sum(batch.weights)
         if replica.num_replicas_in_sync > 1:
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
@@ -54,7 +54,7 @@ def make_replica_step(
         variables: list[keras.Variable] = []
         losses: list[tf.Tensor] = []
         for part in model.parts():
-            # Backward operations do not follow the forward ones by themselves.
+            # Backward ops are not placed with their forward ops otherwise.
             with device_scope.on(part.device):
                 with tf.GradientTape() as tape:
                     loss = model.loss_sum(
@@ -79,8 +79,8 @@ def _all_gradients(
     """Returns a gradient for every weight of a part.
 
     Raises:
-        ValueError: if the loss does not depend on a weight, which would
-            silently stay as it is.
+        ValueError: if the loss does not depend on a weight, which would then
+            silently never change.
     """
     gradients = tape.gradient(loss, part.trainable_variables)
     for gradient, variable in zip(
@@ -98,7 +98,7 @@ def _all_gradients(
 class SynchronousLoop:
     """All replicas take each step together; many steps are one graph.
 
-    (Where replicas exchange sparse gradients each step is a call of its own.)
+    (Where replicas exchange sparse gradients, each step is a separate call.)
 
     Args:
         strategy: any that is not a parameter server's.
@@ -136,7 +136,7 @@ class SynchronousLoop:
         self._steps_per_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
-        self._iterator, self._last = None, 0
+        self._iterator, self._iterator_end = None, 0
 
         def make_iterator(first: int, last: int):
             def dataset(context):
@@ -167,40 +167,40 @@ class SynchronousLoop:
         """How many steps the run has made, earlier processes included."""
         return int(self._step.numpy())
 
-    def train(self, number: int) -> float:
-        """Trains `number` steps and returns their mean loss.
+    def train(self, num_steps: int) -> float:
+        """Trains `num_steps` steps and returns their mean loss.
 
         Raises:
             RuntimeError: if the tf.data service lost a worker.
         """
-        if self.steps_done == self._last or self._iterator is None:
-            first, self._last = self.steps_done, self._num_steps
+        if self.steps_done == self._iterator_end or self._iterator is None:
+            first, self._iterator_end = self.steps_done, self._num_steps
             if self._data_service:
-                # It keeps no order, so each epoch is asked for by itself.
-                self._last = (
+                # The service keeps no order, so request each epoch separately.
+                self._iterator_end = (
                     first
                     - first % self._steps_per_epoch
                     + self._steps_per_epoch
                 )
-            self._iterator = self._make_iterator(first, self._last)
-        steps_per_call = self._steps_per_call or number
+            self._iterator = self._make_iterator(first, self._iterator_end)
+        steps_per_call = self._steps_per_call or num_steps
         try:
             losses = [
                 self._train_steps(self._iterator, tf.constant(steps_per_call))
-                for _ in range(number // steps_per_call)
+                for _ in range(num_steps // steps_per_call)
             ]
         except tf.errors.OutOfRangeError as error:
             if not self._data_service:
                 raise
             raise RuntimeError(
-                f"the epoch's batches ended before step {self._last}: a worker "
-                "of the tf.data service was lost. Rerun the same command to "
-                "resume from the last checkpoint."
+                f"the epoch's batches ended before step {self._iterator_end}: "
+                "a worker of the tf.data service was lost. Rerun the same "
+                "command to resume from the last checkpoint."
             ) from error
         return float(tf.add_n(losses)) / len(losses)
 
     def report(self) -> dict[str, float]:
-        """Returns figures of the steps beside their loss: none."""
+        """Returns figures of the steps besides their loss: none."""
         return {}
 
 
@@ -213,7 +213,7 @@ def make_train_steps(
 ) -> Callable:
     """Returns a function (iterator, num_steps) -> the mean loss of a step.
 
-    The iterator is of what `on_device.distribute` returns. `num_steps` is a
+    The iterator is over what `on_device.distribute` returns. `num_steps` is a
     tensor, so that one graph serves every number of steps.
 
     Args:

@@ -12,12 +12,12 @@ from tfxml.training import gradients, lazy_optimizers, schedules
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class Adam(gradients.SummedGradients, keras.optimizers.Adam):
-    """Keras Adam: every step moves every row of a table."""
+    """Keras Adam: every step updates every row of a table."""
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
 class AdamW(gradients.SummedGradients, keras.optimizers.AdamW):
-    """Keras AdamW: every step moves every row of a table."""
+    """Keras AdamW: every step updates every row of a table."""
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -50,13 +50,13 @@ class ByLayer(tf.Module):
     """Several optimizers as one: some layers have their own.
 
     A label's positives are rare, so Adam's moments of its weights are mostly
-    those of tiny negative gradients. Plain SGD keeps the proportion: so Jain
-    et al. train the classifier ("Renee", MLSys 2023).
+    those of tiny negative gradients. Plain SGD keeps the proportions, so Jain
+    et al. train the classifier with it ("Renee", MLSys 2023).
 
     Args:
         others: the optimizer of all other variables.
-        layers: by a layer's name, under which checkpoints keep it: its
-            optimizer and its variables.
+        layers: the optimizer and the variables of a layer, by the name that
+            checkpoints use.
     """
 
     def __init__(
@@ -81,18 +81,18 @@ class ByLayer(tf.Module):
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the slots of all variables."""
-        for optimizer, chosen in self._split(variables, variables):
-            optimizer.build([variable for _, variable in chosen])
+        for optimizer, pairs in self._split(variables, variables):
+            optimizer.build([variable for _, variable in pairs])
 
     def apply(
         self,
         grads: Sequence[gradients.Gradient],
         trainable_variables: Sequence[keras.Variable],
     ) -> None:
-        """Moves each variable by its optimizer."""
-        for optimizer, chosen in self._split(grads, trainable_variables):
-            if chosen:
-                optimizer.apply(*zip(*chosen, strict=True))
+        """Updates each variable with its optimizer."""
+        for optimizer, pairs in self._split(grads, trainable_variables):
+            if pairs:
+                optimizer.apply(*zip(*pairs, strict=True))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -156,7 +156,7 @@ def create(
 def set_iterations(
     optimizer: keras.optimizers.Optimizer | ByLayer, step: int | tf.Tensor
 ) -> None:
-    """Sets how many steps an optimizer has taken, which its rate follows."""
+    """Sets an optimizer's step count, which determines its learning rate."""
     parts = [optimizer]
     if isinstance(optimizer, ByLayer):
         parts = list(optimizer.parts.values())

@@ -42,16 +42,20 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Returns the rate of a step, counted from 0."""
         step = tf.cast(step, tf.float32)
-        warm = (step + 1) / max(self.warmup_steps, 1)
-        decaying = max(self.num_steps - self.warmup_steps, 1)
-        done = tf.clip_by_value((step - self.warmup_steps) / decaying, 0.0, 1.0)
+        warmup_factor = (step + 1) / max(self.warmup_steps, 1)
+        decay_steps = max(self.num_steps - self.warmup_steps, 1)
+        progress = tf.clip_by_value(
+            (step - self.warmup_steps) / decay_steps, 0.0, 1.0
+        )
         if self.decay == "linear":
-            left = 1 - done
+            decay_factor = 1 - progress
         elif self.decay == "cosine":
-            left = (1 + tf.cos(done * 3.14159265)) / 2
+            decay_factor = (1 + tf.cos(progress * 3.14159265)) / 2
         else:
-            left = tf.ones_like(done)
-        return self.peak * tf.where(step < self.warmup_steps, warm, left)
+            decay_factor = tf.ones_like(progress)
+        return self.peak * tf.where(
+            step < self.warmup_steps, warmup_factor, decay_factor
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {

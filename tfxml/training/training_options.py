@@ -10,7 +10,7 @@ from tfxml.training import optimizers, schedules
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """How weights are trained by gradient steps."""
+    """Options of training by gradient steps."""
 
     optimizer: str = options.option(
         "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)

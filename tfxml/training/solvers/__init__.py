@@ -1,8 +1,8 @@
-"""Solvers: they find a head's weights in one pass, without gradients.
+"""Solvers compute a head's weights in one pass, without gradients.
 
-`SOLVERS` holds the solver of each head that learns so: a function of the head,
-the training split, the options, and a function to call between groups of labels
-(which stops the run there if it must).
+`SOLVERS` maps a head to its solver: a function of the head, the training split,
+the options, and a function to call between groups of labels (which may stop the
+run).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Learns labels' centroids in one pass over the training split.
 
-# N instances, D features, L labels, F weights a label, C labels a feature,
+# N instances, D features, L labels, F weights per label, C labels per feature,
 # W weights
 """
 
@@ -57,14 +57,14 @@ def learn(
     """
     no_candidates = np.zeros((source.num_instances, 0), np.int64)
     positives = label_pairs.pairs(source, no_candidates)
-    kept = largest.Largest(source.num_labels * mean_features)
+    largest_weights = largest.Largest(source.num_labels * mean_features)
 
     def solve_group(labels, rows, group):
         del labels
-        return scaled_sums(rows, group, power, kept.least)
+        return scaled_sums(rows, group, power, largest_weights.least)
 
     for labels, sums in label_pairs.by_group(source, positives, solve_group):
-        kept.add(labels, *sums)
+        largest_weights.add(labels, *sums)
         between()
     num_pages = centroid.capacity(
         source.num_labels, source.num_features, mean_features
@@ -72,7 +72,7 @@ def learn(
     splits = np.zeros(source.num_features + 1, np.int32)
     labels = np.zeros((num_pages, centroid.PAGE), np.int32)
     weights = np.zeros((num_pages, centroid.PAGE), np.float32)
-    _by_feature(*kept.result(), most_labels, splits, labels, weights)
+    _by_feature(*largest_weights.result(), most_labels, splits, labels, weights)
     return centroid.Table(splits, labels, weights)
 
 
@@ -80,7 +80,7 @@ def scaled_sums(
     rows: label_problems.Rows,
     positives: label_problems.Pairs,
     power: float,
-    least: float = 0.0,
+    min_weight: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns each label's sum of rows, divided by a power of its length.
 
@@ -88,7 +88,7 @@ def scaled_sums(
         rows: the instances.
         positives: pairs of labels and instances, all positive.
         power: of the length.
-        least: weights of a smaller absolute value are not returned.
+        min_weight: weights of a smaller absolute value are not returned.
 
     Returns:
         Where each label's weights begin [L + 1], their features [W] int32 in
@@ -98,79 +98,83 @@ def scaled_sums(
         label_problems.typed_rows(rows),
         label_problems.typed_pairs(positives, len(rows.splits) - 1),
         float(power),
-        float(least),
+        float(min_weight),
     )
     return splits, feature_ids.astype(np.int32), weights
 
 
 @compiled.loop
-def _scaled_sums(rows, positives, power, least):
+def _scaled_sums(rows, positives, power, min_weight):
     """Sums one label after the other; see `scaled_sums`."""
     num_labels = len(positives.splits) - 1
     sums = np.zeros(rows.num_features, np.float64)
     last_label = np.full(rows.num_features, -1, np.int32)
     splits = np.zeros(num_labels + 1, np.int64)
     kept_ids = np.empty(0, np.uint32)
-    kept = np.empty(0, np.float32)
+    kept_weights = np.empty(0, np.float32)
     for label in range(num_labels):
         row_ids = positives.row_ids[
             positives.splits[label] : positives.splits[label + 1]
         ]
         start = splits[label]
         # One more: `_sum_rows` writes before it knows whether to keep.
-        kept_ids, kept = _with_space(
-            kept_ids, kept, start, rows.num_features + 1
+        kept_ids, kept_weights = _with_space(
+            kept_ids, kept_weights, start, rows.num_features + 1
         )
-        number = _sum_rows(
+        num_kept = _sum_rows(
             rows, row_ids, label, sums, last_label, kept_ids[start:]
         )
-        number = _take_scaled(
-            sums, power, least, kept_ids[start : start + number], kept[start:]
+        num_kept = _take_scaled(
+            sums,
+            power,
+            min_weight,
+            kept_ids[start : start + num_kept],
+            kept_weights[start:],
         )
-        splits[label + 1] = start + number
+        splits[label + 1] = start + num_kept
     end = splits[num_labels]
-    return splits, kept_ids[:end], kept[:end]
+    return splits, kept_ids[:end], kept_weights[:end]
 
 
 @compiled.loop
 def _sum_rows(rows, row_ids, label, sums, last_label, label_features):
     """Adds a label's rows to sums [D], and lists the features of these rows.
 
-    `last_label` [D] holds the last label whose rows had a feature. Returns how
+    `last_label` [D] is the last label whose rows had a feature. Returns how
     many features are listed.
     """
-    number = 0
+    num_listed = 0
     for row in row_ids:
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            feature = rows.feature_ids[place]
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[position]
             # Always written, kept if new: no branch to predict.
-            label_features[number] = feature
-            number += last_label[feature] != label
+            label_features[num_listed] = feature
+            num_listed += last_label[feature] != label
             last_label[feature] = label
-            sums[feature] += rows.weights[row] * rows.values[place]
-    return number
+            sums[feature] += rows.weights[row] * rows.values[position]
+    return num_listed
 
 
 @compiled.loop
-def _take_scaled(sums, power, least, feature_ids, weights):
+def _take_scaled(sums, power, min_weight, feature_ids, weights):
     """Writes listed features' sums, divided by a power of their length.
 
-    Features whose weights are below `least` in size are taken off the list. All
-    sums are set to 0, for the next label. Returns how many features are left.
+    Features with absolute weights below `min_weight` are removed from the list.
+    All sums are set to 0, for the next label. Returns how many features remain.
     """
     square = 0.0
     for feature in feature_ids:
         square += sums[feature] * sums[feature]
     scale = 0.0 if square == 0 else square ** (-power / 2)
-    number = 0
+    num_kept = 0
     for feature in feature_ids:
         weight = np.float32(scale * sums[feature])
         sums[feature] = 0
-        if weight != 0 and abs(weight) >= least:
-            feature_ids[number] = feature
-            weights[number] = weight
-            number += 1
-    return number
+        if weight != 0 and abs(weight) >= min_weight:
+            feature_ids[num_kept] = feature
+            weights[num_kept] = weight
+            num_kept += 1
+    return num_kept
 
 
 @compiled.loop
@@ -194,36 +198,39 @@ def _by_feature(
         entries = order[starts[feature] : starts[feature + 1]]
         entries = _largest(entries, weights, most_labels)
         page = splits[feature]
-        for place in range(len(entries)):
-            entry = entries[place]
-            at, slot = page + place // labels.shape[1], place % labels.shape[1]
-            labels[at, slot] = label_ids[entry]
-            kernel[at, slot] = weights[entry]
+        for position in range(len(entries)):
+            entry = entries[position]
+            entry_page, slot = (
+                page + position // labels.shape[1],
+                position % labels.shape[1],
+            )
+            labels[entry_page, slot] = label_ids[entry]
+            kernel[entry_page, slot] = weights[entry]
         num_pages = (len(entries) + labels.shape[1] - 1) // labels.shape[1]
         splits[feature + 1] = page + num_pages
 
 
 @compiled.loop
-def _largest(entries, weights, most):
-    """Returns the entries of the largest absolute weights, `most` at most.
+def _largest(entries, weights, max_entries):
+    """Returns the `max_entries` entries with the largest absolute weights.
 
-    They stay in their order; of equal weights the first are taken.
+    They stay in their order; of equal weights the first are chosen.
     """
-    if len(entries) <= most:
+    if len(entries) <= max_entries:
         return entries
     sizes = np.empty(len(entries), np.float32)
-    for place in range(len(entries)):
-        sizes[place] = abs(weights[entries[place]])
-    least = _at_rank(sizes, most)
-    num_equal = most  # that may be taken of those as large as the least
+    for position in range(len(entries)):
+        sizes[position] = abs(weights[entries[position]])
+    threshold = _at_rank(sizes, max_entries)
+    num_ties = max_entries  # that may be taken of those as large as the least
     for entry in entries:
-        num_equal -= abs(weights[entry]) > least
-    chosen = np.empty(most, np.int64)
-    number = 0
+        num_ties -= abs(weights[entry]) > threshold
+    chosen = np.empty(max_entries, np.int64)
+    num_chosen = 0
     for entry in entries:
         size = abs(weights[entry])
-        if size > least or (size == least and num_equal > 0):
-            num_equal -= size == least
-            chosen[number] = entry
-            number += 1
+        if size > threshold or (size == threshold and num_ties > 0):
+            num_ties -= size == threshold
+            chosen[num_chosen] = entry
+            num_chosen += 1
     return chosen

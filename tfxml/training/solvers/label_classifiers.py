@@ -1,6 +1,6 @@
 """Learns the re-ranker's classifiers from the labels that a head confuses.
 
-# N instances, L labels, D features, S candidates of an instance, F weights a
+# N instances, L labels, D features, S candidates of an instance, F weights per
 # label
 
 A label learns from its positives and its hard negatives: the instances that do
@@ -24,14 +24,14 @@ from tfxml.training.solvers import (
     weight_places,
 )
 
-# The margin of a label that no training instance has: that of a negative.
+# The margin of a label without training instances, as for a negative.
 _UNSEEN_BIAS = -1.0
 _MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How the re-ranker is learnt."""
+    """Settings of the re-ranker's solver."""
 
     cost: float  # C of `linear_svm`
     num_passes: int
@@ -54,7 +54,9 @@ def learn(
         settings: how they are learnt.
         between: called after each group of labels.
     """
-    kept = largest.Largest(source.num_labels * settings.mean_features)
+    largest_weights = largest.Largest(
+        source.num_labels * settings.mean_features
+    )
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
     svm_settings = linear_svm.Settings(
         settings.cost, settings.num_passes, settings.centroid
@@ -62,20 +64,27 @@ def learn(
 
     def solve(labels, rows, pairs):
         seeds = _seeds(labels, settings.seed)
-        return linear_svm.solve(rows, pairs, svm_settings, seeds, kept.least)
+        return linear_svm.solve(
+            rows, pairs, svm_settings, seeds, largest_weights.least
+        )
 
     pairs = label_pairs.pairs(source, candidates)
     for labels, solved in label_pairs.by_group(source, pairs, solve):
-        kept.add(labels, solved.splits, solved.feature_ids, solved.weights)
+        largest_weights.add(
+            labels, solved.splits, solved.feature_ids, solved.weights
+        )
         biases[labels] = solved.biases
         between()
     return weight_places.place(
-        *kept.result(), biases, source.num_features, settings.mean_features
+        *largest_weights.result(),
+        biases,
+        source.num_features,
+        settings.mean_features,
     )
 
 
 def _seeds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns each label's seed, which no grouping of labels changes."""
+    """Returns each label's seed, which does not depend on the groups."""
     states = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     mixed = (labels.astype(np.uint64) + states[0]) * np.uint64(_MULTIPLIER)
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(_MULTIPLIER)

@@ -1,4 +1,4 @@
-"""Which instances each label learns from, and the rows of these instances.
+"""Finds the instances that each label learns from, and reads their rows.
 
 # N instances, L labels, S candidates of an instance
 """
@@ -18,8 +18,8 @@ from tfxml.data import parallel
 from tfxml.data.feeding import pipeline
 from tfxml.training.solvers import label_problems
 
-# The labels of a group have at most about so many pairs and share the rows that
-# are read for them. Groups are smaller where a processor would be left idle.
+# The labels of a group have at most about this many pairs and share the rows
+# that are read for them. Groups are smaller where a processor would be idle.
 _PAIRS_PER_GROUP = 1 << 20
 _GROUPS_PER_PROCESSOR = 4
 _ROWS_PER_READ = 4096
@@ -74,13 +74,13 @@ def _by_label(row_splits, positives, candidates, num_labels):
         for row in range(len(row_splits) - 1):
             true_labels = positives[row_splits[row] : row_splits[row + 1]]
             for label in true_labels:
-                _put(row, label, True, ends, row_ids, is_positive)
+                _add_pair(row, label, True, ends, row_ids, is_positive)
             for label in candidates[row]:
                 is_true = False
                 for true_label in true_labels:
                     is_true |= true_label == label
                 if not is_true:
-                    _put(row, label, False, ends, row_ids, is_positive)
+                    _add_pair(row, label, False, ends, row_ids, is_positive)
         if is_counting:
             for label in range(num_labels):
                 splits[label + 1] = splits[label] + ends[label]
@@ -91,7 +91,7 @@ def _by_label(row_splits, positives, candidates, num_labels):
 
 
 @compiled.loop
-def _put(row, label, is_true, ends, row_ids, is_positive):
+def _add_pair(row, label, is_true, ends, row_ids, is_positive):
     """Puts a pair at its label's end; the first time it is only counted."""
     if len(row_ids):
         row_ids[ends[label]] = row
@@ -135,8 +135,10 @@ def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
     if not len(by_size):
         return []
     ends = np.cumsum(sizes[by_size])
-    share = ends[-1] // (_GROUPS_PER_PROCESSOR * (os.cpu_count() or 1))
-    group_size = min(_PAIRS_PER_GROUP, share + 1)
+    pairs_per_processor = ends[-1] // (
+        _GROUPS_PER_PROCESSOR * (os.cpu_count() or 1)
+    )
+    group_size = min(_PAIRS_PER_GROUP, pairs_per_processor + 1)
     changes = np.flatnonzero(np.diff((ends - 1) // group_size)) + 1
     return np.split(by_size, changes)
 
@@ -149,14 +151,16 @@ def of_labels(
     Args:
         source: the training split.
         pairs: of all labels.
-        labels: ids of those that are wanted.
+        labels: the ids of these labels.
     """
     sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
     splits = np.concatenate([[0], np.cumsum(sizes)])
-    chosen = np.arange(splits[-1]) + np.repeat(
+    pair_ids = np.arange(splits[-1]) + np.repeat(
         pairs.splits[labels] - splits[:-1], sizes
     )
-    row_ids, places = np.unique(pairs.row_ids[chosen], return_inverse=True)
+    row_ids, row_positions = np.unique(
+        pairs.row_ids[pair_ids], return_inverse=True
+    )
     inputs, _ = source.rows(tf.constant(row_ids, tf.int64))
     ids = inputs[inputs_lib.FEATURE_IDS]
     rows = label_problems.Rows(
@@ -166,7 +170,9 @@ def of_labels(
         source.num_features,
         source.weights(tf.constant(row_ids, tf.int64)).numpy(),
     )
-    return rows, label_problems.Pairs(splits, places, pairs.is_positive[chosen])
+    return rows, label_problems.Pairs(
+        splits, row_positions, pairs.is_positive[pair_ids]
+    )
 
 
 def _chunks(num_rows: int) -> Iterator[tf.Tensor]:

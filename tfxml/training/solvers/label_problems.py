@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Which instances each label learns from; no pair twice."""
+    """The instances that each label learns from; no pair twice."""
 
     splits: np.ndarray  # [L + 1] int64: where a label's pairs begin
     row_ids: np.ndarray  # [P] integers
@@ -78,16 +78,16 @@ def check_ids(name: str, ids: np.ndarray, limit: int) -> None:
 def with_space(
     feature_ids: np.ndarray, weights: np.ndarray, size: int, needed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns arrays that can take `needed` elements behind the first `size`.
+    """Returns arrays with space for `needed` elements after the first `size`.
 
-    They are the same arrays, or longer copies.
+    They are the same arrays, or larger copies.
     """
     if size + needed <= len(weights):
         return feature_ids, weights
     capacity = max(size + needed, 2 * len(weights))
-    longer_ids = np.empty(capacity, np.uint32)
-    longer = np.empty(capacity, np.float32)
-    for place in range(size):
-        longer_ids[place] = feature_ids[place]
-        longer[place] = weights[place]
-    return longer_ids, longer
+    larger_ids = np.empty(capacity, np.uint32)
+    larger_weights = np.empty(capacity, np.float32)
+    for position in range(size):
+        larger_ids[position] = feature_ids[position]
+        larger_weights[position] = weights[position]
+    return larger_ids, larger_weights

@@ -8,25 +8,27 @@ from __future__ import annotations
 import numpy as np
 
 
-def _places(sizes: np.ndarray, number: int) -> np.ndarray:
-    """Returns where the `number` largest are; of equal ones the first."""
-    if len(sizes) <= number:
+def _positions_of_largest(sizes: np.ndarray, max_kept: int) -> np.ndarray:
+    """Returns where the `max_kept` largest are; of equal ones the first."""
+    if len(sizes) <= max_kept:
         return np.arange(len(sizes))
-    last = np.partition(sizes, len(sizes) - number)[len(sizes) - number]
-    is_chosen = sizes > last
-    equals = np.flatnonzero(sizes == last)
-    is_chosen[equals[: number - np.count_nonzero(is_chosen)]] = True
-    return np.flatnonzero(is_chosen)
+    threshold = np.partition(sizes, len(sizes) - max_kept)[
+        len(sizes) - max_kept
+    ]
+    is_kept = sizes > threshold
+    ties = np.flatnonzero(sizes == threshold)
+    is_kept[ties[: max_kept - np.count_nonzero(is_kept)]] = True
+    return np.flatnonzero(is_kept)
 
 
 class Largest:
-    """The `number` weights of the largest absolute values of all added."""
+    """The `max_kept` weights with the largest absolute values."""
 
-    def __init__(self, number: int):
-        self._number = number
-        no_ids = np.zeros(0, np.int32)
-        self._parts = [(no_ids, no_ids, np.zeros(0, np.float32))]
-        self._size = 0
+    def __init__(self, max_kept: int):
+        self._max_kept = max_kept
+        empty_ids = np.zeros(0, np.int32)
+        self._parts = [(empty_ids, empty_ids, np.zeros(0, np.float32))]
+        self._num_kept = 0
         self.least = 0.0  # weights of a smaller absolute value are not kept
 
     def add(
@@ -40,27 +42,27 @@ class Largest:
 
         Args:
             labels: ids.
-            splits: where each label's weights begin, and the last ones end.
+            splits: where each label's weights begin, and the end.
             feature_ids, weights: of all these labels.
         """
         owners = np.repeat(labels.astype(np.int32), np.diff(splits))
         self._parts.append((owners, feature_ids, weights))
-        self._size += len(owners)
-        if self._size > 2 * self._number:
-            self._cut()
+        self._num_kept += len(owners)
+        if self._num_kept > 2 * self._max_kept:
+            self._drop_smallest()
 
-    def _cut(self) -> None:
-        """Drops all but the `number` largest."""
-        joined = [
+    def _drop_smallest(self) -> None:
+        """Drops all but the `max_kept` largest."""
+        columns = [
             np.concatenate(arrays) for arrays in zip(*self._parts, strict=True)
         ]
-        chosen = _places(np.abs(joined[2]), self._number)
-        self._parts = [tuple(array[chosen] for array in joined)]
-        self._size = len(chosen)
-        if self._size == self._number:
+        positions = _positions_of_largest(np.abs(columns[2]), self._max_kept)
+        self._parts = [tuple(array[positions] for array in columns)]
+        self._num_kept = len(positions)
+        if self._num_kept == self._max_kept:
             self.least = float(np.abs(self._parts[0][2]).min())
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the labels, features and values of the weights kept."""
-        self._cut()
+        self._drop_smallest()
         return self._parts[0]

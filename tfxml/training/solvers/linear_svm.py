@@ -6,12 +6,11 @@ Each label's weights w and bias b minimise
 
     (||w||^2 + b^2) / 2 + C sum_i c_i max(0, 1 - y_i (w x_i + b))^2
 
-over the label's instances, y_i = 1 or -1 and c_i an instance's own weight. In
-the dual each instance has one variable, at least 0, and a move brings one of
-them to its optimum while the others stay (Hsieh et al., "A dual coordinate
-descent method for large-scale linear SVM", ICML 2008). A move reads and writes
-the few weights of one row. NumPy would take ten times as long: hence a compiled
-loop.
+over the label's instances, y_i = 1 or -1 and c_i the instance's weight. In the
+dual each instance has one variable, at least 0. A step moves one of them to its
+optimum while the others are fixed (Hsieh et al., "A dual coordinate descent
+method for large-scale linear SVM", ICML 2008). It reads and writes the few
+weights of one row. NumPy would take ten times as long: hence a compiled loop.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tfxml.training.solvers import label_problems
 
 _FULL_PASSES = 2  # at first; later passes leave pairs out
 _FULL_PASS_EVERY = 4  # passes
-_LEAST_WEIGHT = 1e-12  # of an instance: as good as 0, and a divisor
+_MIN_WEIGHT = 1e-12  # of an instance: as good as 0, and a divisor
 
 # Compiled loops read names of their own module.
 _with_space = label_problems.with_space
@@ -41,7 +40,7 @@ class Solved(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How each label's classifier is learnt."""
+    """Settings of the solver."""
 
     cost: float  # C
     num_passes: int  # over the pairs
@@ -53,17 +52,17 @@ def solve(
     pairs: label_problems.Pairs,
     settings: Settings,
     seeds: np.ndarray,
-    least: float = 0.0,
+    min_weight: float = 0.0,
 ) -> Solved:
     """Returns the labels' classifiers. Releases the GIL while it works.
 
-    A pair beyond its margin has no part in the weights, so most passes after
-    the second leave it out.
+    A pair beyond its margin does not contribute to the weights, so most passes
+    after the second leave it out.
 
-    In the end `settings.centroid` times the label's centroid is added to its
+    At the end `settings.centroid` times the label's centroid is added to its
     weights: the sum of its positives, divided by its length. Margins then grow
-    with the cosine between instance and centroid, which the optimum over few
-    positives says little about.
+    with the cosine between instance and centroid, about which the optimum over
+    few positives says little.
 
     Args:
         rows: the instances.
@@ -72,7 +71,7 @@ def solve(
         seeds: [L] uint64, for the order in which each label's pairs are moved.
             Each pass draws a new order: with a fixed one the descent takes
             many times longer.
-        least: weights of a smaller absolute value are not returned.
+        min_weight: weights of a smaller absolute value are not returned.
     """
     splits, feature_ids, weights, biases = _solve_labels(
         label_problems.typed_rows(rows),
@@ -83,13 +82,13 @@ def solve(
             float(settings.centroid),
         ),
         seeds.astype(np.uint64, copy=False),
-        float(least),
+        float(min_weight),
     )
     return Solved(splits, feature_ids.astype(np.int32), weights, biases)
 
 
 @compiled.loop
-def _solve_labels(rows, pairs, settings, seeds, least):
+def _solve_labels(rows, pairs, settings, seeds, min_weight):
     """Solves one label after the other; returns the members of `Solved`."""
     num_labels = len(pairs.splits) - 1
     ridges = _ridges(rows, settings.cost)
@@ -99,7 +98,7 @@ def _solve_labels(rows, pairs, settings, seeds, least):
     biases = np.zeros(num_labels, np.float32)
     splits = np.zeros(num_labels + 1, np.int64)
     kept_ids = np.empty(0, np.uint32)
-    kept = np.empty(0, np.float32)
+    kept_weights = np.empty(0, np.float32)
     for label in range(num_labels):
         first, last = pairs.splits[label], pairs.splits[label + 1]
         row_ids = pairs.row_ids[first:last]
@@ -118,21 +117,28 @@ def _solve_labels(rows, pairs, settings, seeds, least):
             positives = _positives(row_ids, is_positive)
             _add_centroid(rows, positives, settings.centroid, sums, weights)
         start = splits[label]
-        kept_ids, kept = _with_space(kept_ids, kept, start, rows.num_features)
-        number = _take(
-            rows, row_ids, weights, least, kept_ids[start:], kept[start:]
+        kept_ids, kept_weights = _with_space(
+            kept_ids, kept_weights, start, rows.num_features
         )
-        splits[label + 1] = start + number
+        num_kept = _take_weights(
+            rows,
+            row_ids,
+            weights,
+            min_weight,
+            kept_ids[start:],
+            kept_weights[start:],
+        )
+        splits[label + 1] = start + num_kept
     end = splits[num_labels]
-    return splits, kept_ids[:end], kept[:end], biases
+    return splits, kept_ids[:end], kept_weights[:end], biases
 
 
 @compiled.loop
 def _ridges(rows, cost):
-    """Returns what the squared loss adds to the dual's diagonal, [N]."""
+    """Returns the squared loss's part of the dual's diagonal, [N]."""
     ridges = np.empty(len(rows.splits) - 1, np.float32)
     for row in range(len(ridges)):
-        ridges[row] = 0.5 / (cost * max(rows.weights[row], _LEAST_WEIGHT))
+        ridges[row] = 0.5 / (cost * max(rows.weights[row], _MIN_WEIGHT))
     return ridges
 
 
@@ -144,8 +150,8 @@ def _diagonal(rows, ridges):
     """
     diagonal = np.ones(len(rows.splits) - 1, np.float32)
     for row in range(len(diagonal)):
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            diagonal[row] += rows.values[place] * rows.values[place]
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            diagonal[row] += rows.values[position] * rows.values[position]
         diagonal[row] += ridges[row]
     return diagonal
 
@@ -171,37 +177,39 @@ def _descend(
     zero, one = np.float32(0), np.float32(1)
     bias = zero
     state |= np.uint64(1)
-    for number in range(num_passes):
-        is_full = number < _FULL_PASSES or number % _FULL_PASS_EVERY == 0
-        left = 0
+    for pass_number in range(num_passes):
+        is_full = (
+            pass_number < _FULL_PASSES or pass_number % _FULL_PASS_EVERY == 0
+        )
+        num_active = 0
         for pair in range(size):
             if is_full or duals[pair] > 0 or slopes[pair] <= 0:
-                order[left] = pair
-                left += 1
-        for last in range(left - 1, -1, -1):
+                order[num_active] = pair
+                num_active += 1
+        for last in range(num_active - 1, -1, -1):
             # A xorshift generator (Marsaglia, 2003) draws the next pair.
             state ^= state << np.uint64(13)
             state ^= state >> np.uint64(7)
             state ^= state << np.uint64(17)
-            chosen = np.int64((state >> np.uint64(33)) % np.uint64(last + 1))
-            pair = order[chosen]
-            order[chosen] = order[last]
+            drawn = np.int64((state >> np.uint64(33)) % np.uint64(last + 1))
+            pair = order[drawn]
+            order[drawn] = order[last]
             row = row_ids[pair]
             start, end = row_splits[row], row_splits[row + 1]
             margin = bias
-            for place in range(start, end):
-                margin += weights[feature_ids[place]] * values[place]
+            for position in range(start, end):
+                margin += weights[feature_ids[position]] * values[position]
             sign = one if is_positive[pair] else -one
-            old = duals[pair]
-            slope = sign * margin - one + ridges[row] * old
+            old_dual = duals[pair]
+            slope = sign * margin - one + ridges[row] * old_dual
             slopes[pair] = slope
-            new = max(old - slope / diagonal[row], zero)
-            if new != old:
-                duals[pair] = new
-                move = (new - old) * sign
+            new_dual = max(old_dual - slope / diagonal[row], zero)
+            if new_dual != old_dual:
+                duals[pair] = new_dual
+                move = (new_dual - old_dual) * sign
                 bias += move
-                for place in range(start, end):
-                    weights[feature_ids[place]] += move * values[place]
+                for position in range(start, end):
+                    weights[feature_ids[position]] += move * values[position]
     return bias
 
 
@@ -209,11 +217,11 @@ def _descend(
 def _positives(row_ids, is_positive):
     """Returns the row ids of a label's positives."""
     positives = np.empty(len(row_ids), np.int64)
-    number = 0
+    num_positives = 0
     for pair in range(len(row_ids)):
-        positives[number] = row_ids[pair]
-        number += is_positive[pair]
-    return positives[:number]
+        positives[num_positives] = row_ids[pair]
+        num_positives += is_positive[pair]
+    return positives[:num_positives]
 
 
 @compiled.loop
@@ -223,40 +231,40 @@ def _add_centroid(rows, positives, centroid, sums, weights):
     `sums` [D] are zeros before and after.
     """
     for row in positives:
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            value = rows.weights[row] * rows.values[place]
-            sums[rows.feature_ids[place]] += value
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            value = rows.weights[row] * rows.values[position]
+            sums[rows.feature_ids[position]] += value
     # A sum's squared length is the sum of its products with the rows.
     square = np.float32(0)
     for row in positives:
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            value = rows.weights[row] * rows.values[place]
-            square += value * sums[rows.feature_ids[place]]
-    share = np.float32(centroid * max(square, np.float32(1e-30)) ** -0.5)
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            value = rows.weights[row] * rows.values[position]
+            square += value * sums[rows.feature_ids[position]]
+    scale = np.float32(centroid * max(square, np.float32(1e-30)) ** -0.5)
     for row in positives:
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            feature = rows.feature_ids[place]
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[position]
             sums[feature] = 0
-            value = rows.weights[row] * rows.values[place]
-            weights[feature] += share * value
+            value = rows.weights[row] * rows.values[position]
+            weights[feature] += scale * value
 
 
 @compiled.loop
-def _take(rows, row_ids, weights, least, kept_ids, kept):
-    """Copies a label's weights to `kept`, but for those below `least` in size.
+def _take_weights(rows, row_ids, weights, min_weight, kept_ids, kept_weights):
+    """Copies a label's absolute weights of at least `min_weight`.
 
     Sets all of its weights to 0, for the next label. Returns how many are kept.
     """
-    number = 0
+    num_kept = 0
     for row in row_ids:
-        for place in range(rows.splits[row], rows.splits[row + 1]):
-            feature = rows.feature_ids[place]
+        for position in range(rows.splits[row], rows.splits[row + 1]):
+            feature = rows.feature_ids[position]
             weight = weights[feature]
             if weight == 0:
                 continue
             weights[feature] = 0
-            if abs(weight) >= least:
-                kept_ids[number] = feature
-                kept[number] = weight
-                number += 1
-    return number
+            if abs(weight) >= min_weight:
+                kept_ids[num_kept] = feature
+                kept_weights[num_kept] = weight
+                num_kept += 1
+    return num_kept

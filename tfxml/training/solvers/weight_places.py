@@ -1,6 +1,6 @@
-"""Finds each weight of a re-ranker its place in the weight table.
+"""Finds a place in the weight table for each weight of a re-ranker.
 
-# L labels, D features, F weights a label on average, W weights
+# L labels, D features, F weights per label on average, W weights
 
 See `weight_table` for how places follow from hashes and shifts.
 """
@@ -15,8 +15,8 @@ from tfxml.cpu import compiled
 from tfxml.models import weight_table
 
 _BITS = weight_table.BITS  # compiled loops read names of their own module
-_NUM_SHIFTS = 1 << 12  # that are tried
-_STEP = 2531  # odd, from one shift to the next: all of them come
+_NUM_SHIFTS = 1 << 12  # to try
+_STEP = 2531  # from one shift to the next; odd, so that all are tried
 
 
 class _Weights(NamedTuple):
@@ -95,8 +95,8 @@ def _groups(
     num_groups = np.diff(groups)
     # As `weight_table.look_up` computes it.
     fraction = first.astype(np.float32) * np.float32(2.0**-_BITS)
-    among = fraction * num_groups[labels].astype(np.float32)
-    group_of = groups[labels] + among.astype(np.int64)
+    group_in_label = fraction * num_groups[labels].astype(np.float32)
+    group_of = groups[labels] + group_in_label.astype(np.int64)
     sizes = np.bincount(group_of, minlength=groups[-1])
     by_size = np.argsort(-sizes.astype(np.int16), kind="stable")
     return _Groups(
@@ -109,45 +109,47 @@ def _groups(
 
 @compiled.loop
 def _fill(weights, groups, table):
-    """Finds each group's shift and puts its weights at their places.
+    """Finds each group's shift and stores its weights at their places.
 
-    Where no shift gives all of them a free place the smallest weight is left
-    out, and so on: two of the same second and third hash never fit.
+    If no shift gives all of them a free place, the smallest weight is left out,
+    and so on: two with the same second and third hash never fit.
     """
-    empty = table.features[-1]
+    no_feature = table.features[-1]
     mask = (1 << _BITS) - 1
     unit = np.float32(2.0**-_BITS)
-    most = 0
+    max_size = 0
     for group in range(len(groups.by_size)):
-        most = max(most, groups.starts[group + 1] - groups.starts[group])
-    places = np.empty(most, np.int64)
-    for turn in range(len(groups.by_size)):
-        group, label = groups.by_size[turn], groups.labels[turn]
+        max_size = max(
+            max_size, groups.starts[group + 1] - groups.starts[group]
+        )
+    places = np.empty(max_size, np.int64)
+    for size_rank in range(len(groups.by_size)):
+        group, label = groups.by_size[size_rank], groups.labels[size_rank]
         members = groups.order[groups.starts[group] : groups.starts[group + 1]]
         first = table.splits[label]
         size = np.float32(table.splits[label + 1] - first)
-        left = len(members)
-        number = shift = trial = 0
-        while number < left:
-            member = members[number]
+        num_members = len(members)
+        num_placed = shift = trial = 0
+        while num_placed < num_members:
+            member = members[num_placed]
             shifted = weights.third[member] + weights.second[member] * shift
             fraction = np.float32(shifted & mask) * unit
-            place = first + int(fraction * size)
-            is_free = table.features[place] == empty
-            for other in range(number):
-                is_free &= places[other] != place
-            places[number] = place
-            number += 1
+            position = first + int(fraction * size)
+            is_free = table.features[position] == no_feature
+            for earlier in range(num_placed):
+                is_free &= places[earlier] != position
+            places[num_placed] = position
+            num_placed += 1
             if is_free:
                 continue
-            number = 0
+            num_placed = 0
             shift = (shift + _STEP) % _NUM_SHIFTS
             trial += 1
             if trial == _NUM_SHIFTS:
                 trial = 0
-                left -= 1
-                _swap_out_smallest(weights.values, members, left)
-        for rank in range(number):
+                num_members -= 1
+                _swap_out_smallest(weights.values, members, num_members)
+        for rank in range(num_placed):
             table.features[places[rank]] = weights.features[members[rank]]
             table.kernel[places[rank]] = weights.values[members[rank]]
         table.shifts[group] = shift
@@ -155,9 +157,9 @@ def _fill(weights, groups, table):
 
 @compiled.loop
 def _swap_out_smallest(values, members, last):
-    """Overwrites the member of the smallest weight by the one at `last`."""
-    least = last
-    for other in range(last):
-        if abs(values[members[other]]) < abs(values[members[least]]):
-            least = other
-    members[least] = members[last]
+    """Overwrites the member of the smallest weight with the last one."""
+    smallest = last
+    for candidate in range(last):
+        if abs(values[members[candidate]]) < abs(values[members[smallest]]):
+            smallest = candidate
+    members[smallest] = members[last]
