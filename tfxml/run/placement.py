@@ -54,9 +54,9 @@ class Placement:
             )
         elif num_parts % num_ways:
             needed = (
-                f"such that {num_ways} divides {num_parts}, the number of parts "
-                "of the head that can be trained apart (see num_encoders: "
-                "repetitions that share an encoder stay together)"
+                f"such that {num_ways} divides {num_parts}, the number of "
+                "parts of the head that can be trained apart (see "
+                "num_encoders: repetitions that share an encoder stay together)"
             )
         elif config.reranker_passes:
             needed = (
