@@ -1,13 +1,13 @@
-"""What a step costs as one size after the other grows.
+"""Measures the cost of a step as one size after the other grows.
 
     python benchmarks/cost.py --plot=docs/images/cost.png
 
-Around one base both heads train a few steps on generated instances, with one
-size changed: features D, labels L, instances of a batch, hidden units, and for
-MACH repetitions times buckets. A process each: examples a second of the median
-step, the process' peak memory, parameters. Rows have 100 features and 4 labels,
-small ids most often, which say nothing of each other. `--plot` needs
-`pip install ".[plots]"`.
+Both heads train a few steps on generated instances, each time with one size of
+a base changed: features D, labels L, instances per batch, hidden units, and for
+MACH repetitions times buckets. Each case runs in its own process. The table has
+examples per second of the median step, the process' peak memory and the
+parameters. Rows have 100 features and 4 labels, independent of each other,
+small ids most often. `--plot` needs `pip install ".[plots]"`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STEPS, _FEATURES_EACH, _LABELS_EACH = 12, 100, 4
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What the cost of a step follows from."""
+    """The sizes that determine the cost of a step."""
 
     features: int = 131_072
     labels: int = 16_384
@@ -77,21 +77,21 @@ def main(_) -> None:
 
 
 def _row(changed: str, value: int, head: str, size: Size) -> dict:
-    """Returns the measurements of a process of its own."""
+    """Returns the measurements of a new process."""
     sizes = ",".join(map(str, dataclasses.astuple(size)))
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, f"--case={head},{sizes}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    measured = json.loads(done.stdout.splitlines()[-1])
+    measured = json.loads(process.stdout.splitlines()[-1])
     return {"changed": changed, "value": value, "head": head} | measured
 
 
 def _measure(head: str, size: Size) -> dict:
     config = config_lib.Config(
-        dataset="folder",  # of which nothing is read
+        dataset="folder",  # not read
         head=head,
         num_repetitions=size.repetitions,
         num_buckets=size.buckets,
@@ -105,29 +105,31 @@ def _measure(head: str, size: Size) -> dict:
     step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
     weights = run.model.trainable_variables
     return {
-        "parameters": sum(int(np.prod(one.shape)) for one in weights),
+        "parameters": sum(int(np.prod(weight.shape)) for weight in weights),
         "step_ms": step_ms,
-        "examples_a_second": 1e3 * size.batch / step_ms,
+        "examples_per_second": 1e3 * size.batch / step_ms,
         "peak_gib": console.peak_memory_gib(),
     }
 
 
 def _data(size: Size) -> datasets.TrainingData:
     """Returns generated instances, enough for the steps."""
-    number = size.batch * _STEPS
+    num_instances = size.batch * _STEPS
     rng = np.random.default_rng(0)
-    whole = instances.Instances(
-        np.arange(number + 1) * _FEATURES_EACH,
-        _ids(rng, number, _FEATURES_EACH, size.features),
-        rng.random(number * _FEATURES_EACH, np.float32),
-        np.arange(number + 1) * _LABELS_EACH,
-        _ids(rng, number, _LABELS_EACH, size.labels),
+    generated = instances.Instances(
+        np.arange(num_instances + 1) * _FEATURES_EACH,
+        _ids(rng, num_instances, _FEATURES_EACH, size.features),
+        rng.random(num_instances * _FEATURES_EACH, np.float32),
+        np.arange(num_instances + 1) * _LABELS_EACH,
+        _ids(rng, num_instances, _LABELS_EACH, size.labels),
     )
-    source = in_memory.InMemorySource(whole, size.features, size.labels)
+    source = in_memory.InMemorySource(generated, size.features, size.labels)
     return datasets.TrainingData(
         source,
         source,
-        workdir.Facts(size.features, size.labels, number, "compact", False, ""),
+        workdir.Facts(
+            size.features, size.labels, num_instances, "compact", False, ""
+        ),
         source.label_counts(),
         None,
         None,
@@ -135,10 +137,14 @@ def _data(size: Size) -> datasets.TrainingData:
     )
 
 
-def _ids(rng, number: int, each: int, limit: int) -> np.ndarray:
-    """Returns ascending ids of rows, different in a row, small most often."""
-    ids = np.sort((limit - each + 1) ** rng.random((number, each)), axis=1)
-    return (ids.astype(np.int32) - 1 + np.arange(each, dtype=np.int32)).ravel()
+def _ids(rng, num_rows: int, num_ids: int, limit: int) -> np.ndarray:
+    """Returns ids of rows: ascending, distinct in a row, small most often."""
+    ids = np.sort(
+        (limit - num_ids + 1) ** rng.random((num_rows, num_ids)), axis=1
+    )
+    return (
+        ids.astype(np.int32) - 1 + np.arange(num_ids, dtype=np.int32)
+    ).ravel()
 
 
 def _line(row: dict, size: Size) -> str:
@@ -148,33 +154,33 @@ def _line(row: dict, size: Size) -> str:
     return (
         f"| {row['changed']} | {value} | {row['head']} | "
         f"{row['parameters'] / 1e6:,.1f} M | {row['step_ms']:,.1f} ms | "
-        f"{row['examples_a_second']:,.0f} | {row['peak_gib']:.2f} GiB |"
+        f"{row['examples_per_second']:,.0f} | {row['peak_gib']:.2f} GiB |"
     )
 
 
 def _plot(rows: list[dict], path: str) -> None:
-    """Draws examples a second and peak memory over each size."""
+    """Plots examples per second and peak memory over each size."""
     pyplot = importlib.import_module("matplotlib.pyplot")
-    shown = list(dict.fromkeys(row["changed"] for row in rows))
+    sweeps = list(dict.fromkeys(row["changed"] for row in rows))
     kinds = {
-        "examples_a_second": "examples a second",
+        "examples_per_second": "examples per second",
         "peak_gib": "peak memory (GiB)",
     }
     figure, axes = pyplot.subplots(
-        2, len(shown), figsize=(3.2 * len(shown), 6), sharey="row"
+        2, len(sweeps), figsize=(3.2 * len(sweeps), 6), sharey="row"
     )
-    for column, changed in enumerate(shown):
+    for column, changed in enumerate(sweeps):
         for line, (key, title) in enumerate(kinds.items()):
             axis = axes[line][column]
             for head in _HEADS:
-                own = [
+                points = [
                     row
                     for row in rows
                     if row["head"] == head and row["changed"] == changed
                 ]
                 axis.loglog(
-                    [row["value"] for row in own],
-                    [row[key] for row in own],
+                    [row["value"] for row in points],
+                    [row[key] for row in points],
                     marker="o",
                     label=head,
                 )

@@ -1,15 +1,15 @@
-"""Rows/s of each reader and of prepared data, and the memory that it takes.
+"""Measures rows/s and memory of each reader and of prepared data.
 
     python benchmarks/data_pipeline.py --what=readers
     python benchmarks/data_pipeline.py --what=feed --prepared=data/p1,data/p2
     python benchmarks/data_pipeline.py --what=prepare --data_dir=... \
         --output=... [-- flags of tfxml.prepare]
 
-`readers` writes one generated set in every format and reads each beside a
-plain Python loop over the same text with NumPy arrays at the end, and beside
-napkinXC's loader (and PECOS', where `--pecos` names a Python that has it).
-`feed` takes batches of prepared splits in a process of its own, without a
-model, and prints its rows/s and peak memory. `prepare` prints the peak memory
+`readers` writes one generated set in every format and times each reader. It
+compares them with a plain Python loop over the same text that ends with NumPy
+arrays, and with napkinXC's loader (and PECOS', if `--pecos` names a Python that
+has it). `feed` reads batches of prepared splits in a separate process, without
+a model, and prints its rows/s and peak memory. `prepare` prints the peak memory
 of each process. All figures are medians of `--rounds` in one run.
 """
 
@@ -28,7 +28,9 @@ import zipfile
 import numpy as np
 from absl import app, flags
 
-_WHAT = flags.DEFINE_enum("what", "readers", ["readers", "feed", "prepare"], "")
+_MEASURE = flags.DEFINE_enum(
+    "what", "readers", ["readers", "feed", "prepare"], ""
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Repetitions of each figure.")
 _ROWS = flags.DEFINE_integer("rows", 20_000, "Rows of the generated set.")
 _EACH = flags.DEFINE_integer("features_each", 70, "Mean features of a row.")
@@ -46,7 +48,8 @@ _D, _L = 20_000, 1_000
 
 _FEED = """
 import sys, time
-from tfxml.data import batching, pipeline, record_source
+from tfxml.data.feeding import batching, pipeline
+from tfxml.data.records import record_source
 folder, batch_size, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 source = record_source.RecordSource(folder, "train", sys.argv[4] == "mapped")
 cut = batching.ByInstances(source.num_instances, batch_size)
@@ -98,12 +101,12 @@ for path in sys.argv[1:]:
 print(time.perf_counter() - start)
 """
 
-_OURS = """
+_TFXML = """
 import sys, time
-from tfxml.data import folder
-found = folder.detect(sys.argv[1])
+from tfxml.data.formats import folder
+data = folder.detect(sys.argv[1])
 start = time.perf_counter()
-rows = sum(run.num_instances for run in found.read("train"))
+rows = sum(run.num_instances for run in data.read("train"))
 print(time.perf_counter() - start)
 """
 
@@ -112,11 +115,11 @@ def _median(program: str, *arguments: str, python: str = "") -> float:
     """Returns the median of the seconds that a program prints."""
     seconds = []
     for _ in range(_ROUNDS.value):
-        words = [python or sys.executable, "-c", program, *arguments]
-        found = subprocess.run(words, capture_output=True, text=True)
-        if found.returncode:
+        command = [python or sys.executable, "-c", program, *arguments]
+        process = subprocess.run(command, capture_output=True, text=True)
+        if process.returncode:
             return float("nan")
-        seconds.append(float(found.stdout.split()[-1]))
+        seconds.append(float(process.stdout.split()[-1]))
     return statistics.median(seconds)
 
 
@@ -124,8 +127,8 @@ def _rows(seed: int = 0) -> list[tuple[list[int], list[tuple[int, float]]]]:
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(_ROWS.value):
-        number = int(rng.integers(1, 2 * _EACH.value))
-        ids = np.unique(rng.integers(0, _D, number)).tolist()
+        num_features = int(rng.integers(1, 2 * _EACH.value))
+        ids = np.unique(rng.integers(0, _D, num_features)).tolist()
         values = rng.random(len(ids)).round(6).tolist()
         labels = np.unique(rng.integers(0, _L, 4)).tolist()
         rows.append((labels, list(zip(ids, values, strict=True))))
@@ -194,7 +197,7 @@ def _readers() -> None:
         text = str(root / "xc_text" / "train.txt")
         arrays = [str(root / "csr_npz" / f"{s}.trn.npz") for s in "XY"]
         seconds = {
-            f"tfxml, {name}": _median(_OURS, str(root / name))
+            f"tfxml, {name}": _median(_TFXML, str(root / name))
             for name in (
                 "xc_text",
                 "xc_text.gz",
@@ -211,8 +214,11 @@ def _readers() -> None:
             )
         ours = seconds["tfxml, xc_text"]
     print("| reader | rows/s | x tfxml's xc_text |\n| --- | --- | --- |")
-    for name, found in seconds.items():
-        print(f"| {name} | {_ROWS.value / found:,.0f} | {ours / found:.2f} |")
+    for name, reader_seconds in seconds.items():
+        print(
+            f"| {name} | {_ROWS.value / reader_seconds:,.0f} | "
+            f"{ours / reader_seconds:.2f} |"
+        )
 
 
 def _feed() -> None:
@@ -220,35 +226,38 @@ def _feed() -> None:
     for folder in _PREPARED.value:
         rates, peaks = [], []
         for _ in range(_ROUNDS.value):
-            words = [folder, str(_BATCH.value), str(_SECONDS.value)]
-            words.append("mapped" if _MAPPED.value else "read")
-            found = subprocess.run(
-                [sys.executable, "-c", _FEED, *words],
+            arguments = [folder, str(_BATCH.value), str(_SECONDS.value)]
+            arguments.append("mapped" if _MAPPED.value else "read")
+            process = subprocess.run(
+                [sys.executable, "-c", _FEED, *arguments],
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            number, rate, peak = map(float, found.stdout.split()[-3:])
+            num_instances, rate, peak = map(float, process.stdout.split()[-3:])
             rates.append(rate)
             peaks.append(peak / 1024)
         name = pathlib.Path(folder).name
         rate = statistics.median(rates)
-        print(f"| {name} | {number:,.0f} | {rate:,.0f} | {max(peaks):,.0f} |")
+        print(
+            f"| {name} | {num_instances:,.0f} | {rate:,.0f} | "
+            f"{max(peaks):,.0f} |"
+        )
 
 
-def _prepare(words: list[str]) -> None:
+def _prepare(arguments: list[str]) -> None:
     start = time.perf_counter()
     command = [sys.executable, "-m", "tfxml.prepare"]
     command += [f"--data_dir={_DATA_DIR.value}", f"--output={_OUTPUT.value}"]
-    process = subprocess.Popen([*command, *words])
+    process = subprocess.Popen([*command, *arguments])
     peaks = {}
     while process.poll() is None:
         for pid in [process.pid, *_children(process.pid)]:
             peaks[pid] = max(peaks.get(pid, 0), _peak_mib(pid))
         time.sleep(0.2)
     seconds = time.perf_counter() - start
-    shown = ", ".join(f"{peak:,.0f}" for peak in peaks.values())
-    print(f"{seconds:,.0f} s; peak MiB of each process: {shown}")
+    peaks_text = ", ".join(f"{peak:,.0f}" for peak in peaks.values())
+    print(f"{seconds:,.0f} s; peak MiB of each process: {peaks_text}")
     sys.exit(process.returncode)
 
 
@@ -271,13 +280,13 @@ def _peak_mib(pid: int) -> float:
     return 0.0
 
 
-def main(words: list[str]) -> None:
-    if _WHAT.value == "readers":
+def main(arguments: list[str]) -> None:
+    if _MEASURE.value == "readers":
         _readers()
-    elif _WHAT.value == "feed":
+    elif _MEASURE.value == "feed":
         _feed()
     else:
-        _prepare(words[1:])
+        _prepare(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Both decodes over numbers of labels: where each is the faster one.
+"""Compares the two decodes of MACH for several numbers of labels.
 
     python benchmarks/decode_choice.py
 
-Bucket scores are made up: logits around -8, and in each instance six labels
-whose buckets stand out in all repetitions, as a trained model's do. 16
+Bucket scores are generated: logits around -8, and in each instance six labels
+whose buckets score high in all repetitions, as in a trained model. 16
 repetitions of min(10,000, 4 sqrt(L)) buckets, top 5; the median of `--repeats`
 calls.
 """
@@ -21,7 +21,7 @@ from absl import flags as absl_flags
 from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
 
-_K, _NUM_WORLDS, _ESTIMATOR = 5, 16, "logit"
+_K, _NUM_REPETITIONS, _ESTIMATOR = 5, 16, "logit"
 
 
 def main(_) -> None:
@@ -36,13 +36,13 @@ def main(_) -> None:
 
 
 def _row(num_labels: int, num_rows: int, repeats: int) -> str:
-    """Returns a line of the table, in milliseconds an instance."""
+    """Returns a line of the table, in milliseconds per instance."""
     num_buckets = min(10_000, round(4 * num_labels**0.5))
     hashes = [
         hashing.from_seed(0, repetition, num_buckets, num_labels * 5 // 4)
-        for repetition in range(_NUM_WORLDS)
+        for repetition in range(_NUM_REPETITIONS)
     ]
-    repetitions = _made_up(hashes, num_labels, num_rows)
+    repetitions = _generated_logits(hashes, num_labels, num_rows)
     tables = crossings.make(hashes, num_labels)
 
     @tf.function
@@ -58,27 +58,29 @@ def _row(num_labels: int, num_rows: int, repeats: int) -> str:
     times = []
     for call in (by_all, by_threshold):
         call()  # traced
-        some = []
+        call_ms = []
         for _ in range(repeats):
             start = time.perf_counter()
             np.asarray(call()[1])
-            some.append(1e3 * (time.perf_counter() - start) / num_rows)
-        times.append(statistics.median(some))
+            call_ms.append(1e3 * (time.perf_counter() - start) / num_rows)
+        times.append(statistics.median(call_ms))
     return (
         f"| {num_labels:,} | {num_buckets:,} | {num_rows} | {times[0]:.3f} | "
         f"{times[1]:.3f} | {times[0] / times[1]:.2f} |"
     )
 
 
-def _made_up(hashes, num_labels: int, num_rows: int) -> list[tf.Tensor]:
-    """Returns logits in which six labels of each instance stand out."""
+def _generated_logits(
+    hashes, num_labels: int, num_rows: int
+) -> list[tf.Tensor]:
+    """Returns logits in which six labels of each instance score high."""
     rng = np.random.default_rng(0)
     shape = (num_rows, len(hashes), hashes[0].num_buckets)
     logits = rng.normal(-8, 1, shape).astype(np.float32)
     for row in logits:
         for label in rng.integers(0, num_labels, 6):
-            for repetition, one in enumerate(hashes):
-                row[repetition, one.buckets(label)] = rng.normal(0, 1.5)
+            for repetition, label_hash in enumerate(hashes):
+                row[repetition, label_hash.buckets(label)] = rng.normal(0, 1.5)
     return [
         tf.constant(logits[:, repetition]) for repetition in range(len(hashes))
     ]

@@ -1,11 +1,11 @@
-"""Prints each export of trained runs beside the trained model itself.
+"""Compares each export of trained runs with the trained model itself.
 
     python benchmarks/export_parity.py --workdir=runs/one --workdir=runs/two \\
         [--tfjs_env=tfjs] [--instances=200]
 
-Columns: the largest difference of two scores of one rank, the share of
-instances with the same five labels in the same order, milliseconds a call of
-one instance (median and 99th percentile) and of 64, and megabytes on disk.
+Columns: the largest difference of two scores of the same rank, the percentage
+of instances with the same five labels in the same order, milliseconds per call
+of one instance (median and 99th percentile) and of 64, and megabytes on disk.
 MACH runs are exported once for each estimator. Browser figures are of headless
 Chromium, WebGL in software where there is no GPU.
 """
@@ -40,7 +40,7 @@ from tfxml.mach import decode
 
 _BATCH = 64
 _WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Trained runs.")
-_TFJS_ENV = flags.DEFINE_string("tfjs_env", "", "See tfxml/export/js.py.")
+_TFJS_ENV = flags.DEFINE_string("tfjs_env", "", "See export/js/js_model.py.")
 _INSTANCES = flags.DEFINE_integer("instances", 200, "Of the evaluation split.")
 
 
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     run: object
     texts: list[str] | None
     rows: accuracy.Sample
-    wanted: accuracy.Answers
+    reference: accuracy.Answers
 
 
 class Result(NamedTuple):
@@ -84,7 +84,7 @@ def report(title: str, run) -> None:
     texts = read_texts(run) if run.facts.is_text else None
     case = Case(run, texts, rows, accuracy.trained(run, rows))
     for result in measure(case):
-        costs = accuracy.compare(result.answers, case.wanted, rows)
+        costs = accuracy.compare(result.answers, case.reference, rows)
         numbers = [
             f"{1e3 * value:8.2f}" if value else f"{'':>8}"
             for times in (result.single, result.batch)
@@ -99,10 +99,10 @@ def report(title: str, run) -> None:
 
 
 def measure(case: Case) -> Iterator[Result]:
-    """Yields each export in turn; only one lies on the disk at a time."""
+    """Yields each export in turn; only one is on disk at a time."""
     for exports in (trained, saved_models, keras_files, lites, pages):
-        with tempfile.TemporaryDirectory() as made:
-            yield from exports(case, pathlib.Path(made))
+        with tempfile.TemporaryDirectory() as folder:
+            yield from exports(case, pathlib.Path(folder))
 
 
 def trained(case: Case, _) -> Iterator[Result]:
@@ -114,20 +114,20 @@ def trained(case: Case, _) -> Iterator[Result]:
     yield of_rows("trained model, features", case, best, 0)
 
 
-def saved_models(case: Case, made: pathlib.Path) -> Iterator[Result]:
+def saved_models(case: Case, folder: pathlib.Path) -> Iterator[Result]:
     for weights in narrow_weights.WEIGHTS:
-        path = serving_model.write(case.run, made, weights=weights)
+        path = serving_model.write(case.run, folder, weights=weights)
         model = tf.saved_model.load(str(path))
         features = model.signatures["features"]
         k = tf.constant(accuracy.K)
 
         def best(ids, values, features=features, k=k):
-            found = features(
+            outputs = features(
                 feature_ids=tf.constant(ids),
                 feature_values=tf.constant(values),
                 k=k,
             )
-            return found["scores"], found["label_ids"]
+            return outputs["scores"], outputs["label_ids"]
 
         name = f"saved_model {weights}"
         yield of_rows(f"{name}, features", case, best, size(path))
@@ -137,21 +137,21 @@ def saved_models(case: Case, made: pathlib.Path) -> Iterator[Result]:
         def best_of_texts(
             texts, serve=model.signatures["serving_default"], k=k
         ):
-            found = serve(text=tf.constant(texts), k=k)
-            return found["scores"], found["label_ids"]
+            outputs = serve(text=tf.constant(texts), k=k)
+            return outputs["scores"], outputs["label_ids"]
 
         runs = chunks(case.texts, _BATCH)
         yield Result(
             f"{name}, text",
-            accuracy.joined([best_of_texts(one) for one in runs]),
-            clock(best_of_texts, [([one],) for one in case.texts]),
-            clock(best_of_texts, [(one,) for one in runs]),
+            accuracy.joined([best_of_texts(run) for run in runs]),
+            clock(best_of_texts, [([text],) for text in case.texts]),
+            clock(best_of_texts, [(run,) for run in runs]),
             size(path),
         )
 
 
-def keras_files(case: Case, made: pathlib.Path) -> Iterator[Result]:
-    path = keras_file.write(case.run, made)
+def keras_files(case: Case, folder: pathlib.Path) -> Iterator[Result]:
+    path = keras_file.write(case.run, folder)
     loaded = keras.saving.load_model(path)
     best = tf.function(
         lambda ids, values: loaded(inputs.features(ids, values)),
@@ -160,8 +160,8 @@ def keras_files(case: Case, made: pathlib.Path) -> Iterator[Result]:
     yield of_rows("keras, features", case, best, size(path))
 
 
-def lites(case: Case, made: pathlib.Path) -> Iterator[Result]:
-    for precision, path in lite_model.write(case.run, made).items():
+def lites(case: Case, folder: pathlib.Path) -> Iterator[Result]:
+    for precision, path in lite_model.write(case.run, folder).items():
         runner = lite_report.Runner(path)
 
         def best(ids, values, runner=runner):
@@ -170,12 +170,12 @@ def lites(case: Case, made: pathlib.Path) -> Iterator[Result]:
         yield of_rows(f"tflite {precision}, features", case, best, size(path))
 
 
-def pages(case: Case, made: pathlib.Path) -> Iterator[Result]:
+def pages(case: Case, folder: pathlib.Path) -> Iterator[Result]:
     if not _TFJS_ENV.value:
         return
     environment = js_model.check_environment(_TFJS_ENV.value)
-    model = js_model.write(case.run, made, environment)
-    page_path = offline_page.write(case.run, made, environment, "parity")
+    model = js_model.write(case.run, folder, environment)
+    page_path = offline_page.write(case.run, folder, environment, "parity")
     for backend in ("wasm", "webgl"):
         with browser_page(page_path, backend) as page:
             if case.texts is None:
@@ -191,16 +191,16 @@ def pages(case: Case, made: pathlib.Path) -> Iterator[Result]:
             else:
                 rows = case.texts
                 call = "rows.map((text) => r.rank(text, 5))"
-            found = page.evaluate(
+            answers = page.evaluate(
                 f"(rows) => app.ready.then((r) => {call})", rows
             )
         yield Result(
             f"tfjs float32, {backend}",
             accuracy.Answers(
-                np.array([one["scores"] for one in found]),
-                np.array([one["labelIds"] for one in found]),
+                np.array([answer["scores"] for answer in answers]),
+                np.array([answer["labelIds"] for answer in answers]),
             ),
-            [one["milliseconds"] / 1e3 for one in found[10:]],
+            [answer["milliseconds"] / 1e3 for answer in answers[10:]],
             [],
             size(model),
         )
@@ -229,11 +229,11 @@ def browser_page(path: pathlib.Path, backend: str):
 
 def of_rows(name: str, case: Case, best, num_bytes: int) -> Result:
     """Measures a function of padded rows."""
-    single = [trimmed(*one) for one in case.rows.batches(1)]
-    batches = [trimmed(*one) for one in case.rows.batches(_BATCH)]
+    single = [trimmed(*rows) for rows in case.rows.batches(1)]
+    batches = [trimmed(*rows) for rows in case.rows.batches(_BATCH)]
     return Result(
         name,
-        accuracy.joined([best(*one) for one in batches]),
+        accuracy.joined([best(*rows) for rows in batches]),
         clock(best, single),
         clock(best, batches),
         num_bytes,
@@ -241,17 +241,17 @@ def of_rows(name: str, case: Case, best, num_bytes: int) -> Result:
 
 
 def clock(function, calls: list[tuple]) -> list[float]:
-    """Returns the seconds of each call, when all have been called before.
+    """Returns the seconds of each call, after calling each once to warm up.
 
-    Few calls are repeated, so that there are at least 100.
+    If there are few calls they are repeated, up to at least 100.
     """
-    for call in calls:
-        function(*call)
+    for arguments in calls:
+        function(*arguments)
     seconds = []
     while len(seconds) < 100:
-        for call in calls:
+        for arguments in calls:
             start = time.perf_counter()
-            function(*call)
+            function(*arguments)
             seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -263,18 +263,18 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
 
 
 def trimmed(ids: np.ndarray, values: np.ndarray):
-    """Returns rows without places that none of them uses."""
-    places = max(1, int((values != 0).sum(axis=1).max()))
-    return ids[:, :places], values[:, :places]
+    """Returns rows without the columns that none of them uses."""
+    width = max(1, int((values != 0).sum(axis=1).max()))
+    return ids[:, :width], values[:, :width]
 
 
 def sparse(ids: np.ndarray, values: np.ndarray) -> list[list]:
-    used = values != 0
-    return [ids[used].tolist(), values[used].tolist()]
+    is_used = values != 0
+    return [ids[is_used].tolist(), values[is_used].tolist()]
 
 
-def chunks(items: list, number: int) -> list[list]:
-    return [items[at : at + number] for at in range(0, len(items), number)]
+def chunks(items: list, size: int) -> list[list]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def size(path: pathlib.Path) -> int:
@@ -284,12 +284,12 @@ def size(path: pathlib.Path) -> int:
 
 def read_texts(run) -> list[str]:
     """Returns the texts of the instances that `accuracy.sample` returns."""
-    found = folder.detect(run.facts.data_dir)
-    split = "test" if "test" in found.splits else "dev"
+    data = folder.detect(run.facts.data_dir)
+    split = "test" if "test" in data.splits else "dev"
     if run.config.eval_split != "auto":
         split = run.config.eval_split
     texts = []
-    for instances in json_lines.read(*found.split_paths[split]):
+    for instances in json_lines.read(*data.split_paths[split]):
         texts += instances.texts
         if len(texts) >= _INSTANCES.value:
             break

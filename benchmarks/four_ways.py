@@ -3,9 +3,8 @@
     python benchmarks/four_ways.py --data=data [--sets=bibtex,delicious]
 
 The command, `XMLClassifier`, `Trainer` and Keras' own `fit` train with the
-settings of `configs/<set>_sigmoid.cfg`, each in a process of its own, and the
-time is that of the whole process. Prints a Markdown table: medians of
-`--repeats` runs.
+settings of `configs/<set>_sigmoid.cfg`, each in a separate process. The time is
+that of the whole process. Prints a Markdown table: medians of `--repeats` runs.
 """
 
 import json
@@ -42,8 +41,8 @@ def read(path):
 def recipe_of(name):
     """Returns the settings of a recipe, by their names."""
     lines = (ROOT / "configs" / f"{name}_sigmoid.cfg").read_text().splitlines()
-    words = [line[2:].split("=") for line in lines if line.startswith("--")]
-    return dict(words)
+    settings = [line[2:].split("=") for line in lines if line.startswith("--")]
+    return dict(settings)
 
 
 def precisions(top_ids, sets):
@@ -75,7 +74,7 @@ def estimator(folder, recipe):
     return precisions(model.predict(X_test, k=5), Y_test)
 
 
-def _made(folder, recipe):
+def _keras_parts(folder, recipe):
     """Returns a model of Keras, its optimizer, batches, and test labels."""
     import keras
 
@@ -112,7 +111,7 @@ def trainer(folder, recipe):
     """Trains and predicts with `Trainer`."""
     import tfxml
 
-    model, optimizer, train, test, Y_test, epochs = _made(folder, recipe)
+    model, optimizer, train, test, Y_test, epochs = _keras_parts(folder, recipe)
     loop = tfxml.Trainer(model, optimizer=optimizer)
     loop.fit(train, epochs, verbose=0)
     return precisions(loop.predict(test, k=5)[1], Y_test)
@@ -122,7 +121,7 @@ def keras(folder, recipe):
     """Trains and evaluates with Keras' own loop."""
     import tfxml
 
-    model, optimizer, train, test, _, epochs = _made(folder, recipe)
+    model, optimizer, train, test, _, epochs = _keras_parts(folder, recipe)
     loss = tfxml.losses.SparseSigmoidCrossEntropy()
     model.compile(optimizer, loss, steps_per_execution=32)
     model.fit(train, epochs=epochs, verbose=0)
@@ -134,26 +133,26 @@ def keras(folder, recipe):
 
 def run(way, folder, name):
     """Returns P@1, P@3, P@5 and the seconds of a process."""
-    words = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
+    command = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
     with tempfile.TemporaryDirectory() as workdir:
         if way == "command":
-            words = [
+            command = [
                 *[sys.executable, "-m", "tfxml.train", f"--data_dir={folder}"],
                 f"--flagfile={ROOT / 'configs' / name}_sigmoid.cfg",
                 f"--workdir={workdir}/run",
             ]
         start = time.perf_counter()
-        done = subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, check=False
+        process = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False
         )
         seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
-    return _values(done.stdout.splitlines()), seconds
+    if process.returncode:
+        sys.exit(process.stdout[-2000:] + process.stderr[-2000:])
+    return _values(process.stdout.splitlines()), seconds
 
 
 def _values(lines):
-    """Returns P@1, P@3 and P@5 of what a way has printed."""
+    """Returns P@1, P@3 and P@5 from the output of a way."""
     if lines[-1].startswith("["):
         return json.loads(lines[-1])
     rows = [line.split() for line in lines]
@@ -173,17 +172,20 @@ def main(arguments):
     for name in FLAGS.sets:
         times = {way: [] for way in FLAGS.ways}
         values = {}
-        for _ in range(FLAGS.repeats):  # ways in turn: a machine has moods
+        for _ in range(FLAGS.repeats):  # in turn, as a machine's speed varies
             for way in FLAGS.ways:
                 values[way], seconds = run(way, folder / name, name)
                 times[way].append(seconds)
-        medians = {way: statistics.median(of) for way, of in times.items()}
+        medians = {
+            way: statistics.median(seconds_of_way)
+            for way, seconds_of_way in times.items()
+        }
         for way in FLAGS.ways:
-            words = " | ".join(f"{value:.2f}" for value in values[way])
-            share = medians[way] / medians[FLAGS.ways[0]]
+            cells = " | ".join(f"{value:.2f}" for value in values[way])
+            ratio = medians[way] / medians[FLAGS.ways[0]]
             print(
-                f"| {name} | {way} | {words} | {medians[way]:.1f} | "
-                f"{share:.2f} |",
+                f"| {name} | {way} | {cells} | {medians[way]:.1f} | "
+                f"{ratio:.2f} |",
                 flush=True,
             )
 
@@ -193,5 +195,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("sets", ["bibtex", "delicious"], "Which sets.")
     flags.DEFINE_list("ways", list(WAYS), "Which ways; the first is compared.")
     flags.DEFINE_integer("repeats", 3, "Runs of each way.")
-    flags.DEFINE_string("way", "", "The way to go in this process.")
+    flags.DEFINE_string("way", "", "The way to run in this process.")
     app.run(main)

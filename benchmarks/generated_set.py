@@ -2,9 +2,9 @@
 
     python benchmarks/generated_set.py --output=data/generated --gigabytes=5
 
-X.trn.npz and Y.trn.npz as SciPy would save them, and a test split of a
-hundredth. Features and labels are Zipf-like and say nothing of each other: the
-set is for the pipeline, not for accuracy.
+Writes X.trn.npz and Y.trn.npz as SciPy saves them, and a test split of a
+hundredth of the size. Features and labels are Zipf-like and independent: the
+set measures the pipeline, not accuracy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LABELS = flags.DEFINE_integer("labels", 100_000, "L.")
 _EACH = flags.DEFINE_integer("features_each", 100, "Mean features of a row.")
 _LABELS_EACH = 4
 
-_RUN = 20_000  # rows at a time
+_ROWS_AT_ONCE = 20_000  # rows at a time
 
 
 def _splits(num_rows: int, mean: int, seed: int) -> np.ndarray:
@@ -34,15 +34,17 @@ def _splits(num_rows: int, mean: int, seed: int) -> np.ndarray:
 def _ids(rng, lengths: np.ndarray, limit: int) -> np.ndarray:
     """Returns ascending ids for each row, small ones most often."""
     starts = np.cumsum(lengths) - lengths
-    # Uniforms in order are sums of exponentials, divided by one sum more.
+    # Sorted uniforms are partial sums of exponentials over their total.
     sums = np.cumsum(rng.standard_exponential(lengths.sum()))
-    before = np.concatenate([[0], sums])[starts]
-    totals = sums[starts + lengths - 1] - before
+    sums_before = np.concatenate([[0], sums])[starts]
+    totals = sums[starts + lengths - 1] - sums_before
     totals += rng.standard_exponential(len(lengths))
-    uniforms = (sums - np.repeat(before, lengths)) / np.repeat(totals, lengths)
-    within = np.arange(len(sums)) - np.repeat(starts, lengths)
-    room = limit - np.repeat(lengths, lengths)
-    return (room**uniforms).astype(np.int64) - 1 + within
+    uniforms = (sums - np.repeat(sums_before, lengths)) / np.repeat(
+        totals, lengths
+    )
+    offsets = np.arange(len(sums)) - np.repeat(starts, lengths)
+    num_free = limit - np.repeat(lengths, lengths)
+    return (num_free**uniforms).astype(np.int64) - 1 + offsets
 
 
 def _write(path, num_rows, num_columns, mean, seed, with_values) -> None:
@@ -64,14 +66,14 @@ def _write(path, num_rows, num_columns, mean, seed, with_values) -> None:
                 }
                 np.lib.format.write_array_header_1_0(file, header)
                 rng = np.random.default_rng([seed, 1])
-                for first in range(0, num_rows, _RUN):
-                    run = np.diff(splits[first : first + _RUN + 1])
+                for first in range(0, num_rows, _ROWS_AT_ONCE):
+                    lengths = np.diff(splits[first : first + _ROWS_AT_ONCE + 1])
                     if name == "indices":
-                        column = _ids(rng, run, num_columns)
+                        column = _ids(rng, lengths, num_columns)
                     elif with_values:
-                        column = rng.random(run.sum())
+                        column = rng.random(lengths.sum())
                     else:
-                        column = np.ones(run.sum())
+                        column = np.ones(lengths.sum())
                     file.write(column.astype(dtype).tobytes())
 
 

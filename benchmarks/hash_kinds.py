@@ -1,18 +1,18 @@
-"""The hash beside that of version 1, and beside balanced permutations.
+"""Compares the hash with that of version 1 and with balanced permutations.
 
     python benchmarks/hash_kinds.py --num_labels=49000000
     python benchmarks/hash_kinds.py --data_dir=../shared/data/bibtex
 
-Version 1 takes the prime 2^31 - 1 for every number of labels; its buckets'
+Version 1 has the prime 2^31 - 1 for every number of labels; its buckets'
 members need a table and a counting sort. Columns: the smallest and the largest
-bucket against L / B, the share of label pairs that collide times B (1 for
-labels thrown at random), seconds to hash all labels, seconds to find the
-members of all buckets of a repetition, and the bytes that they take. Means over
+bucket relative to L / B, the fraction of label pairs that collide times B (1
+for random buckets), seconds to hash all labels, seconds to find the members of
+all buckets of a repetition, and the bytes of the members. Means over
 `--num_repetitions` repetitions.
 
-With `--data_dir` MACH is trained with each of them, and P@k is of a fifth of
-the training split that is held out: means and standard deviations over seeds
-of hash and weights.
+With `--data_dir` MACH is trained with each of them, and P@k is measured on a
+fifth of the training split that is held out: means and standard deviations over
+seeds of hash and weights.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def _makers(num_labels: int) -> dict:
     """Returns functions of seed, repetition and B, by name."""
 
     def universal(capacity):
-        return lambda *which: hashing.from_seed(*which, capacity)
+        return lambda *arguments: hashing.from_seed(*arguments, capacity)
 
     return {
         "version 1": universal(hashing.LARGEST_PRIME),
-        "version 2, room for a quarter more": universal(num_labels * 5 // 4),
-        "version 2, no room": universal(num_labels),
-        "affine permutation": lambda *which: permutations.affine(
-            *which, num_labels
+        "version 2, capacity 1.25 L": universal(num_labels * 5 // 4),
+        "version 2, capacity L": universal(num_labels),
+        "affine permutation": lambda *arguments: permutations.affine(
+            *arguments, num_labels
         ),
-        "Feistel permutation": lambda *which: permutations.feistel(
-            *which, num_labels
+        "Feistel permutation": lambda *arguments: permutations.feistel(
+            *arguments, num_labels
         ),
     }
 
@@ -100,12 +100,12 @@ def _compare_accuracy(values) -> None:
         "| --- | --- | --- | --- |"
     )
     for name, make in _makers(num_labels).items():
-        found = [
+        precisions = [
             _trained(config, data, make, seed) for seed in range(values.seeds)
         ]
         cells = (
-            f"{np.mean(one):.2f} ± {np.std(one, ddof=1):.2f}"
-            for one in zip(*found, strict=True)
+            f"{np.mean(values_of_k):.2f} ± {np.std(values_of_k, ddof=1):.2f}"
+            for values_of_k in zip(*precisions, strict=True)
         )
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
@@ -130,27 +130,35 @@ def _trained(config, data, make, seed: int) -> list[float]:
     return [metrics[f"P@{k}"] for k in (1, 3, 5)]
 
 
-def _measure(one: hashing.UniversalHash, num_labels: int) -> list[float]:
-    table, hash_seconds = _timed(lambda: one.table(num_labels))
-    sizes = np.bincount(table, minlength=one.num_buckets)
-    mean = num_labels / one.num_buckets
+def _measure(label_hash: hashing.UniversalHash, num_labels: int) -> list[float]:
+    table, hash_seconds = _timed(lambda: label_hash.table(num_labels))
+    sizes = np.bincount(table, minlength=label_hash.num_buckets)
+    mean = num_labels / label_hash.num_buckets
     collisions = (sizes * (sizes - 1.0)).sum() / (
         num_labels * (num_labels - 1.0)
     )
-    if isinstance(one, hashing.UniversalHash) and one.prime > 4 * num_labels:
+    if (
+        isinstance(label_hash, hashing.UniversalHash)
+        and label_hash.prime > 4 * num_labels
+    ):
         # NumPy's stable sort of 16-bit keys is a counting sort.
         order, seconds = _timed(lambda: np.argsort(table, kind="stable"))
         seconds, size = seconds + hash_seconds, 4 * len(order)
     else:
-        number = min(200, one.num_buckets)
-        _, some = _timed(
-            lambda: [one.members(b, num_labels) for b in range(number)]
+        num_measured = min(200, label_hash.num_buckets)
+        _, members_seconds = _timed(
+            lambda: [
+                label_hash.members(b, num_labels) for b in range(num_measured)
+            ]
         )
-        seconds, size = some * one.num_buckets / number, 0
+        seconds, size = (
+            members_seconds * label_hash.num_buckets / num_measured,
+            0,
+        )
     return [
         sizes.min() / mean,
         sizes.max() / mean,
-        collisions * one.num_buckets,
+        collisions * label_hash.num_buckets,
         hash_seconds,
         seconds,
         size,

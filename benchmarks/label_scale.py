@@ -1,4 +1,4 @@
-"""Both heads from four thousand labels to fifty million.
+"""Measures both heads from four thousand labels to fifty million.
 
     python benchmarks/label_scale.py --memory=16GiB \\
         --plot=docs/images/label-scale.png
@@ -6,8 +6,8 @@
 A process for each head and number of labels trains a few steps on generated
 instances and decodes a batch: parameters, the process' peak memory, the median
 step, milliseconds to decode an instance (from the encoder's output to the five
-best labels), and the size of the weights. What
-would not fit into `--memory` is not run: its parameters are counted.
+best labels), and the size of the weights. Models that do not fit into
+`--memory` are not run, only their parameters are counted.
 `--plot` needs `pip install ".[plots]"`.
 """
 
@@ -53,7 +53,7 @@ def main(_) -> None:
         f"hidden {_HIDDEN}, batch {_BATCH}, features hashed into "
         f"{_FEATURE_BUCKETS:,}; MACH: 16 repetitions, 10,000 buckets at most, "
         "32 from ten million labels on\n\n"
-        "| labels | head | parameters | peak memory | step | decode, an "
+        "| labels | head | parameters | peak memory | step | decode, per "
         "instance | weights |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
     for row in rows:
@@ -80,7 +80,7 @@ def _config(head: str, num_labels: int) -> config_lib.Config:
 
 
 def _row(head: str, num_labels: int, memory: int) -> dict:
-    """Returns the measurements of a process of its own."""
+    """Returns the measurements of a new process."""
     config = _config(head, num_labels)
     shape = planner.Plan(
         num_labels,
@@ -98,13 +98,13 @@ def _row(head: str, num_labels: int, memory: int) -> dict:
     }
     if shape.training_bytes > memory:
         return row
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, f"--case={head},{num_labels}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return row | json.loads(done.stdout.splitlines()[-1])
+    return row | json.loads(process.stdout.splitlines()[-1])
 
 
 def _measure(head: str, num_labels: int) -> dict:
@@ -116,17 +116,18 @@ def _measure(head: str, num_labels: int) -> dict:
     top_k = tf.function(run.model.head.top_k)
     encoded = run.model.encode(batch.inputs)
     top_k(encoded, _K)  # traced
-    decode = []
+    decode_times = []
     for _ in range(5):
         start = time.perf_counter()
         np.asarray(top_k(encoded, _K)[1])
-        decode.append(1e3 * (time.perf_counter() - start) / _BATCH)
+        decode_times.append(1e3 * (time.perf_counter() - start) / _BATCH)
     weights = run.model.trainable_variables
     return {
         "step_ms": statistics.median(run.step_ms[1:]),  # the first traces
-        "decode_ms": statistics.median(decode),
+        "decode_ms": statistics.median(decode_times),
         "peak_gib": console.peak_memory_gib(),
-        "weight_bytes": 4 * sum(int(np.prod(one.shape)) for one in weights),
+        "weight_bytes": 4
+        * sum(int(np.prod(weight.shape)) for weight in weights),
     }
 
 
@@ -144,21 +145,21 @@ def _line(row: dict) -> str:
 
 
 def _plot(rows: list[dict], path: str) -> None:
-    """Draws the table, both axes logarithmic."""
+    """Plots the table, both axes logarithmic."""
     pyplot = importlib.import_module("matplotlib.pyplot")
-    shown = {
+    titles = {
         "parameters": "parameters",
         "peak_gib": "peak memory (GiB)",
         "step_ms": "step (ms)",
-        "decode_ms": "decode (ms an instance)",
+        "decode_ms": "decode (ms per instance)",
     }
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(16, 4))
-    for axis, (key, title) in zip(axes, shown.items(), strict=True):
+    figure, axes = pyplot.subplots(1, len(titles), figsize=(16, 4))
+    for axis, (key, title) in zip(axes, titles.items(), strict=True):
         for head in _HEADS:
-            there = [r for r in rows if r["head"] == head and key in r]
+            measured = [r for r in rows if r["head"] == head and key in r]
             axis.loglog(
-                [r["num_labels"] for r in there],
-                [r[key] for r in there],
+                [r["num_labels"] for r in measured],
+                [r[key] for r in measured],
                 marker="o",
                 label=head,
             )
@@ -171,8 +172,8 @@ def _plot(rows: list[dict], path: str) -> None:
 
 def _define_flags() -> None:
     flags.DEFINE_list("labels", list(map(str, _LABELS)), "Numbers of labels.")
-    flags.DEFINE_string("memory", "16GiB", "What a run may take.")
-    flags.DEFINE_string("plot", "", "Where a PNG is written.")
+    flags.DEFINE_string("memory", "16GiB", "The most memory of a run.")
+    flags.DEFINE_string("plot", "", "Where to write a PNG.")
     flags.DEFINE_string("case", "", "One `head,labels`, in this process.")
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/peer_models.py xr-linear FEATURES_FOLDER TOP_IDS.npy
 
-Prints one line of JSON: seconds, milliseconds, bytes, and writes the best five
-label ids of each instance (-1: none). A peer that is not installed ends it with
-exit code 3. Default settings of each peer. Needs scipy, and of libpecos,
-napkinxc and omikuji those that are asked for.
+Prints one line of JSON: seconds, milliseconds, bytes. Writes the best five
+label ids of each instance (-1: none). Exits with code 3 if the peer is not
+installed. Each peer has its default settings. Needs scipy, and the chosen one
+of libpecos, napkinxc and omikuji.
 """
 
 import json
@@ -37,23 +37,23 @@ class XRLinear:
         start = time.perf_counter()
         clusters = self._indexer.gen(self._embed.create(y, x))
         model = self._class.train(x, y, C=clusters)
-        took = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         model.save(str(folder))
         self._model = self._class.load(str(folder), is_predict_only=True)
-        return took
+        return seconds
 
     def predict(self, x):
-        found = self._model.predict(
+        scores = self._model.predict(
             x,
             beam_size=20,
             only_topk=K,
             threads=1 if x.shape[0] == 1 else -1,
         ).tocsr()
-        rows = np.repeat(np.arange(x.shape[0]), np.diff(found.indptr))
-        best_first = np.lexsort((-found.data, rows))
-        columns = np.arange(len(rows)) - found.indptr[rows]
+        rows = np.repeat(np.arange(x.shape[0]), np.diff(scores.indptr))
+        best_first = np.lexsort((-scores.data, rows))
+        columns = np.arange(len(rows)) - scores.indptr[rows]
         top = np.full((x.shape[0], K), -1)
-        top[rows, columns] = self._seen[found.indices[best_first]]
+        top[rows, columns] = self._seen[scores.indices[best_first]]
         return top
 
 
@@ -73,9 +73,9 @@ class NapkinXC:
         self._model = self._class(str(folder), threads=2)
         start = time.perf_counter()
         self._model.fit(x, rows)
-        took = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         self._model.load()
-        return took
+        return seconds
 
     def predict(self, x):
         return _padded(self._model.predict(x, top_k=K))
@@ -90,26 +90,28 @@ class Omikuji:
         self._class = omikuji.Model
 
     def fit(self, x, y, folder):
-        with tempfile.TemporaryDirectory() as place:
-            path = pathlib.Path(place) / "train.txt"
+        with tempfile.TemporaryDirectory() as temporary:
+            path = pathlib.Path(temporary) / "train.txt"
             _write_text(x, y, path)
             start = time.perf_counter()
             self._model = self._class.train_on_data(
                 str(path), self._class.default_hyper_param(), n_threads=2
             )
-            took = time.perf_counter() - start
+            seconds = time.perf_counter() - start
         self._model.save(str(folder))
-        return took
+        return seconds
 
     def predict(self, x):
         rows = []
         for row in range(x.shape[0]):
-            run = slice(x.indptr[row], x.indptr[row + 1])
+            entries = slice(x.indptr[row], x.indptr[row + 1])
             pairs = zip(
-                x.indices[run].tolist(), x.data[run].tolist(), strict=True
+                x.indices[entries].tolist(),
+                x.data[entries].tolist(),
+                strict=True,
             )
-            found = self._model.predict(list(pairs), top_k=K)
-            rows.append([label for label, _ in found])
+            predicted = self._model.predict(list(pairs), top_k=K)
+            rows.append([label for label, _ in predicted])
         return _padded(rows)
 
 
@@ -123,8 +125,8 @@ PEERS = {
 
 def _padded(rows):
     top = np.full((len(rows), K), -1)
-    for place, row in enumerate(rows):
-        top[place, : len(row)] = list(row)[:K]
+    for position, row in enumerate(rows):
+        top[position, : len(row)] = list(row)[:K]
     return top
 
 
@@ -134,10 +136,12 @@ def _write_text(x, y, path):
         file.write(f"{x.shape[0]} {x.shape[1]} {y.shape[1]}\n")
         for row in range(x.shape[0]):
             labels = y.indices[y.indptr[row] : y.indptr[row + 1]]
-            run = slice(x.indptr[row], x.indptr[row + 1])
+            entries = slice(x.indptr[row], x.indptr[row + 1])
             features = " ".join(
                 f"{i}:{v:.6g}"
-                for i, v in zip(x.indices[run], x.data[run], strict=True)
+                for i, v in zip(
+                    x.indices[entries], x.data[entries], strict=True
+                )
             )
             file.write(f"{','.join(map(str, labels))} {features}\n")
 
@@ -158,9 +162,9 @@ def _folder_bytes(folder):
 
 
 def peak_gib():
-    """Returns the most memory that this process has had, its parent's apart.
+    """Returns the peak memory of this process, without its parent's.
 
-    (`ru_maxrss` begins with the parent's at the fork.)
+    (`ru_maxrss` starts with the parent's at the fork.)
     """
     with open("/proc/self/status") as status:
         peak = next(line for line in status if line.startswith("VmHWM"))
@@ -176,8 +180,8 @@ def main():
         sys.exit(3)
     x, y = _read(features, "trn")
     test, _ = _read(features, "tst")
-    with tempfile.TemporaryDirectory() as place:
-        folder = pathlib.Path(place) / "model"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary) / "model"
         train_seconds = peer.fit(x, y, folder)
         size = _folder_bytes(folder)
         peer.predict(test[:2])
@@ -186,9 +190,9 @@ def main():
         batch_ms = 1e3 * (time.perf_counter() - start) / test.shape[0]
         single = []
         for row in range(min(SINGLE_QUERIES, test.shape[0])):
-            one = test[row]
+            query = test[row]
             start = time.perf_counter()
-            peer.predict(one)
+            peer.predict(query)
             single.append(1e3 * (time.perf_counter() - start))
     np.save(output, top)
     print(

@@ -1,4 +1,4 @@
-"""tfxml and its peers side by side, on the same features, in one run.
+"""Compares tfxml with its peers on the same features in one run.
 
     python -m venv peers-env && peers-env/bin/pip install torch==2.13.0 \\
         libpecos napkinxc omikuji "numpy<2" scikit-learn
@@ -6,16 +6,16 @@
         --recipes=configs/bibtex_sigmoid.cfg,configs/bibtex_mach.cfg \\
         --peers_python=peers-env/bin/python
 
-Text becomes TF-IDF rows by the first recipe, once; all train from these rows,
-each in a process of its own, one after the other: training seconds (from rows
-in memory to a trained model, tracing included), milliseconds a query, of all
-rows in one call and of one row in each (the median and the 99th percentile),
-peak memory of the process, bytes on disk (ours: a SavedModel's), and P@k and
-PSP@k by `tfxml.evaluation.metrics`. Ours are found by compiled loops on the
-host. Further rows are of the same model by TensorFlow's ops, as a SavedModel
-runs them, 512 rows a call, and of weights kept in fewer bits, as exports keep
-them. Everyone's default settings. A peer that is not installed is named and
-left out.
+Text becomes TF-IDF rows by the first recipe, once. All train on these rows,
+each in a separate process, one after the other. Columns: training seconds (from
+rows in memory to a trained model, including tracing); milliseconds per query,
+of all rows in one call and of one row per call (the median and the 99th
+percentile); the process' peak memory; bytes on disk (ours: a SavedModel's); and
+P@k and PSP@k by `tfxml.evaluation.metrics`. Ours are computed by compiled loops
+on the host. Further rows are the same model by TensorFlow's ops, as a
+SavedModel runs them, 512 rows per call, and with weights in fewer bits, as
+exports store them. All have their default settings. A peer that is not
+installed is named and left out.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from tfxml.run import flags as flags_lib
 from tfxml.run import run as run_lib
 from tfxml.training import checkpoints
 
-_HERE = pathlib.Path(__file__).resolve().parent
+_FOLDER = pathlib.Path(__file__).resolve().parent
 _K, _SINGLE_QUERIES, _NOT_INSTALLED = 5, 500, 3
-_ROWS_OF_BATCH = 512  # of TensorFlow's ops
+_BATCH_ROWS = 512  # of TensorFlow's ops
 _TENSORFLOW = "TensorFlow"
 _COSTS = {  # and their digits
     "train_s": 1,
@@ -87,8 +87,8 @@ def _compare() -> None:
         "| | train s | batch ms | p50 ms | p99 ms | peak GiB | MB on disk | "
         "P@1 | P@3 | P@5 | PSP@1 | PSP@3 | PSP@5 |\n|" + " --- |" * 13
     )
-    with tempfile.TemporaryDirectory() as place:
-        features = pathlib.Path(place) / "features"
+    with tempfile.TemporaryDirectory() as temporary:
+        features = pathlib.Path(temporary) / "features"
         own = [sys.executable, __file__]
         _call(
             [
@@ -98,7 +98,7 @@ def _compare() -> None:
                 f"--write={features}",
             ]
         )
-        output = f"{place}/top.npy"
+        output = f"{temporary}/top.npy"
         commands = {
             pathlib.Path(recipe).stem: [
                 *own,
@@ -109,7 +109,7 @@ def _compare() -> None:
             ]
             for recipe in _RECIPES.value
         }
-        script = str(_HERE / "peer_models.py")
+        script = str(_FOLDER / "peer_models.py")
         commands |= {
             peer: [_PYTHON.value, script, peer, str(features), output]
             for peer in _PEERS.value
@@ -121,20 +121,20 @@ def _compare() -> None:
                 continue
             print(_line(name, cost, _scores(features, np.load(output))))
             for kind, own in cost.get("variants", {}).items():
-                top = np.load(_of_variant(output, kind))
+                top = np.load(_variant_path(output, kind))
                 print(_line(f"{name}, {kind}", own, _scores(features, top)))
             sys.stdout.flush()
 
 
 def _call(command: list[str]) -> dict | None:
     """Returns the JSON that a process prints last, if any."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == _NOT_INSTALLED:
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode == _NOT_INSTALLED:
         return None
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    last = (done.stdout.strip().splitlines() or [""])[-1]
-    return json.loads(last) if last.startswith("{") else {}
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{process.stderr[-3000:]}")
+    last_line = (process.stdout.strip().splitlines() or [""])[-1]
+    return json.loads(last_line) if last_line.startswith("{") else {}
 
 
 def _line(name: str, cost: dict, scores: list[float]) -> str:
@@ -149,8 +149,8 @@ def _line(name: str, cost: dict, scores: list[float]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _of_variant(top_ids: str, kind: str) -> str:
-    """Returns where the labels are written that a variant finds."""
+def _variant_path(top_ids: str, kind: str) -> str:
+    """Returns where a variant's labels are written."""
     return f"{top_ids}.{kind}.npy"
 
 
@@ -222,9 +222,9 @@ def _train(features: str, top_ids: str) -> dict:
         weights = narrow_weights.WEIGHTS[0] if kind == _TENSORFLOW else kind
         with narrow_weights.kernels(run.model, weights):
             top, cost["variants"][kind] = predict()
-        np.save(_of_variant(top_ids, kind), top)
-    with tempfile.TemporaryDirectory() as place:
-        folder = workdir.Workdir(f"{place}/run")
+        np.save(_variant_path(top_ids, kind), top)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = workdir.Workdir(f"{temporary}/run")
         with folder.beginning() as new:
             run.start_folder(new)
         saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
@@ -236,7 +236,7 @@ def _train(features: str, top_ids: str) -> dict:
 
 
 class _Silent:
-    """Stands where training's progress is printed."""
+    """Prints no progress of training."""
 
     def start(self, step: int) -> None:
         pass
@@ -256,32 +256,32 @@ def _rows(split) -> sparse_rows.RaggedRows:
 
 
 def _on_host(model, rows) -> tuple[np.ndarray, dict[str, float]]:
-    """Returns the best labels, and ms a query together and alone."""
+    """Returns the best labels, and ms per query in one call and singly."""
     finder = host.CpuPredictor(model)
-    # As the peers', its first call is of two rows.
-    finder.top_k(_some(rows, 0, 2), _K)
+    # As for the peers, the first call is of two rows.
+    finder.top_k(_row_range(rows, 0, 2), _K)
     singles = [
-        _some(rows, row, row + 1)
+        _row_range(rows, row, row + 1)
         for row in range(min(_SINGLE_QUERIES, len(rows.splits) - 1))
     ]
     return _timed(
         lambda: finder.top_k(rows, _K)[1],
         len(rows.splits) - 1,
-        [functools.partial(finder.top_k, one, _K) for one in singles],
+        [functools.partial(finder.top_k, query, _K) for query in singles],
     )
 
 
-def _some(rows, first: int, last: int) -> sparse_rows.RaggedRows:
+def _row_range(rows, first: int, last: int) -> sparse_rows.RaggedRows:
     """Returns the rows [first, last)."""
     splits = rows.splits[first : last + 1]
-    own = slice(splits[0], splits[-1])
+    entries = slice(splits[0], splits[-1])
     return sparse_rows.RaggedRows(
-        rows.feature_ids[own], rows.values[own], splits - splits[0]
+        rows.feature_ids[entries], rows.values[entries], splits - splits[0]
     )
 
 
 def _on_tensorflow(model, split) -> tuple[np.ndarray, dict[str, float]]:
-    """Returns what `_on_host` does, by the model itself."""
+    """Returns what `_on_host` does, from the model itself."""
 
     specs = inputs.features(
         tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64),
@@ -293,7 +293,7 @@ def _on_tensorflow(model, split) -> tuple[np.ndarray, dict[str, float]]:
         return model.top_k(rows, _K)[1]
 
     batches = [
-        batch.inputs for batch in pipeline.evaluation(split, _ROWS_OF_BATCH)
+        batch.inputs for batch in pipeline.evaluation(split, _BATCH_ROWS)
     ]  # rows in memory, as the peers have them
     singles = [
         split.rows(tf.range(row, row + 1, dtype=tf.int64))[0]
@@ -308,28 +308,30 @@ def _on_tensorflow(model, split) -> tuple[np.ndarray, dict[str, float]]:
 
 
 def _timed(
-    together: Callable[[], np.ndarray], size: int, alone: list[Callable]
+    all_queries: Callable[[], np.ndarray],
+    size: int,
+    single_queries: list[Callable],
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Returns what a call returns, and ms a query of it and of others."""
-    alone[0]()
-    single = []
-    for one in alone:
+    """Returns the result of a call, and ms per query of it and of others."""
+    single_queries[0]()
+    single_ms = []
+    for query in single_queries:
         start = time.perf_counter()
-        one()
-        single.append(1e3 * (time.perf_counter() - start))
+        query()
+        single_ms.append(1e3 * (time.perf_counter() - start))
     start = time.perf_counter()
-    found = together()
-    return found, {
+    result = all_queries()
+    return result, {
         "batch_ms": 1e3 * (time.perf_counter() - start) / size,
-        "p50_ms": float(np.median(single)),
-        "p99_ms": float(np.percentile(single, 99)),
+        "p50_ms": float(np.median(single_ms)),
+        "p99_ms": float(np.percentile(single_ms, 99)),
     }
 
 
 def _exported_bytes(folder: workdir.Workdir, weights: str) -> int:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as temporary:
         written = serving_model.write(
-            checked_run.read(str(folder.path)), place, weights=weights
+            checked_run.read(str(folder.path)), temporary, weights=weights
         )
         return sum(p.stat().st_size for p in written.rglob("*") if p.is_file())
 

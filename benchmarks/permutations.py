@@ -1,11 +1,11 @@
-"""Bijections of the labels [0, L), whose slots modulo B are even buckets.
+"""Bijections of the labels [0, L), whose slots modulo B are equal buckets.
 
 # L labels, B buckets
 
 Two that need no prime: an affine one modulo L, and Feistel's network (four
-rounds over the next even power of two; a slot beyond L goes through again,
-"cycle walking", Black and Rogaway, 2002). They have what a trained head asks
-of a hash; buckets differ by one label at most.
+rounds over the next even power of two; a slot beyond L is mapped again, "cycle
+walking", Black and Rogaway, 2002). They have the interface of a head's hash;
+buckets differ by one label at most.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ class FeistelPermutation:
         def swapped(values):
             return (values & low) << bits | values >> bits
 
-        found = self._rounds(swapped(slots), self.keys[::-1])
-        found = swapped(found)
-        while (beyond := found >= self.num_labels).any():
-            again = self._rounds(swapped(found[beyond]), self.keys[::-1])
-            found[beyond] = swapped(again)
-        return found
+        ids = self._rounds(swapped(slots), self.keys[::-1])
+        ids = swapped(ids)
+        while (is_beyond := ids >= self.num_labels).any():
+            walked = self._rounds(swapped(ids[is_beyond]), self.keys[::-1])
+            ids[is_beyond] = swapped(walked)
+        return ids
 
     def _walk(self, values: np.ndarray, keys) -> np.ndarray:
-        found = self._rounds(values, keys)
-        while (beyond := found >= self.num_labels).any():
-            found[beyond] = self._rounds(found[beyond], keys)
-        return found
+        slots = self._rounds(values, keys)
+        while (is_beyond := slots >= self.num_labels).any():
+            slots[is_beyond] = self._rounds(slots[is_beyond], keys)
+        return slots
 
     def _rounds(self, values: np.ndarray, keys) -> np.ndarray:
         bits, low = self._bits, (1 << self._bits) - 1
@@ -96,10 +96,12 @@ class PermutedBuckets:
         return tf.gather(tf.constant(table), ids)
 
     def table(self, num_ids: int) -> np.ndarray:
-        found = np.empty(num_ids, np.min_scalar_type(self.num_buckets - 1))
+        buckets_of_ids = np.empty(
+            num_ids, np.min_scalar_type(self.num_buckets - 1)
+        )
         for start, buckets in self.blocks(num_ids):
-            found[start : start + len(buckets)] = buckets
-        return found
+            buckets_of_ids[start : start + len(buckets)] = buckets
+        return buckets_of_ids
 
     def blocks(self, num_ids: int) -> Iterator[tuple[int, np.ndarray]]:
         for start in range(0, num_ids, 1 << 15):

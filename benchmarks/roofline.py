@@ -1,4 +1,4 @@
-"""A training step beside the least that this machine could take for it.
+"""Compares a training step with the least time that this machine could take.
 
     python benchmarks/roofline.py --shapes=eurlex57k,tibkat-gnd
 
@@ -6,9 +6,9 @@ In one run: the rate of large float32 and bfloat16 matrix products, the memory
 bandwidth, and the median time of a step and of its parts, on generated
 instances of a data set's shape. The floor of a part is the larger of its
 operations over the matrix rate and its bytes over the bandwidth; parts that
-cannot overlap add up. Flags of the recipe say what head and optimizer are.
+cannot overlap add up. The recipe's flags set the head and the optimizer.
 
-# N instances of a batch, D features, E features a row, U distinct features of
+# N instances of a batch, D features, E features per row, U distinct features of
 # the batch, H units, O outputs (labels, or buckets of all repetitions)
 """
 
@@ -36,7 +36,7 @@ _FLOAT = 4  # bytes
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a step's cost follows from, beside the recipe."""
+    """The sizes that determine a step's cost, besides the recipe."""
 
     batch_size: int
     num_features: int
@@ -54,7 +54,7 @@ SHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What was measured, a second."""
+    """The machine's measured rates, per second."""
 
     float32: float  # operations of a matrix product
     bfloat16: float
@@ -94,7 +94,8 @@ def _report(name: str, shape: Shape, machine: Machine) -> None:
     for part in (*counts, "whole step"):
         floor = floors.get(part, sum(floors.values()))
         operations, moved = counts.get(
-            part, tuple(sum(one) for one in zip(*counts.values(), strict=True))
+            part,
+            tuple(sum(values) for values in zip(*counts.values(), strict=True)),
         )
         print(
             f"| {part} | {operations / 1e9:.2f} | {moved / 1e9:.3f} | "
@@ -108,15 +109,15 @@ def _report(name: str, shape: Shape, machine: Machine) -> None:
 def _counts(shape: Shape, config, num_outputs: int, num_distinct: int) -> dict:
     """Returns each part's operations and bytes that no method can avoid.
 
-    A matrix in memory is read or written once a use; the logits are not
-    counted, for blocks of them can stay in the cache.
+    A matrix in memory is read or written once per use. Logits are not counted,
+    because blocks of them can stay in the cache.
     """
     stored = shape.batch_size * shape.features_each
     table = num_distinct * shape.hidden * _FLOAT
     kernel = num_outputs * shape.hidden * _FLOAT
     sparse = 2 * stored * shape.hidden
     # Adam reads and writes weight and two moments; SGD the weight.
-    of_head = 3 if config.head_optimizer == "sgd" else 7
+    head_passes = 3 if config.head_optimizer == "sgd" else 7
     return {
         "input": (0, 0),
         "first layer": (sparse, table),
@@ -125,7 +126,7 @@ def _counts(shape: Shape, config, num_outputs: int, num_distinct: int) -> dict:
             2 * kernel,
         ),
         "first layer, backward": (sparse, table),
-        "update": (0, 7 * table + of_head * kernel),
+        "update": (0, 7 * table + head_passes * kernel),
     }
 
 
@@ -176,7 +177,9 @@ class _Step:
 
         encoded = encode()[0]
         encoder = model.encoders[0].trainable_weights
-        of_head = [w for b in model.head.blocks for w in b.trainable_weights]
+        head_weights = [
+            w for b in model.head.blocks for w in b.trainable_weights
+        ]
 
         @tf.function
         def encode_and_back():
@@ -194,7 +197,7 @@ class _Step:
                     sparse_labels.positives_of(batch.label_ids, weights),
                     weights,
                 )
-            return tape.gradient(value, [encoded, *of_head])
+            return tape.gradient(value, [encoded, *head_weights])
 
         @tf.function
         def gradients():
@@ -204,11 +207,13 @@ class _Step:
                 )
             return tape.gradient(value, part.trainable_variables)
 
-        found = gradients()
+        step_gradients = gradients()
 
-        @tf.function(input_signature=[_spec(one) for one in found])
-        def update(*found):
-            self._optimizer.apply(list(found), part.trainable_variables)
+        @tf.function(input_signature=[_spec(one) for one in step_gradients])
+        def update(*step_gradients):
+            self._optimizer.apply(
+                list(step_gradients), part.trainable_variables
+            )
 
         forward = _median_ms(encode)
         return {
@@ -216,7 +221,7 @@ class _Step:
             "first layer": forward,
             "head, loss and their gradients": _median_ms(loss),
             "first layer, backward": _median_ms(encode_and_back) - forward,
-            "update": _median_ms(lambda: update(*found)),
+            "update": _median_ms(lambda: update(*step_gradients)),
             "whole step": _median_ms(self._steps) / 5,
         }
 
@@ -225,9 +230,9 @@ class _Step:
 
 
 def _spec(gradient):
-    """Returns its type, with any number of rows if it is sparse.
+    """Returns a gradient's type, with any number of rows if it is sparse.
 
-    Rows whose number is known would be made dense first, as a TPU needs them.
+    With a known number of rows it would be made dense first, as for a TPU.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return tf.TensorSpec(gradient.shape, gradient.dtype)
@@ -241,50 +246,52 @@ def _spec(gradient):
     )
 
 
-def _source(shape: Shape, number: int) -> in_memory.InMemorySource:
+def _source(shape: Shape, num_rows: int) -> in_memory.InMemorySource:
     """Returns rows whose features and labels follow Zipf's law."""
     rng = np.random.default_rng(0)
 
-    def rows(each: int, size: int):
-        ranks = np.exp(rng.random((number, 2 * each)) * np.log(size)) - 1
-        kept = [np.unique(row.astype(np.int32))[:each] for row in ranks]
-        splits = np.cumsum([0, *(len(row) for row in kept)])
-        return splits, np.concatenate(kept)
+    def rows(num_ids: int, size: int):
+        ranks = np.exp(rng.random((num_rows, 2 * num_ids)) * np.log(size)) - 1
+        row_ids = [np.unique(row.astype(np.int32))[:num_ids] for row in ranks]
+        splits = np.cumsum([0, *(len(row) for row in row_ids)])
+        return splits, np.concatenate(row_ids)
 
     feature_splits, feature_ids = rows(shape.features_each, shape.num_features)
     label_splits, label_ids = rows(shape.labels_each, shape.num_labels)
     values = np.full(len(feature_ids), shape.features_each**-0.5, np.float32)
-    made = instances.Instances(
+    generated = instances.Instances(
         feature_splits, feature_ids, values, label_splits, label_ids
     )
-    return in_memory.InMemorySource(made, shape.num_features, shape.num_labels)
+    return in_memory.InMemorySource(
+        generated, shape.num_features, shape.num_labels
+    )
 
 
 def _measure_machine() -> Machine:
     size, number = 2048, 1 << 26
 
     def rate(dtype):
-        one = tf.cast(tf.random.normal([size, size]), dtype)
-        product = tf.function(lambda: tf.matmul(one, one))
+        matrix = tf.cast(tf.random.normal([size, size]), dtype)
+        product = tf.function(lambda: tf.matmul(matrix, matrix))
         return 2 * size**3 / (1e-3 * _median_ms(product))
 
     column = tf.ones([number])
-    moved = tf.function(lambda: column + 1.0)
+    copy_column = tf.function(lambda: column + 1.0)
     return Machine(
         rate(tf.float32),
         rate(tf.bfloat16),
-        2 * number * _FLOAT / (1e-3 * _median_ms(moved)),
+        2 * number * _FLOAT / (1e-3 * _median_ms(copy_column)),
     )
 
 
 def _median_ms(function) -> float:
     function()  # traced
-    took = []
+    call_ms = []
     for _ in range(_ROUNDS.value):
         start = time.perf_counter()
         function()  # a CPU has computed when it returns
-        took.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(took)
+        call_ms.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(call_ms)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Two workers against one, in one run: examples/s, and bytes on the wire.
+"""Compares two workers with one: examples/s, and bytes sent.
 
     python benchmarks/scaling.py [--rounds=3]
 
-Every worker computes on one core of its own, so that two workers on two cores
-can be twice as fast as one. The first table has a batch at which compute
-dominates, 8,192 instances a worker; groups of repetitions, which send nothing
-but each read all rows, take 2,048 instances through wider layers. The second
-has a small batch and a large table of features, so that few of its rows have a
-gradient. Bytes are what the loopback device carried, for each step of two
-workers; beside them what it would carry at the least if gradients were sent
-dense: all-reduced once in each direction, or pulled and pushed by each worker.
+Every worker computes on its own core, so that two workers on two cores can be
+twice as fast as one. In the first table compute dominates: batches of 8,192
+instances per worker. Groups of repetitions, which send nothing but each read
+all rows, have 2,048 instances and wider layers. The second table has a small
+batch and a large table of features, so that few of its rows have a gradient.
+Bytes are those that the loopback device carried, per step of two workers; next
+to them is the least that dense gradients would take: all-reduced once in each
+direction, or pulled and pushed by each worker.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MACH = [
     "--eval_epochs=99",
 ]
 # Each process computes on the core of its worker or group; servers and the
-# chief, which wait most of the time, wherever there is room.
+# chief, which wait most of the time, on any core.
 _PINNED = """
 import json, os, runpy, sys
 task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
@@ -63,10 +63,10 @@ runpy.run_module("tfxml.train", run_name="__main__")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is trained.
+    """A recipe to train, and its sizes.
 
     Attributes:
-        words: of the recipe.
+        words: flags of the recipe.
         num_train: instances.
         batch: instances of a worker's step.
     """
@@ -87,8 +87,8 @@ _COMPUTE = Setting(
     num_train=65536,
     batch=8192,
 )
-# As much compute, and fewer of the rows that every group reads for itself.
-_WORLDS = Setting(
+# The same compute, and fewer rows, which every group reads.
+_GROUPS = Setting(
     (
         "--synthetic_labels=2000",
         "--num_buckets=2000",
@@ -110,8 +110,8 @@ _SPARSE = Setting(
     num_train=2048,
     batch=64,
 )
-# What the machine gives two processes that have nothing in common: products of
-# matrices that stay in the caches, for some seconds.
+# The machine's own speed for two independent processes: products of matrices
+# that stay in the caches, for some seconds.
 _PRODUCTS = """
 import os, sys, time
 core = sorted(os.sched_getaffinity(0))[int(sys.argv[1])]
@@ -128,7 +128,7 @@ print(count)
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What came of one run: examples/s, and bytes a step."""
+    """The results of a run: examples/s, and bytes per step."""
 
     speed: float
     sent: float
@@ -138,7 +138,7 @@ class Measured:
 def measure(strategy: str, workers: int, setting: Setting) -> Measured:
     """Runs the real commands to their end."""
     with tempfile.TemporaryDirectory() as path:
-        before = _loopback_bytes()
+        bytes_before = _loopback_bytes()
         running = [
             subprocess.Popen(
                 command,
@@ -148,8 +148,8 @@ def measure(strategy: str, workers: int, setting: Setting) -> Measured:
             )
             for command in _commands(strategy, workers, setting, path)
         ]
-        codes = [one.wait(timeout=900) for one in running]
-        sent = _loopback_bytes() - before
+        codes = [process.wait(timeout=900) for process in running]
+        sent = _loopback_bytes() - bytes_before
         if any(codes):
             raise RuntimeError(f"{strategy} x{workers} ended with {codes}")
         folders = [pathlib.Path(path)]
@@ -159,7 +159,7 @@ def measure(strategy: str, workers: int, setting: Setting) -> Measured:
         weights = sum(_weight_bytes(folder) for folder in folders)
     epochs = int(setting.words[-1].partition("=")[2])
     steps = entries[0]["step"]
-    # An example is done when all groups have taken it.
+    # An example counts when all groups have processed it.
     step_seconds = max(entry["step_ms"] for entry in entries) / 1e3
     examples = setting.num_train * epochs / steps
     return Measured(
@@ -172,7 +172,7 @@ def measure(strategy: str, workers: int, setting: Setting) -> Measured:
 def _commands(
     strategy: str, workers: int, setting: Setting, path: str
 ) -> list[list[str]]:
-    """Returns the commands that run side by side."""
+    """Returns the commands to run at the same time."""
     train = [
         *_MACH,
         *setting.words,
@@ -184,7 +184,7 @@ def _commands(
         "multi_worker",
         1,
     ):
-        # Each group takes every batch, for its own repetitions.
+        # Each group processes every batch, for its own repetitions.
         return [
             [
                 *python,
@@ -195,20 +195,20 @@ def _commands(
             ]
             for group in range(workers)
         ]
-    # A step of multi_worker is one of all workers, a step of a parameter
-    # server's is one of one worker.
-    together = workers if strategy == "multi_worker" else 1
+    # All workers share a step of multi_worker; with parameter servers each
+    # worker makes its own steps.
+    workers_per_step = workers if strategy == "multi_worker" else 1
     launch = ["-m", "strategies.launch", f"--workers={workers}"]
     if strategy == "parameter_server":
         launch.append("--ps=1")
-    words = [
+    command = [
         *python,
         "0",
         *train,
         f"--strategy={strategy}",
-        f"--batch_size={setting.batch * together}",
+        f"--batch_size={setting.batch * workers_per_step}",
     ]
-    return [[sys.executable, *launch, "--", *words]]
+    return [[sys.executable, *launch, "--", *command]]
 
 
 def _loopback_bytes() -> int:
@@ -238,7 +238,7 @@ def _weight_bytes(folder: pathlib.Path) -> int:
 
 
 def _products(processes: int) -> int:
-    """Returns how many products so many processes make side by side."""
+    """Returns how many products a number of processes make at once."""
     running = [
         subprocess.Popen(
             [sys.executable, "-c", _PRODUCTS, str(core)],
@@ -247,7 +247,7 @@ def _products(processes: int) -> int:
         )
         for core in range(processes)
     ]
-    return sum(int(one.communicate(timeout=60)[0]) for one in running)
+    return sum(int(process.communicate(timeout=60)[0]) for process in running)
 
 
 def _print_scaling() -> None:
@@ -256,10 +256,10 @@ def _print_scaling() -> None:
     print(f"the machine itself, matrix products: {ratio:.2f}\n")
     print(
         f"{'strategy':18}{'1 worker/s':>12}{'2 workers/s':>12}"
-        f"{'ratio':>8}{'MB a step':>11}{'dense MB':>10}"
+        f"{'ratio':>8}{'MB/step':>11}{'dense MB':>10}"
     )
     for strategy in _STRATEGIES.value:
-        setting = _WORLDS if strategy == "repetition_group" else _COMPUTE
+        setting = _GROUPS if strategy == "repetition_group" else _COMPUTE
         ones, twos = [], []
         for _ in range(_ROUNDS.value):
             ones.append(measure(strategy, 1, setting))
@@ -282,11 +282,11 @@ def _print_scaling() -> None:
 
 def main(argv) -> None:
     if len(argv) > 1:
-        raise app.UsageError(f"words that belong to no flag: {argv[1:]}")
+        raise app.UsageError(f"arguments that are not flags: {argv[1:]}")
     start = time.monotonic()
     if _ROUNDS.value:
         _print_scaling()
-    print(f"\n{'small batch':18}{'MB a step':>11}{'dense MB':>10}")
+    print(f"\n{'small batch':18}{'MB/step':>11}{'dense MB':>10}")
     for strategy in _STRATEGIES.value:
         if strategy == "repetition_group":  # nothing is sent
             continue

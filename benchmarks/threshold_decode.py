@@ -1,11 +1,11 @@
-"""The threshold decode beside a look at every label, on a trained run.
+"""Compares the threshold decode with scoring every label, on a trained run.
 
     python benchmarks/threshold_decode.py --workdir=runs/49m --num_queries=1000
 
 Both decode the bucket scores that the trained model gives to instances of its
-generated test set. The look at every label is TensorFlow gathers in blocks of
-labels; as it may take seconds an instance, `--num_compared` instances are
-decoded by it, and the answers compared. Medians over batches.
+generated test set. Every label is scored by TensorFlow gathers in blocks of
+labels; as this may take seconds per instance, it decodes only `--num_compared`
+instances, and the answers are compared. Medians over batches.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(_) -> None:
         f"made in {seconds:.2f} s; top {_K}, batches of {values.batch_size}\n"
     )
     print(
-        "| estimator | ms a query | every label: ms | ratio | certified | "
+        "| estimator | ms per query | every label: ms | ratio | certified | "
         "buckets opened | labels scored | identical |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
@@ -69,32 +69,32 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
         )
 
     by_threshold(*batches[0])  # traced
-    found, times = [], []
+    answers, times = [], []
     for batch in batches:
         answer, seconds = _timed(lambda: by_threshold(*batch))  # noqa: B023
-        found.append(answer)
+        answers.append(answer)
         times.append(1e3 * seconds / len(batch[0]))
     opened, scored, is_certified = (
-        np.concatenate([getattr(one, name) for one in found])
+        np.concatenate([getattr(tensor, name) for tensor in answers])
         for name in ("buckets_opened", "labels_scored", "is_certified")
     )
     num_compared = min(num_compared, len(opened))
     all_times, num_same, num_done = [], 0, 0
     if num_compared:
-        by_all(*(one[:1] for one in batches[0]))  # traced
-    for batch, answer in zip(batches, found, strict=True):
+        by_all(*(tensor[:1] for tensor in batches[0]))  # traced
+    for batch, answer in zip(batches, answers, strict=True):
         rows = min(num_compared - num_done, len(batch[0]))
         if not rows:
             break
-        whole, seconds = _timed(
-            lambda: by_all(*(one[:rows] for one in batch))  # noqa: B023
+        exhaustive, seconds = _timed(
+            lambda: by_all(*(tensor[:rows] for tensor in batch))  # noqa: B023
         )
         all_times.append(1e3 * seconds / rows)
-        same = (whole[0].numpy() == answer.scores.numpy()[:rows]) & (
-            whole[1].numpy() == answer.label_ids.numpy()[:rows]
+        is_same = (exhaustive[0].numpy() == answer.scores.numpy()[:rows]) & (
+            exhaustive[1].numpy() == answer.label_ids.numpy()[:rows]
         )
-        is_sure = answer.is_certified.numpy()[:rows]
-        num_same += int((same.all(axis=1) | ~is_sure).sum())
+        is_certified_row = answer.is_certified.numpy()[:rows]
+        num_same += int((is_same.all(axis=1) | ~is_certified_row).sum())
         num_done += rows
     fast, slow, ratio = statistics.median(times), "", ""
     if all_times:
@@ -108,7 +108,7 @@ def _row(head, tables, batches, estimator: str, num_compared: int) -> str:
 
 
 def _bucket_logits(run, num_queries: int, batch_size: int) -> list:
-    """Returns the test instances' bucket logits, R tensors a batch."""
+    """Returns the test instances' bucket logits, R tensors per batch."""
     source, _ = evaluation_split.read(
         run.config, run.facts, "test", run.text_features
     )
@@ -136,7 +136,7 @@ def _define_flags() -> None:
     absl_flags.DEFINE_string("workdir", None, "A trained run.", required=True)
     absl_flags.DEFINE_integer("num_queries", 1000, "Test instances.")
     absl_flags.DEFINE_integer(
-        "num_compared", 64, "Of them, decoded by a look at every label too."
+        "num_compared", 64, "Of them, for which every label is scored too."
     )
     absl_flags.DEFINE_integer("batch_size", 64, "Instances at once.")
     absl_flags.DEFINE_list("estimators", [], "None: the run's own.")

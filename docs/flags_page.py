@@ -1,7 +1,7 @@
 """Writes docs/flags.md, all flags of all commands: `python docs/flags_page.py`.
 
-From the code, so that no default or help is written twice; a test tells when
-the page is not current.
+It is generated from the code, so that no default or help text is written twice;
+a test fails when the page is out of date.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _START = """# All flags
 
 <!-- Written by docs/flags_page.py, not by hand. -->
 
-A flag is given as `--name=value`, or all of them in a file: `--flagfile=PATH`,
-one a line. A flag that does not exist is an error with the names that do.
+Set a flag with `--name=value`, or put flags in a file, one per line, and pass
+`--flagfile=PATH`. An unknown flag is an error that lists the valid names.
 
 ## The recipe
 
-What is trained. `tfxml.train`, `tfxml.prepare` and `tfxml.Config` take all of
-these, under the same names and with the same defaults; a run keeps them in
-`config.json` and `flags.cfg`.
+What to train. `tfxml.train`, `tfxml.prepare` and `tfxml.Config` take all of
+these, with the same names and defaults; a run stores them in `config.json` and
+`flags.cfg`.
 """
 _COMMANDS_START = """
 ## The commands
 
-What each command takes beside the recipe: where things are, on which devices.
-These flags change nothing of what is learnt.
+The flags of each command besides the recipe: folders and devices. They do not
+change what is learnt.
 """
 
 
@@ -71,15 +71,19 @@ def text() -> str:
     sections.append(_COMMANDS_START)
     recipe = {field.name for field in dataclasses.fields(config.Config)}
     for command in COMMANDS:
-        found, more = defined(command), ""
-        if recipe <= set(found):
-            found = {name: found[name] for name in found if name not in recipe}
-            more = "\nIt takes the whole recipe too.\n"
+        command_flags, note = defined(command), ""
+        if recipe <= set(command_flags):
+            command_flags = {
+                name: command_flags[name]
+                for name in command_flags
+                if name not in recipe
+            }
+            note = "\nIt takes the whole recipe too.\n"
         rows = [
             _row(name, flag.default, _choices(flag), _help(flag))
-            for name, flag in found.items()
+            for name, flag in command_flags.items()
         ]
-        sections.append(f"\n### `{command}`\n\n{_table(rows)}{more}")
+        sections.append(f"\n### `{command}`\n\n{_table(rows)}{note}")
     return "".join(sections)
 
 
@@ -89,14 +93,14 @@ def defined(command: str) -> dict[str, absl_flags.Flag]:
     module = importlib.import_module(path)
     before = set(absl_flags.FLAGS)
     module.define_flags()
-    found = {
+    new_flags = {
         name: absl_flags.FLAGS[name]
         for name in absl_flags.FLAGS
         if name not in before
     }
-    for name in found:
+    for name in new_flags:
         delattr(absl_flags.FLAGS, name)
-    return found
+    return new_flags
 
 
 def _choices(flag: absl_flags.Flag):
@@ -110,16 +114,16 @@ def _help(flag: absl_flags.Flag) -> str:
 
 def _row(name: str, default, choices, help_text: str) -> str:
     if choices:
-        words = [f"`{choice}`" for choice in choices if choice != ""]
-        help_text = f"{help_text.rstrip()} One of {', '.join(words)}."
-    cells = f"`--{name}`", _shown(default), " ".join(help_text.split())
+        choice_names = [f"`{choice}`" for choice in choices if choice != ""]
+        help_text = f"{help_text.rstrip()} One of {', '.join(choice_names)}."
+    cells = f"`--{name}`", _as_typed(default), " ".join(help_text.split())
     return (
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     )
 
 
-def _shown(default) -> str:
-    """Returns a default as it is typed."""
+def _as_typed(default) -> str:
+    """Returns a default as a user types it."""
     if isinstance(default, (tuple, list)):
         default = ",".join(map(str, default))
     if isinstance(default, bool):

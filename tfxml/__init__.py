@@ -12,7 +12,7 @@ import types
 
 __version__ = "0.1.0"
 
-# The one place where names are passed on: public name -> where it is defined.
+# The only place that re-exports names: public name -> where it is defined.
 PUBLIC: dict[str, str | dict[str, str]] = {
     "Config": "tfxml.config.Config",
     "Trainer": "tfxml.training.trainer.Trainer",
@@ -20,7 +20,7 @@ PUBLIC: dict[str, str | dict[str, str]] = {
     "load": "tfxml.estimator.load",
     "train": "tfxml.train",
     "data": "tfxml.data",
-    # What heads, losses and encoders of one's own extend.
+    # The base classes of your own heads, losses and encoders.
     "contract": {
         "Head": "tfxml.models.contract.Head",
         "Loss": "tfxml.models.contract.Loss",
@@ -66,15 +66,15 @@ __all__ = sorted(PUBLIC)
 class _Names(types.ModuleType):
     """A namespace of public names, imported when they are first used."""
 
-    def __init__(self, name: str, places: dict[str, str]):
+    def __init__(self, name: str, definitions: dict[str, str]):
         super().__init__(f"tfxml.{name}", f"The public {name} of tfxml.")
-        self.__all__ = sorted(places)
-        self._places = places
+        self.__all__ = sorted(definitions)
+        self._definitions = definitions
 
     def __getattr__(self, name: str):
-        if name not in self._places:
+        if name not in self._definitions:
             raise AttributeError(f"module {self.__name__!r} has no {name!r}")
-        value = _resolved(self._places[name])
+        value = _resolved(self._definitions[name])
         setattr(self, name, value)
         return value
 
@@ -82,19 +82,23 @@ class _Names(types.ModuleType):
         return self.__all__
 
 
-def _resolved(place: str):
-    """Returns what a dotted name stands for: a module, or a name of one."""
-    package, _, name = place.rpartition(".")
+def _resolved(dotted_name: str):
+    """Returns the module or the member of a module with a dotted name."""
+    package, _, name = dotted_name.rpartition(".")
     if package == "tfxml":
-        return importlib.import_module(place)
+        return importlib.import_module(dotted_name)
     return getattr(importlib.import_module(package), name)
 
 
 def __getattr__(name: str):
     if name not in PUBLIC:
         raise AttributeError(f"module 'tfxml' has no attribute {name!r}")
-    place = PUBLIC[name]
-    value = _Names(name, place) if isinstance(place, dict) else _resolved(place)
+    definition = PUBLIC[name]
+    value = (
+        _Names(name, definition)
+        if isinstance(definition, dict)
+        else _resolved(definition)
+    )
     globals()[name] = value
     return value
 

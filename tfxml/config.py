@@ -1,7 +1,7 @@
-"""What is trained: the options of all modules in one frozen recipe.
+"""The recipe of a run: the options of all modules in one frozen class.
 
-Each group of options lies beside the code that it steers, with its defaults,
-help and rules; this file joins the groups and holds the rules between them.
+Each group of options is next to the code that it controls, with its defaults,
+help and rules; this file joins the groups and has the rules between them.
 Flags, flagfiles and `config.json` are flat: every name is unique.
 
 Where a run happens (folders, devices) is not here: see `run.device_flags`.
@@ -32,7 +32,7 @@ def _of(modules: Mapping[str, _Module]) -> dict[str, type]:
     for name, module in modules.items():
         if module.Options is not contract.NoOptions:
             groups.setdefault(module.Options, name)
-    return {name: kind for kind, name in groups.items()}
+    return {name: options_class for options_class, name in groups.items()}
 
 
 # Titles, as help shows them, and the classes that hold the options.
@@ -54,8 +54,8 @@ GROUPS: dict[str, type] = {
 class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
     """A run's recipe. Build it with `Config(head="mach", ...)`.
 
-    It is an instance of every group of options, so that a module can be handed
-    it as its own.
+    It is an instance of every group of options, so a module can take it as its
+    own options.
 
     Raises:
         ValueError: if a value is not among its choices, out of range, or

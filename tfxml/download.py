@@ -11,7 +11,7 @@ from tfxml.run import console, flags, paths
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
-    """Downloads a data set; prints what it holds, and what is unexpected."""
+    """Downloads a data set; prints its format, splits and differences."""
     entry = named_sets.entry_of(name)
     folder = named_sets.ensure(entry, data_dir, mirror, _Bar())
     print(f"data      {folder.path}: {folder.format}, {folder.splits}")
@@ -27,9 +27,11 @@ class _Bar:
     def __init__(self):
         self._line = console.Line()
 
-    def __call__(self, done: int, total: int | None) -> None:
-        of = f" of {total:,}" if total else ""
-        self._line.write(done == total, lambda: f"fetched {done:,}{of} bytes")
+    def __call__(self, received: int, total: int | None) -> None:
+        of_total = f" of {total:,}" if total else ""
+        self._line.write(
+            received == total, lambda: f"fetched {received:,}{of_total} bytes"
+        )
 
 
 def define_flags() -> None:

@@ -1,7 +1,7 @@
-"""Takes labels out of a trained run: `python -m tfxml.drop --workdir=... ...`.
+"""Removes labels from a trained run: `python -m tfxml.drop --workdir=... ...`.
 
-What is written is a run that never answers them. Nothing is trained: the other
-labels keep their ids and scores, and the answers are the best among them.
+Writes a run that never answers them. Nothing is trained: the other labels keep
+their ids and scores, and the answers are the best among them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ def drop(
 ) -> workdir_lib.Workdir:
     """Writes a run without some labels to `output`; returns its folder.
 
-    Its checkpoint holds weights alone: it evaluates, predicts and exports,
-    and is not trained further.
+    Its checkpoint has only weights: the run can be evaluated, used for
+    prediction and exported, but not trained further.
 
     Args:
         path: the folder of a trained run.
         output: a new folder.
-        label_ids: what is dropped, beside what the run has dropped before.
+        label_ids: the labels to drop, besides those dropped before.
         checkpoint: of the run: `best`, `latest`, or `auto`.
 
     Raises:
-        ValueError: if an id is no label's, or no label would be left.
+        ValueError: if an id is unknown, or no label would be left.
     """
-    old = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
+    run = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
     dropped = dropping.checked(
-        [*old.model.head.dropped, *label_ids], old.facts.num_labels
+        [*run.model.head.dropped, *label_ids], run.facts.num_labels
     )
     target = workdir_lib.Workdir(output)
     if target.is_started:
@@ -49,44 +49,44 @@ def drop(
         new.write_dropped_labels(dropped)
         saved = checkpoints.Checkpoints(
             new.checkpoints,
-            tf.train.Checkpoint(model=old.model.named_variables()),
-            weights=old.model.named_variables(),
+            tf.train.Checkpoint(model=run.model.named_variables()),
+            weights=run.model.named_variables(),
         )
-        saved.save(old.step, {}, is_best=False)
+        saved.save(run.step, {}, is_best=False)
     return target
 
 
 def read_ids(path: str) -> list[int]:
-    """Returns the label ids of a file, one a line."""
-    found = []
+    """Returns the label ids of a file, one per line."""
+    label_ids = []
     for number, line in enumerate(_lines(path), 1):
         try:
-            found.append(int(line))
+            label_ids.append(int(line))
         except ValueError as error:
             raise data_errors.DataError(
                 path, repr(line), "a label id", number
             ) from error
-    return found
+    return label_ids
 
 
 def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
-    """Returns the ids of the labels whose names stand in a file, one a line.
+    """Returns the ids of the labels whose names are in a file, one per line.
 
-    All labels of the same name are meant.
+    If several labels have the same name, returns all of them.
     """
     if label_names is None:
         raise ValueError(
             "`names` must not be given for a run whose labels have none; "
             f"give `ids`. Received: names={path}"
         )
-    wanted = _lines(path)
-    known = set(label_names)
-    for number, name in enumerate(wanted, 1):
-        if name not in known:
+    lines = _lines(path)
+    known_names = set(label_names)
+    for number, name in enumerate(lines, 1):
+        if name not in known_names:
             raise data_errors.DataError(
                 path, repr(name), "the name of one of the run's labels", number
             )
-    names = set(wanted)
+    names = set(lines)
     return [i for i, name in enumerate(label_names) if name in names]
 
 
@@ -98,8 +98,8 @@ def _lines(path: str) -> list[str]:
 def define_flags() -> None:
     restore.define_flags()
     paths.define("output", None, "A new folder.", required=True)
-    paths.define("ids", None, "A file of label ids, one a line.")
-    paths.define("names", None, "A file of names, one a line.")
+    paths.define("ids", None, "A file of label ids, one per line.")
+    paths.define("names", None, "A file of names, one per line.")
     absl_flags.mark_flags_as_mutual_exclusive(["ids", "names"], required=True)
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     target = drop(values.workdir, values.output, label_ids, values.checkpoint)
     print(
         f"{len(target.read_dropped_labels()):,} labels are dropped; the run "
-        f"lies in {target.path}"
+        f"is in {target.path}"
     )
 
 

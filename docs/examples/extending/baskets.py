@@ -1,6 +1,6 @@
 """Reads baskets: sets of items without values, as shops log them.
 
-A header `num_instances num_features num_labels`, then one instance a line,
+A header `num_instances num_features num_labels`, then one instance per line,
 `label,label;item item`, both counted from 0. An item that is in a basket
 twice has the value 2.
 """
@@ -24,9 +24,9 @@ from tfxml.data.formats import (
 FILES = (r"SPLIT\.baskets(?:\.gz)?",)  # of a split: train.baskets and so on
 ENDING = r"\.baskets(?:\.gz)?"  # of one file that is a whole data set
 EXAMPLE = "train.baskets, test.baskets"
-OPTIONS = ()  # it takes none of ReadOptions
+OPTIONS = ()  # it uses none of ReadOptions
 
-# At most nine digits, so that any id fits; those out of range are told later.
+# At most nine digits, so that any id fits; the range is checked later.
 _ID = "[0-9]{1,9}"
 _ROW = re.compile(f"((?:{_ID}(?:,{_ID})*)?);((?:{_ID}(?: {_ID})*)?)")
 
@@ -37,7 +37,7 @@ def survey(
     options: read_options.ReadOptions,
     read_names,
 ) -> surveys.Survey:
-    """Returns the sizes, as the headers say them."""
+    """Returns the sizes from the headers."""
     return surveys.of_headers(read_header, pieces, data_dir)
 
 
@@ -58,16 +58,16 @@ def read(
 
     Args:
         path: the file.
-        bad: what to do about bad rows; None: raise.
-        wanted: a run of rows; all of them if None.
+        bad: handles bad rows; None: raise.
+        wanted: which rows to read; None: all.
 
     Raises:
-        DataError: with the line of what is wrong.
+        DataError: naming the line that is wrong.
     """
     num_rows, num_features, num_labels = read_header(path)
     bad = bad or bad_rows_lib.BadRows()
     wanted = range(num_rows) if wanted is None else wanted
-    row = -1  # of the run's first line; the header stands before row 0
+    row = -1  # of the run's first line; the header is before row 0
     for _, lines in files.text_line_chunks(path):
         first, last = max(wanted.start, row, 0), row + len(lines)
         rows = lines[first - row : max(min(wanted.stop, last), first) - row]
@@ -78,8 +78,8 @@ def read(
                 rows[first:last], num_features, num_labels, source.after(first)
             )
 
-        none = np.zeros(len(rows), bool)  # that are known to be bad
-        yield bad_rows_lib.keep_good(check, none, bad, instances.concatenate)
+        is_bad = np.zeros(len(rows), bool)  # that are known to be bad
+        yield bad_rows_lib.keep_good(check, is_bad, bad, instances.concatenate)
         row = last
     if row != num_rows:
         raise data_errors.DataError(
@@ -100,8 +100,8 @@ def _instances(
     for number, row in enumerate(rows):
         match = _ROW.fullmatch(row)
         if not match:
-            found = files.excerpt(row)
-            raise source.error(number, found, "`label,label;item item`")
+            bad_row = files.excerpt(row)
+            raise source.error(number, bad_row, "`label,label;item item`")
         labels.append([int(word) for word in match[1].split(",") if word])
         items.append([int(word) for word in match[2].split()])
     item_ids = _joined(items)
@@ -120,7 +120,7 @@ def _instances(
 
 
 def _joined(ids: list[list[int]]) -> np.ndarray:
-    return np.array([one for row in ids for one in row], np.int64)
+    return np.array([number for row in ids for number in row], np.int64)
 
 
 def _splits(ids: list[list[int]]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A head that ranks labels by the angle between them and an instance.
+"""A head that ranks labels by their angle to an instance.
 
 # N instances, H units of the encoder, L labels
 
@@ -35,14 +35,14 @@ class CosineOptions:
 
 
 class CosineHead(contract.Head):
-    """Scaled cosines between what the encoder returns and a vector a label.
+    """Scaled cosines between the encoder's output and a vector per label.
 
     Args:
         num_labels: L.
         input_dim: H.
         loss: of the logits.
         scale: of the cosines, at first.
-        priors: [L], the share of the instances that carry each label.
+        priors: [L], the fraction of instances with each label.
         seed: of the initial kernel.
         dropped: ids of labels that are never answered.
     """
@@ -73,7 +73,7 @@ class CosineHead(contract.Head):
         self.bias = self.add_weight(
             name="bias", shape=(num_labels,), initializer="zeros"
         )
-        # Its logarithm is learnt, for a scale is above 0.
+        # Its logarithm is learnt, because the scale must be above 0.
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),
@@ -106,7 +106,7 @@ class CosineHead(contract.Head):
         return tf.exp(self.log_scale) * cosines + self.bias
 
     def get_config(self) -> dict:
-        """Returns what makes the head again, but for its weights."""
+        """Returns the arguments that rebuild the head, without weights."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,

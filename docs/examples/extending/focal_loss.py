@@ -1,9 +1,9 @@
-"""The focal loss: what is learnt already counts less.
+"""The focal loss: outputs that are already right count less.
 
 # N instances, B outputs, P positives
 
-With z the logit of an output, s = z where it is a label and -z where it is
-none, and p = sigmoid(s), its loss is -(1 - p)^gamma log p (Lin et al., "Focal
+With z the logit of an output, s = z for a label of the instance and -z for
+others, and p = sigmoid(s), its loss is -(1 - p)^gamma log p (Lin et al., "Focal
 loss for dense object detection", ICCV 2017). Its derivative with respect to s
 is (1 - p)^gamma (gamma p log p - (1 - p)). At gamma 0 both are those of sigmoid
 cross-entropy.
@@ -40,7 +40,7 @@ class FocalLoss(contract.Loss):
     """
 
     Options = FocalOptions
-    separates = True  # each output has a loss of its own
+    separates = True  # each output has its own loss
     link = calibration.SIGMOID
 
     def __init__(self, gamma: float = 2.0):
@@ -60,7 +60,7 @@ class FocalLoss(contract.Loss):
         """Returns the weighted sum of the losses, a scalar."""
         places = tf.stack([positives.rows, positives.columns], axis=-1)
         hits = tf.gather_nd(logits, places)
-        # All outputs as if they were off, then what the positives change.
+        # All outputs as if their targets were 0, then correct the positives.
         row_losses = tf.reduce_sum(self._loss(-logits), axis=1)
         changes = self._loss(hits) - self._loss(-hits)
         return tf.reduce_sum(weights * row_losses) + tf.reduce_sum(

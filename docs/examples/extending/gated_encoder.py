@@ -1,8 +1,8 @@
-"""An encoder with gates: what a unit says, times whether it is asked.
+"""An encoder with gates: each unit's output times a gate in (0, 1).
 
 # N instances, D features, H units
 
-The rows' product with a kernel [D, 2 H] is cut in two: `a * sigmoid(b)`
+The rows' product with a kernel [D, 2 H] is split in two: `a * sigmoid(b)`
 (Dauphin et al., "Language modeling with gated convolutional networks", ICML
 2017).
 """
@@ -65,7 +65,7 @@ class GatedEncoder(contract.Encoder):
         return cls(site.num_features, options.gated_units, seed)
 
     def arrange(self, inputs: dict, form: str):
-        """Returns the rows as `sparse_rows.matmul` takes them."""
+        """Returns the rows in a form for `sparse_rows.matmul`."""
         return sparse_rows.arrange(
             inputs[inputs_lib.FEATURE_IDS],
             inputs[inputs_lib.FEATURE_VALUES],
@@ -75,7 +75,7 @@ class GatedEncoder(contract.Encoder):
 
     @property
     def arrangement(self):
-        """Encoders of as many features read the same rows."""
+        """Encoders with the same number of features read the same rows."""
         return self.num_features
 
     def call(self, rows, dropout_seed=None) -> tf.Tensor:
@@ -87,7 +87,7 @@ class GatedEncoder(contract.Encoder):
         return units * tf.sigmoid(gates)
 
     def get_config(self) -> dict:
-        """Returns what makes the encoder again, but for its weights."""
+        """Returns the arguments that rebuild the encoder, without weights."""
         return {
             **super().get_config(),
             "num_features": self.num_features,

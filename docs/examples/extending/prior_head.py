@@ -28,7 +28,7 @@ class PriorOptions:
 
 
 class PriorHead(contract.Head):
-    """One output a label, of a trained kernel and a bias that is not trained.
+    """One output per label, with a trained kernel and a fixed bias.
 
     Args:
         num_labels: L.
@@ -61,7 +61,7 @@ class PriorHead(contract.Head):
             shape=(num_labels, input_dim),
             initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
         )
-        # Saved like any weight, but no step moves it.
+        # Saved like any weight, but never updated.
         self.bias = self.add_weight(
             name="bias",
             shape=(num_labels,),
@@ -106,7 +106,7 @@ class PriorHead(contract.Head):
         )
 
     def get_config(self) -> dict:
-        """Returns what makes the head again, but for its weights."""
+        """Returns the arguments that rebuild the head, without weights."""
         return {
             **super().get_config(),
             "num_labels": self.num_labels,
