@@ -142,7 +142,7 @@ def test_notice_saves_in_the_middle_of_an_epoch(tmp_path):
         for name in ("run", "whole")
     )
     for one, other in zip(ours, theirs, strict=True):
-        # The sum of an epoch's losses goes on where it was.
+        # The sum of the epoch's losses resumes where it was.
         assert one.pop("loss") == pytest.approx(other.pop("loss"), rel=1e-6)
         assert one == other
 
@@ -243,7 +243,7 @@ def test_notice_to_one_worker_is_notice_to_all(tmp_path):
     os.kill(running.task("worker", 1), signal.SIGTERM)
     assert running.end() == 143
     assert running.text.count("told to end: saved at step") == 2
-    # Another strategy goes on, with the same weights at the end.
+    # Another strategy resumes, and ends with the same weights.
     _whole(tmp_path / "run", "--dropout=0")
     _whole(tmp_path / "whole", "--dropout=0")
     _assert_same(tmp_path / "whole", tmp_path / "run", atol=1e-5)

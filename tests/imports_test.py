@@ -59,16 +59,16 @@ def _spans(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
-# Rooms in the page's order, each with those that it imports.
-ROOMS = {
-    (_spans(room) or [room])[0]: set(_spans(imports))
+# Packages in the page's order, each with those that it imports.
+PACKAGES = {
+    (_spans(package) or [package])[0]: set(_spans(imports))
     | ({COMMANDS} if COMMANDS in imports else set())
-    for room, _, imports in _table("| room | what it holds | imports |")
+    for package, _, imports in _table("| package | contents | imports |")
 }
-# The folders inside of rooms, each with those beside it that it imports.
+# The subpackages, each with those of the same package that it imports.
 INNER = {
-    _spans(room)[0]: set(_spans(imports))
-    for room, _, imports in _table("| room | what it holds | beside it |")
+    _spans(subpackage)[0]: set(_spans(imports))
+    for subpackage, _, imports in _table("| subpackage | contents | imports |")
 }
 
 
@@ -76,8 +76,8 @@ def _is_command(path):
     return re.search(r"^def run\(\)", (ROOT / path).read_text(), flags=re.M)
 
 
-def _room(module):
-    """Returns the room of a module: a file, a folder, or the commands."""
+def _package(module):
+    """Returns the package of a module: a file, a folder, or the commands."""
     path = MODULES[module]
     if path.as_posix() in FILES_APART:
         return path.as_posix()
@@ -103,28 +103,28 @@ def _arrows(place_of, modules=tuple(MODULES)):
     return dict(arrows)
 
 
-def test_every_module_is_in_a_room():
-    places = {_room(module) for module in MODULES}
-    # A package without code of its own is the folder that holds its rooms.
-    assert places - {"tfxml/export/"} == set(ROOMS)
+def test_every_module_is_in_a_package():
+    places = {_package(module) for module in MODULES}
+    # A package without code of its own is the folder that holds its packages.
+    assert places - {"tfxml/export/"} == set(PACKAGES)
     assert (ROOT / "tfxml/export/__init__.py").read_text().count("\n") <= 1
 
 
 def test_the_arrows_of_the_map_are_the_imports():
-    found = _arrows(_room)
+    found = _arrows(_package)
     found.pop("tfxml/export/")
-    assert found == ROOMS
+    assert found == PACKAGES
 
 
 def test_arrows_run_upwards_in_the_map():
     seen = set()
-    for room, imports in ROOMS.items():
-        assert imports <= seen, (room, imports - seen)
-        seen.add(room)
+    for package, imports in PACKAGES.items():
+        assert imports <= seen, (package, imports - seen)
+        seen.add(package)
 
 
-def test_the_arrows_inside_of_rooms_are_the_imports():
-    """Between the folders of one room; their parent is open to all of them."""
+def test_the_arrows_inside_of_packages_are_the_imports():
+    """Between the folders of one package; all may import their parent."""
     inner = [module for module in MODULES if _inner(module)]
     arrows = _arrows(_inner, inner)
     beside = {
@@ -134,13 +134,13 @@ def test_the_arrows_inside_of_rooms_are_the_imports():
             if place and place.split("/")[1] == here.split("/")[1]
         }
         for here, places in arrows.items()
-        if not here.startswith("tfxml/export/")  # rooms of their own
+        if not here.startswith("tfxml/export/")  # packages of their own
     }
     assert beside == INNER
 
 
 def test_nothing_but_the_public_face_imports_a_command():
-    commands = {module for module in MODULES if _room(module) == COMMANDS}
+    commands = {module for module in MODULES if _package(module) == COMMANDS}
     importers = {module for module in MODULES if GRAPH[module] & commands}
     assert importers <= {"tfxml.estimator"}
 

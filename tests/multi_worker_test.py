@@ -40,5 +40,5 @@ def test_two_workers_equal_one_process(head, form, tmp_path):
     for ours, theirs in zip(runs.entries(one), runs.entries(two), strict=True):
         theirs = runs.without_costs(theirs)
         assert runs.without_costs(ours) == pytest.approx(theirs, abs=1e-4)
-    # It goes on where it was, with all workers: there is nothing left to do.
+    # It resumes where it was, with all workers: there is nothing left to do.
     assert "resumes   at step 12" in runs.run(launched)

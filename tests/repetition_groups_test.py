@@ -131,7 +131,7 @@ def test_repetitions_are_computed_where_they_lie():
     graph = gradients.get_concrete_function().graph
     products = [op for op in graph.get_operations() if op.type == "MatMul"]
     places = [op.device[-5:] for op in products]
-    # First layer: forward, weights. World: forward, hidden, weights.
+    # First layer: forward, weights. Repetition: forward, hidden, weights.
     assert places.count("CPU:0") == places.count("CPU:1") >= 2 * 5
 
 

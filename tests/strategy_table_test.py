@@ -25,7 +25,7 @@ RECIPE = [
     "--learning_rate=0.02",
 ]
 MACH = ["--head=mach", "--num_repetitions=4", "--num_buckets=20"]
-REFINED = [
+RERANKED = [
     "--reranker_passes=3",
     "--num_hard_negatives=12",
     "--reranker_features=6",
@@ -35,11 +35,11 @@ HEADS = {
     "sigmoid": ["--label_block_size=25"],
     "sigmoid, sparse": ["--label_block_size=25", "--form=compact"],
     "sigmoid, sgd head": ["--head_optimizer=sgd", "--head_learning_rate=3"],
-    "sigmoid, reranked": ["--form=compact", *REFINED],
+    "sigmoid, reranked": ["--form=compact", *RERANKED],
     "centroid, reranked": [
         "--head=centroid",
         "--reranker_centroid=2",
-        *REFINED,
+        *RERANKED,
     ],
     "mach": MACH,
     "mach, 4 encoders": [*MACH, "--num_encoders=4"],

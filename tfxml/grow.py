@@ -1,9 +1,9 @@
 """Adds labels to a trained run: `python -m tfxml.grow --workdir=... ...`.
 
-New labels come behind those that are there. The hashes are those of the run, so
-no label changes its buckets and no weight is new: the grown model scores the
-old labels as before. What is written is a run at its first step, on data that
-have the new labels; `python -m tfxml.train` with its flags fine-tunes it.
+New labels follow the existing ones. The hashes are those of the run, so no
+label changes its buckets and no weight is new: the grown model scores the old
+labels as before. The result is a run at step 0 on data with the new labels;
+`python -m tfxml.train` with its flags fine-tunes it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ def grow(
         ValueError: if the run or the data do not allow it.
     """
     strategy = tf.distribute.get_strategy()
-    old = restore.restore(path, strategy, checkpoint)
-    config = _config(old, num_epochs, learning_rate)
+    run = restore.restore(path, strategy, checkpoint)
+    config = _config(run, num_epochs, learning_rate)
     target = workdir_lib.Workdir(output)
     if target.is_started:
         raise ValueError(
             f"`output` must be a new folder. Received: output={output}"
         )
     data_dir = str(pathlib.Path(data_dir).resolve())
-    data = datasets.training_data(config, data_dir, strategy, old.text_features)
-    _check(old, data)
+    data = datasets.training_data(config, data_dir, strategy, run.text_features)
+    _check(run, data)
     grown = run_lib.Run(config, strategy, data)
-    weights = old.model.named_variables()
+    weights = run.model.named_variables()
     for name, weight in grown.model.named_variables().items():
         weight.assign(weights[name])
     with run_lock.RunLock(target.path), target.beginning() as new:
@@ -67,62 +67,62 @@ def grow(
 
 
 def _config(
-    old: restore.TrainedRun, num_epochs: int, learning_rate: float | None
+    run: restore.TrainedRun, num_epochs: int, learning_rate: float | None
 ) -> config_lib.Config:
     """Returns the recipe of fine-tuning, with the hashes of the run."""
-    growth = old.model.head.growth_options()
+    growth = run.model.head.growth_options()
     if growth is None:
         raise ValueError(
             "`workdir` must hold a run whose head can take more labels without "
             "new weights, as head=mach can. "
-            f"Received: a run with head={old.config.head}"
+            f"Received: a run with head={run.config.head}"
         )
-    if len(old.model.head.dropped):
+    if len(run.model.head.dropped):
         raise ValueError(
             "`workdir` must hold a run without dropped labels: grow it first, "
-            f"then drop. Received: {len(old.model.head.dropped)} dropped"
+            f"then drop. Received: {len(run.model.head.dropped)} dropped"
         )
-    if old.config.reranker_passes:
+    if run.config.reranker_passes:
         raise ValueError(
             "`workdir` must hold a run without reranker_passes, whose labels "
             "each have weights of their own. Received: a run with "
-            f"reranker_passes={old.config.reranker_passes}"
+            f"reranker_passes={run.config.reranker_passes}"
         )
     if learning_rate is None:
-        learning_rate = old.config.learning_rate
-    return old.config.replace(
+        learning_rate = run.config.learning_rate
+    return run.config.replace(
         **growth, num_epochs=num_epochs, learning_rate=learning_rate
     )
 
 
-def _check(old: restore.TrainedRun, data: datasets.TrainingData) -> None:
+def _check(run: restore.TrainedRun, data: datasets.TrainingData) -> None:
     """Raises unless the data are those of the run, with more labels."""
-    capacity = old.model.head.label_capacity
-    wrong = None
-    if data.facts.num_features != old.facts.num_features:
-        wrong = (
+    capacity = run.model.head.label_capacity
+    problem = None
+    if data.facts.num_features != run.facts.num_features:
+        problem = (
             f"{data.facts.num_features} features where the run has "
-            f"{old.facts.num_features}"
+            f"{run.facts.num_features}"
         )
-    elif data.facts.num_labels < old.facts.num_labels:
-        wrong = (
+    elif data.facts.num_labels < run.facts.num_labels:
+        problem = (
             f"{data.facts.num_labels} labels where the run has "
-            f"{old.facts.num_labels}"
+            f"{run.facts.num_labels}"
         )
     elif data.facts.num_labels > capacity:
-        wrong = (
+        problem = (
             f"{data.facts.num_labels} labels where the run's hashes can take "
             f"{capacity} (see label_capacity)"
         )
-    elif old.label_names and (
-        (data.label_names or [])[: len(old.label_names)] != old.label_names
+    elif run.label_names and (
+        (data.label_names or [])[: len(run.label_names)] != run.label_names
     ):
-        wrong = "labels of other names, or in another order, than the run's"
-    if wrong:
+        problem = "labels of other names, or in another order, than the run's"
+    if problem:
         raise ValueError(
             "`data_dir` must hold the run's features, and its labels before "
             f"the new ones. Received: data_dir={data.facts.data_dir}, with "
-            f"{wrong}"
+            f"{problem}"
         )
 
 

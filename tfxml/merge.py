@@ -41,22 +41,22 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     default = tf.distribute.get_strategy()
     first = workdir_lib.Workdir(folders[0])
     config, facts = first.read()
-    whole = build.model(config, facts, first.read_label_counts())
+    merged_model = build.model(config, facts, first.read_label_counts())
     step = 0
     for group, folder in enumerate(folders):
         placement = placement_lib.Placement(group, len(folders))
         _check(folder, first)
         run = restore.restore(str(folder), default, checkpoint, placement)
         step = max(step, run.step)
-        _copy(run.model, whole, placement)
+        _copy(run.model, merged_model, placement)
     target = workdir_lib.Workdir(path)
     with run_lock.RunLock(target.path), target.beginning() as new:
         first.copy_to(new)
-        new.write_head(whole.head.record())
+        new.write_head(merged_model.head.record())
         saved = checkpoints.Checkpoints(
             new.checkpoints,
-            tf.train.Checkpoint(model=whole.named_variables()),
-            weights=whole.named_variables(),
+            tf.train.Checkpoint(model=merged_model.named_variables()),
+            weights=merged_model.named_variables(),
         )
         saved.save(step, {}, is_best=False)
     return target.path
@@ -64,63 +64,67 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
 
 def _groups(path: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders of all groups, in order."""
-    found = {}
+    folders = {}
     for folder in path.iterdir() if path.is_dir() else ():
         match = _FOLDER.fullmatch(folder.name)
         if match:
-            found[int(match[1]), int(match[2])] = folder
-    sizes = {num_groups for _, num_groups in found}
-    if len(sizes) != 1 or len(found) != max(sizes):
-        names = sorted(folder.name for folder in found.values()) or "none"
+            folders[int(match[1]), int(match[2])] = folder
+    sizes = {num_groups for _, num_groups in folders}
+    if len(sizes) != 1 or len(folders) != max(sizes):
+        names = sorted(folder.name for folder in folders.values()) or "none"
         raise ValueError(
             "`workdir` must hold all of repetition_group_0_of_G, "
             "repetition_group_1_of_G, ... "
             f"Received: workdir={path}, with {names}"
         )
-    return [found[key] for key in sorted(found)]
+    return [folders[key] for key in sorted(folders)]
 
 
 def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
     """Raises unless a group is finished and was trained like the first."""
     workdir = workdir_lib.Workdir(folder)
     (config, facts), (other_config, other_facts) = first.read(), workdir.read()
-    changed = config_lib.differences(config, other_config)
+    differences = config_lib.differences(config, other_config)
     if other_facts != facts:
-        changed.append(f"data: {facts} and {other_facts}")
-    changed += fingerprint.differences(
+        differences.append(f"data: {facts} and {other_facts}")
+    differences += fingerprint.differences(
         first.read_fingerprint(), workdir.read_fingerprint()
     )
     if not workdir.is_finished:
-        changed.append("training is not finished")
-    if changed:
+        differences.append("training is not finished")
+    if differences:
         raise ValueError(
             "`workdir` must hold groups of one run. Received: "
-            f"{folder.name}, where {'; '.join(changed)}"
+            f"{folder.name}, where {'; '.join(differences)}"
         )
 
 
-def _copy(group, whole, placement: placement_lib.Placement) -> None:
+def _copy(group, merged_model, placement: placement_lib.Placement) -> None:
     """Copies the weights of a group to their place in the whole model."""
     pairs = zip(
         [*group.encoders, *group.head.blocks],
         [
             *(
-                whole.encoders[encoder]
-                for encoder in _share(whole.encoders, placement)
+                merged_model.encoders[encoder]
+                for encoder in _group_range(merged_model.encoders, placement)
             ),
             *(
-                whole.head.blocks[repetition]
-                for repetition in _share(whole.head.blocks, placement)
+                merged_model.head.blocks[repetition]
+                for repetition in _group_range(
+                    merged_model.head.blocks, placement
+                )
             ),
         ],
         strict=True,
     )
     for source, target in pairs:
-        for weight, copied in zip(source.weights, target.weights, strict=True):
-            copied.assign(weight)
+        for weight, target_weight in zip(
+            source.weights, target.weights, strict=True
+        ):
+            target_weight.assign(weight)
 
 
-def _share(layers, placement: placement_lib.Placement) -> range:
+def _group_range(layers, placement: placement_lib.Placement) -> range:
     return sites.group_range(len(layers), placement.group, placement.num_groups)
 
 

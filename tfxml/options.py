@@ -1,9 +1,9 @@
-"""Options: what the settings of every module are made of.
+"""Options: the fields of every module's settings.
 
 A module's settings are a frozen dataclass whose fields are made by `option`.
-`config.Config` joins them all, and the command-line flags come from that, so
-that a default, its help and its limits are written once, beside the code that
-they steer.
+`config.Config` joins them all, and the command-line flags are generated from
+it, so a default, its help and its limits are written once, next to the code
+that they control.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def option(
     """Returns a dataclass field that is also a command-line flag.
 
     Args:
-        default: its value where none is given; its type is the flag's type.
-        help_text: what `--help` says.
+        default: its value if none is given; its type is the flag's type.
+        help_text: the text of `--help`.
         choices: the only values allowed; None: any.
         minimum: the smallest number allowed; None: any.
     """
@@ -56,9 +56,9 @@ def check_values(options: Any) -> None:
         _check(type(options), field, getattr(options, field.name))
 
 
-def require(holds: bool, name: str, needed: str, options: Any) -> None:
-    """Raises ValueError unless `holds`: the option `name` must be `needed`."""
-    if not holds:
+def require(is_met: bool, name: str, needed: str, options: Any) -> None:
+    """Raises ValueError unless `is_met`: the option `name` must be `needed`."""
+    if not is_met:
         raise ValueError(
             f"`{name}` must be {needed}. "
             f"Received: {name}={getattr(options, name)!r}"
@@ -66,15 +66,15 @@ def require(holds: bool, name: str, needed: str, options: Any) -> None:
 
 
 def _check(owner: type, field: dataclasses.Field, value) -> None:
-    wanted = value_type(owner, field)
-    is_int_for_float = wanted is float and type(value) is int
-    if type(value) is not wanted and not is_int_for_float:
+    expected_type = value_type(owner, field)
+    is_int_for_float = expected_type is float and type(value) is int
+    if type(value) is not expected_type and not is_int_for_float:
         raise TypeError(
-            f"`{field.name}` must be of type {wanted.__name__}. "
+            f"`{field.name}` must be of type {expected_type.__name__}. "
             f"Received: {field.name}={value!r}"
         )
     received = f"Received: {field.name}={value!r}"
-    if wanted is float and not math.isfinite(value):
+    if expected_type is float and not math.isfinite(value):
         raise ValueError(f"`{field.name}` must be a finite number. {received}")
     choices = field.metadata["choices"]
     if choices and value not in choices:

@@ -1,7 +1,7 @@
 """Proposes a MACH model: `python -m tfxml.plan --num_labels=49e6 ...`.
 
-Prints its size and what training and serving cost, next to a sigmoid head on
-the same encoder.
+Prints its size and the costs of training and serving, next to those of a
+sigmoid head on the same encoder.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def describe(
         if plan.feature_buckets
         else f"{plan.num_features:,} features"
     )
-    needed = planner.least_repetitions(plan.num_labels, plan.num_buckets, delta)
+    min_repetitions = planner.least_repetitions(
+        plan.num_labels, plan.num_buckets, delta
+    )
     rows = [
         ("outputs", f"{plan.num_outputs:,}", f"{sigmoid.num_outputs:,}"),
         (
@@ -60,8 +62,8 @@ def describe(
         ("serving", _gib(plan.serving_bytes), _gib(sigmoid.serving_bytes)),
         (
             "matrix products of a step, at least",
-            _floor(plan.step_flop, flop_per_second),
-            _floor(sigmoid.step_flop, flop_per_second),
+            _least_time(plan.step_flop, flop_per_second),
+            _least_time(sigmoid.step_flop, flop_per_second),
         ),
     ]
     lines = [
@@ -69,8 +71,8 @@ def describe(
         f"buckets on {plan.num_encoders} shared encoder of {plan.hidden} "
         f"units; {features}",
         "two labels share all their buckets with probability below "
-        f"{plan.collision_probability:.1e}; {needed} repetitions keep it below "
-        f"{delta:g}",
+        f"{plan.collision_probability:.1e}; {min_repetitions} repetitions "
+        f"keep it below {delta:g}",
         "",
         "| | MACH | sigmoid |",
         "| --- | --- | --- |",
@@ -107,7 +109,7 @@ def verdict(plan: planner.Plan, memory: int) -> str:
 
 def to_flags(plan: planner.Plan) -> list[str]:
     """Returns the flags that train the plan."""
-    words = [
+    command_flags = [
         "--head=mach",
         f"--num_repetitions={plan.num_repetitions}",
         f"--num_buckets={plan.num_buckets}",
@@ -116,8 +118,8 @@ def to_flags(plan: planner.Plan) -> list[str]:
         f"--batch_size={plan.batch_size}",
     ]
     if plan.feature_buckets:
-        words.append(f"--feature_buckets={plan.feature_buckets}")
-    return words
+        command_flags.append(f"--feature_buckets={plan.feature_buckets}")
+    return command_flags
 
 
 def measured_flop_per_second(size: int = 1024, repeats: int = 5) -> float:
@@ -135,7 +137,7 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:,.2f} GiB"
 
 
-def _floor(flop: int, flop_per_second: float) -> str:
+def _least_time(flop: int, flop_per_second: float) -> str:
     return f"{flop / 1e9:,.1f} GFLOP, {1e3 * flop / flop_per_second:,.0f} ms"
 
 

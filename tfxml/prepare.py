@@ -61,25 +61,25 @@ class _Bar:
     def __init__(self):
         self._line = console.Line()
         self._start = time.monotonic()
-        self._first: int | None = None  # rows done before this call
+        self._rows_before: int | None = None  # rows done before this call
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int) -> None:
         if not total:
-            self._line.write(True, lambda: what)
+            self._line.write(True, lambda: stage)
             return
-        if self._first is None:
-            self._first = done
-        first = self._first
+        if self._rows_before is None:
+            self._rows_before = done
+        rows_before = self._rows_before
         self._line.write(
-            done >= total, lambda: self._text(what, first, done, total)
+            done >= total, lambda: self._text(stage, rows_before, done, total)
         )
 
-    def _text(self, what: str, first: int, done: int, total: int) -> str:
+    def _text(self, stage: str, rows_before: int, done: int, total: int) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
         filled = int(30 * done / total)
         return (
-            f"{what} [{'#' * filled:<30}] {done:,}/{total:,} rows, "
-            f"{(done - first) / seconds:,.0f} rows/s"
+            f"{stage} [{'#' * filled:<30}] {done:,}/{total:,} rows, "
+            f"{(done - rows_before) / seconds:,.0f} rows/s"
         )
 
 
@@ -110,8 +110,8 @@ def main() -> None:
         _Bar(),
     )
     print(data_card.text(values.output, manifest))
-    where = pathlib.Path(values.output) / record_files.MANIFEST
-    print(f"prepared  {where}")
+    manifest_path = pathlib.Path(values.output) / record_files.MANIFEST
+    print(f"prepared  {manifest_path}")
 
 
 def run() -> None:

@@ -1,15 +1,15 @@
-"""A server of tf.data service: `python -m tfxml.serve_data --port=5050`.
+"""A server of the tf.data service: `python -m tfxml.serve_data --port=5050`.
 
-Without `--dispatcher` it hands out the work, with it, it does the work:
+Without `--dispatcher` it is the dispatcher; with it, it is a worker:
 
     python -m tfxml.serve_data --port=5050
     python -m tfxml.serve_data --dispatcher=grpc://host:5050
     python -m tfxml.train --data_service=grpc://host:5050 ...
 
-Only this machine reaches it, unless `--address` names one that others reach.
-The service knows no authentication: whoever reaches its port can read the
-data and run what they like. Close the port to all but the machines of the
-training by a firewall, or a network policy as in `configs/cluster/`.
+Only this machine can reach it, unless `--address` names a host that others can
+reach. The service has no authentication: whoever reaches its port can read the
+data and run any code. Close the port to all but the machines of the training
+with a firewall, or a network policy as in `configs/cluster/`.
 """
 
 from __future__ import annotations
@@ -41,20 +41,21 @@ def start(
     """Returns a server that runs, a dispatcher's or a worker's.
 
     Args:
-        port: where it listens; 0: at a free one.
-        dispatcher: a worker's dispatcher, grpc://host:port; empty: it is one.
-        address: the host by which others reach it; empty: localhost, and no
-            other machine reaches it.
+        port: the port to listen on; 0: a free one.
+        dispatcher: a worker's dispatcher, grpc://host:port; empty: it is the
+            dispatcher.
+        address: the host by which others reach it; empty: localhost, which no
+            other machine can reach.
         connect_seconds: how long a worker waits for its dispatcher.
 
     Raises:
-        ValueError: for an address that cannot be one.
+        ValueError: for an invalid address.
         TimeoutError: if the dispatcher does not answer.
         OSError: if the port is taken, or cannot be closed to other machines.
     """
     is_local = not address or loopback.is_loopback(address)
     if port:
-        addresses.listen(f"localhost:{port}").close()  # says who is wrong
+        addresses.listen(f"localhost:{port}").close()  # fails with the reason
     if is_local and not loopback.is_possible():
         raise OSError(
             "this system cannot close a port to other machines: close it by a "
@@ -76,23 +77,23 @@ def start(
 
 
 def serve(dispatcher: str, gone_seconds: float) -> int:
-    """Returns the exit code once the server is told to end, or is of no use.
+    """Returns the exit code after a signal, or once the dispatcher is gone.
 
     Args:
-        dispatcher: a worker's dispatcher; empty: it is one.
-        gone_seconds: how long a worker waits for one that has gone.
+        dispatcher: a worker's dispatcher; empty: it is the dispatcher.
+        gone_seconds: how long a worker waits for a dispatcher that is gone.
     """
-    told = []
-    ended = threading.Event()
+    signals = []
+    is_over = threading.Event()
 
-    def end(signum, frame) -> None:
-        told.append(signum)
-        ended.set()
+    def record_signal(signum, frame) -> None:
+        signals.append(signum)
+        is_over.set()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, end)
+        signal.signal(signum, record_signal)
     silent_seconds = 0.0
-    while not ended.wait(_POLL_SECONDS):
+    while not is_over.wait(_POLL_SECONDS):
         if not dispatcher or addresses.answers(_host(dispatcher)):
             silent_seconds = 0.0
             continue
@@ -105,11 +106,11 @@ def serve(dispatcher: str, gone_seconds: float) -> int:
                 f"{gone_seconds:g} s\n"
             )
             return os.EX_UNAVAILABLE
-    return 128 + told[0]
+    return 128 + signals[0]
 
 
 def _host(dispatcher: str) -> str:
-    """Returns host:port; raises ValueError for what cannot be one."""
+    """Returns host:port; raises ValueError for an invalid address."""
     service_batches.check_address(dispatcher)
     address = dispatcher.removeprefix(service_batches.PROTOCOL)
     addresses.split(address, "dispatcher")
@@ -120,26 +121,25 @@ def define_flags() -> None:
     absl_flags.DEFINE_integer(
         "port",
         0,
-        "Where it listens; 0: at a free one.",
+        "The port to listen on. 0: a free one.",
         lower_bound=0,
         upper_bound=65535,
     )
     absl_flags.DEFINE_string(
         "dispatcher",
         "",
-        "A worker's dispatcher, grpc://host:port; empty: it is one.",
+        "A worker's dispatcher, grpc://host:port. Empty: be the dispatcher.",
     )
     absl_flags.DEFINE_string(
         "address",
         "",
         "The host by which other machines reach it, which opens it to all of "
-        "them. Empty: localhost, and no other machine reaches it.",
+        "them. Empty: localhost, which no other machine can reach.",
     )
     absl_flags.DEFINE_float(
         "connect_seconds",
         60.0,
-        "How long a worker waits for a dispatcher that is not there, or has "
-        "gone.",
+        "How long a worker waits for a dispatcher that does not answer.",
         lower_bound=1.0,
     )
 

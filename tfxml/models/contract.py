@@ -342,7 +342,7 @@ class Head(keras.layers.Layer):
         return self.num_labels
 
     def growth_options(self) -> dict | None:
-        """Returns options that make room for more labels without new weights.
+        """Returns options under which more labels need no new weights.
 
         None: it cannot take more labels.
         """
