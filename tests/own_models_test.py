@@ -142,7 +142,7 @@ def test_keras_fit_under_central_storage_is_refused():
 def test_a_head_built_where_keras_fails_names_the_trainer(head, monkeypatch):
     """A cluster of its own is not needed to ask which strategy there is."""
     kind = type(tf.distribute.get_strategy())
-    monkeypatch.setattr(keras_strategies, "_BROKEN_UNDER", (kind,))
+    monkeypatch.setattr(keras_strategies, "_BROKEN", (kind,))
     layer = own_models.HEADS[head]()
     with pytest.warns(UserWarning, match="train with `tfxml.Trainer"):
         layer(np.ones((2, 3), np.float32))

@@ -1,4 +1,4 @@
-"""The strategies under which Keras' own `fit` must not be used."""
+"""Under which strategies Keras' own `fit` must not be used."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import warnings
 
 import tensorflow as tf
 
-_WRONG_UNDER = (tf.distribute.experimental.CentralStorageStrategy,)
-_BROKEN_UNDER = (
+_WRONG = (tf.distribute.experimental.CentralStorageStrategy,)
+_BROKEN = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.ParameterServerStrategy,
 )
@@ -18,14 +18,14 @@ _INSTEAD = (
 
 
 def check() -> None:
-    """Raises RuntimeError in a Keras loop that is broken or silently wrong.
+    """Raises RuntimeError in a loop of Keras that is broken or silently wrong.
 
-    Called by losses and metrics, which Keras calls in its loop.
+    What Keras calls in its loop calls this: losses and metrics.
     """
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync == 1:
         return
-    if isinstance(strategy, (*_WRONG_UNDER, *_BROKEN_UNDER)):
+    if isinstance(strategy, (*_WRONG, *_BROKEN)):
         raise RuntimeError(
             f"`model.fit` must not be used under {_name(strategy)}, which "
             f"Keras 3 computes wrongly or not at all. Use {_INSTEAD}"
@@ -35,7 +35,7 @@ def check() -> None:
 def warn() -> None:
     """Warns under strategies where Keras fails before it calls anything."""
     strategy = tf.distribute.get_strategy()
-    if isinstance(strategy, _BROKEN_UNDER):
+    if isinstance(strategy, _BROKEN):
         warnings.warn(
             f"`model.fit` fails under {_name(strategy)}: train with {_INSTEAD}",
             stacklevel=3,

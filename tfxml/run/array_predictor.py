@@ -18,7 +18,7 @@ _TEXTS_AT_ONCE = 4096
 
 
 class ArrayPredictor:
-    """Finds the best labels of rows or texts, in the faster of two ways.
+    """Finds the best labels of rows or texts, in whatever is the faster way.
 
     Args:
         run: what `restore.restore` returns.
@@ -26,9 +26,9 @@ class ArrayPredictor:
 
     def __init__(self, run: restore.TrainedRun):
         self._run = run
-        self._cpu_predictor = None
+        self._on_cpu = None
         if cpu_predictor.suits(run.model, tf.distribute.get_strategy()):
-            self._cpu_predictor = cpu_predictor.CpuPredictor(run.model)
+            self._on_cpu = cpu_predictor.CpuPredictor(run.model)
 
     def top_k(
         self, features: array_features.Features, k: int
@@ -45,28 +45,25 @@ class ArrayPredictor:
         self._check(features)
         if not features.num_instances:
             return np.zeros((0, k), np.float32), np.zeros((0, k), np.int32)
-        text_features = self._run.text_features
-        if features.texts is None or text_features is None:
+        fitted = self._run.text_features
+        if features.texts is None or fitted is None:
             splits, ids, values = features.rows()
-            return self._normalized_top_k(ids, values, splits, k)
+            return self._of_rows(ids, values, splits, k)
         texts = features.texts
         runs = [
             texts[first : first + _TEXTS_AT_ONCE]
             for first in range(0, len(texts), _TEXTS_AT_ONCE)
         ]
         if text_inputs.max_tokens(self._run.config) is None:
-            stream = text_rows.stream(text_features, runs, False, None)
+            stream = text_rows.stream(fitted, runs, False, None)
             answers = [
-                self._top_k_of_rows(
-                    sparse_rows.RaggedRows(ids, values, splits), k
-                )
+                self._find(sparse_rows.RaggedRows(ids, values, splits), k)
                 for splits, ids, values, *_ in stream
             ]
         else:
-            reader = text_inputs.TextInputs(self._run.config, text_features)
+            reader = text_inputs.TextInputs(self._run.config, fitted)
             answers = [
-                self._tensorflow_top_k(reader(tf.constant(texts_of_run)), k)
-                for texts_of_run in runs
+                self._by_model(reader(tf.constant(some)), k) for some in runs
             ]
         scores, label_ids = zip(*answers, strict=True)
         return np.concatenate(scores), np.concatenate(label_ids)
@@ -86,25 +83,21 @@ class ArrayPredictor:
                 f"Received: {features.num_features}"
             )
 
-    def _normalized_top_k(self, ids, values, splits, k: int):
+    def _of_rows(self, ids, values, splits, k: int):
         if self._run.config.normalize_rows:
             values = instances.normalized(values, splits)
-        return self._top_k_of_rows(
-            sparse_rows.RaggedRows(ids, values, splits), k
-        )
+        return self._find(sparse_rows.RaggedRows(ids, values, splits), k)
 
-    def _top_k_of_rows(self, rows: sparse_rows.RaggedRows, k: int):
-        if self._cpu_predictor is not None:
-            return self._cpu_predictor.top_k(rows, k)
+    def _find(self, rows: sparse_rows.RaggedRows, k: int):
+        if self._on_cpu is not None:
+            return self._on_cpu.top_k(rows, k)
         ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)
-        return self._tensorflow_top_k(
+        return self._by_model(
             inputs.features(ids, ids.with_values(rows.values)), k
         )
 
-    def _tensorflow_top_k(
-        self, model_inputs: dict[str, tf.RaggedTensor], k: int
-    ):
+    def _by_model(self, named: dict[str, tf.RaggedTensor], k: int):
         if self._run.facts.form == "padded":
-            model_inputs = inputs.padded(model_inputs)
-        scores, label_ids = self._run.model.top_k(model_inputs, k)
+            named = inputs.padded(named)
+        scores, label_ids = self._run.model.top_k(named, k)
         return scores.numpy(), label_ids.numpy()

@@ -18,15 +18,15 @@ _POLL_SECONDS = 2.0
 def follow(
     path: str, data_dir: str, strategy: tf.distribute.Strategy
 ) -> list[dict]:
-    """Evaluates each new checkpoint until the run is finished.
+    """Evaluates each new checkpoint until the run has come to its end.
 
     Writes a line for each to `evaluator.jsonl` in the run's folder, and
-    returns them. Checkpoints that are written faster than they are evaluated,
-    or are removed meanwhile, are skipped; the last never is.
+    returns them. Checkpoints that come faster than they are evaluated, or are
+    removed meanwhile, are passed over; the last never is.
 
     Args:
-        path: the run's folder; waits until it exists.
-        data_dir: the folder of the data set on this machine.
+        path: the run's folder; waited for if it is not there yet.
+        data_dir: where the data set lies on this machine.
         strategy: which devices evaluate.
     """
     if not path:
@@ -39,18 +39,18 @@ def follow(
     measure: Callable[[], metrics.RankingMetrics] | None = None
     entries: list[dict] = []
     evaluated: int | None = None  # the step of the last evaluation
-    printed_target = ""  # what it was last said to wait for
+    told = ""  # what it was last said to wait for
     while True:
-        # Checked first, so that no checkpoint saved before the end is missed.
+        # Asked first: what is saved before the end is then seen below.
         is_finished = workdir.is_finished
         latest = checkpoints.latest_step(workdir.checkpoints)
         if latest is None or latest == evaluated:
             if is_finished:
                 return entries
-            target = _next_target(workdir, latest)
-            if target != printed_target:
-                print(f"waits     for {target}", flush=True)
-                printed_target = target
+            awaited = _awaited(workdir, latest)
+            if awaited != told:
+                print(f"waits     for {awaited}", flush=True)
+                told = awaited
             time.sleep(_POLL_SECONDS)
             continue
         try:
@@ -63,7 +63,7 @@ def follow(
         except (ValueError, FileNotFoundError):
             if checkpoints.latest_step(workdir.checkpoints) == latest:
                 raise
-            continue  # it was removed while being read: there is a newer one
+            continue  # removed while it was read: there is a newer one
         evaluated = latest
         entry = {"step": latest, **measure().result()}
         entries.append(entry)
@@ -71,10 +71,10 @@ def follow(
         print(console.describe_checkpoint(entry))
 
 
-def _next_target(workdir: workdir_lib.Workdir, latest: int | None) -> str:
-    """Describes what the evaluator waits for."""
+def _awaited(workdir: workdir_lib.Workdir, latest: int | None) -> str:
+    """Returns what has to come next, in words."""
     if not workdir.is_started:
-        return f"a run in {workdir.path}, which training creates"
+        return f"a run in {workdir.path}, which training begins there"
     if latest is None:
         return f"the first checkpoint in {workdir.checkpoints}"
     return f"a checkpoint after step {latest} in {workdir.checkpoints}"
