@@ -3,8 +3,9 @@
     python benchmarks/four_ways.py --data=data [--sets=bibtex,delicious]
 
 The command, `XMLClassifier`, `Trainer` and Keras' own `fit` train with the
-settings of `configs/<set>_sigmoid.cfg`, each in a separate process. The time is
-that of the whole process. Prints a Markdown table: medians of `--repeats` runs.
+settings of `configs/<set>_sigmoid.cfg`, each in a process of its own, and the
+time is that of the whole process. Prints a Markdown table: medians of
+`--repeats` runs.
 """
 
 import json
@@ -133,22 +134,22 @@ def keras(folder, recipe):
 
 def run(way, folder, name):
     """Returns P@1, P@3, P@5 and the seconds of a process."""
-    command = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
+    words = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
     with tempfile.TemporaryDirectory() as workdir:
         if way == "command":
-            command = [
+            words = [
                 *[sys.executable, "-m", "tfxml.train", f"--data_dir={folder}"],
                 f"--flagfile={ROOT / 'configs' / name}_sigmoid.cfg",
                 f"--workdir={workdir}/run",
             ]
         start = time.perf_counter()
-        process = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False
+        done = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, check=False
         )
         seconds = time.perf_counter() - start
-    if process.returncode:
-        sys.exit(process.stdout[-2000:] + process.stderr[-2000:])
-    return _values(process.stdout.splitlines()), seconds
+    if done.returncode:
+        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+    return _values(done.stdout.splitlines()), seconds
 
 
 def _values(lines):
@@ -172,20 +173,17 @@ def main(arguments):
     for name in FLAGS.sets:
         times = {way: [] for way in FLAGS.ways}
         values = {}
-        for _ in range(FLAGS.repeats):  # in turn, as a machine's speed varies
+        for _ in range(FLAGS.repeats):  # ways in turn: a machine has moods
             for way in FLAGS.ways:
                 values[way], seconds = run(way, folder / name, name)
                 times[way].append(seconds)
-        medians = {
-            way: statistics.median(seconds_of_way)
-            for way, seconds_of_way in times.items()
-        }
+        medians = {way: statistics.median(of) for way, of in times.items()}
         for way in FLAGS.ways:
-            cells = " | ".join(f"{value:.2f}" for value in values[way])
-            ratio = medians[way] / medians[FLAGS.ways[0]]
+            words = " | ".join(f"{value:.2f}" for value in values[way])
+            share = medians[way] / medians[FLAGS.ways[0]]
             print(
-                f"| {name} | {way} | {cells} | {medians[way]:.1f} | "
-                f"{ratio:.2f} |",
+                f"| {name} | {way} | {words} | {medians[way]:.1f} | "
+                f"{share:.2f} |",
                 flush=True,
             )
 

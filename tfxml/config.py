@@ -32,7 +32,7 @@ def _of(modules: Mapping[str, _Module]) -> dict[str, type]:
     for name, module in modules.items():
         if module.Options is not contract.NoOptions:
             groups.setdefault(module.Options, name)
-    return {name: options_class for options_class, name in groups.items()}
+    return {name: kind for kind, name in groups.items()}
 
 
 # Titles, as help shows them, and the classes that hold the options.

@@ -11,7 +11,7 @@ from tfxml.run import console, flags, paths
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
-    """Downloads a data set; prints its format, splits and differences."""
+    """Downloads a data set; prints what it holds, and what is unexpected."""
     entry = named_sets.entry_of(name)
     folder = named_sets.ensure(entry, data_dir, mirror, _Bar())
     print(f"data      {folder.path}: {folder.format}, {folder.splits}")

@@ -23,21 +23,21 @@ def drop(
 ) -> workdir_lib.Workdir:
     """Writes a run without some labels to `output`; returns its folder.
 
-    Its checkpoint has only weights: the run can be evaluated, used for
-    prediction and exported, but not trained further.
+    Its checkpoint holds weights alone: it evaluates, predicts and exports,
+    and is not trained further.
 
     Args:
         path: the folder of a trained run.
         output: a new folder.
-        label_ids: the labels to drop, besides those dropped before.
+        label_ids: what is dropped, beside what the run has dropped before.
         checkpoint: of the run: `best`, `latest`, or `auto`.
 
     Raises:
-        ValueError: if an id is unknown, or no label would be left.
+        ValueError: if an id is no label's, or no label would be left.
     """
-    run = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
+    old = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
     dropped = dropping.checked(
-        [*run.model.head.dropped, *label_ids], run.facts.num_labels
+        [*old.model.head.dropped, *label_ids], old.facts.num_labels
     )
     target = workdir_lib.Workdir(output)
     if target.is_started:
@@ -49,10 +49,10 @@ def drop(
         new.write_dropped_labels(dropped)
         saved = checkpoints.Checkpoints(
             new.checkpoints,
-            tf.train.Checkpoint(model=run.model.named_variables()),
-            weights=run.model.named_variables(),
+            tf.train.Checkpoint(model=old.model.named_variables()),
+            weights=old.model.named_variables(),
         )
-        saved.save(run.step, {}, is_best=False)
+        saved.save(old.step, {}, is_best=False)
     return target
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     target = drop(values.workdir, values.output, label_ids, values.checkpoint)
     print(
         f"{len(target.read_dropped_labels()):,} labels are dropped; the run "
-        f"is in {target.path}"
+        f"lies in {target.path}"
     )
 
 

@@ -43,18 +43,18 @@ def grow(
         ValueError: if the run or the data do not allow it.
     """
     strategy = tf.distribute.get_strategy()
-    run = restore.restore(path, strategy, checkpoint)
-    config = _config(run, num_epochs, learning_rate)
+    old = restore.restore(path, strategy, checkpoint)
+    config = _config(old, num_epochs, learning_rate)
     target = workdir_lib.Workdir(output)
     if target.is_started:
         raise ValueError(
             f"`output` must be a new folder. Received: output={output}"
         )
     data_dir = str(pathlib.Path(data_dir).resolve())
-    data = datasets.training_data(config, data_dir, strategy, run.text_features)
-    _check(run, data)
+    data = datasets.training_data(config, data_dir, strategy, old.text_features)
+    _check(old, data)
     grown = run_lib.Run(config, strategy, data)
-    weights = run.model.named_variables()
+    weights = old.model.named_variables()
     for name, weight in grown.model.named_variables().items():
         weight.assign(weights[name])
     with run_lock.RunLock(target.path), target.beginning() as new:

@@ -110,8 +110,8 @@ def main() -> None:
         _Bar(),
     )
     print(data_card.text(values.output, manifest))
-    manifest_path = pathlib.Path(values.output) / record_files.MANIFEST
-    print(f"prepared  {manifest_path}")
+    where = pathlib.Path(values.output) / record_files.MANIFEST
+    print(f"prepared  {where}")
 
 
 def run() -> None:

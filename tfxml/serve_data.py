@@ -110,7 +110,7 @@ def serve(dispatcher: str, gone_seconds: float) -> int:
 
 
 def _host(dispatcher: str) -> str:
-    """Returns host:port; raises ValueError for an invalid address."""
+    """Returns host:port; raises ValueError for what cannot be one."""
     service_batches.check_address(dispatcher)
     address = dispatcher.removeprefix(service_batches.PROTOCOL)
     addresses.split(address, "dispatcher")

@@ -121,14 +121,14 @@ class CpuPredictor:
                 positive.
             FloatingPointError: if a score is not a number.
         """
-        estimates, label_ids = self._checked_top_k(rows, k, self._reranked)
+        estimates, label_ids = self._by_batch(rows, k, self._reranked)
         return calibration.array_scores(estimates, self._link), label_ids
 
     def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
-        return self._checked_top_k(rows, k, self._head_top_k_in_chunks)[1]
+        return self._by_batch(rows, k, self._head_top_k_in_chunks)[1]
 
-    def _checked_top_k(
+    def _by_batch(
         self,
         rows: sparse_rows.RaggedRows,
         k: int,

@@ -54,7 +54,7 @@ def read(path: str | os.PathLike, expected: dict) -> bytes:
 
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:
-    """Writes a JSON object with its checksum, all at once."""
+    """Writes a JSON object that carries its own checksum, all at once."""
     atomic_files.write_json(path, {**values, _SEAL: _seal(values)})
 
 

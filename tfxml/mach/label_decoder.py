@@ -14,9 +14,9 @@ from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
 
 DECODES = ("auto", "exhaustive", "threshold")
-# With as many labels `auto` takes the threshold decode. It is faster from
-# 41,000 labels (docs/benchmarks/threshold_decode.md), but instances that it
-# cannot certify are decoded twice.
+# `auto` takes the threshold decode from here on. It is faster from 41,000
+# labels (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
+# certify.
 _MANY_LABELS = 65_000
 
 

@@ -55,7 +55,7 @@ class Loss(abc.ABC):
 
     Options: ClassVar[type] = NoOptions
     separates: ClassVar[bool] = True
-    # Turns what `normalized` returns into scores; one of `calibration.LINKS`.
+    # How what `normalized` returns becomes a score, one of `calibration.LINKS`.
     link: ClassVar[str] = "sigmoid"
 
     @classmethod
@@ -205,8 +205,8 @@ class Head(keras.layers.Layer):
 
     Options: ClassVar[type] = NoOptions
     learns: ClassVar[str] = GRADIENTS
-    reads_rows: ClassVar[bool] = False  # whether it always reads the rows
-    needs_encoder: ClassVar[bool] = True  # whether it can never read rows
+    reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
+    needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss

@@ -50,7 +50,7 @@ class ExtremeClassifier(keras.Model):
         head: scores labels.
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
-        reranker: ranks the head's best labels again, or None.
+        reranker: what ranks the head's best labels again; None: nothing.
 
     Raises:
         ValueError: if an encoder is any other Keras layer.
@@ -219,7 +219,7 @@ class ExtremeClassifier(keras.Model):
 
     @property
     def link(self) -> str:
-        """How estimates are turned into scores; see `calibration`."""
+        """How estimates become scores; see `calibration`."""
         return self.head.link if self.reranker is None else calibration.SIGMOID
 
     def top_k(self, inputs: Inputs, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -254,9 +254,9 @@ class ExtremeClassifier(keras.Model):
         label_ids = tf.sort(tf.unique(label_ids)[0])
         estimates = self.label_estimates(inputs, label_ids)
         k = tf.minimum(k, tf.size(label_ids))
-        best, positions = tf.math.top_k(estimates, k)
+        best, places = tf.math.top_k(estimates, k)
         scores = calibration.scores(best, self.link)
-        return scores, tf.gather(label_ids, positions)
+        return scores, tf.gather(label_ids, places)
 
     def label_estimates(
         self, inputs: Inputs, label_ids: tf.Tensor

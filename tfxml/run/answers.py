@@ -10,7 +10,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
-# Valid in JSON, but some readers end the line there or fail.
+# Valid in JSON, and yet the end of a line, or of the world, to some readers.
 _SPECIAL = re.compile("[\u0085\u2028\u2029\ud800-\udfff]")
 
 
@@ -56,10 +56,10 @@ def check_output(path: str, source: str) -> None:
 
 @contextlib.contextmanager
 def sink(path: str) -> Iterator[Callable[[str], None]]:
-    """Yields a function that writes a line.
+    """Gives a function that writes a line.
 
-    Lines go to `<path>.partial`, which is renamed to `path` at the end; after
-    an error it stays. A pipe or a device is written to directly.
+    A file lies beside `path`, as `<path>.partial`, until all lines are there;
+    after an error it stays there. What is no file, as a pipe, is written to.
 
     Raises:
         OSError: naming the file.
@@ -69,19 +69,19 @@ def sink(path: str) -> Iterator[Callable[[str], None]]:
         return
     path = os.path.realpath(path)
     is_file = not os.path.exists(path) or os.path.isfile(path)
-    file_path = _partial(path) if is_file else path
-    file = open(file_path, "w", encoding="utf-8", newline="\n")
+    written = _partial(path) if is_file else path
+    file = open(written, "w", encoding="utf-8", newline="\n")
     try:
-        yield _writer(file, file_path)
+        yield _writer(file, written)
         file.close()
     except BaseException:
-        with contextlib.suppress(OSError):  # raise the first error instead
+        with contextlib.suppress(OSError):  # as the one that is raised
             file.close()
         if is_file:
-            sys.stderr.write(f"the answers so far are in {file_path}\n")
+            sys.stderr.write(f"the answers so far stand in {written}\n")
         raise
     if is_file:
-        os.replace(file_path, path)
+        os.replace(written, path)
 
 
 def _writer(file, name: str) -> Callable[[str], None]:

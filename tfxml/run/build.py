@@ -80,7 +80,7 @@ def model(
 
 
 def reads_rows(config: config_lib.Config) -> bool:
-    """Tells whether the head reads the rows directly, without an encoder."""
+    """Tells whether the head reads the rows itself, without an encoder."""
     encoder = encoders.ENCODERS[config.encoder]
     return heads.HEADS[config.head].reads_rows or encoder.passes_rows(config)
 

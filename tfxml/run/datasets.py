@@ -90,8 +90,8 @@ def _read_data(
     if isinstance(data_dir, arrays.ArrayData):
         return _folder_data(config, data_dir, False, features)
     if config.dataset in known_sets.names():
-        named_folder = splits.named_set(config.dataset, data_dir)
-        return _folder_data(config, named_folder, is_mapped, features)
+        found = splits.named_set(config.dataset, data_dir)
+        return _folder_data(config, found, is_mapped, features)
     if is_folder(config, data_dir):
         return _folder_data(
             config, folder.detect(data_dir, config), is_mapped, features

@@ -1,4 +1,4 @@
-"""Silences output for callers that did not request it."""
+"""Silence for callers that did not ask for output."""
 
 from __future__ import annotations
 

@@ -87,16 +87,16 @@ class RunLock:
             )
 
     def _take(self) -> bool:
-        """Writes the lease unless one exists; returns whether it did."""
-        temporary = self._path.with_name(f".{_NAME}.writing-{_token()}")
+        """Writes the lease unless there is one; returns whether it did."""
+        beside = self._path.with_name(f".{_NAME}.writing-{_token()}")
         try:
-            temporary.write_bytes(self._content)
+            beside.write_bytes(self._content)
             try:
-                # Atomic: the file is complete, and only one process succeeds.
-                os.link(temporary, self._path)
+                # As a whole, and for one of those that try at once.
+                os.link(beside, self._path)
                 return True
             except (FileExistsError, FileNotFoundError):
-                # One exists, or its holder removed ours as a leftover.
+                # There is one, or its holder took ours for a leftover.
                 return False
             except OSError as error:
                 if error.errno not in (
@@ -107,7 +107,7 @@ class RunLock:
                     raise
             return self._take_without_links()
         finally:
-            temporary.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
 
     def _take_without_links(self) -> bool:
         try:
@@ -172,7 +172,7 @@ class RunLock:
 
 
 def _holder() -> dict:
-    """Returns what identifies this process."""
+    """Returns what tells this process from all others."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),

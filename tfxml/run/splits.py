@@ -33,10 +33,10 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
 def named_set(name: str, data_dir: str) -> folder.Folder:
     """Returns a data set of the catalogue; downloads it if missing."""
     entry = named_sets.entry_of(name)
-    data = named_sets.ensure(entry, data_dir or f"data/{name}")
-    for difference in named_sets.differences(entry, data):
+    named = named_sets.ensure(entry, data_dir or f"data/{name}")
+    for difference in named_sets.differences(entry, named):
         print(f"data      differs from the repository's table: {difference}")
-    return data
+    return named
 
 
 def text_features(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from tfxml.data.records import record_files
 
-_CHUNK_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16
 _TRIES = 5  # in a row that bring no byte
 
 
@@ -112,17 +112,15 @@ def _resume(
 def _copy(url, response, partial, start: int, total, progress) -> None:
     with open(partial, "r+b" if start else "wb") as file:
         file.seek(start)
-        received = start
-        while chunk := response.read(_CHUNK_BYTES):
-            if not received and _is_page(chunk):
+        done = start
+        while piece := response.read(_PIECE_BYTES):
+            if not done and _is_page(piece):
                 raise _page(url)
-            file.write(chunk)
-            received += len(chunk)
-            progress(received, total)
-    if total is not None and received < total:
-        raise _Interrupted(
-            f"the connection ended at {received} of {total} bytes"
-        )
+            file.write(piece)
+            done += len(piece)
+            progress(done, total)
+    if total is not None and done < total:
+        raise _Interrupted(f"the connection ended at {done} of {total} bytes")
 
 
 def _finish(url, partial, path, sha256: str) -> str:

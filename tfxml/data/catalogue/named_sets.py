@@ -76,18 +76,18 @@ def ensure(
     return data
 
 
-def differences(entry: known_sets.Entry, data: folder_lib.Folder) -> list[str]:
-    """Returns the differences between a data set and the repository's table."""
+def differences(entry: known_sets.Entry, found: folder_lib.Folder) -> list[str]:
+    """Returns where a data set differs from the repository's table."""
     pairs = [
-        ("features", data.num_features, entry.num_features),
-        ("labels", data.num_labels, entry.num_labels),
-        ("train", data.split_sizes.get("train"), entry.num_train),
-        ("test", data.split_sizes.get("test"), entry.num_test),
+        ("features", found.num_features, entry.num_features),
+        ("labels", found.num_labels, entry.num_labels),
+        ("train", found.split_sizes.get("train"), entry.num_train),
+        ("test", found.split_sizes.get("test"), entry.num_test),
     ]
     return [
-        f"{quantity} {actual:,}, not {expected:,}"
-        for quantity, actual, expected in pairs
-        if actual is not None and actual != expected
+        f"{what} {here:,}, not {there:,}"
+        for what, here, there in pairs
+        if here is not None and here != there
     ]
 
 

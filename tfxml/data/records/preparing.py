@@ -49,19 +49,19 @@ def prepare(
     Args:
         source: what `folder.detect` returns.
         output: the folder that is written.
-        settings: for text, the arguments of `fit_text_features`; else
+        settings: what `fit_text_features` takes, for text; else
             {"normalize_rows": bool}.
-        policy: for bad rows; see bad_rows.
-        num_shards: of each split; 0: by its size.
+        policy: about bad rows; see bad_rows.
+        num_shards: into how many each split is cut; 0: as it is large.
         num_workers: processes.
-        progress: called with the stage, the rows done and the total.
-        with_tokens: whether to write the tokens of text too.
+        progress: is told what is done, and how many rows of how many.
+        with_tokens: whether the tokens of text are written too.
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
     Raises:
         DataError: for bad input.
-        ValueError: if `output` holds another preparation, tokens are requested
-            for data without text, or instances have weights.
+        ValueError: if `output` holds another preparation, tokens are asked
+            for where there is no text, or instances have weights.
     """
     if source.has_weights:
         raise ValueError(
@@ -88,7 +88,7 @@ def prepare(
         record_files.remove_leftovers(folder, is_complete=True)
         return manifest
     record_files.remove_leftovers(folder, is_complete=False)
-    _copy_companion_files(source, folder)
+    _copy_beside(source, folder)
     if is_text and not (folder / _FEATURES).is_dir():
         progress("fitting the text features", 0, 0)
         _fit(source, folder, settings, policy)
@@ -96,7 +96,7 @@ def prepare(
     manifest = _manifest(source, folder, plan)
     record_files.write_json(folder / record_files.MANIFEST, manifest)
     record_files.remove_leftovers(folder, is_complete=True)
-    # Read it back, so that its keys are in the same order as after a rerun.
+    # As a call that finds it done: with its keys in the file's order.
     return record_files.read_manifest(folder)
 
 
@@ -138,17 +138,14 @@ def _plan(source, settings: dict, policy: str, num_shards: int) -> dict:
 
 
 def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
-    """Returns the manifest if all is done; checks that the plan is the same.
-
-    Writes the plan to a new folder.
-    """
+    """Returns the manifest if all is done; checks that the plan is the same."""
     path = folder / record_files.PLAN
     manifest = None
     if (folder / record_files.MANIFEST).is_file():
         manifest = record_files.read_manifest(folder)
-        old_plan = manifest
+        before = manifest
     elif path.is_file():
-        old_plan = record_files.as_now(json.loads(path.read_text()))
+        before = record_files.as_now(json.loads(path.read_text()))
     elif any(folder.glob("[!.]*")):
         raise ValueError(
             "`output` must be an empty folder, or one that the same command "
@@ -158,16 +155,16 @@ def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
     else:
         record_files.write_json(path, plan)
         return None
-    changed_keys = [
+    different = [
         key
         for key in {**plan, "tokens": None}
-        if old_plan.get(key) != plan.get(key)
+        if before.get(key) != plan.get(key)
     ]
-    if changed_keys:
+    if different:
         raise ValueError(
             "`output` must hold the same preparation, or nothing. Received: "
-            f"output={folder}, whose {' and '.join(changed_keys)} are others: "
-            f"{_changes(old_plan, plan, changed_keys)}"
+            f"output={folder}, whose {' and '.join(different)} are others: "
+            f"{_changes(before, plan, different)}"
         )
     return manifest
 
@@ -184,10 +181,8 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(path) if os.path.isfile(path) else path
 
 
-def _copy_companion_files(
-    source: folder_lib.Folder, folder: pathlib.Path
-) -> None:
-    """Copies the label names and the pairs that are not scored."""
+def _copy_beside(source: folder_lib.Folder, folder: pathlib.Path) -> None:
+    """Copies label names, also those in the data, and pairs not scored."""
     if source.names is not None:
         lines = [json.dumps({"title": name}) + "\n" for name in source.names]
         atomic_files.write_bytes(

@@ -50,7 +50,7 @@ TOKENS_VERSION = 3
 
 SUFFIXES = ("index", "units", "values")
 TOKEN_SUFFIXES = ("token_index", "tokens")
-_CHUNK_BYTES = 1 << 22
+_PIECE_BYTES = 1 << 22
 
 
 class ShardWriter:
@@ -249,7 +249,7 @@ def sha256(path: str | os.PathLike) -> str:
     """Returns the SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(_PIECE_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 

@@ -68,9 +68,9 @@ class RecordSource:
         self.num_instances = facts["num_instances"]
         self.num_features = manifest["num_features"]
         self.num_labels = manifest["num_labels"]
-        self.tensors = ()  # each worker reads its rows itself
+        self.tensors = ()  # rows are read where they are needed
         for shard in self._shards:
-            self._check_index(shard)
+            self._check_places(shard)
         self._reader: mapped_rows.MappedReader | record_reader.RecordReader
         if is_mapped:
             self._reader = self._make_mapped_reader()
@@ -156,7 +156,7 @@ class RecordSource:
         index = np.fromfile(self._path(shard, suffix), np.int64)
         return index.reshape(-1, width)
 
-    def _check_index(self, shard: dict) -> None:
+    def _check_places(self, shard: dict) -> None:
         """Raises DataError unless each index matches its files."""
         contents = {"index": {"units": 2, "values": 4}}  # bytes of an entry
         if self._tokens_as is not None:

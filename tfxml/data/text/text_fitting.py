@@ -34,11 +34,10 @@ def fit(
     documents are not read.
 
     Args:
-        batches: runs of documents. About a megabyte per run is fastest.
+        batches: runs of documents. About a megabyte a run is fastest.
         unicode_normalization: one of `unicode_forms.CHOICES`.
         ngrams: the longest n-gram, in words.
-        min_df: the fewest documents of a term: a number, or a fraction in
-            (0, 1).
+        min_df: the fewest documents of a term: a number, or a share in (0, 1).
         max_features: how many terms to keep, those of the largest total
             counts; None: all.
         sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
@@ -71,10 +70,10 @@ def fit(
             "must be left out with `hash_buckets`. Received: "
             f"min_df={min_df}, max_features={max_features}"
         )
-    unweighted = create(hash_buckets=hash_buckets)
+    plain = create(hash_buckets=hash_buckets)
     if not use_idf:
-        return unweighted
-    idf = _bucket_idf(unweighted, batches)
+        return plain
+    idf = _bucket_idf(plain, batches)
     return create(hash_buckets=hash_buckets, idf=idf)
 
 

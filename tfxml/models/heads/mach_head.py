@@ -50,7 +50,7 @@ class MachHead(contract.Head):
         hashes: R hashes of label ids; None: made from `seed`.
         input_dim: the encoders' width, or the number of features where
             `is_linear`; None: of the first input.
-        label_priors: [L], the fraction of instances with each label.
+        label_priors: [L], the share of the instances that carry each label.
         estimator: how the repetitions combine; see `decode.ESTIMATORS`.
         is_linear: whether there is no encoder.
         seeds: R seeds of the initial weights; None: made from `seed`.
