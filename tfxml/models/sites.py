@@ -29,8 +29,8 @@ class Site:
         num_train: training instances.
         num_tokens: one more than the largest token id; 0 without tokens.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
-        input_dim: width of the head's input: the encoder's H, or D.
-        is_linear: whether the head reads the rows directly.
+        input_dim: what the head reads: the encoder's H, or D.
+        is_linear: whether the head reads the rows themselves.
         label_counts: [L], in how many training instances each label occurs;
             None where weights are restored.
         dropped: ids of labels that are never answered.

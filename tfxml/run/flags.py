@@ -64,7 +64,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     def parse(argv):
         try:
             words = flags.FLAGS(argv)
-            check_numbers(_own_flags())
+            check_numbers(_own())
         except flags.UnrecognizedFlagError as error:
             _stop(f"{error}\nThe flags are: {_names()}")
         except (flags.Error, OSError) as error:
@@ -101,11 +101,11 @@ def _stop(message: str) -> NoReturn:
 
 def _names() -> str:
     """Returns our own flags, not those of the libraries."""
-    names = {flag.name for flag in _own_flags()}
+    names = {flag.name for flag in _own()}
     return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
 
 
-def _own_flags() -> list[flags.Flag]:
+def _own() -> list[flags.Flag]:
     by_module = flags.FLAGS.flags_by_module_dict()
     return [
         flag

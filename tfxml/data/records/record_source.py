@@ -133,7 +133,7 @@ class RecordSource:
         """
         lengths = np.concatenate(
             [
-                np.diff(self._index(shard, "index", 2)[:, 1])
+                np.diff(self._places(shard, "index", 2)[:, 1])
                 for shard in self._shards
             ]
         ).astype(np.int32)
@@ -151,32 +151,32 @@ class RecordSource:
     def _path(self, shard: dict, suffix: str) -> pathlib.Path:
         return record_files.shard_path(self._folder, shard["name"], suffix)
 
-    def _index(self, shard: dict, suffix: str, width: int) -> np.ndarray:
+    def _places(self, shard: dict, suffix: str, width: int) -> np.ndarray:
         """Returns an index, [n + 1, width] int64."""
         index = np.fromfile(self._path(shard, suffix), np.int64)
         return index.reshape(-1, width)
 
     def _check_places(self, shard: dict) -> None:
-        """Raises DataError unless each index matches its files."""
+        """Raises unless each index tells runs that lie in their files."""
         contents = {"index": {"units": 2, "values": 4}}  # bytes of an entry
         if self._tokens_as is not None:
             contents["token_index"] = {"tokens": self._tokens_as.itemsize}
         for suffix, sizes in contents.items():
-            index = self._index(shard, suffix, len(sizes))
+            places = self._places(shard, suffix, len(sizes))
             ends = [
                 shard["files"][name]["bytes"] // size
                 for name, size in sizes.items()
             ]
-            lengths = np.diff(index, axis=0)
-            is_valid = (
-                len(index) == shard["num_instances"] + 1
-                and not index[0].any()
-                and (index[-1] == ends).all()
+            lengths = np.diff(places, axis=0)
+            is_whole = (
+                len(places) == shard["num_instances"] + 1
+                and not places[0].any()
+                and (places[-1] == ends).all()
                 and (lengths >= 0).all()
             )
-            if suffix == "token_index" and is_valid:
-                is_valid = lengths.max() <= self._max_lengths.tokens
-            if not is_valid:
+            if suffix == "token_index" and is_whole:
+                is_whole = lengths.max() <= self._max_lengths.tokens
+            if not is_whole:
                 raise data_errors.DataError(
                     self._path(shard, suffix),
                     "places that are not those of the shard's rows",
