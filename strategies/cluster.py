@@ -284,11 +284,11 @@ def _check_task(
 def _check_roles(tasks: Mapping[str, tuple[str, ...]]) -> None:
     """Checks how many tasks of each type there are, and which need which."""
     for task_type in ("chief", "evaluator"):
-        found = tasks.get(task_type, ())
-        if len(found) > 1:
+        addresses = tasks.get(task_type, ())
+        if len(addresses) > 1:
             field = f"{VARIABLE}.cluster.{task_type}"
             raise strategy_errors.StrategyError(
-                field, "one address", list(found)
+                field, "one address", list(addresses)
             )
     if not tasks.get("ps"):
         return

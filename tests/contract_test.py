@@ -31,7 +31,7 @@ from tfxml.run import build, placement, workdir
 from tfxml.training import loop, optimizers, solvers
 
 N, D, L, K = 11, 30, 41, 6
-ROOMS = {
+PACKAGES = {
     contract.Head: (heads, heads.HEADS),
     contract.Loss: (losses, losses.LOSSES),
     contract.Encoder: (encoders, encoders.ENCODERS),
@@ -45,7 +45,7 @@ GRADIENT_HEADS = [
 
 def _classes(kind):
     """Returns the classes of a kind that the files of its folder define."""
-    package, _ = ROOMS[kind]
+    package, _ = PACKAGES[kind]
     for module in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{module.name}")
         for _, member in inspect.getmembers(module, inspect.isclass):
@@ -56,14 +56,14 @@ def _classes(kind):
                 yield member
 
 
-@pytest.mark.parametrize("kind", list(ROOMS))
+@pytest.mark.parametrize("kind", list(PACKAGES))
 def test_every_class_is_in_its_dictionary(kind):
-    _, names = ROOMS[kind]
+    _, names = PACKAGES[kind]
     assert set(_classes(kind)) == set(names.values())
     assert len(set(names.values())) == len(names)
 
 
-@pytest.mark.parametrize("kind", list(ROOMS))
+@pytest.mark.parametrize("kind", list(PACKAGES))
 def test_every_option_is_a_field_of_the_config(kind):
     fields = {
         f.name: f for f in config_lib.dataclasses.fields(config_lib.Config)

@@ -121,9 +121,9 @@ def _contract(folder, *words):
 def copy(tmp_path_factory):
     """Returns the copy, with every example and every line in it."""
     folder = _copied(tmp_path_factory.mktemp("copy"))
-    for path, room, line in _examples():
-        shutil.copy(path, folder / room)
-        dictionary = folder / room / DICTIONARIES[room]
+    for path, package, line in _examples():
+        shutil.copy(path, folder / package)
+        dictionary = folder / package / DICTIONARIES[package]
         _add_line(dictionary, path.stem, line)
     (folder / "rows.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in ROWS)
@@ -135,8 +135,8 @@ def copy(tmp_path_factory):
 def beside(copy, tmp_path_factory):
     """Returns what runs in another process while the tests run: futures."""
     without = _copied(tmp_path_factory.mktemp("without"))
-    for path, room, _ in _examples():
-        shutil.copy(path, without / room)
+    for path, package, _ in _examples():
+        shutil.copy(path, without / package)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         yield {
             "contract": pool.submit(
