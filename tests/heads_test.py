@@ -187,6 +187,22 @@ def test_decode_in_label_blocks_equals_one_block(estimator):
     np.testing.assert_array_equal(whole[0], parts[0])
 
 
+def test_decode_in_label_blocks_is_compiled_by_xla():
+    rng = np.random.default_rng(0)
+    hashes = [hashing.from_seed(1, r, B, L) for r in range(R)]
+    logits = [
+        tf.constant(rng.normal(size=(N, B)), tf.float32) for _ in range(R)
+    ]
+
+    @tf.function(jit_compile=True)
+    def compiled():
+        return decode.top_k(logits, hashes, L, 7, "logit", label_block_size=5)
+
+    scores, ids = decode.top_k(logits, hashes, L, 7, "logit")
+    np.testing.assert_array_equal(compiled()[1], ids)
+    np.testing.assert_allclose(compiled()[0], scores, atol=1e-5)
+
+
 def test_equal_scores_come_in_the_order_of_label_ids():
     logits = [tf.zeros([2, B])] * R
     hashes = [hashing.from_seed(1, r, B, L) for r in range(R)]

@@ -106,9 +106,8 @@ def _best_of_blocks(
         return start < num_labels
 
     def step(start, scores, ids):
-        block_scores, block_ids = best_of(
-            tf.ensure_shape(tf.range(start, start + block_size), [block_size])
-        )
+        # XLA takes a range of constants alone, so the start is added.
+        block_scores, block_ids = best_of(start + tf.range(block_size))
         # Of equal scores those of earlier blocks come first.
         return start + block_size, *merging.merge_top_k(
             [scores, block_scores], [ids, block_ids], k
