@@ -115,6 +115,11 @@ FOLDERS = {
             scipy.sparse.save_npz, scipy.sparse.coo_matrix(np.eye(3, 9))
         ),
     },
+    "xc_splits": {"T_data.txt": TEXT, "t_trSplit.txt": b"1 2\n2 1\n3 3\n"},
+    "dense_beside": {
+        "train.txt": TEXT,
+        "dense_train.npy": saved(np.save, np.ones((3, 2), np.float32)),
+    },
     "dense_npz": {
         "X.trn.npz": saved(np.savez_compressed, np.eye(3)),
         "Y.trn.npz": saved(np.savez, np.eye(3)),

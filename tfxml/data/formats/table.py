@@ -184,6 +184,8 @@ def find_labels(
         for name in counts
     }
     if not known:
+        for record in sample(read_records, pieces)[1]:
+            _named(record, columns)  # raises if that is why
         raise data_errors.DataError(
             data_dir, f"no label in {columns.label}", "one or more"
         )
@@ -214,16 +216,25 @@ def _count_labels(
         rows += len(records)
         for record in records:
             try:
-                cell = _cell(record, columns.label, "labels")
-                labels = label_space.values(
-                    cell, columns.label, columns.separator, record.error
-                )
+                labels = _named(record, columns)
             except data_errors.RowError:
                 continue
             for label in labels:
                 name = str(label)
                 counts[name] = counts.get(name, 0) + 1
     return rows + bad.total, counts
+
+
+def _named(record: Record, columns: columns_lib.Columns) -> list[str | int]:
+    """Returns the labels that a record names.
+
+    Raises:
+        RowError: if they are none.
+    """
+    cell = _cell(record, columns.label, "labels")
+    return label_space.values(
+        cell, columns.label, columns.separator, record.error
+    )
 
 
 def _note_unseen(split: str, counted: list, known: set[str]) -> str:
