@@ -328,6 +328,9 @@ def test_weights_beside():
     data = arrays.data_of((DENSE, SETS, np.array([0.5, 1, 2])))
     assert data.train.weights.tolist() == [0.5, 1, 2]
     assert arrays.data_of(data) is data
+    data = arrays.data_of((DENSE, SETS, [0.5, 1, 2], DENSE[:1], SETS[:1]))
+    assert data.train.weights.tolist() == [0.5, 1, 2]
+    assert data.test.num_instances == 1 and data.test.weights is None
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tfxml.data import data_errors, instances
-from tfxml.data.formats import folder, matrices
+from tfxml.data import bad_rows, data_errors, instances
+from tfxml.data.formats import folder, matrices, read_options
 
 
 def draw():
@@ -430,3 +430,84 @@ def test_a_mapped_matrix_is_never_held(tmp_path):
     tracemalloc.stop()
     assert run.feature_splits[-2:].tolist() == [0, 1]
     assert (run.feature_ids, run.feature_values) == ([7], [2])
+
+
+# --- dense features beside ----------------------------------------------
+
+
+def _with_dense(path, dense, num_test=20):
+    """Writes a data set of libsvm rows with dense features; returns both."""
+    x, y = draw()
+    edge = x.shape[0] - num_test
+    for split, rows in (("train", slice(edge)), ("test", slice(edge, None))):
+        scipy.sparse.save_npz(path / f"X.{split}.npz", x[rows])
+        scipy.sparse.save_npz(path / f"Y.{split}.npz", y[rows])
+        np.save(path / f"dense_{split}.npy", dense[rows])
+    return scipy.sparse.hstack([x, dense], "csr"), y, edge
+
+
+def _matrix(runs, width):
+    run = instances.concatenate(runs)
+    return scipy.sparse.csr_matrix(
+        (run.feature_values, run.feature_ids, run.feature_splits),
+        (run.num_instances, width),
+    )
+
+
+def test_dense_features_beside_the_rows(tmp_path):
+    dense = np.random.default_rng(2).normal(size=(70, 7)).astype(np.float32)
+    dense[3] = 0
+    both, _, edge = _with_dense(tmp_path, dense)
+    found = folder.detect(str(tmp_path))
+    assert (found.num_features, found.format) == (97, "matrices")
+    assert "7 dense features beside each row" in found.notes
+    for split, rows in (("train", slice(edge)), ("test", slice(edge, None))):
+        read = _matrix(found.read(split), 97)
+        assert abs(read - both[rows]).max() == 0
+    read = _matrix(found.read("train", wanted=range(9, 21)), 97)
+    assert abs(read - both[9:21]).max() == 0
+    read = _matrix(found.read("train", bad_rows.BadRows("skip")), 97)
+    assert abs(read - both[:edge]).max() == 0
+    x = both[:edge, :90].tolil()
+    x[7, 7] = np.nan
+    scipy.sparse.save_npz(tmp_path / "X.train.npz", x.tocsr())
+    with pytest.raises(data_errors.DataError, match="of which 1 are bad"):
+        list(found.read("train", bad_rows.BadRows("skip")))
+
+
+def test_dense_features_of_rows_held_out(tmp_path):
+    dense = np.random.default_rng(2).normal(size=(70, 2)).astype(np.float32)
+    both, _, _ = _with_dense(tmp_path, dense, num_test=0)
+    for path in tmp_path.glob("*test*"):
+        path.unlink()
+    options = read_options.ReadOptions(test_fraction=0.3)
+    found = folder.detect(str(tmp_path), options)
+    read = _matrix(found.read("test"), 92)
+    assert abs(read - both[found.chosen["test"]]).max() == 0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"dense_test.npy": np.ones((20, 3))}, "3 columns.*needed 7"),
+        ({"dense_test.npy": np.ones((19, 7))}, "19 rows.*needed 20"),
+        ({"dense_test.npy": np.full((20, 7), np.nan)}, "NaN .* in row 0"),
+        ({"dense_test.npy": np.ones(20)}, "shape"),
+        ({"dense_test.npy": None}, "dense features of train alone"),
+    ],
+)
+def test_bad_dense_features(tmp_path, change, message):
+    _with_dense(tmp_path, np.ones((70, 7), np.float32))
+    for name, array in change.items():
+        (tmp_path / name).unlink()
+        if array is not None:
+            np.save(tmp_path / name, array)
+    with pytest.raises(data_errors.DataError, match=message):
+        list(folder.detect(str(tmp_path)).read("test"))
+
+
+def test_dense_features_beside_texts_are_refused(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "labels": ["b"]}\n')
+    np.save(tmp_path / "dense.train.npy", np.ones((1, 2)))
+    with pytest.raises(data_errors.DataError, match="from_text"):
+        folder.detect(str(tmp_path))

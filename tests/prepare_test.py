@@ -184,6 +184,58 @@ def test_other_settings_are_refused(data_dir, tmp_path):
         prepare.prepare(other, data_dir, out)
 
 
+def test_other_options_of_reading_are_refused(tmp_path):
+    """They are part of what was prepared; left out, they are as they were."""
+    data, out = tmp_path / "data", str(tmp_path / "out")
+    data.mkdir()
+    rows = [{"title": "cod law", "text": "a court", "labels": ["x"]}] * 9
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (data / "train.jsonl").write_text(lines)
+
+    def config(**reading):
+        return config_lib.Config(min_df=1, **reading)
+
+    titles = config(text_columns=("title",), test_fraction=0.3)
+    manifest = prepare.prepare(titles, str(data), out)
+    assert manifest["reading"] == {
+        "text_columns": ["title"],
+        "test_fraction": 0.3,
+    }
+    for same in (config(), titles, config(test_fraction=0.3)):
+        found = datasets.training_data(same, out)
+        assert found.facts.num_features == 2
+    for other in (
+        {"text_columns": ("text",)},
+        {"test_fraction": 0.5},
+        {"split_seed": 3},
+    ):
+        with pytest.raises(ValueError, match="as the data were prepared"):
+            datasets.training_data(config(**other), out)
+    with pytest.raises(ValueError, match="whose reading are others"):
+        prepare.prepare(config(test_fraction=0.3), str(data), out)
+
+
+def test_dense_features_beside_are_prepared(tmp_path):
+    data, out = tmp_path / "data", str(tmp_path / "out")
+    data.mkdir()
+    write_xc(data / "train.txt")
+    dense = np.random.default_rng(4).normal(size=(N, 3)).astype(np.float32)
+    np.save(data / "dense_train.npy", dense)
+    config = config_lib.Config(normalize_rows=False)
+    manifest = prepare.prepare(config, str(data), out)
+    assert manifest["num_features"] == D + 3
+    assert "dense_train.npy" in manifest["sources"]
+    indices = tf.range(N, dtype=tf.int64)
+    rows, _ = record_source.RecordSource(out, "train").rows(indices)
+    in_memory, _ = datasets.training_data(config, str(data)).train.rows(indices)
+    for name, values in in_memory.items():
+        np.testing.assert_array_equal(
+            values.flat_values, rows[name].flat_values
+        )
+    values = rows["feature_values"][5].numpy()
+    np.testing.assert_array_equal(values[-3:], dense[5])
+
+
 def test_a_folder_of_version_1_is_read_as_it_was_made(data_dir, tmp_path):
     config, out = config_lib.Config(), tmp_path / "out"
     expected = prepare.prepare(config, data_dir, str(out))

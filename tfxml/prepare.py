@@ -15,7 +15,7 @@ from collections.abc import Callable
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.data.formats import folder
+from tfxml.data.formats import folder, read_options
 from tfxml.data.records import data_card, preparing, record_files
 from tfxml.run import console, flags, paths, splits, text_inputs
 
@@ -48,6 +48,7 @@ def prepare(
         num_shards,
         num_workers,
         progress,
+        reading=read_options.given(config),
         with_tokens=max_tokens is not None,
         max_tokens=max_tokens,
     )

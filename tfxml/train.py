@@ -56,8 +56,8 @@ def train(
         workdir: where the run is written; empty: a new folder under `runs`.
             A group of repetitions writes to a folder of its own in it.
         data_dir: the folder of the data set; empty: the generated one. Or the
-            data themselves, (X, Y) or (X, Y, X_test, Y_test); see
-            `data.arrays.of`.
+            data themselves, such as (X, Y) or (X, Y, X_test, Y_test); see
+            `data.arrays.data_of`.
         strategy: which devices train.
         with_tensorboard: whether metrics are written for TensorBoard too.
         placement: which repetitions are trained, and on which devices.

@@ -21,7 +21,7 @@ IN_MEMORY = "<arrays in memory>"  # in place of the path of a data set
 
 @dataclasses.dataclass(frozen=True)
 class ArrayData:
-    """A data set in memory, read as a `folder.Folder` is.
+    """A data set in memory, read as a `data_folder.Folder` is.
 
     Attributes:
         train: all training instances, with features or with texts.
@@ -97,23 +97,26 @@ def data_of(data: ArrayData | Sequence[Any]) -> ArrayData:
     """Returns a data set given as a tuple.
 
     Args:
-        data: (X, Y), (X, Y, weights) or (X, Y, X_test, Y_test). Names in
-            Y_test that Y does not have are left out, as of files.
+        data: (X, Y), (X, Y, weights), (X, Y, X_test, Y_test) or (X, Y,
+            weights, X_test, Y_test). Names in Y_test that Y does not have are
+            left out, as of files.
 
     Raises:
         ValueError: for another number of parts, or as `of` does.
     """
     if isinstance(data, ArrayData):
         return data
-    if len(data) not in (2, 3, 4):
+    if len(data) not in (2, 3, 4, 5):
         raise ValueError(
-            "`data_dir` must be a path, (X, Y), (X, Y, weights) or (X, Y, "
-            f"X_test, Y_test). Received: {len(data)} parts"
+            "`data_dir` must be a path, (X, Y), (X, Y, weights), (X, Y, "
+            "X_test, Y_test) or (X, Y, weights, X_test, Y_test). "
+            f"Received: {len(data)} parts"
         )
+    weights = data[2] if len(data) in (3, 5) else None
+    train = of(data[0], data[1], weights=weights)
     if len(data) < 4:
-        weights = data[2] if len(data) == 3 else None
-        return of(data[0], data[1], weights=weights)
-    train, (X_test, Y_test) = of(*data[:2]), data[2:]
+        return train
+    X_test, Y_test = data[-2:]
     test_labels = array_labels.labels_of(Y_test)
     if test_labels.num_labels and (train.labels is None) != (
         test_labels.names is None

@@ -11,7 +11,7 @@ from tfxml.data import bad_rows, instances
 
 
 class DataSet(Protocol):
-    """Splits of instances: a `folder.Folder` or an `arrays.ArrayData`."""
+    """Splits of instances: a `data_folder.Folder` or an `arrays.ArrayData`."""
 
     @property
     def path(self) -> str:

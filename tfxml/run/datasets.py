@@ -65,9 +65,10 @@ def training_data(
     `data_service` is the tf.data service that makes training's batches.
     """
     is_remote = isinstance(strategy, tf.distribute.ParameterServerStrategy)
+    source = _data_set(config, data_dir)
     if data_service:
         service_batches.check_address(data_service)
-        _check_served(config, data_dir, is_remote)
+        _check_served(config, source, is_remote)
         address = data_service.removeprefix(service_batches.PROTOCOL)
         addresses.wait({"the tf.data service": address}, _SERVICE_SECONDS)
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
@@ -75,62 +76,50 @@ def training_data(
         config = config.replace(form="padded")
     # Workers of parameter servers and of a service run operations only.
     is_mapped = is_remote or bool(data_service)
-    data = _read_data(config, data_dir, is_mapped, features)
+    if source is None:
+        data = _synthetic_data(config)
+    else:
+        data = _folder_data(config, source, is_mapped, features)
     if not (is_remote or is_tpu or tf.config.list_physical_devices("GPU")):
         limits.check_weights(config, data.facts.num_features)
     return dataclasses.replace(data, service=data_service)
 
 
-def _read_data(
-    config: config_lib.Config,
-    data_dir: str | arrays.ArrayData,
-    is_mapped: bool,
-    features: text_features.TextFeatures | None,
-) -> TrainingData:
+def _data_set(
+    config: config_lib.Config, data_dir: str | arrays.ArrayData
+) -> data_set.DataSet | None:
+    """Returns what a run trains on; None: the generated set."""
     if isinstance(data_dir, arrays.ArrayData):
-        return _folder_data(config, data_dir, False, features)
+        return data_dir
     if config.dataset in known_sets.names():
-        found = splits.named_set(config.dataset, data_dir)
-        return _folder_data(config, found, is_mapped, features)
+        return splits.named_set(config.dataset, data_dir)
     if is_folder(config, data_dir):
-        return _folder_data(
-            config, folder.detect(data_dir, config), is_mapped, features
-        )
-    return _synthetic_data(config)
+        return folder.detect(data_dir, config)
+    return None
 
 
 def _check_served(
     config: config_lib.Config,
-    data_dir: str | arrays.ArrayData,
+    source: data_set.DataSet | None,
     has_servers: bool,
 ) -> None:
     """Raises unless a tf.data service can make the batches."""
     needed = None
     if has_servers:
         needed = "used without parameter servers, whose workers make their own"
-    elif not _is_served(config, data_dir):
+    elif config.dataset in known_sets.names() or not (
+        source is None or source.format == "records"
+    ):
         needed = (
             "used with prepared data (see `python -m tfxml.prepare`) or the "
             "generated set, for rows in memory stay with their process"
         )
     if needed:
+        path = None if source is None else str(source.path)
         raise ValueError(
             f"`data_service` must be {needed}. "
-            f"Received: a tf.data service with data_dir={data_dir!r:.200}"
+            f"Received: a tf.data service with data_dir={path!r:.200}"
         )
-
-
-def _is_served(
-    config: config_lib.Config, data_dir: str | arrays.ArrayData
-) -> bool:
-    """Tells whether other processes can read the data without our Python."""
-    if isinstance(data_dir, arrays.ArrayData):
-        return False
-    if config.dataset in known_sets.names():
-        return False
-    if not is_folder(config, data_dir):
-        return True  # generated
-    return folder.detect(data_dir, config).format == "records"
 
 
 def takes_padded(

@@ -9,7 +9,7 @@ import numpy as np
 from tfxml import config as config_lib
 from tfxml.data import arrays
 from tfxml.data.feeding import pipeline
-from tfxml.data.formats import folder
+from tfxml.data.formats import data_folder, folder
 from tfxml.data.text import text_features
 from tfxml.run import generated, limits, splits
 from tfxml.run import workdir as workdir_lib
@@ -57,8 +57,8 @@ def read(
 
 
 def _with_labels(
-    source_folder: folder.Folder, label_names: list[str] | None
-) -> folder.Folder:
+    source_folder: data_folder.Folder, label_names: list[str] | None
+) -> data_folder.Folder:
     """Returns a folder whose label ids are those of the run.
 
     Raises:
@@ -91,7 +91,7 @@ def _with_labels(
 
 
 def _check_sizes(
-    facts: workdir_lib.Facts, source_folder: folder.Folder
+    facts: workdir_lib.Facts, source_folder: data_folder.Folder
 ) -> None:
     num_features = source_folder.num_features or facts.num_features
     if (source_folder.num_labels, num_features) != (

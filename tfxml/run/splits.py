@@ -8,7 +8,7 @@ from tfxml import config as config_lib
 from tfxml.data import bad_rows, data_errors, data_set, split_reader
 from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
-from tfxml.data.formats import folder
+from tfxml.data.formats import data_folder, read_options
 from tfxml.data.records import preparing, record_files, record_source
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import text_inputs
@@ -30,7 +30,7 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
     }
 
 
-def named_set(name: str, data_dir: str) -> folder.Folder:
+def named_set(name: str, data_dir: str) -> data_folder.Folder:
     """Returns a data set of the catalogue; downloads it if missing."""
     entry = named_sets.entry_of(name)
     named = named_sets.ensure(entry, data_dir or f"data/{name}")
@@ -84,6 +84,14 @@ def _check_prepared(
             "`data_dir` must have been prepared with the settings of the run, "
             f"{needed}. Received: data_dir={source.path}, with {prepared}"
         )
+    reading = manifest.get("reading", {})
+    for name, value in read_options.given(config).items():
+        if reading.get(name) != value:
+            raise ValueError(
+                f"`{name}` must be as the data were prepared, or left out. "
+                f"Received: {name}={value!r} and data_dir={source.path}, "
+                f"prepared with {reading or 'the defaults'}"
+            )
 
 
 def _has_tokens(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from tfxml.data import atomic_files, data_errors
 from tfxml.data.catalogue import archives, http_fetch, known_sets
+from tfxml.data.formats import data_folder
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.records import record_files
 
@@ -36,7 +37,7 @@ def ensure(
     data_dir: str | os.PathLike,
     mirror: str = "",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
-) -> folder_lib.Folder:
+) -> data_folder.Folder:
     """Returns the data set in a folder; downloads it if it is not there.
 
     Files downloaded by hand are used too, unpacked or as a mirror's archive.
@@ -76,7 +77,9 @@ def ensure(
     return data
 
 
-def differences(entry: known_sets.Entry, found: folder_lib.Folder) -> list[str]:
+def differences(
+    entry: known_sets.Entry, found: data_folder.Folder
+) -> list[str]:
     """Returns where a data set differs from the repository's table."""
     pairs = [
         ("features", found.num_features, entry.num_features),
@@ -152,7 +155,7 @@ def _archive_in(root: pathlib.Path) -> pathlib.Path | None:
     return archives_found[0] if archives_found else None
 
 
-def _find(root: pathlib.Path) -> folder_lib.Folder | None:
+def _find(root: pathlib.Path) -> data_folder.Folder | None:
     """Returns the data set in a folder or below it, or None."""
     for path, _, files in sorted(os.walk(root)):
         relative_parts = pathlib.Path(path).relative_to(root).parts

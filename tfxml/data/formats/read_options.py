@@ -63,5 +63,14 @@ class ReadOptions:
         )
 
 
+def given(options: ReadOptions) -> dict:
+    """Returns the options that are not at their defaults, as JSON has them."""
+    return {
+        field.name: list(value) if isinstance(value, tuple) else value
+        for field in dataclasses.fields(ReadOptions)
+        if (value := getattr(options, field.name)) != field.default
+    }
+
+
 TABLE = ("text_columns", "label_column", "label_separator", "weight_column")
 DEFAULTS = ReadOptions()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfxml.data import atomic_files, bad_rows, split_reader
-from tfxml.data.formats import folder as folder_lib
+from tfxml.data.formats import data_folder
 from tfxml.data.records import (
     record_files,
     record_format,
@@ -33,7 +33,7 @@ _MAX_SHARDS, _MIN_SHARD_ROWS = 16, 8192
 
 
 def prepare(
-    source: folder_lib.Folder,
+    source: data_folder.Folder,
     output: str,
     settings: dict,
     policy: str = "error",
@@ -41,6 +41,7 @@ def prepare(
     num_workers: int = 1,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     *,
+    reading: dict | None = None,
     with_tokens: bool = False,
     max_tokens: int | None = None,
 ) -> dict:
@@ -55,6 +56,8 @@ def prepare(
         num_shards: into how many each split is cut; 0: as it is large.
         num_workers: processes.
         progress: is told what is done, and how many rows of how many.
+        reading: the options that the source was detected with, but for those
+            at their defaults; see `read_options.given`.
         with_tokens: whether the tokens of text are written too.
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
 
@@ -78,6 +81,8 @@ def prepare(
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     plan = _plan(source, settings, policy, num_shards)
+    if reading:
+        plan["reading"] = reading
     if with_tokens:
         plan |= {
             "version": record_files.TOKENS_VERSION,
@@ -157,7 +162,7 @@ def _resume(folder: pathlib.Path, plan: dict) -> dict | None:
         return None
     different = [
         key
-        for key in {**plan, "tokens": None}
+        for key in {**plan, "tokens": None, "reading": None}
         if before.get(key) != plan.get(key)
     ]
     if different:
@@ -181,7 +186,7 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(path) if os.path.isfile(path) else path
 
 
-def _copy_beside(source: folder_lib.Folder, folder: pathlib.Path) -> None:
+def _copy_beside(source: data_folder.Folder, folder: pathlib.Path) -> None:
     """Copies label names, also those in the data, and pairs not scored."""
     if source.names is not None:
         lines = [json.dumps({"title": name}) + "\n" for name in source.names]
@@ -249,7 +254,7 @@ def _make_shards(source, folder, plan, num_workers, progress) -> None:
 
 
 def _manifest(
-    source: folder_lib.Folder, folder: pathlib.Path, plan: dict
+    source: data_folder.Folder, folder: pathlib.Path, plan: dict
 ) -> dict:
     """Returns the manifest; writes the splits' label counts."""
     splits = {}

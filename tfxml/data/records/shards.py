@@ -12,7 +12,7 @@ import numpy as np
 
 from tfxml.data import atomic_files, bad_rows, split_reader
 from tfxml.data import instances as instances_lib
-from tfxml.data.formats import folder as folder_lib
+from tfxml.data.formats import data_folder
 from tfxml.data.records import record_files, record_format
 from tfxml.data.text import text_features as text_features_lib
 
@@ -31,7 +31,7 @@ class Task:
 class Job:
     """The settings that all shards of a data set share."""
 
-    folder: folder_lib.Folder
+    folder: data_folder.Folder
     output: str
     is_normalized: bool
     policy: str  # about bad rows
