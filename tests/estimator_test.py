@@ -186,7 +186,7 @@ def test_other_heads(head):
 
 
 def test_auto_is_mach_where_labels_are_many(monkeypatch):
-    monkeypatch.setattr("tfxml.estimator._MANY_LABELS", 3)
+    monkeypatch.setattr("tfxml.run.estimator_config._MANY_LABELS", 3)
     estimator = _estimator().fit(TEXTS, SETS)
     folder = pathlib.Path(estimator._fitted().path)
     assert json.loads((folder / "config.json").read_text())["head"] == "mach"

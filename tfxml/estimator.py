@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import pathlib
-import random
 import shutil
-import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,17 +16,13 @@ import numpy.typing as npt
 import scipy.sparse
 import sklearn.base
 import sklearn.exceptions
-import sklearn.utils
 import tensorflow as tf
 from sklearn.utils import validation
 
-from tfxml import config as config_lib
 from tfxml import train as train_lib
 from tfxml.data import array_features, array_labels, arrays, batched_arrays
-from tfxml.run import fitted_run, quiet
+from tfxml.run import console, estimator_config, fitted_run, quiet
 
-# From here on a sigmoid a label costs more memory than most machines have.
-_MANY_LABELS = 300_000
 _FEWEST_ROWS = 3  # of which propensities can be estimated
 
 
@@ -52,7 +44,8 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             fit resumes the run that it holds. None: a temporary one, removed
             with the estimator.
         random_state: the seed; None: 0.
-        verbose: 0: silent; 1: progress as the commands show it.
+        verbose: 0: silent; 1: progress as the commands show it; auto: 1 in a
+            terminal and in a notebook, else 0.
 
     Attributes:
         classes_: the labels, in the order of their ids.
@@ -73,7 +66,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         options: dict | None = None,
         workdir: str | None = None,
         random_state: int | None = None,
-        verbose: int = 0,
+        verbose: int | str = "auto",
     ):
         self.head = head
         self.hidden_units = hidden_units
@@ -87,8 +80,6 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         self.workdir = workdir
         self.random_state = random_state
         self.verbose = verbose
-
-    # --- scikit-learn -------------------------------------------------------
 
     def fit(
         self, X: Any, y: Any = None, sample_weight: npt.ArrayLike | None = None
@@ -243,36 +234,15 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             self, X, reset=reset, accept_sparse=True, dtype="numeric"
         )
 
-    def _config(self, num_labels: int | None) -> config_lib.Config:
-        head = self.head
-        if head == "auto":
-            is_many = num_labels is not None and num_labels >= _MANY_LABELS
-            head = "mach" if is_many else "sigmoid"
-        seed = self.random_state
-        if seed is not None and not isinstance(seed, (int, np.integer)):
-            seed = sklearn.utils.check_random_state(seed).randint(2**31)
-        fields = {
-            "head": head,
-            "hidden_units": tuple(self.hidden_units),
-            "num_epochs": self.num_epochs,
-            "eval_epochs": self.num_epochs,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "dropout": self.dropout,
-            "reranker_passes": self.reranker_passes,
-            "seed": int(seed or 0) % 2**31,
-            "min_df": 1,
-            **(self.options or {}),
-        }
-        return config_lib.Config(**fields)
-
     def _fit(self, data: str | arrays.ArrayData) -> XMLClassifier:
-        config = self._config(
-            None if isinstance(data, str) else data.num_labels
+        config = estimator_config.config_of(
+            self.get_params(deep=False),
+            None if isinstance(data, str) else data.num_labels,
         )
         path = self.workdir or tempfile.mkdtemp(prefix="tfxml-")
         try:
-            with quiet.unless(self.verbose), _as_in_notebooks():
+            is_shown = console.is_shown(self.verbose)
+            with quiet.unless(is_shown), quiet.as_in_notebooks():
                 self.metrics_ = train_lib.train(config, path, data)
             if not isinstance(data, str):
                 fitted_run.write_labels(path, data)
@@ -320,35 +290,11 @@ def load(folder: str) -> XMLClassifier:
         ValueError: if it holds no complete run.
     """
     fitted = fitted_run.FittedRun(str(folder))
-    config = fitted.run.config
-    estimator = XMLClassifier(random_state=config.seed)
+    estimator = XMLClassifier()
     estimator.set_params(
-        **{
-            name: getattr(config, name)
-            for name in estimator.get_params()
-            if hasattr(config, name)
-        }
+        **estimator_config.params_of(
+            estimator.get_params(deep=False), fitted.run.config
+        )
     )
-    usual = estimator._config(None)
-    estimator.options = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != getattr(usual, field.name)
-    } or None
     estimator._take(fitted)
     return estimator
-
-
-@contextlib.contextmanager
-def _as_in_notebooks() -> Iterator[None]:
-    """Lets Ctrl-C interrupt, not exit, and leaves global generators alone."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()
-    try:
-        yield
-    except SystemExit as end:
-        if end.code == 128 + signal.SIGINT:
-            raise KeyboardInterrupt from end
-        raise
-    finally:
-        np.random.set_state(of_numpy)
-        random.setstate(of_python)

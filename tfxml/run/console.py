@@ -23,6 +23,16 @@ from tfxml.run import workdir as workdir_lib
 _FEW = 20_000  # instances used to compute the optimum
 
 
+def is_watched() -> bool:
+    """Tells whether a person looks on: in a terminal, or in a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules
+
+
+def is_shown(verbose: int | str) -> bool:
+    """Tells whether a caller from Python wants output; auto: if watched."""
+    return is_watched() if verbose == "auto" else bool(verbose)
+
+
 class Progress:
     """A progress bar per epoch."""
 
@@ -37,7 +47,7 @@ class Progress:
         self._bar = keras.utils.Progbar(
             self._steps_per_epoch,
             # in a log, one line per epoch
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=1 if is_watched() else 2,
             stateful_metrics=["loss"],
         )
 

@@ -1,11 +1,15 @@
-"""Silence for callers that did not ask for output."""
+"""What a run leaves alone in the process of a caller from Python."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import random
+import signal
 import sys
 from collections.abc import Iterator
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -27,3 +31,18 @@ def unless(is_wanted: bool | int) -> Iterator[None]:
     except Exception:
         sys.stderr.write(captured.getvalue())
         raise
+
+
+@contextlib.contextmanager
+def as_in_notebooks() -> Iterator[None]:
+    """Lets Ctrl-C interrupt, not exit, and leaves global generators alone."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGINT:
+            raise KeyboardInterrupt from end
+        raise
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
