@@ -4,12 +4,14 @@
 
 The command, `XMLClassifier`, `Trainer` and Keras' own `fit` train with the
 settings of `configs/<set>_sigmoid.cfg`, each in a process of its own, and the
-time is that of the whole process. Prints a Markdown table: medians of
+time is that of the whole process: on the clock, and of the processors, which
+other programs of the machine disturb less. Prints a Markdown table: medians of
 `--repeats` runs.
 """
 
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -133,7 +135,7 @@ def keras(folder, recipe):
 
 
 def run(way, folder, name):
-    """Returns P@1, P@3, P@5 and the seconds of a process."""
+    """Returns P@1, P@3, P@5 and a process' seconds: clock, processors."""
     words = [sys.executable, __file__, f"--way={way}", f"--data={folder}"]
     with tempfile.TemporaryDirectory() as workdir:
         if way == "command":
@@ -142,14 +144,20 @@ def run(way, folder, name):
                 f"--flagfile={ROOT / 'configs' / name}_sigmoid.cfg",
                 f"--workdir={workdir}/run",
             ]
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), _worked()
         done = subprocess.run(
             words, cwd=ROOT, capture_output=True, text=True, check=False
         )
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start, _worked() - worked
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
     return _values(done.stdout.splitlines()), seconds
+
+
+def _worked():
+    """Returns the processor seconds of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _values(lines):
@@ -168,8 +176,11 @@ def main(arguments):
         function = {"estimator": estimator, "trainer": trainer, "keras": keras}
         print(json.dumps(function[FLAGS.way](folder, recipe_of(folder.name))))
         return
-    print("| set | way | P@1 | P@3 | P@5 | seconds | of the command's |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "| set | way | P@1 | P@3 | P@5 | seconds | of the command's "
+        "| processor seconds | of the command's |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    )
     for name in FLAGS.sets:
         times = {way: [] for way in FLAGS.ways}
         values = {}
@@ -177,15 +188,17 @@ def main(arguments):
             for way in FLAGS.ways:
                 values[way], seconds = run(way, folder / name, name)
                 times[way].append(seconds)
-        medians = {way: statistics.median(of) for way, of in times.items()}
+        medians = {
+            way: [statistics.median(of) for of in zip(*pairs, strict=True)]
+            for way, pairs in times.items()
+        }
         for way in FLAGS.ways:
-            words = " | ".join(f"{value:.2f}" for value in values[way])
-            share = medians[way] / medians[FLAGS.ways[0]]
-            print(
-                f"| {name} | {way} | {words} | {medians[way]:.1f} | "
-                f"{share:.2f} |",
-                flush=True,
-            )
+            cells = [f"{value:.2f}" for value in values[way]]
+            for mine, first in zip(
+                medians[way], medians[FLAGS.ways[0]], strict=True
+            ):
+                cells += [f"{mine:.1f}", f"{mine / first:.2f}"]
+            print(f"| {name} | {way} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ FLAGS_PAGE = runpy.run_path(str(ROOT / "docs" / "flags_page.py"))
 FOLDERS = ("tfxml", "strategies", "tests", "configs", "benchmarks", "docs")
 # Of absl itself, and of pytest, pip, docker and tfds.
 OTHER_FLAGS = {"help", "helpfull", "flagfile", "no-deps"}
+# The last are scripts that a reader writes.
+OTHER_PROGRAMS = (
+    *("pytest", "build", "venv"),
+    *("own_workers.py", "own_servers.py"),
+)
 
 
 def _ids(page):
@@ -179,7 +184,7 @@ def _wrong_flags(words, known):
 @pytest.mark.parametrize("page", PAGES, ids=_ids)
 def test_commands_exist_and_have_their_flags(page, flags_of):
     for command in documents.commands(page.read_text()):
-        if command.program in ("pytest", "build", "venv", "..."):
+        if command.program in (*OTHER_PROGRAMS, "..."):
             continue
         assert command.program in flags_of, command
         wrong = list(_wrong_flags(command.words, flags_of[command.program]))

@@ -22,6 +22,8 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # On the line before a block that is not run, with the reason.
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->")
+# Or one that is a script of its own: how `strategies.launch` starts it.
+_LAUNCHED = re.compile(r"<!-- launched: (alone|--.+) -->")
 _FENCE = re.compile(r"( *)```(\w*)$")
 _OPERATORS = {"|", "||", "&&", "&", ";", "--", "done", ">"}
 
@@ -33,7 +35,8 @@ class Block:
     language: str
     line: int  # of its first line of code, from 1
     text: str
-    is_run: bool
+    is_run: bool  # with the other blocks of its page
+    launched: str | None  # "alone", or the launcher's words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +73,18 @@ def blocks(text: str) -> list[Block]:
         first, indent, language = opened
         code = [row.removeprefix(indent) for row in lines[first : number - 1]]
         before = lines[first - 2].strip() if first > 1 else ""
-        is_run = language == "python" and not _NOT_RUN.fullmatch(before)
-        found.append(Block(language, first + 1, "\n".join(code), is_run))
+        script = _LAUNCHED.fullmatch(before)
+        is_apart = script or _NOT_RUN.fullmatch(before)
+        is_run = language == "python" and not is_apart
+        found.append(
+            Block(
+                language,
+                first + 1,
+                "\n".join(code),
+                is_run,
+                script[1] if script else None,
+            )
+        )
         opened = None
     if opened is not None:
         raise ValueError(f"the block of line {opened[0]} does not end")

@@ -3,10 +3,15 @@
     python -m tests.own_models STRATEGY OUT.npz MODEL ...
 
 trains models with `Trainer` and writes their weights and their metrics.
+
+    python -m tests.own_models STRATEGY keras_fit
+
+tells what comes of Keras' own `fit`.
 """
 
 import pathlib
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -130,6 +135,23 @@ def _numbered(dataset):
     return dataset.map(number)
 
 
+def told_by_keras_fit(strategy, is_built):
+    """Returns what Keras' own `fit` says of a model: warnings and error."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            with strategy.scope():
+                model = sequential("sigmoid")
+                if not is_built:
+                    model = keras.Sequential([HEADS["sigmoid"]()])
+                loss = tfxml.losses.SparseSigmoidCrossEntropy()
+                model.compile(keras.optimizers.SGD(0.1), loss)
+            model.fit(dense(batches()), verbose=0)
+        except Exception as error:  # noqa: BLE001 - Keras' kind is its own
+            return [str(one.message) for one in told], str(error)
+    return [str(one.message) for one in told], None
+
+
 def main(name, output, *models):
     task = strategies.cluster.from_environment()
     if task is not None and task.is_server:
@@ -138,6 +160,12 @@ def main(name, output, *models):
         strategies.logical_cpus(2)
     strategy = strategies.create(name)
     print(strategies.describe(strategy), flush=True)
+    if output == "keras_fit":
+        for is_built in (True, False):
+            told, error = told_by_keras_fit(strategy, is_built)
+            words = [one for one in told if "`tfxml.Trainer(" in one]
+            print(f"fit: {is_built=} {error is None=} {words[:1]}", flush=True)
+        return
     found = {
         f"{model}/{head}/{key}": value
         for model in models

@@ -1,6 +1,7 @@
 """Keras models of users' own come out the same under every strategy."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -136,6 +137,64 @@ def test_keras_fit_under_central_storage_is_refused():
     )
     with pytest.raises(RuntimeError, match="tfxml.Trainer"):
         _keras_fit("sigmoid", strategy)
+
+
+@pytest.mark.strategy_table
+@pytest.mark.parametrize(
+    "strategy, launcher",
+    [
+        ("multi_worker", ["--workers=2"]),
+        ("parameter_server", ["--workers=1", "--ps=1"]),
+    ],
+)
+def test_keras_fit_fails_and_the_trainer_is_named(strategy, launcher):
+    words = runs.command("tests.own_models", strategy, "keras_fit")
+    out = runs.run(runs.command("strategies.launch", *launcher, "--", *words))
+    told = [line for line in out.splitlines() if "fit: " in line]
+    assert len(told) == 2 * (2 if strategy == "multi_worker" else 1)
+    for line in told:
+        assert "error is None=False" in line
+        assert "`model.fit` fails under" in line
+        assert "`tfxml.Trainer(model, loss, optimizer, strategy)" in line
+
+
+def _keras_fit_of_a_table(optimizer):
+    """Returns a table that Keras' own `fit` has trained, and warnings of it.
+
+    Rows 1 and 2 occur several times in the batch.
+    """
+    ids = np.array([[1, 1, 2], [2, 1, 1]], np.int32)
+    batches = tf.data.Dataset.from_tensors((ids, np.array([[0], [1]])))
+    keras.utils.set_random_seed(0)
+    table = keras.layers.Embedding(5, 4)
+    pool = keras.layers.GlobalAveragePooling1D()
+    rows = keras.Input((3,), dtype="int32")
+    head = tfxml.heads.SigmoidHead(3)
+    made = keras.Sequential([rows, table, pool, head])
+    loss = tfxml.losses.SparseSigmoidCrossEntropy()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(0.1)
+            tfxml.Trainer(made, loss, optimizer).fit(batches, 3, verbose=0)
+        else:
+            made.compile(optimizer, loss)
+            made.fit(batches, epochs=3, verbose=0)
+    words = [str(one.message) for one in told]
+    return table.get_weights()[0], [one for one in words if "Trainer" in one]
+
+
+def test_keras_fit_tells_of_rows_that_its_optimizer_counts_wrongly():
+    wanted, told = _keras_fit_of_a_table(None)
+    assert not told
+    table, told = _keras_fit_of_a_table(keras.optimizers.Adam(0.1))
+    assert np.abs(table - wanted).max() > 0.01  # silently, but for the warning
+    assert told and all("Adam of Keras moves the rows" in one for one in told)
+    table, told = _keras_fit_of_a_table(tfxml.optimizers.Adam(0.1))
+    assert not told
+    np.testing.assert_allclose(table, wanted, atol=1e-5)
+    assert not _keras_fit_of_a_table(keras.optimizers.SGD(0.1))[1]
+    assert _keras_fit_of_a_table(keras.optimizers.SGD(0.1, clipnorm=1.0))[1]
 
 
 @pytest.mark.parametrize("head", own_models.HEADS)

@@ -16,7 +16,6 @@ workers shares the same global batches.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,9 +29,10 @@ from tfxml.data import (
     arrays,
     inputs,
     instances,
+    own_batches,
     priors,
 )
-from tfxml.data.feeding import in_memory, pipeline
+from tfxml.data.feeding import in_memory
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_fitting, text_rows
 
@@ -83,7 +83,7 @@ def from_csr(
         values = instances.normalized(values, splits)
     rows = splits, ids, values
     source = _source(rows, features.num_features, Y, label_names, weights)
-    return _batches(
+    return own_batches.of(
         source, batch_size, beside, seed if shuffle else None, padded
     )
 
@@ -124,7 +124,7 @@ def from_text(
         np.concatenate([np.zeros(0, np.float32), *(run[2] for run in runs)]),
     )
     source = _source(rows, features.num_features, Y, label_names, weights)
-    return _batches(
+    return own_batches.of(
         source, batch_size, beside, seed if shuffle else None, padded
     )
 
@@ -253,86 +253,3 @@ def _source(
         weights = arrays.checked_weights(weights, number)
     run = instances.Instances(*rows, labels.splits, labels.ids, weights)
     return in_memory.InMemorySource(run, num_features, labels.num_labels)
-
-
-def _batches(
-    source: in_memory.InMemorySource,
-    batch_size: int,
-    beside: Mapping[str, np.ndarray] | None,
-    seed: int | None,
-    padded: bool,
-) -> tf.data.Dataset:
-    _check_beside(beside or {}, source.num_instances)
-    number = source.num_instances
-    order = tf.data.Dataset.range(number)
-    if seed is not None:
-        order = _epochs().flat_map(
-            lambda epoch: tf.data.Dataset.from_tensor_slices(
-                pipeline.shuffled(source, seed, epoch)(
-                    tf.range(number, dtype=tf.int64)
-                )
-            )
-        )
-
-    def batch(indices):
-        named, labels = source.rows(indices)
-        if padded:
-            named, labels = _padded(source, named, labels)
-        for name, array in (beside or {}).items():
-            named[name] = _rows_of(array, indices)
-        if source.instances.weights is None:
-            return named, labels
-        return named, labels, source.weights(indices)
-
-    steps = -(-number // batch_size)
-    return (
-        order.batch(batch_size)
-        .apply(tf.data.experimental.assert_cardinality(steps))
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def _epochs() -> tf.data.Dataset:
-    """Returns a data set whose one element says how often it was begun."""
-    begun = itertools.count()
-    return tf.data.Dataset.from_generator(
-        lambda: iter([next(begun)]),
-        output_signature=tf.TensorSpec([], tf.int64),
-    )
-
-
-def _padded(source: in_memory.InMemorySource, named: dict, labels):
-    """Returns rows and labels as rectangles of a width for all batches."""
-    widths = source.max_lengths()
-
-    def dense(rows: tf.RaggedTensor, default, width: int) -> tf.Tensor:
-        width = max(width, 1)
-        return tf.ensure_shape(
-            rows.to_tensor(default, shape=[None, width]), [None, width]
-        )
-
-    rectangles = {
-        name: dense(rows, inputs.PADDING[name], widths.of_input(name))
-        for name, rows in named.items()
-    }
-    return rectangles, dense(labels, -1, widths.labels)
-
-
-def _check_beside(beside: Mapping[str, np.ndarray], number: int) -> None:
-    for name, array in beside.items():
-        if array.ndim != 2 or len(array) != number:
-            raise ValueError(
-                f"`beside` must hold arrays [{number}, E]. Received: "
-                f"{name!r} of shape {array.shape}"
-            )
-
-
-def _rows_of(array: np.ndarray, indices: tf.Tensor) -> tf.Tensor:
-    """Returns rows of an array that stays where it is, [n, E] float32."""
-    rows = tf.numpy_function(
-        lambda chosen: np.asarray(array[chosen], np.float32),
-        [indices],
-        tf.float32,
-    )
-    return tf.ensure_shape(rows, [None, array.shape[1]])

@@ -60,7 +60,7 @@ class RankingMetric(keras.metrics.Metric):
             y_pred: logits of a `SigmoidHead` [N, L] or `MachHead` [N, R, B].
             sample_weight: [N], or None.
         """
-        keras_strategies.check()
+        keras_strategies.check_counts()
         total, best = self.sums(y_true, y_pred, sample_weight)
         self._total.assign(self._total + total)
         self._best.assign(self._best + best)

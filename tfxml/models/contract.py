@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import forms, sites
+from tfxml.models import forms, keras_strategies, sites
 from tfxml.topk import selection
 
 GRADIENTS = "gradients"  # how a head learns: in steps of the training loop
@@ -240,6 +240,7 @@ class Head(keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> tf.Tensor:
         """Returns logits that know their head; see `head_of`."""
+        keras_strategies.warn_of_repeated_rows(self)
         outputs = super().__call__(*args, **kwargs)
         outputs._tfxml_head = self
         return outputs

@@ -34,6 +34,7 @@ class SparseLoss(keras.losses.Loss):
         self, head: contract.Head | None = None, name: str | None = None
     ):
         super().__init__(name=name, reduction=None)
+        keras_strategies.warn()
         self.head = head
 
     def __call__(
@@ -50,7 +51,7 @@ class SparseLoss(keras.losses.Loss):
             y_pred: logits of a `SigmoidHead` [N, L] or `MachHead` [N, R, B].
             sample_weight: [N], or None.
         """
-        keras_strategies.check()
+        keras_strategies.check_loop()
         weights = sparse_labels.row_weights(y_true, sample_weight)
         total = tf.reduce_sum(weights)
         replica = tf.distribute.get_replica_context()

@@ -25,6 +25,7 @@ class SummedGradients(keras.optimizers.Optimizer):
     It must come before one of Keras' optimizers in the list of bases.
     """
 
+    sums_repeated_rows = True
     # Indices of the variables whose gradients are sparse.
     _tables: frozenset[int] = frozenset()
 

@@ -12,7 +12,6 @@ them, and metrics are sums that are divided last.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -21,8 +20,17 @@ import tensorflow as tf
 
 from tfxml.data import own_pipelines
 from tfxml.evaluation import keras_metrics
-from tfxml.models import dropout_seeds, keras_losses, sparse_labels
-from tfxml.training import gradients, optimizers, trainer_loops
+from tfxml.models import (
+    keras_losses,
+    keras_strategies,
+    sparse_labels,
+)
+from tfxml.training import (
+    gradients,
+    optimizers,
+    trainer_loops,
+    trainer_replica,
+)
 
 
 class Trainer:
@@ -56,7 +64,8 @@ class Trainer:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.model = model
         self.seed = seed
-        self.loss = loss or keras_losses.SparseSigmoidCrossEntropy()
+        with keras_strategies.unwarned():
+            self.loss = loss or keras_losses.SparseSigmoidCrossEntropy()
         for metric in metrics:
             if not isinstance(metric, keras_metrics.RankingMetric):
                 raise ValueError(
@@ -166,12 +175,14 @@ class Trainer:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the scores and ids of the best labels, [N, K] each.
 
-        On this process' devices alone, in the order of the batches.
+        On this process' devices alone, in the order of the batches, which may
+        be inputs alone.
         """
 
         @tf.function(reduce_retracing=True)
         def top_k(batch):
-            logits = self.model(_unpacked(batch)[0], training=False)
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            logits = self.model(inputs, training=False)
             head = sparse_labels.head_of(logits, None)
             if head is not None:
                 return head.logits_top_k(logits, k)
@@ -184,101 +195,33 @@ class Trainer:
         )
         return 1 / (1 + np.exp(-estimates)), label_ids
 
-    def replica_step(
-        self, batch: tuple, step: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains on a replica's share of a batch; for `strategy.run`.
-
-        Args:
-            batch: the share.
-            step: the number of the step; None: as many as the optimizer has
-                made.
-
-        Returns:
-            The loss of the share over the weight of the global batch, and the
-            weight of the share.
-        """
-        step = self.optimizer.iterations if step is None else step
-        inputs, labels, weights = _unpacked(batch)
-        total = tf.reduce_sum(weights)
-        replica = tf.distribute.get_replica_context()
-        global_total = total
-        if replica.num_replicas_in_sync > 1:
-            global_total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
-        weights = tf.math.divide_no_nan(weights, global_total)
-        with tf.GradientTape() as tape:
-            with dropout_seeds.given(dropout_seeds.of_step(self.seed, step)):
-                logits = self.model(inputs, training=True)
-            loss = self._loss_sum(labels, logits, weights)
-            penalties = self.model.losses
-            if penalties:
-                loss += tf.add_n(penalties) / replica.num_replicas_in_sync
-        variables = self.model.trainable_variables
-        pairs = [
-            (gradient, variable)
-            for gradient, variable in zip(
-                tape.gradient(loss, variables), variables, strict=True
-            )
-            if gradient is not None or _warned(variable)
-        ]
-        self._build(variables)
-        if isinstance(self.optimizer, gradients.SummedGradients):
-            self.optimizer.apply(*zip(*pairs, strict=True))  # sums by itself
-        else:
-            gradients.apply_summed(self.optimizer, pairs)
-        return loss, total
-
-    def replica_sums(self, batch: tuple) -> tf.Tensor:
-        """Returns what a replica's share adds to loss and metrics, [M, 2]."""
-        inputs, labels, weights = _unpacked(batch)
-        logits = self.model(inputs, training=False)
-        loss = self._loss_sum(labels, logits, weights)
-        sums = [(loss, tf.reduce_sum(weights))]
-        sums += [
-            metric.sums(labels, logits, weights) for metric in self.metrics
-        ]
-        return tf.stack([tf.stack(pair) for pair in sums])
-
-    def _loss_sum(self, labels, logits, weights) -> tf.Tensor:
-        if isinstance(self.loss, keras_losses.SparseLoss):
-            return self.loss.loss_sum(labels, logits, weights)
-        losses = self.loss.call(labels, logits)
-        losses = tf.reshape(losses, [tf.shape(losses)[0], -1])
-        return tf.reduce_sum(weights * tf.reduce_mean(losses, axis=1))
-
-    def _build(self, variables) -> None:
-        """Makes the optimizer's variables, before a graph holds them."""
-        if not self.optimizer.built:
-            with tf.init_scope(), self.strategy.scope():
-                self.optimizer.build(variables)
-
     def _loop_for(self, dataset: tf.data.Dataset):
         """Returns the loop of the strategy, the model built."""
         if self._loop is None:
             if isinstance(self.loss, keras_losses.SparseLoss):
                 own_pipelines.from_dataset(dataset)
             self._build_model(dataset.element_spec)
-            self._loop = trainer_loops.create(self)
+            self._loop = trainer_loops.create(
+                trainer_replica.Replica(
+                    self.strategy,
+                    self.model,
+                    self.loss,
+                    self.optimizer,
+                    self.metrics,
+                    self.seed,
+                )
+            )
         return self._loop
 
     def _build_model(self, element_spec) -> None:
         """Makes the model's variables by a call on an empty batch."""
         inputs = element_spec[0]
         if not self.model.built:
-            with self.strategy.scope(), warnings.catch_warnings():
-                # Heads warn of Keras' own loop, which is not used here.
-                warnings.filterwarnings("ignore", "`model.fit` fails")
+            with self.strategy.scope(), keras_strategies.unwarned():
                 self.model(tf.nest.map_structure(_example, inputs))
         with self.strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(self.model.trainable_variables)
-
-
-def _unpacked(batch) -> tuple:
-    """Returns inputs, labels and weights [N] of a batch."""
-    inputs, labels, *rest = batch
-    weights = sparse_labels.row_weights(labels, rest[0] if rest else None)
-    return inputs, labels, weights
 
 
 def _example(spec: tf.TypeSpec):
@@ -289,15 +232,6 @@ def _example(spec: tf.TypeSpec):
             tf.constant([0, 1], spec.row_splits_dtype),
         )
     return tf.zeros([size or 1 for size in spec.shape], spec.dtype)
-
-
-def _warned(variable: keras.Variable) -> bool:
-    """Warns of a weight without a gradient; returns False."""
-    warnings.warn(
-        f"the loss does not depend on {variable.path}, which stays as it is",
-        stacklevel=2,
-    )
-    return False
 
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:

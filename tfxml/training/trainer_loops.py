@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.training import optimizers
+from tfxml.training import optimizers, trainer_replica
 
 
 class Steps(NamedTuple):
@@ -23,22 +22,7 @@ class Steps(NamedTuple):
     weight: float  # the sum of their weights
 
 
-class Replica(Protocol):
-    """What one replica does with its share of a batch, for `strategy.run`."""
-
-    strategy: tf.distribute.Strategy
-    optimizer: keras.optimizers.Optimizer
-
-    def replica_step(
-        self, batch: tuple, step: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains; returns the share of the mean loss, and its weight."""
-
-    def replica_sums(self, batch: tuple) -> tf.Tensor:
-        """Returns what the share adds to loss and metrics, [M, 2]."""
-
-
-def create(replica: Replica) -> Synchronous | Asynchronous:
+def create(replica: trainer_replica.Replica) -> Synchronous | Asynchronous:
     """Returns the loop of the replica's strategy."""
     is_remote = isinstance(
         replica.strategy, tf.distribute.ParameterServerStrategy
@@ -53,11 +37,11 @@ class Synchronous:
     # many steps where nobody asks for each.
     _STEPS_PER_CALL = 32
 
-    def __init__(self, replica: Replica):
+    def __init__(self, replica: trainer_replica.Replica):
         strategy = self._strategy = replica.strategy
 
         def step(batch):
-            loss, weight = strategy.run(replica.replica_step, args=(batch,))
+            loss, weight = strategy.run(replica.step, args=(batch,))
             weight = strategy.reduce("SUM", weight, axis=None)
             return strategy.reduce("SUM", loss, axis=None) * weight, weight
 
@@ -74,7 +58,7 @@ class Synchronous:
         def sums(batch):
             return strategy.reduce(
                 "SUM",
-                strategy.run(replica.replica_sums, args=(batch,)),
+                strategy.run(replica.sums, args=(batch,)),
                 axis=None,
             )
 
@@ -134,7 +118,7 @@ class Asynchronous:
 
     _AT_ONCE = 256  # batches that may wait on the workers
 
-    def __init__(self, replica: Replica):
+    def __init__(self, replica: trainer_replica.Replica):
         self._replica = replica
         self._step = 0
         self._functions: dict[str, Callable] = {}
@@ -154,7 +138,7 @@ class Asynchronous:
             # once; the rate of a step follows from its number.
             optimizers.set_iterations(replica.optimizer, number)
             loss, weight = replica.strategy.run(
-                replica.replica_step, args=(batch, number)
+                replica.step, args=(batch, number)
             )
             weight = replica.strategy.reduce("SUM", weight, axis=None)
             loss = replica.strategy.reduce("SUM", loss, axis=None)
@@ -171,7 +155,7 @@ class Asynchronous:
             del number
             return replica.strategy.reduce(
                 "SUM",
-                replica.strategy.run(replica.replica_sums, args=(batch,)),
+                replica.strategy.run(replica.sums, args=(batch,)),
                 axis=None,
             )
 

@@ -97,6 +97,8 @@ class BagEncoder(contract.Encoder):
         self.table_shards = table_shards
         self.feature_hash = feature_hash
         self.output_dim = self.hidden_units[-1]
+        # Whether the gradient of the table may hold a row several times.
+        self.repeats_rows = False
         self.kernels: list[keras.Variable] = []
         self.biases: list[keras.Variable] = []
         self._add_weights()
@@ -194,6 +196,10 @@ class BagEncoder(contract.Encoder):
         """
         if isinstance(rows, Mapping):
             rows = self.arrange(rows, "compact")
+            self.repeats_rows = (
+                not isinstance(rows, sparse_rows.CompactRows)
+                or tf.distribute.get_strategy().num_replicas_in_sync > 1
+            )
             if training and dropout_seed is None:
                 dropout_seed = self._seed_of_call()
         # The variables themselves, so that rows are gathered.
