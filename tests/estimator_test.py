@@ -5,6 +5,7 @@ import gc
 import json
 import pathlib
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.feature_extraction import text as sklearn_text
 from sklearn.utils import estimator_checks
 
 import tfxml
+from tfxml.run import console
 
 WORDS = {"cat": "whiskers purr", "dog": "bark bone", "emu": "feather egg"}
 NAMES = list(WORDS)
@@ -336,11 +338,17 @@ def test_fit_leaves_numpys_generator_alone():
     np.testing.assert_array_equal(np.random.random(3), wanted)
 
 
-def test_progress(capfd):
+def test_progress_is_shown_where_someone_looks_on(capfd, monkeypatch):
     _estimator(num_epochs=2).fit(TEXTS, SETS)
     assert capfd.readouterr().out == ""
-    _estimator(num_epochs=2, verbose=1).fit(TEXTS, SETS)
+    monkeypatch.setattr(console, "is_watched", lambda: True)
+    _estimator(num_epochs=2).fit(TEXTS, SETS)
     assert "Epoch 2/2" in capfd.readouterr().out
+    assert not console.is_shown(0)
+    monkeypatch.undo()
+    assert console.is_shown(1) and not console.is_shown("auto")
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert console.is_shown("auto")
 
 
 def test_fits_in_a_thread():
