@@ -21,6 +21,8 @@ COMMANDS = (
     "tfxml.train",
     "tfxml.evaluate",
     "tfxml.predict",
+    "tfxml.serve",
+    "tfxml.sweep",
     "tfxml.export",
     "tfxml.prepare",
     "tfxml.download",

@@ -7,7 +7,9 @@ best first, with the "uid" of the line read, or else its number as "line".
 
 "empty": true marks an answer to a row without a feature that the model knows,
 which gets the labels that are frequent anyway; a blank line gets no labels.
-With --bad_rows=skip a bad line has its "error" in place of labels.
+With --bad_rows=skip a bad line has its "error" in place of labels. With
+--explain=3 each label has its "explanations": the three terms or features that
+speak most for it or against it, and by how much of its logit.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def main() -> None:
         )
         write = files.enter_context(answers.sink(values.output))
         for line in request_predictor.predict_lines(
-            predictor, read, values.batch_size
+            predictor, read, values.batch_size, explain=values.explain
         ):
             write(line)
 
@@ -81,6 +83,13 @@ def define_flags() -> None:
         256,
         "Instances at once; 1 answers each line as it comes.",
         lower_bound=1,
+    )
+    absl_flags.DEFINE_integer(
+        "explain",
+        0,
+        "How many terms or features to tell of each label, those that speak "
+        "most for it or against it. 0: none.",
+        lower_bound=0,
     )
     absl_flags.DEFINE_enum(
         "runtime",

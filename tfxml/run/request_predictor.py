@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import data_errors, inputs, instances, requests
 from tfxml.models import sparse_rows
-from tfxml.run import answers, restore, text_inputs
+from tfxml.run import answers, explanations, restore, text_inputs
 
 RUNTIMES = ("auto", "cpu", "tensorflow")
 
@@ -65,16 +66,34 @@ class RequestPredictor:
             no_ids, no_values = np.zeros(0, np.int32), np.zeros(0, np.float32)
             self._predict_rows([requests.Request(None, no_ids, no_values, 0)])
 
-    def predict(self, batch: list[requests.Request]) -> list[dict]:
+    @functools.cached_property
+    def explainer(self) -> explanations.Explainer:
+        """What finds the features that speak for a label."""
+        return explanations.Explainer(self._run)
+
+    def predict(
+        self,
+        batch: list[requests.Request],
+        k: int | None = None,
+        explain: int = 0,
+    ) -> list[dict]:
         """Returns label names, ids and scores for each request.
 
+        Args:
+            batch: the requests.
+            k: how many labels an instance; None: as many as there may be.
+            explain: how many features are told a label, those that speak most
+                for it or against it.
+
         Raises:
-            ValueError: if scores are not finite: values are too large.
+            ValueError: if scores are not finite: values are too large. Or if
+                the model's labels cannot be explained, and are to be.
         """
         texts = [one.text for one in batch if one.text is not None]
         rows = [one for one in batch if one.text is None]
-        text_answers = self._answers(*self._predict_texts(texts))
-        row_answers = self._answers(*self._predict_rows(rows))
+        k = self._k if k is None else min(k, self._k)
+        text_answers = self._answers(self._predict_texts(texts), k, explain)
+        row_answers = self._answers(self._predict_rows(rows), k, explain)
         results = []
         for one in batch:
             answer = next(row_answers if one.text is None else text_answers)
@@ -89,12 +108,12 @@ class RequestPredictor:
 
     def _predict_texts(self, texts: list[str]):
         if not texts:
-            return [], [], []
+            return [], [], [], None
         named = self._features_of(tf.constant(texts))
         ids = named[inputs.FEATURE_IDS]
         if self._inputs_of.max_tokens is not None:
             is_empty = named[inputs.TOKEN_IDS].row_lengths().numpy() == 0
-            return *self._top_k_of(named), is_empty
+            return *self._top_k_of(named), is_empty, None
         values = named[inputs.FEATURE_VALUES]
         return self._find_in(
             ids.flat_values, values.flat_values, ids.row_splits
@@ -102,7 +121,7 @@ class RequestPredictor:
 
     def _predict_rows(self, batch: list[requests.Request]):
         if not batch:
-            return [], [], []
+            return [], [], [], None
         if self._run.facts.is_text and self._inputs_of.max_tokens is not None:
             raise ValueError(
                 "`feature_ids` must not be given to a model that reads words "
@@ -118,25 +137,32 @@ class RequestPredictor:
         return self._find_in(ids, values, splits)
 
     def _find_in(self, ids, values, splits):
-        """Returns scores, label ids, and which rows have no feature, [N]."""
-        top = self._find(sparse_rows.RaggedRows(ids, values, splits), self._k)
+        """Returns scores, label ids, which rows have no feature, the rows."""
+        rows = sparse_rows.RaggedRows(*map(np.asarray, (ids, values, splits)))
         # Zeros stand for nothing too.
-        before = np.cumsum([0, *(np.asarray(values) != 0)])
-        splits = np.asarray(splits)
-        return *top, before[splits[1:]] == before[splits[:-1]]
+        before = np.cumsum([0, *(rows.values != 0)])
+        is_empty = before[rows.splits[1:]] == before[rows.splits[:-1]]
+        return *self._find(rows, self._k), is_empty, rows
 
-    def _answers(self, scores, label_ids, is_empty) -> Iterator[dict]:
+    def _answers(self, found, k: int, explain: int) -> Iterator[dict]:
+        scores, label_ids, is_empty, rows = found
         names = self._run.label_names
-        for row in zip(
-            np.asarray(scores), np.asarray(label_ids), is_empty, strict=True
-        ):
-            scores, ids, is_empty = row
-            yield {
+        for place, empty in enumerate(is_empty):
+            ids = np.asarray(label_ids[place])[:k]
+            answer = {
                 "label_names": [names[i] if names else str(i) for i in ids],
                 "label_ids": ids.tolist(),
-                "scores": [round(float(score), 6) for score in scores],
-                **({"empty": True} if is_empty else {}),
+                "scores": [
+                    round(float(score), 6) for score in scores[place][:k]
+                ],
             }
+            if empty:
+                answer["empty"] = True
+            if explain:
+                answer["explanations"] = self.explainer.explain(
+                    *_row(rows, place), ids, explain
+                )
+            yield answer
 
     def _on_tensorflow(self) -> Callable:
         """Returns what `CpuPredictor.top_k` does, by the model itself."""
@@ -172,8 +198,16 @@ def predict_lines(
     predictor: RequestPredictor,
     read: Iterable[requests.Request | requests.Skipped],
     batch_size: int,
+    k: int | None = None,
+    explain: int = 0,
 ) -> Iterator[str]:
     """Yields a line of JSON for each line read.
+
+    Args:
+        predictor: of the labels.
+        read: what `requests.read` yields.
+        batch_size: how many requests at once.
+        k, explain: see `RequestPredictor.predict`.
 
     Raises:
         DataError: for what cannot be read, after the answers to what stands
@@ -189,15 +223,17 @@ def predict_lines(
             failure = error
         if not batch:
             break
-        yield from map(answers.to_line, _answer(predictor, batch))
+        yield from map(answers.to_line, _answer(predictor, batch, k, explain))
     if failure is not None:
         raise failure
 
 
-def _answer(predictor: RequestPredictor, batch: list) -> Iterator[dict]:
+def _answer(
+    predictor: RequestPredictor, batch: list, k: int | None, explain: int
+) -> Iterator[dict]:
     """Yields an answer to each line, in order."""
     good = [one for one in batch if isinstance(one, requests.Request)]
-    found = iter(predictor.predict(good))
+    found = iter(predictor.predict(good, k, explain))
     for one in batch:
         if isinstance(one, requests.Request):
             yield next(found)
@@ -218,3 +254,13 @@ def _name(request: requests.Request) -> dict:
     if request.uid is not None:
         return {"uid": request.uid}
     return {} if request.line is None else {"line": request.line}
+
+
+def _row(
+    rows: sparse_rows.RaggedRows | None, place: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns feature ids and values of one of the rows, [E] each."""
+    if rows is None:  # of words in their order, which are not explained
+        return np.zeros(0, np.int32), np.zeros(0, np.float32)
+    run = slice(rows.splits[place], rows.splits[place + 1])
+    return rows.feature_ids[run], rows.values[run]

@@ -141,7 +141,26 @@ class Workdir:
 
     def read_fingerprint(self) -> dict:
         """Returns what tells the run's data from others."""
-        return json.loads(self._manifest.read("run.json"))["data"]
+        return self.read_about()["data"]
+
+    def read_about(self) -> dict:
+        """Returns `run.json`: data, command line, start and versions."""
+        return json.loads(self._manifest.read("run.json"))
+
+    def read_metrics(self) -> list[dict]:
+        """Returns the evaluations of the run so far, in order."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        # The last line may still be being written.
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def read_result(self) -> dict[str, float] | None:
+        """Returns the final metrics, or None before the run's end."""
+        if not self.is_finished:
+            return None
+        return json.loads((self.path / "result.json").read_text())
 
     def check_data(self, fingerprint: dict, data_dir: str) -> None:
         """Raises ValueError unless data are those that the run began with."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
+from tfxml.pages import assets
 from tfxml.run import restore
 
 _ASSETS = pathlib.Path(__file__).parent / "page"
@@ -49,7 +50,7 @@ def write(
     page = _asset("page.html")
     for placeholder, content in {
         "TITLE": html.escape(name),
-        "STYLE": _asset("style.css"),
+        "STYLE": assets.read("base.css"),
         "PARTS": "\n".join(parts),
     }.items():
         page = page.replace(f"<!-- {placeholder} -->", content)

@@ -1,0 +1,1 @@
+"""Web pages: their look, and templates."""

@@ -1,0 +1,1 @@
+"""Searches for the best recipe: which to try, and how to train them."""
