@@ -437,9 +437,7 @@ def test_what_a_person_sees(port, run, wanted, tmp_path):
         for told in page.locator(".why span").all_text_contents():
             assert told.split()[0] in terms
         page.fill("#k", "77")
-        page.wait_for_function(
-            "document.querySelector('#status').textContent.includes('[1, 4]')"
-        )
+        page.locator("#status", has_text="[1, 4]").wait_for()
         page.fill("#k", "2")
         page.click("#batch summary")
         source = tmp_path / "some.csv"
@@ -455,9 +453,7 @@ def test_what_a_person_sees(port, run, wanted, tmp_path):
         cells = page.locator("#preview tr").nth(2).locator("td")
         assert cells.all_text_contents() == answers[2]
         page.fill("#input", "")
-        page.wait_for_function(
-            "!document.querySelectorAll('#labels li').length"
-        )
+        page.locator("#labels li").first.wait_for(state="detached")
     # The one that asks for too many labels is told in the console too.
     assert all("400 (Bad Request)" in one for one in complaints), complaints
     assert all(
