@@ -160,7 +160,7 @@ class Service:
             is_text=self._run.facts.is_text,
             can_explain=explanations.can_explain(self._run),
             max_k=min(self._limits.k, self._run.facts.num_labels),
-            upload_mib=self._limits.upload_bytes >> 20,
+            upload_bytes=self._limits.upload_bytes,
         )
         return web.Response(text=page, content_type="text/html")
 

@@ -146,9 +146,9 @@ const page = (() => {
       say("upload-status", "choose a file first", true);
       return;
     }
-    const most = Number(document.body.dataset.uploadMib);
-    if (file.size > most * 2 ** 20) {
-      say("upload-status", `the file is larger than ${most} MiB`, true);
+    const most = Number(document.body.dataset.uploadBytes);
+    if (file.size > most) {
+      say("upload-status", `the file is larger than ${most} bytes`, true);
       return;
     }
     const output = element("output").value;
