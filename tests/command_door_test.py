@@ -42,7 +42,7 @@ def _no_error():
 @pytest.mark.parametrize(
     ("function", "wanted"),
     [
-        (lambda: paths.local("gs://b", "x"), "`x` must be a path on this ma"),
+        (lambda: paths.local("s3://b", "x"), "`x` must be a path on this ma"),
         (lambda: files.decode("a", 3, b"\xff"), r"a:3: found .*UTF-8"),
         (_no_error, "--x must be y"),
         (lambda: open("/none/x"), "/none/x: No such file or directory"),

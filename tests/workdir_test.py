@@ -276,15 +276,15 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     assert workdir.Workdir("runs/mach-now-3").is_finished
 
 
-@pytest.mark.parametrize("path", ["gs://bucket/run", "s3://b/x", "hdfs:/x"])
-def test_a_bucket_is_refused_before_anything_is_written(
+@pytest.mark.parametrize("path", ["zz://bucket/run", "s3://b/x", "hdfs:/x"])
+def test_an_unknown_scheme_is_refused_before_anything_is_written(
     path, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     for words in ((path, ""), (str(tmp_path / "run"), path)):
-        with pytest.raises(ValueError, match="must be a path on this machine"):
+        with pytest.raises(ValueError, match="must be a path on this m"):
             train.train(CONFIG, *words)
-    with pytest.raises(ValueError, match="must be a path on this machine"):
+    with pytest.raises(ValueError, match="must be a path on this m"):
         _restored(path)
     assert list(tmp_path.iterdir()) == []
 

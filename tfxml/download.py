@@ -7,13 +7,15 @@ import pathlib
 from absl import flags as absl_flags
 
 from tfxml.data.catalogue import known_sets, named_sets
-from tfxml.run import console, flags, paths
+from tfxml.run import console, flags, paths, remote
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
     """Downloads a data set; prints what it holds, and what is unexpected."""
     entry = named_sets.entry_of(name)
+    data_dir = paths.local(data_dir, "data_dir")
     folder = named_sets.ensure(entry, data_dir, mirror, _Bar())
+    remote.publish(data_dir)
     print(f"data      {folder.path}: {folder.format}, {folder.splits}")
     for difference in named_sets.differences(entry, folder):
         print(f"          differs from the repository's table: {difference}")

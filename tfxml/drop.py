@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import data_errors, files
-from tfxml.run import flags, paths, restore, run_lock
+from tfxml.run import flags, paths, remote, restore, run_lock
 from tfxml.run import workdir as workdir_lib
 from tfxml.topk import dropping
 from tfxml.training import checkpoints
@@ -53,6 +53,7 @@ def drop(
             weights=old.model.named_variables(),
         )
         saved.save(old.step, {}, is_best=False)
+    remote.publish(target.path)
     return target
 
 
@@ -91,7 +92,7 @@ def read_names(path: str, label_names: Sequence[str] | None) -> list[int]:
 
 
 def _lines(path: str) -> list[str]:
-    chunks = files.text_line_chunks(path)
+    chunks = files.text_line_chunks(paths.local(path))
     return [line for _, lines in chunks for line in lines]
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     target = drop(values.workdir, values.output, label_ids, values.checkpoint)
     print(
         f"{len(target.read_dropped_labels()):,} labels are dropped; the run "
-        f"lies in {target.path}"
+        f"lies in {remote.name_of(target.path)}"
     )
 
 

@@ -8,13 +8,11 @@ labels as before. The result is a run at step 0 on data with the new labels;
 
 from __future__ import annotations
 
-import pathlib
-
 import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.run import datasets, flags, paths, restore, run_lock
+from tfxml.run import datasets, flags, paths, remote, restore, run_lock
 from tfxml.run import run as run_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -50,7 +48,7 @@ def grow(
         raise ValueError(
             f"`output` must be a new folder. Received: output={output}"
         )
-    data_dir = str(pathlib.Path(data_dir).resolve())
+    data_dir = paths.absolute(data_dir, "data_dir")
     data = datasets.training_data(config, data_dir, strategy, old.text_features)
     _check(old, data)
     grown = run_lib.Run(config, strategy, data)
@@ -63,6 +61,7 @@ def grow(
             new.checkpoints, grown.state, weights=grown.weights
         )
         saved.save(0, {}, is_best=False, epoch={"steps": 0, "loss_sum": 0.0})
+    remote.publish(target.path)
     return target
 
 
@@ -148,10 +147,11 @@ def main() -> None:
         values.learning_rate,
         values.checkpoint,
     )
+    name = remote.name_of(target.path)
     print(
         "the grown run is fine-tuned by\n"
         f"python -m tfxml.train --flagfile={target.path / 'flags.cfg'} "
-        f"--workdir={target.path} --data_dir={values.data_dir}"
+        f"--workdir={name} --data_dir={values.data_dir}"
     )
 
 

@@ -15,7 +15,15 @@ from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml.models import sites
-from tfxml.run import build, fingerprint, flags, paths, restore, run_lock
+from tfxml.run import (
+    build,
+    fingerprint,
+    flags,
+    paths,
+    remote,
+    restore,
+    run_lock,
+)
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -37,7 +45,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
         ValueError: if a group is missing or not finished, or was trained with
             another config or on other data.
     """
-    folders = _groups(pathlib.Path(path))
+    folders = _groups(pathlib.Path(paths.local(path, "workdir")))
     default = tf.distribute.get_strategy()
     first = workdir_lib.Workdir(folders[0])
     config, facts = first.read()
@@ -59,6 +67,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
             weights=merged_model.named_variables(),
         )
         saved.save(step, {}, is_best=False)
+    remote.publish(target.path)
     return target.path
 
 
@@ -146,7 +155,7 @@ def define_flags() -> None:
 def main() -> None:
     values = absl_flags.FLAGS
     path = merge(values.workdir, values.checkpoint)
-    print(f"merged    {path}")
+    print(f"merged    {remote.name_of(path)}")
 
 
 def run() -> None:

@@ -23,19 +23,21 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import bad_rows, requests
-from tfxml.run import answers, flags, paths, request_predictor, restore
+from tfxml.run import answers, flags, paths, remote, request_predictor, restore
 
 
 def main() -> None:
     values = absl_flags.FLAGS
-    answers.check_output(values.output, values.input)
+    input_path = paths.local(values.input, "input")
+    output = paths.local(values.output, "output")
+    answers.check_output(output, input_path)
     with contextlib.ExitStack() as files:
         # Typed as a BinaryIO; it is buffered.
         source = cast(io.BufferedReader, sys.stdin.buffer)
         name = "standard input"
         if values.input != "-":
             name = values.input
-            source = files.enter_context(open(name, "rb"))
+            source = files.enter_context(open(input_path, "rb"))
         run = restore.restore(
             values.workdir, tf.distribute.get_strategy(), values.checkpoint
         )
@@ -51,11 +53,12 @@ def main() -> None:
             run.facts.is_text,
             values.bad_rows == "skip",
         )
-        write = files.enter_context(answers.sink(values.output))
+        write = files.enter_context(answers.sink(output))
         for line in request_predictor.predict_lines(
             predictor, read, values.batch_size, explain=values.explain
         ):
             write(line)
+    remote.publish(output)
 
 
 def define_flags() -> None:

@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from tfxml import config as config_lib
 from tfxml.data.formats import folder, read_options
 from tfxml.data.records import data_card, preparing, record_files
-from tfxml.run import console, flags, paths, splits, text_inputs
+from tfxml.run import console, flags, paths, remote, splits, text_inputs
 
 
 def prepare(
@@ -32,7 +32,8 @@ def prepare(
 
     Also writes the data card, `DATA_CARD.md`, and its plots.
     """
-    source = folder.detect(data_dir, config)
+    source = folder.detect(paths.absolute(data_dir, "data_dir"), config)
+    output = paths.local(output, "output")
     if source.format == "records":
         raise ValueError(
             "`data_dir` must be a data set that is not prepared yet. "
@@ -53,6 +54,7 @@ def prepare(
         max_tokens=max_tokens,
     )
     data_card.write(output, manifest)
+    remote.publish(output)
     return manifest
 
 
@@ -104,15 +106,16 @@ def main() -> None:
     values = absl_flags.FLAGS
     manifest = prepare(
         flags.read_config(),
-        str(pathlib.Path(values.data_dir).resolve()),
+        values.data_dir,
         values.output,
         values.num_shards,
         values.num_workers,
         _Bar(),
     )
-    print(data_card.text(values.output, manifest))
-    where = pathlib.Path(values.output) / record_files.MANIFEST
-    print(f"prepared  {where}")
+    output = paths.local(values.output, "output")
+    print(data_card.text(output, manifest))
+    where = pathlib.Path(output) / record_files.MANIFEST
+    print(f"prepared  {remote.name_of(where)}")
 
 
 def run() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import sys
 import time
 import types
@@ -27,6 +26,7 @@ from tfxml.run import (
     evaluator_task,
     flags,
     paths,
+    remote,
     run_lock,
     run_path,
     tensorboard_writer,
@@ -78,18 +78,21 @@ def train(
     strategy = strategy or tf.distribute.get_strategy()
     placement.check(config, strategy)
     if isinstance(data_dir, (str, os.PathLike)):
-        data_dir = paths.local(data_dir, "data_dir")
+        data_dir = paths.absolute(data_dir, "data_dir")
         _check_there(config, data_dir)
-        data_dir = _absolute(data_dir)
     else:
         data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
     folder = run_path.of(config, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
     output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
-    with run_lock.RunLock(output.path) as lock:
+    with (
+        run_lock.RunLock(output.path) as lock,
+        remote.claimed(output.path),
+    ):
         atomic_files.remove_leftovers(output.path)
-        print(f"workdir   {folder.path}\n{factory.describe(strategy)}")
+        name = remote.name_of(folder.path)
+        print(f"workdir   {name}\n{factory.describe(strategy)}")
         keras.utils.set_random_seed(config.seed)
         board = None
         if with_tensorboard:
@@ -114,6 +117,7 @@ def train(
             with output.beginning() as new:
                 run.start_folder(new)
         output.write_metrics(history)
+        remote.publish(output.path)
         progress = console.Progress(config.num_epochs, run.steps_per_epoch)
         if dog and data_service:
             progress = watched_progress.WatchedProgress(
@@ -187,11 +191,12 @@ def _finish(
     entry = evaluations.final_entry(config, history)
     metrics = {key: entry[key] for key in config.metric_keys()}
     output.write_result(metrics)
+    remote.publish(output.path)
     keys = tables.headline_keys(config.metric_ks)
     print(f"\n{tables.format_metrics(metrics, keys)}")
     optimum = console.describe_optimum(run.data, config.metric_ks, metrics)
     print(optimum, end="")
-    print(console.describe_cost(run.step_ms, workdir.path))
+    print(console.describe_cost(run.step_ms, remote.name_of(workdir.path)))
     return metrics
 
 
@@ -200,12 +205,10 @@ def _check_there(config, data_dir: str) -> None:
     if datasets.is_folder(config, data_dir) and not os.path.exists(data_dir):
         if config.dataset not in known_sets.names():  # else it is fetched
             raise data_errors.DataError(
-                data_dir, "no such folder", "the folder of a data set"
+                remote.name_of(data_dir),
+                "no such folder",
+                "the folder of a data set",
             )
-
-
-def _absolute(data_dir: str) -> str:
-    return str(pathlib.Path(data_dir).resolve()) if data_dir else ""
 
 
 def _check_same(workdir: workdir_lib.Workdir, config) -> None:
@@ -213,8 +216,8 @@ def _check_same(workdir: workdir_lib.Workdir, config) -> None:
     if changed:
         raise ValueError(
             f"`workdir` must be new, or hold a run of the same config. "
-            f"Received: workdir={workdir.path}, whose run and the flags "
-            f"differ in {'; '.join(changed)}"
+            f"Received: workdir={remote.name_of(workdir.path)}, whose run and "
+            f"the flags differ in {'; '.join(changed)}"
         )
 
 

@@ -14,7 +14,7 @@ from tfxml.export.shared import (
     model_card,
     narrow_weights,
 )
-from tfxml.run import flags, paths, restore
+from tfxml.run import flags, paths, remote, restore
 
 FORMATS = ("saved_model", "tflite", "tfjs", "keras")
 # The weight formats that each export format supports; the first is the default.
@@ -28,6 +28,7 @@ _WEIGHTS = {
 
 def main() -> None:
     values = absl_flags.FLAGS
+    output = paths.local(values.output, "output")
     allowed = _WEIGHTS[values.format]
     if values.weights not in allowed:
         raise ValueError(
@@ -42,23 +43,25 @@ def main() -> None:
     }[values.format]
     # Checked before the slow part, reading the run.
     if values.format == "tfjs":
-        js_model.check_environment(values.tfjs_env)
+        js_model.check_environment(paths.local(values.tfjs_env, "tfjs_env"))
     is_served = values.format == "saved_model"
     if is_served:
-        serving_model.check_output(values.output)
+        serving_model.check_output(output)
     else:
-        checked_run.check_output(values.output)
+        checked_run.check_output(output)
     run = checked_run.read(values.workdir, values.checkpoint)
     metrics = checked_run.metrics(values.workdir, run.step)
-    with export_folder.new(values.output, is_growing=is_served) as folder:
+    with export_folder.new(output, is_growing=is_served) as folder:
         use = write(run, values, folder)
         model_card.write(run, metrics, folder, values.name, use)
+    remote.publish(output)
     print(f"written   {values.output}")
 
 
 def _write_saved_model(run: restore.TrainedRun, values, output) -> str:
-    version = values.version or serving_model.next_version(values.output)
-    serving_model.check_version(values.output, version)
+    served = paths.local(values.output, "output")
+    version = values.version or serving_model.next_version(served)
+    serving_model.check_version(served, version)
     folder = serving_model.write(
         run,
         output,
@@ -92,7 +95,9 @@ def _write_lite(run: restore.TrainedRun, values, output) -> str:
 
 
 def _write_js(run: restore.TrainedRun, values, output) -> str:
-    environment = js_model.check_environment(values.tfjs_env)
+    environment = js_model.check_environment(
+        paths.local(values.tfjs_env, "tfjs_env")
+    )
     model = js_model.write(
         run, output, environment, max_k=values.max_k, weights=values.weights
     )

@@ -10,6 +10,8 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 
+from tfxml.run import remote
+
 # Valid in JSON, and yet the end of a line, or of the world, to some readers.
 _SPECIAL = re.compile("[\u0085\u2028\u2029\ud800-\udfff]")
 
@@ -77,7 +79,7 @@ def sink(path: str) -> Iterator[Callable[[str], None]]:
     except BaseException:
         with contextlib.suppress(OSError):  # as the one that is raised
             file.close()
-        if is_file:
+        if is_file and remote.name_of(written) == written:
             sys.stderr.write(f"the answers so far stand in {written}\n")
         raise
     if is_file:

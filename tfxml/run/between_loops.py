@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tfxml.run import remote, run_lock, termination
 from tfxml.run import run as run_lib
-from tfxml.run import run_lock, termination
 from tfxml.training import checkpoints
 
 
@@ -56,4 +56,5 @@ class BetweenLoops:
         self._saved.save(
             run.steps_done, metrics, is_best, epoch_so_far, self._history
         )
+        remote.publish(self._saved.folder)
         self._saved_step = run.steps_done

@@ -22,6 +22,8 @@ from collections.abc import Callable
 
 from absl import app
 
+from tfxml.run import remote
+
 _OURS = ("tfxml", "strategies", "__main__")
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # What libraries raise for content that is not what its form says.
@@ -154,5 +156,5 @@ def _is_gone(file) -> bool:
 def _end(text: str, code: int) -> None:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    sys.stderr.write(text)
+    sys.stderr.write(remote.named(text))
     sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pathlib
 import resource
 import statistics
 import sys
@@ -161,7 +160,7 @@ def describe_optimum(
     return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
 
 
-def describe_cost(step_ms: list[float], path: pathlib.Path) -> str:
+def describe_cost(step_ms: list[float], path: str) -> str:
     """Returns the costs of a run, and the path of its run directory."""
     step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"
     return (

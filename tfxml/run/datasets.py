@@ -21,6 +21,7 @@ from tfxml.run import (
     fingerprint,
     generated,
     limits,
+    remote,
     splits,
 )
 from tfxml.run import workdir as workdir_lib
@@ -191,7 +192,7 @@ def _folder_data(
             held_out, pairs = splits.scored_split(
                 config, source_folder, split, features, is_mapped
             )
-    path = str(source_folder.path)
+    path = remote.name_of(source_folder.path)
     label_counts = train.label_counts()
     limits.check_rows(train, held_out, split, label_counts, path)
     data_remarks.say(all_train, held_out, split, path, names)

@@ -11,7 +11,7 @@ from tfxml.data import arrays
 from tfxml.data.feeding import pipeline
 from tfxml.data.formats import data_folder, folder
 from tfxml.data.text import text_features
-from tfxml.run import generated, limits, splits
+from tfxml.run import generated, limits, paths, splits
 from tfxml.run import workdir as workdir_lib
 
 
@@ -36,7 +36,8 @@ def read(
             "`data_dir` must be given for a run that was trained on arrays in "
             "memory. Received: none"
         )
-    source_folder = folder.detect(facts.data_dir, config)
+    where = paths.local(facts.data_dir, "data_dir")
+    source_folder = folder.detect(where, config)
     source_folder = _with_labels(source_folder, label_names)
     _check_sizes(facts, source_folder)
     if split != "validation":

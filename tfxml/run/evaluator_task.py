@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfxml.evaluation import metrics
-from tfxml.run import console, restore
+from tfxml.run import console, remote, restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
@@ -42,6 +42,7 @@ def follow(
     told = ""  # what it was last said to wait for
     while True:
         # Asked first: what is saved before the end is then seen below.
+        remote.fetch(workdir.path)
         is_finished = workdir.is_finished
         latest = checkpoints.latest_step(workdir.checkpoints)
         if latest is None or latest == evaluated:
@@ -55,7 +56,7 @@ def follow(
             continue
         try:
             if run is None or measure is None:
-                run = restore.restore(path, strategy, "latest")
+                run = restore.restore(str(workdir.path), strategy, "latest")
                 measure = restore.make_evaluate(run, strategy, "", data_dir)
                 latest = run.step
             else:
@@ -68,6 +69,7 @@ def follow(
         entry = {"step": latest, **measure().result()}
         entries.append(entry)
         workdir.append_metrics(entry, "evaluator.jsonl")
+        remote.publish(workdir.path)
         print(console.describe_checkpoint(entry))
 
 

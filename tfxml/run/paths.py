@@ -1,42 +1,59 @@
-"""The paths that users give: of this machine, with `~` for their home."""
+"""The paths that users give: here, with `~` for their home, or elsewhere."""
 
 from __future__ import annotations
 
 import os
-import re
+import pathlib
 import urllib.parse
 
 from absl import flags
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+from tfxml.run import remote
+
 _LOCAL_HOSTS = ("", "localhost")
 
 
 def local(path: str | os.PathLike, name: str = "path") -> str:
     """Returns a path as the system takes it; "" stays "".
 
-    `~` becomes the home folder, and `file:///x` becomes `/x`.
+    `~` becomes the home folder, and `file:///x` becomes `/x`. What lies
+    elsewhere, such as gs://bucket/run, becomes its copy; see `remote`.
 
     Args:
         path: what a user gave.
         name: what the error calls it.
 
     Raises:
-        ValueError: for a path of another scheme, such as gs://bucket/run, or
+        ValueError: for a path of a scheme that TensorFlow does not know, or
             with a byte that no path can hold.
+        OSError: if what lies elsewhere cannot be read.
     """
+    path = checked(path, name)
+    return remote.local(path) if remote.url_of(path) else path
+
+
+def absolute(path: str | os.PathLike, name: str = "path") -> str:
+    """Returns `local` from the root on, without links; "" stays ""."""
+    path = local(path, name)
+    return str(pathlib.Path(path).resolve()) if path else ""
+
+
+def checked(path: str | os.PathLike, name: str) -> str:
+    """Returns a path as `local` does, and what lies elsewhere as a url."""
     path = os.fspath(path)
-    match = _SCHEME.match(path)
-    if match and match[1].lower() == "file":
-        url = urllib.parse.urlsplit(path)
-        if url.netloc in _LOCAL_HOSTS and url.path.startswith("/"):
-            return urllib.parse.unquote(url.path)
-    if match or "\0" in path:
+    parts = urllib.parse.urlsplit(path) if path[:5].lower() == "file:" else None
+    if parts and parts.netloc in _LOCAL_HOSTS and parts.path.startswith("/"):
+        return urllib.parse.unquote(parts.path)
+    try:
+        if "\0" in path:
+            raise ValueError("a path")
+        url = remote.url_of(path)
+    except ValueError as error:
         raise ValueError(
-            f"`{name}` must be a path on this machine, for instance where a "
-            "bucket is mounted (gcsfuse, s3fs), or file:///path; other "
-            f"schemes are not supported. Received: {name}={path!r}"
-        )
+            f"`{name}` must be {error}. Received: {name}={path!r}"
+        ) from error
+    if url:
+        return url
     if path.startswith("~"):
         expanded = os.path.expanduser(path)
         if expanded.startswith("~"):
@@ -52,7 +69,7 @@ def local(path: str | os.PathLike, name: str = "path") -> str:
 class _Parser(flags.ArgumentParser):
     """Takes a path; what cannot be one ends the command at once."""
 
-    syntactic_help = "a path on this machine"
+    syntactic_help = "a path, or a url such as gs://bucket/folder"
 
     def __init__(self, name: str, others: tuple[str, ...]):
         super().__init__()
@@ -62,7 +79,7 @@ class _Parser(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
         if argument in self._others:
             return argument
-        return local(argument, self._name)
+        return checked(argument, self._name)
 
 
 def define(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -106,7 +105,7 @@ def make_evaluate(
     """
     config, facts = run.config, run.facts
     if data_dir:
-        folder = str(pathlib.Path(data_dir).resolve())
+        folder = paths.absolute(data_dir, "data_dir")
         facts = dataclasses.replace(facts, data_dir=folder)
     source, pairs = evaluation_split.read(
         config, facts, split, run.text_features, run.label_names

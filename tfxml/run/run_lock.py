@@ -20,7 +20,7 @@ import uuid
 
 from tfxml.data import atomic_files
 
-_NAME = "run.lock"
+NAME = "run.lock"
 _BEAT_SECONDS = 5.0
 _LEASE_SECONDS = 60.0  # 12 beats: a network folder may show them late
 _MACHINE = ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid")
@@ -47,10 +47,10 @@ class RunLock:
         beat_seconds: float = _BEAT_SECONDS,
     ):
         self._folder = pathlib.Path(folder)
-        self._path = self._folder / _NAME
+        self._path = self._folder / NAME
         self._lease_seconds = lease_seconds
         self._beat_seconds = beat_seconds
-        self._content = json.dumps(_holder()).encode()
+        self._content = json.dumps(holder()).encode()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -64,7 +64,7 @@ class RunLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         while not self._take():
             self._take_over()
-        atomic_files.remove_leftovers(self._folder, _NAME)
+        atomic_files.remove_leftovers(self._folder, NAME)
         self._end.clear()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -82,13 +82,13 @@ class RunLock:
         content = _read(self._path)
         if content != self._content:
             raise LockedError(
-                f"{self._path} was taken over by {_name(content)} while this "
+                f"{self._path} was taken over by {name(content)} while this "
                 "process did not run: it ends, and leaves the run to the other"
             )
 
     def _take(self) -> bool:
         """Writes the lease unless there is one; returns whether it did."""
-        beside = self._path.with_name(f".{_NAME}.writing-{_token()}")
+        beside = self._path.with_name(f".{NAME}.writing-{_token()}")
         try:
             beside.write_bytes(self._content)
             try:
@@ -129,7 +129,7 @@ class RunLock:
                 raise self._locked(content)
         else:
             self._watch(content)
-        aside = self._path.with_name(f".{_NAME}.removing-{_token()}")
+        aside = self._path.with_name(f".{NAME}.removing-{_token()}")
         try:
             os.rename(self._path, aside)
         except FileNotFoundError:
@@ -139,12 +139,12 @@ class RunLock:
             os.replace(aside, self._path)
             raise self._locked(_read(self._path))
         aside.unlink()
-        print(f"takes over the lease of {_name(content)}, which has ended")
+        print(f"takes over the lease of {name(content)}, which has ended")
 
     def _watch(self, content: bytes) -> None:
         """Returns if nothing touches the lease; raises if its holder does."""
         print(
-            f"{self._path} is held by {_name(content)}: waits up to "
+            f"{self._path} is held by {name(content)}: waits up to "
             f"{self._lease_seconds:g} s for a sign of life",
             flush=True,
         )
@@ -158,8 +158,8 @@ class RunLock:
     def _locked(self, content: bytes | None) -> LockedError:
         return LockedError(
             f"`workdir` must be one that no other process writes to. Received: "
-            f"workdir={self._folder}, which {_name(content)} holds (see "
-            f"{_NAME} there)"
+            f"workdir={self._folder}, which {name(content)} holds (see "
+            f"{NAME} there)"
         )
 
     def _beat(self) -> None:
@@ -171,7 +171,7 @@ class RunLock:
                 continue  # a network folder that comes back
 
 
-def _holder() -> dict:
+def holder() -> dict:
     """Returns what tells this process from all others."""
     return {
         "host": socket.gethostname(),
@@ -236,7 +236,7 @@ def _parse(content: bytes) -> dict:
     return holder if isinstance(holder, dict) else {}
 
 
-def _name(content: bytes | None) -> str:
+def name(content: bytes | None) -> str:
     holder = _parse(content or b"")
     if not holder:
         return "an unknown process"

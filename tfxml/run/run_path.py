@@ -7,6 +7,7 @@ import time
 
 from strategies import cluster
 from tfxml import config as config_lib
+from tfxml.run import paths
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 
@@ -19,7 +20,8 @@ def of(
 ) -> workdir_lib.Workdir:
     """Returns the run's folder, a new one under `runs` if none is named."""
     if path:
-        return workdir_lib.Workdir(pathlib.Path(path) / placement.folder)
+        folder = pathlib.Path(paths.local(path, "workdir"))
+        return workdir_lib.Workdir(folder / placement.folder)
     if (task is not None and task.num_workers > 1) or placement.folder:
         raise ValueError(
             "`workdir` must name a folder that all workers and groups reach. "

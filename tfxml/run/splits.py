@@ -11,7 +11,7 @@ from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import data_folder, read_options
 from tfxml.data.records import preparing, record_files, record_source
 from tfxml.data.text import text_features as text_features_lib
-from tfxml.run import text_inputs
+from tfxml.run import remote, text_inputs
 
 
 def settings(config: config_lib.Config, is_text: bool) -> dict:
@@ -34,6 +34,7 @@ def named_set(name: str, data_dir: str) -> data_folder.Folder:
     """Returns a data set of the catalogue; downloads it if missing."""
     entry = named_sets.entry_of(name)
     named = named_sets.ensure(entry, data_dir or f"data/{name}")
+    remote.publish(named.path)
     for difference in named_sets.differences(entry, named):
         print(f"data      differs from the repository's table: {difference}")
     return named
