@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.data import instances
+from tfxml.data import data_errors, instances
 from tfxml.data.records import record_files, record_format, record_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -103,8 +103,8 @@ def write_shards(folder, runs, num_features, num_labels):
         "most_labels": 9,
         "shards": shards,
     }
-    record_files.write_json(
-        folder / record_files.MANIFEST,
+    record_files.write_manifest(
+        folder,
         {
             "version": record_files.VERSION,
             "num_features": num_features,
@@ -159,6 +159,25 @@ def test_a_file_that_was_cut_is_refused(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=f"{path.name}: found .* bytes"):
         record_source.RecordSource(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    "name", ["train-00000-of-00001.units", "records.json", "values", "index"]
+)
+def test_a_flipped_bit_is_named(tmp_path, name):
+    write_shards(tmp_path, [from_rows([({1: 2.0, 3: 4.0}, {1})])], 5, 5)
+    if "." not in name:
+        name = f"train-00000-of-00001.{name}"
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    for place in range(0, len(content), 1 + len(content) // 40):
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        )
+        with pytest.raises(data_errors.DataError, match=f"{name}: found "):
+            record_source.RecordSource(tmp_path, "train")
+    path.write_bytes(content)
+    record_source.RecordSource(tmp_path, "train")
 
 
 def test_a_shard_is_whole_only_with_its_own_bytes(tmp_path):

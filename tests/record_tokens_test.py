@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.data import inputs, instances, split_reader
+from tfxml.data import checked_files, inputs, instances, split_reader
 from tfxml.data.feeding import (
     batching,
     in_memory,
@@ -86,12 +86,12 @@ def _files(path):
         (
             _write_features,
             FEATURES,
-            "76374c0b223d1c2f9a61445f026fc4a9d97939762d73d0b316646e8feb90103f",
+            "77bdd75da6bd54b1e1069ed066cba2b3bf2917d21da0c8ce82dd6e9b28806b71",
         ),
         (
             _write_text,
             TEXT,
-            "121d93a708e5cc25a0d75d6c871c76c43eac754b033db1cb6911478aa3319f21",
+            "83811961e8d160b672c825c4364bc78a7fd2d0499466993fc7a91cad69cc5756",
         ),
     ],
     ids=["features", "text"],
@@ -263,6 +263,7 @@ def _as_version_1(output):
     path = output / record_files.MANIFEST
     manifest = json.loads(path.read_text())
     manifest["version"] = 1
+    del manifest["sha256"], manifest["files"]
     assert manifest["settings"].pop("unicode_normalization") == "none"
     path.write_text(json.dumps(manifest))
 
@@ -303,6 +304,21 @@ def _damage(path, dtype, place, value):
     content = np.fromfile(path, dtype)
     content[place] = value
     content.tofile(path)
+    _seal(path.parent)
+
+
+def _seal(folder):
+    """Makes all hashes right, as one would who means harm."""
+    path = folder / record_files.MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            for suffix in shard["files"]:
+                shard["files"][suffix] = checked_files.digest(
+                    record_files.shard_path(folder, shard["name"], suffix)
+                )
+    record_files.write_manifest(folder, manifest)
 
 
 @pytest.mark.parametrize("is_mapped", [False, True])
@@ -334,6 +350,7 @@ def test_an_index_with_a_row_beyond_the_longest_is_refused(copied):
     places = np.fromfile(path, np.int64)
     places[1:-1] = places[-1]
     places.tofile(path)
+    _seal(copied)
     with pytest.raises(ValueError, match=f"{path.name}: found places"):
         record_source.RecordSource(copied, "train", with_tokens=True)
 
@@ -389,7 +406,7 @@ def test_many_features_need_wide_tokens(tmp_path, is_mapped):
         "tokens": {"max_tokens": None},
         "token_dtype": "int32",
     }
-    record_files.write_json(tmp_path / record_files.MANIFEST, manifest)
+    record_files.write_manifest(tmp_path, manifest)
     source = record_source.RecordSource(
         tmp_path, "train", is_mapped, with_tokens=True
     )

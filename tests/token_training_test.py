@@ -76,7 +76,7 @@ def _on_disk(folder, is_mapped):
             }
         },
     }
-    record_files.write_json(folder / record_files.MANIFEST, manifest)
+    record_files.write_manifest(folder, manifest)
     return record_source.RecordSource(
         folder, "train", is_mapped, with_tokens=True
     )

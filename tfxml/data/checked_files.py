@@ -11,6 +11,7 @@ from tfxml.data import atomic_files, data_errors
 
 _CHUNK_BYTES = 1 << 22
 _SEAL = "sha256"  # of all other members
+_NEEDED = "the file as it was written"
 
 
 def digest(path: str | os.PathLike) -> dict:
@@ -55,7 +56,7 @@ def read(path: str | os.PathLike, expected: dict) -> bytes:
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:
     """Writes a JSON object that carries its own checksum, all at once."""
-    atomic_files.write_json(path, {**values, _SEAL: _seal(values)})
+    atomic_files.write_json(path, sealed(values))
 
 
 def read_sealed(path: str | os.PathLike) -> dict:
@@ -66,19 +67,37 @@ def read_sealed(path: str | os.PathLike) -> dict:
         DataError: if it is not as it was written.
     """
     content = pathlib.Path(path).read_bytes()
-    needed = "the file as it was written"
     try:
-        values = json.loads(content)
-        seal = values.pop(_SEAL)
-    except (ValueError, RecursionError, AttributeError, KeyError) as error:
+        return unsealed(path, json.loads(content))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, data_errors.DataError):
+            raise
+        raise _not_sealed(path, error) from error
+
+
+def sealed(values: dict) -> dict:
+    """Returns an object with its own checksum."""
+    return {**values, _SEAL: _seal(values)}
+
+
+def unsealed(path: str | os.PathLike, values: dict) -> dict:
+    """Returns an object that `sealed` gave without its checksum.
+
+    Raises:
+        DataError: naming `path`, if it is another.
+    """
+    try:
+        seal = values[_SEAL]
+        rest = {key: values[key] for key in values if key != _SEAL}
+    except (TypeError, KeyError) as error:
+        raise _not_sealed(path, error) from error
+    if seal != _seal(rest):
         raise data_errors.DataError(
-            path, f"no sealed JSON ({error!r:.200})", needed
-        ) from error
-    if seal != _seal(values):
-        raise data_errors.DataError(
-            path, f"content with SHA-256 {_seal(values)}", f"{needed}, {seal}"
+            path,
+            f"content with SHA-256 {_seal(rest)}",
+            f"{_NEEDED}, {seal!r:.80}",
         )
-    return values
+    return rest
 
 
 def _compare(path, actual: dict, expected: dict) -> None:
@@ -97,6 +116,12 @@ def _compare(path, actual: dict, expected: dict) -> None:
 def _missing(path) -> data_errors.DataError:
     return data_errors.DataError(
         path, "no such file", "the file that was written here"
+    )
+
+
+def _not_sealed(path, error: Exception) -> data_errors.DataError:
+    return data_errors.DataError(
+        path, f"no sealed JSON ({error!r:.200})", _NEEDED
     )
 
 

@@ -19,7 +19,7 @@ from tfxml.data.formats import (
     surveys,
     tfds_folder,
 )
-from tfxml.data.records import record_files
+from tfxml.data.records import record_checks, record_files
 
 
 def detect(
@@ -89,6 +89,7 @@ def _with_dense(data_dir: str, num_features: int | None, num_dense: int) -> int:
 
 def _prepared_folder(data_dir: str) -> data_folder.Folder:
     manifest = record_files.read_manifest(data_dir)
+    record_checks.check_beside(data_dir, manifest)
     sizes = {
         split: facts["num_instances"]
         for split, facts in manifest["splits"].items()

@@ -18,6 +18,7 @@ import numpy as np
 from tfxml.data import atomic_files, bad_rows, split_reader
 from tfxml.data.formats import data_folder
 from tfxml.data.records import (
+    record_checks,
     record_files,
     record_format,
     shard_workers,
@@ -99,7 +100,8 @@ def prepare(
         _fit(source, folder, settings, policy)
     _make_shards(source, folder, plan, num_workers, progress)
     manifest = _manifest(source, folder, plan)
-    record_files.write_json(folder / record_files.MANIFEST, manifest)
+    manifest["files"] = record_checks.digests_beside(folder)
+    record_files.write_manifest(folder, manifest)
     record_files.remove_leftovers(folder, is_complete=True)
     # As a call that finds it done: with its keys in the file's order.
     return record_files.read_manifest(folder)

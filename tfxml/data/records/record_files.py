@@ -26,6 +26,8 @@ without tokens. Version 3 is version 2 with tokens: the manifest has
 `tokens`, {"max_tokens": the most of an instance that were kept, or null}, and
 `token_dtype`, "uint16" or "int32". `reading`, if it is there, holds the
 options that the source was read with and that were not at their defaults.
+From version 2 on, `files` has the hashes of what lies beside the shards, and
+`sha256` is the manifest's own.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tfxml.data import atomic_files, data_errors
+from tfxml.data import atomic_files, checked_files, data_errors
 from tfxml.data import instances as instances_lib
 from tfxml.data.records import record_format
 
@@ -52,6 +54,15 @@ TOKENS_VERSION = 3
 SUFFIXES = ("index", "units", "values")
 TOKEN_SUFFIXES = ("token_index", "tokens")
 _PIECE_BYTES = 1 << 22
+# What a manifest raises that is another object, or none.
+_NO_MANIFEST = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OSError,
+)
 
 
 class ShardWriter:
@@ -201,26 +212,40 @@ def read_manifest(folder: str | os.PathLike) -> dict:
     folder = pathlib.Path(folder)
     path = folder / MANIFEST
     try:
-        manifest = as_now(json.loads(path.read_text()))
+        manifest = json.loads(path.read_text())
         version = manifest["version"]
+        if version not in (1, VERSION, TOKENS_VERSION):
+            raise data_errors.DataError(
+                path, f"version {version!r:.80}", f"1 to {TOKENS_VERSION}"
+            )
+        if version != 1:
+            manifest = checked_files.unsealed(path, manifest)
+        manifest = as_now(manifest)
+        _check_counts(manifest, "num_features", "num_labels")
+        for split in manifest["splits"].values():
+            _check_counts(split, "num_instances", "most_features")
+            _check_counts(split, "most_labels")
+            for shard in split["shards"]:
+                _check_counts(shard, "num_instances")
+                _check_sizes(folder, shard)
+    except data_errors.DataError:
+        raise
     except FileNotFoundError as error:
         raise data_errors.DataError(
             folder,
             f"no {MANIFEST}",
             "a complete prepared data set; rerun the same command to resume",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except _NO_MANIFEST as error:
         raise data_errors.DataError(
-            path, f"no manifest ({error})", "what preparing writes"
+            path, f"no manifest ({error!r:.200})", "what preparing writes"
         ) from error
-    if version not in (VERSION, TOKENS_VERSION):
-        raise data_errors.DataError(
-            path, f"version {version}", f"1 to {TOKENS_VERSION}"
-        )
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            _check_sizes(folder, shard)
     return manifest
+
+
+def write_manifest(folder: str | os.PathLike, manifest: dict) -> None:
+    """Writes the manifest, with a checksum of its own."""
+    write_json(pathlib.Path(folder) / MANIFEST, checked_files.sealed(manifest))
 
 
 def as_now(plan: dict) -> dict:
@@ -253,6 +278,12 @@ def sha256(path: str | os.PathLike) -> str:
         while chunk := file.read(_PIECE_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _check_counts(values: dict, *names: str) -> None:
+    for name in names:
+        if type(values[name]) is not int or not 0 <= values[name] < 2**62:
+            raise ValueError(f"{name}={values[name]!r:.80}")
 
 
 def _check_sizes(folder: pathlib.Path, shard: dict) -> None:

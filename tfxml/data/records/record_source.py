@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfxml.data import data_errors, inputs
 from tfxml.data.records import (
     mapped_rows,
+    record_checks,
     record_files,
     record_format,
     record_reader,
@@ -69,6 +70,7 @@ class RecordSource:
         self.num_features = manifest["num_features"]
         self.num_labels = manifest["num_labels"]
         self.tensors = ()  # rows are read where they are needed
+        record_checks.check_shards(self._folder, self._shards)
         for shard in self._shards:
             self._check_places(shard)
         self._reader: mapped_rows.MappedReader | record_reader.RecordReader
@@ -162,6 +164,9 @@ class RecordSource:
         if self._tokens_as is not None:
             contents["token_index"] = {"tokens": self._tokens_as.itemsize}
         for suffix, sizes in contents.items():
+            size = 8 * len(sizes) * (shard["num_instances"] + 1)
+            if shard["files"][suffix]["bytes"] != size:
+                raise self._wrong_places(shard, suffix)
             places = self._places(shard, suffix, len(sizes))
             ends = [
                 shard["files"][name]["bytes"] // size
@@ -169,19 +174,21 @@ class RecordSource:
             ]
             lengths = np.diff(places, axis=0)
             is_whole = (
-                len(places) == shard["num_instances"] + 1
-                and not places[0].any()
+                not places[0].any()
                 and (places[-1] == ends).all()
                 and (lengths >= 0).all()
             )
             if suffix == "token_index" and is_whole:
                 is_whole = lengths.max() <= self._max_lengths.tokens
             if not is_whole:
-                raise data_errors.DataError(
-                    self._path(shard, suffix),
-                    "places that are not those of the shard's rows",
-                    "the index that preparing wrote; prepare the data again",
-                )
+                raise self._wrong_places(shard, suffix)
+
+    def _wrong_places(self, shard: dict, suffix: str) -> data_errors.DataError:
+        return data_errors.DataError(
+            self._path(shard, suffix),
+            "places that are not those of the shard's rows",
+            "the index that preparing wrote; prepare the data again",
+        )
 
     def _make_mapped_reader(self) -> mapped_rows.MappedReader:
         columns = [
