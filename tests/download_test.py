@@ -1,22 +1,21 @@
-"""Files over HTTP from a server that misbehaves, and archives that do."""
+"""Files over HTTP from a server that misbehaves, and sets of the catalogue."""
 
+import contextlib
 import hashlib
 import http.server
-import io
 import os
-import tarfile
 import threading
 import time
-import zipfile
 
+import archives_test
 import pytest
 
 from tfxml import config
-from tfxml.data import data_errors
-from tfxml.data.catalogue import archives, http_fetch, known_sets, named_sets
+from tfxml.data.catalogue import http_fetch, known_sets, named_sets
 from tfxml.run import build, datasets
 
 CONTENT = bytes(range(256)) * 1000
+FILES = archives_test.FILES
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -40,6 +39,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault = server.faults.pop(0) if server.faults else None
         if isinstance(fault, int):
             return self.send_error(fault)
+        if isinstance(fault, dict):
+            return self._send_as_told(**fault)
         start, content = 0, server.content
         wanted = self.headers.get("Range")
         is_same = self.headers.get("If-Range") == server.tag
@@ -63,6 +64,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         if fault == "stall":
             time.sleep(1.5)
+        self.close_connection = True
+
+    def _send_as_told(self, code=200, headers=(), pieces=1):
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client has heard enough
+            for _ in range(pieces):
+                self.wfile.write(CONTENT)
         self.close_connection = True
 
     def log_message(self, *_):
@@ -146,6 +157,36 @@ def test_a_refusal_is_told_in_words(serve, tmp_path, fault, words):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[1", "data:,x"],
+)
+def test_it_is_sent_on_to_http_alone(serve, tmp_path, target):
+    fault = {"code": 302, "headers": [("Location", target)]}
+    with pytest.raises(http_fetch.DownloadError, match="sends on to|HTTP 302"):
+        fetch(serve(faults=[fault]), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_without_end_is_cut(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_fetch, "_MAX_BYTES", 3 * len(CONTENT))
+    with pytest.raises(http_fetch.DownloadError, match="more than 768,000 b"):
+        fetch(serve(faults=[{"pieces": 10**6}]), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    partial = tmp_path / "a.partial"
+    assert partial.stat().st_size <= 3 * len(CONTENT)
+
+
+@pytest.mark.parametrize("length", ["-1", "\u00b2", "9" * 30, "1e3", "x"])
+def test_a_wrong_length_is_no_length(serve, tmp_path, length):
+    """A body that ends before its length is asked for again."""
+    fault = {"headers": [("Content-Length", length)]}
+    server = serve(faults=[fault])
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert fetch(server, tmp_path / "a", digest) == digest
+    assert len(server.requests) == 1 + (length == "9" * 30)
+
+
 def test_a_login_page_that_says_it_is_a_file_is_seen(serve, tmp_path):
     server = serve(b"\n<!DOCTYPE html><html>Sign in</html>")
     with pytest.raises(http_fetch.DownloadError, match="web page"):
@@ -171,104 +212,6 @@ def test_other_schemes_are_refused(tmp_path):
         http_fetch.fetch("file:///etc/passwd", tmp_path / "file")
 
 
-def zipped(members, **words):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, **words) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
-
-
-def tarred(members, mode="w:gz"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as file:
-        for name, content in members.items():
-            if isinstance(content, tarfile.TarInfo):
-                file.addfile(content)
-                continue
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def link(name, kind=tarfile.SYMTYPE):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, "/etc/passwd"
-    return info
-
-
-FILES = {"set/train.txt": b"1 2 2\n0 1:1\n", "set/test.txt": b"1 2 2\n1 0:1\n"}
-
-
-@pytest.mark.parametrize("pack", [zipped, tarred])
-def test_archives_come_out(tmp_path, pack):
-    (tmp_path / "a").write_bytes(pack(FILES))
-    assert archives.unpack(tmp_path / "a", tmp_path / "out") == list(FILES)
-    for name, content in FILES.items():
-        assert (tmp_path / "out" / name).read_bytes() == content
-
-
-@pytest.mark.parametrize("pack", [zipped, tarred])
-@pytest.mark.parametrize(
-    "name", ["../evil", "/tmp/evil", "a/../../evil", "C:/evil", "..\\evil"]
-)
-def test_names_outside_are_refused(tmp_path, pack, name):
-    (tmp_path / "a").write_bytes(pack({"good": b"x", name: b"evil"}))
-    with pytest.raises(data_errors.DataError, match="names below the folder"):
-        archives.unpack(tmp_path / "a", tmp_path / "below" / "out")
-    assert sorted(os.listdir(tmp_path)) == ["a", "below"]
-    assert not os.listdir(tmp_path / "below")
-
-
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
-)
-def test_links_and_devices_are_refused(tmp_path, kind):
-    (tmp_path / "a").write_bytes(tarred({"x": link("x", kind)}))
-    with pytest.raises(data_errors.DataError, match="plain files"):
-        archives.unpack(tmp_path / "a", tmp_path / "out")
-
-
-def test_a_link_in_a_zip_is_refused(tmp_path):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        info = zipfile.ZipInfo("x")
-        info.external_attr = 0o120777 << 16
-        file.writestr(info, "/etc/passwd")
-    (tmp_path / "a").write_bytes(buffer.getvalue())
-    with pytest.raises(data_errors.DataError, match="plain files"):
-        archives.unpack(tmp_path / "a", tmp_path / "out")
-
-
-@pytest.mark.parametrize("pack", [zipped, tarred])
-def test_bombs_are_refused_before_they_fill_the_disk(
-    tmp_path, pack, monkeypatch
-):
-    monkeypatch.setattr(archives, "_SMALL", 1 << 16)
-    (tmp_path / "a").write_bytes(pack({"zeros": bytes(1 << 24)}))
-    with pytest.raises(data_errors.DataError, match="at most 200 times"):
-        archives.unpack(tmp_path / "a", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
-    (tmp_path / "a").write_bytes(zipped({str(i): b"" for i in range(4)}))
-    with pytest.raises(data_errors.DataError, match="more than 3 files"):
-        archives.unpack(tmp_path / "a", tmp_path / "out")
-
-
-@pytest.mark.parametrize("pack", [zipped, tarred])
-@pytest.mark.parametrize("size", [0.1, 0.5, 0.9])
-def test_damaged_archives_are_refused(tmp_path, pack, size):
-    content = pack({"a": os.urandom(50_000)})
-    (tmp_path / "a").write_bytes(content[: int(size * len(content))])
-    with pytest.raises(data_errors.DataError):
-        archives.unpack(tmp_path / "a", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def entry(*urls):
     mirrors = tuple(
         known_sets.Mirror(f"m{i}", url, "") for i, url in enumerate(urls)
@@ -279,7 +222,7 @@ def entry(*urls):
 
 
 def test_the_next_mirror_is_asked_where_one_is_gone(serve, tmp_path):
-    gone, good = serve(faults=[404]), serve(zipped(FILES))
+    gone, good = serve(faults=[404]), serve(archives_test.zipped(FILES))
     tiny = entry(gone.url, good.url)
     found = named_sets.ensure(tiny, tmp_path / "data")
     assert found.num_labels == 2
@@ -307,7 +250,7 @@ def test_files_fetched_by_hand_are_taken(tmp_path, unpacked):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(content)
     else:
-        (tmp_path / "set.zip").write_bytes(zipped(FILES))
+        (tmp_path / "set.zip").write_bytes(archives_test.zipped(FILES))
     found = named_sets.ensure(entry("http://127.0.0.1:9/"), tmp_path)
     assert found.splits == ("test", "train")
 

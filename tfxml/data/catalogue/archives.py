@@ -29,6 +29,9 @@ _DAMAGE = (
     lzma.LZMAError,
     EOFError,
     NotImplementedError,
+    LookupError,
+    ValueError,
+    MemoryError,
     RuntimeError,
     OSError,
 )

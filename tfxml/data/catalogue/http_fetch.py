@@ -8,6 +8,7 @@ import os
 import pathlib
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 
@@ -15,10 +16,32 @@ from tfxml.data.records import record_files
 
 _PIECE_BYTES = 1 << 16
 _TRIES = 5  # in a row that bring no byte
+# Of a file: what an archive may hold at most, see `archives`.
+_MAX_BYTES = 1 << 38
+_SCHEMES = ("http", "https")
 
 
 class DownloadError(OSError):
     """A mirror does not deliver the file; the message gives the reason."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to HTTP, and from HTTPS to HTTPS alone."""
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        scheme = urllib.parse.urlsplit(url).scheme.lower()
+        allowed = _SCHEMES[1:] if request.type == "https" else _SCHEMES
+        if scheme not in allowed:
+            raise DownloadError(
+                f"{request.full_url}: sends on to {url!r:.200}; allowed: "
+                f"{', '.join(allowed)}"
+            )
+        return super().redirect_request(
+            request, file, code, message, headers, url
+        )
+
+
+_open = urllib.request.build_opener(_Redirects).open
 
 
 class _Interrupted(Exception):
@@ -94,12 +117,14 @@ def _resume(
         request.add_header("Range", f"bytes={start}-")
         request.add_header("If-Range", tag)
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
+        response = _open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # no such range: the file changed or is complete
             partial.unlink(missing_ok=True)
             raise _Interrupted("the server's file became shorter") from error
         raise _refusal(url, error.code) from error
+    except ValueError as error:
+        raise DownloadError(f"{url}: sends on to no url ({error})") from error
     with response:
         if response.status != 206:
             start = 0
@@ -116,8 +141,12 @@ def _copy(url, response, partial, start: int, total, progress) -> None:
         while piece := response.read(_PIECE_BYTES):
             if not done and _is_page(piece):
                 raise _page(url)
-            file.write(piece)
             done += len(piece)
+            if done > _MAX_BYTES:
+                raise DownloadError(
+                    f"{url}: sends more than {_MAX_BYTES:,} bytes"
+                )
+            file.write(piece)
             progress(done, total)
     if total is not None and done < total:
         raise _Interrupted(f"the connection ended at {done} of {total} bytes")
@@ -145,9 +174,9 @@ def _total(response, start: int) -> int | None:
         span, _, total = words[-1].partition("/") if words else ("", "", "")
         if not span.startswith(f"{start}-"):
             raise _Interrupted(f"the server sent the range {words}")
-        return int(total) if total.isdigit() else None
+        return int(total) if total.isdecimal() else None
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if length.isdecimal() else None
 
 
 def _check_kind(url: str, response) -> None:
