@@ -81,11 +81,20 @@ def test_a_label_id_beyond_all_memory_is_named(tmp_path, monkeypatch):
         datasets.training_data(CONFIG, data_dir)
 
 
-def test_weights_beyond_all_memory_are_named(tmp_path):
-    config = CONFIG.replace(hidden_units=(10_000_000_000,))
+def test_weights_beyond_all_memory_are_named(tmp_path, monkeypatch):
     data_dir = _write(tmp_path, {"train": ROWS, "test": ROWS})
+    config = CONFIG.replace(hidden_units=(10_000_000_000,))
     with pytest.raises(ValueError, match="`hidden_units` must be such that"):
         datasets.training_data(config, data_dir)
+    # An optimizer with moments takes as much for each of them.
+    config = CONFIG.replace(hidden_units=(1 << 18,))
+    num_features = datasets.training_data(config, data_dir).facts.num_features
+    there = 2 * 4 * num_features << 18
+    monkeypatch.setattr(limits, "memory_bytes", lambda: there)
+    for optimizer in ("sgd", "adagrad"):
+        limits.check_weights(config.replace(optimizer=optimizer), num_features)
+    with pytest.raises(ValueError, match="optimizer=adam, where there are"):
+        limits.check_weights(config.replace(optimizer="adam"), num_features)
 
 
 @pytest.mark.parametrize("fraction", [1e-9, 0.04])

@@ -15,6 +15,8 @@ from tfxml import config as config_lib
 from tfxml.data import data_errors
 from tfxml.data.feeding import pipeline
 
+# Numbers that an optimizer keeps for each weight; Adam: 2.
+_MOMENTS = {"sgd": 0, "adagrad": 1, "lazy_adagrad": 1}
 _MIN_TRAIN_INSTANCES = 3  # training instances: propensities take log N - 1
 # Counts, propensities and their sums, each 8 bytes per label.
 _BYTES_A_LABEL = 32
@@ -91,10 +93,10 @@ def check_evaluation(
 
 
 def check_weights(config: config_lib.Config, num_features: int) -> None:
-    """Raises ValueError if the encoders' weights do not fit into memory.
+    """Raises ValueError if the encoders cannot be trained in this memory.
 
-    A run needs more memory than that, so a model that passes may still be too
-    large.
+    Counted are their weights and the optimizer's moments. A run needs more
+    than that, so a model that passes may still be too large.
     """
     if not config.hidden_units:
         return
@@ -103,13 +105,14 @@ def check_weights(config: config_lib.Config, num_features: int) -> None:
         inputs * outputs
         for inputs, outputs in zip(sizes, sizes[1:], strict=False)
     )
-    needed, available = 4 * weights, memory_bytes()
+    needed = 4 * weights * (1 + _MOMENTS.get(config.optimizer, 2))
+    available = memory_bytes()
     if needed > available:
         raise ValueError(
             "`hidden_units` must be such that the weights fit into memory. "
             f"Received: hidden_units={config.hidden_units}, which for "
-            f"{num_features:,} features take {needed / 2**30:,.1f} GiB without "
-            "optimizer and gradients, where there are "
+            f"{num_features:,} features take {needed / 2**30:,.1f} GiB with "
+            f"optimizer={config.optimizer}, where there are "
             f"{available / 2**30:,.1f} (see feature_buckets, and "
             "`python -m tfxml.plan`)"
         )

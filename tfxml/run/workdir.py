@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import pathlib
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ import tensorflow as tf
 import tfxml
 from tfxml import config as config_lib
 from tfxml.data import atomic_files, data_errors
+from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
 from tfxml.run import flags, manifest, paths
@@ -34,6 +35,14 @@ _CONSTANT = (
     "head.json",
     "text_features",
     "dropped_labels.npy",
+)
+# What files raise that hold something else than was written.
+_NO_CONTENT = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
 )
 _CHANGING = ("checkpoints", "metrics.jsonl", "result.json")
 
@@ -127,25 +136,23 @@ class Workdir:
         Raises:
             ValueError: if the folder holds no run, or a damaged one.
         """
-        config = self._manifest.read("config.json")
-        run = self._manifest.read("run.json")
-        try:
-            return (
-                config_lib.Config.from_json(config.decode()),
-                Facts(**json.loads(run)["facts"]),
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{self.path} holds a run that cannot be read: {error}"
-            ) from error
+        return (
+            self._parsed(
+                "config.json",
+                lambda text: config_lib.Config.from_json(text.decode()),
+            ),
+            self._parsed(
+                "run.json", lambda text: Facts(**json.loads(text)["facts"])
+            ),
+        )
 
     def read_fingerprint(self) -> dict:
         """Returns what tells the run's data from others."""
-        return self.read_about()["data"]
+        return self._parsed("run.json", lambda text: json.loads(text)["data"])
 
     def read_about(self) -> dict:
         """Returns `run.json`: data, command line, start and versions."""
-        return json.loads(self._manifest.read("run.json"))
+        return self._parsed("run.json", json.loads)
 
     def read_metrics(self) -> list[dict]:
         """Returns the evaluations of the run so far, in order."""
@@ -193,8 +200,10 @@ class Workdir:
         """Returns the label names, or None where labels have none."""
         if "label_names.jsonl" not in self._manifest:
             return None
-        lines = self._manifest.read("label_names.jsonl").decode().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return self._parsed(
+            "label_names.jsonl",
+            lambda text: [json.loads(line) for line in text.split(b"\n")[:-1]],
+        )
 
     def write_dropped_labels(self, label_ids: np.ndarray) -> None:
         """Writes the ids of labels that are never answered."""
@@ -221,7 +230,7 @@ class Workdir:
         """Raises ValueError unless the head is the one that was recorded."""
         written = None
         if "head.json" in self._manifest:
-            written = json.loads(self._manifest.read("head.json"))
+            written = self._parsed("head.json", json.loads)
         if written != record:
             raise ValueError(
                 f"{self.path / 'head.json'} must describe the head that the "
@@ -267,9 +276,22 @@ class Workdir:
         return (self.path / "result.json").is_file()
 
     def _read_array(self, name: str) -> np.ndarray:
-        return np.load(
-            io.BytesIO(self._manifest.read(name)), allow_pickle=False
-        )
+        self._manifest.check(name)
+        array = numpy_arrays.MappedArray(str(self.path / name), "iuf")
+        return np.array(array.cells)
+
+    def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
+        """Returns what a file says; its checksum says that it is whole."""
+        try:
+            return parse(self._manifest.read(name))
+        except _NO_CONTENT as error:
+            if isinstance(error, data_errors.DataError):
+                raise
+            raise data_errors.DataError(
+                self.path / name,
+                f"what cannot be read ({error!r:.200})",
+                "what training writes",
+            ) from error
 
     def _write(self, name: str, text: str) -> None:
         (self.path / name).write_bytes(text.encode())
