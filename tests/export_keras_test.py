@@ -65,3 +65,12 @@ def test_loads_in_another_process_without_pickle(tmp_path):
     names = json.loads((tmp_path / "label_names.json").read_text())
     assert names == exporting.LABEL_NAMES
     assert (tmp_path / "text" / "vocabulary.txt").is_file()
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    """Keras loads no function from a file unless it is told to trust it."""
+    path = tmp_path / "model.keras"
+    layers = [keras.Input((1,)), keras.layers.Lambda(lambda x: x + 1)]
+    keras.Sequential(layers).save(path)
+    with pytest.raises(ValueError, match="Lambda|lambda"):
+        keras.saving.load_model(path)

@@ -1,4 +1,4 @@
-"""Commands that are killed at a file operation of one's choice.
+"""Commands that are killed at a file operation, or a moment, of one's choice.
 
 A process imports the commands once and forks for each run of one. In the
 fork, an audit hook counts what is done to files below a folder: opens for
@@ -7,12 +7,15 @@ itself, after an open has left its file without what it was to hold.
 """
 
 import importlib
+import itertools
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
+import time
 
 _EVENTS = {
     "os.rename",
@@ -49,13 +52,41 @@ class Killer:
         self._process.stdin.close()
         self._process.wait(30)
 
-    def run(self, module, words, folder, at=0):
+    def run(self, module, words, folder, at=0, under=""):
         """Runs a command, killed at its operation `at`; 0: not at all.
+
+        Args:
+            module: of the command.
+            words: its arguments.
+            folder: below which operations count.
+            at: the number of the operation, from 1.
+            under: which of CONDITIONS it runs under.
 
         Returns:
             Its exit code, how many operations it came to, and its output.
         """
-        order = module, list(map(str, words)), str(folder), at
+        words = list(map(str, words))
+        return self._ask("operation", [module, words, str(folder), at, under])
+
+    def run_for(self, seconds, module, words, environments, killed):
+        """Runs a command as one or more tasks, of which some are killed.
+
+        Args:
+            seconds: after how many; None: not at all.
+            module: of the command.
+            words: its arguments.
+            environments: of each task, what its environment has beside.
+            killed: the indices of those that are killed.
+
+        Returns:
+            The exit codes of the tasks, and their outputs.
+        """
+        words = list(map(str, words))
+        return self._ask(
+            "moment", [seconds, module, words, environments, killed]
+        )
+
+    def _ask(self, *order):
         print(json.dumps(order), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
@@ -104,32 +135,88 @@ def _serve():
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     for line in open(orders[0]):
-        answer = json.dumps(_run(*json.loads(line)))
+        kind, arguments = json.loads(line)
+        answer = json.dumps(_KINDS[kind](*arguments))
         os.write(orders[1], answer.encode() + b"\n")
 
 
-def _run(module, words, folder, at):
-    importlib.import_module(module)  # once, for all forks to come
-    output, log = os.memfd_create("output"), os.memfd_create("log")
-    child = os.fork()
-    if not child:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        sys.argv = [module, *words]
+def _run(module, words, folder, at, under):
+    log = os.memfd_create("log")
+
+    def prepare():
+        CONDITIONS[under]()
         _count(folder, at, log)
-        try:
-            importlib.import_module(module).run()
-        except SystemExit as end:
-            sys.stdout.flush()
-            os._exit(end.code or 0)
-        os._exit(99)
+
+    child, output = _start(module, words, {}, prepare)
     _, status = os.waitpid(child, 0)
-    texts = [
-        pathlib.Path(f"/proc/self/fd/{fd}").read_text() for fd in (output, log)
-    ]
-    os.close(output)
-    os.close(log)
-    return os.waitstatus_to_exitcode(status), int(texts[1] or 0), texts[0]
+    code = os.waitstatus_to_exitcode(status)
+    return code, int(_text(log) or 0), _text(output)
+
+
+def _as_nobody():
+    os.setgid(65534)
+    os.setuid(65534)
+    os.environ["HOME"] = "/nonexistent"
+
+
+def _with_few_handles():
+    limit = len(os.listdir("/proc/self/fd")) + 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def _with_a_clock_that_runs_back():
+    start = time.time()
+    count = itertools.count()
+    time.time = lambda: start - 3600 * next(count)
+
+
+CONDITIONS = {
+    "": lambda: None,
+    "nobody": _as_nobody,
+    "few handles": _with_few_handles,
+    "clock": _with_a_clock_that_runs_back,
+}
+
+
+def _run_for(seconds, module, words, environments, killed):
+    importlib.import_module(module)  # which takes none of the seconds
+    tasks = [_start(module, words, one, lambda: None) for one in environments]
+    if seconds is not None:
+        time.sleep(seconds)
+        for index in killed:
+            os.kill(tasks[index][0], signal.SIGKILL)
+    ends = [os.waitpid(child, 0)[1] for child, _ in tasks]
+    outputs = [_text(output) for _, output in tasks]
+    return [os.waitstatus_to_exitcode(end) for end in ends], outputs
+
+
+_KINDS = {"operation": _run, "moment": _run_for}
+
+
+def _start(module, words, environment, prepare):
+    """Returns the fork that runs a command, and where its output goes."""
+    importlib.import_module(module)  # once, for all forks to come
+    output = os.memfd_create("output")
+    child = os.fork()
+    if child:
+        return child, output
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.argv = [module, *words]
+    os.environ.update(environment)
+    prepare()
+    try:
+        importlib.import_module(module).run()
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(end.code or 0)
+    os._exit(99)
+
+
+def _text(handle):
+    text = pathlib.Path(f"/proc/self/fd/{handle}").read_text()
+    os.close(handle)
+    return text
 
 
 if __name__ == "__main__":

@@ -1,0 +1,335 @@
+"""What the fuzzers call: each target takes any bytes, and raises no error but
+those that its function documents.
+
+A target that reads several files takes them from one input, with SEPARATOR
+between them. Files lie in a folder in memory.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import pathlib
+import shutil
+import tarfile
+import tempfile
+import zipfile
+
+import numpy as np
+import readers_fuzz_test
+
+from tfxml import config
+from tfxml.data import bad_rows, checked_files, data_errors, requests
+from tfxml.data.catalogue import archives
+from tfxml.data.formats import folder as folder_lib
+from tfxml.data.records import record_files, record_source
+from tfxml.run import workdir
+
+SEPARATOR = b"\0--\0"
+# Of all that a case may take, in bytes of address space beyond the imports.
+MAX_BYTES = 1 << 30
+_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+class Target:
+    """A function of bytes, and inputs to start from."""
+
+    def __init__(self, run, seeds):
+        self._run = run
+        self.seeds = seeds
+
+    def __call__(self, data):
+        with contextlib.suppress(data_errors.DataError):
+            self._run(data)
+
+
+def _of_reader(name):
+    read, files = readers_fuzz_test.READERS[name]
+    base = tempfile.mkdtemp(dir=_MEMORY)
+    paths = [os.path.join(base, file_name) for file_name, _ in files]
+
+    def run(data):
+        _write(paths, data)
+        for rows in read(*paths):
+            if read.__name__ == "read" and hasattr(rows, "label_ids"):
+                readers_fuzz_test.check(rows)
+
+    return Target(run, [SEPARATOR.join(content for _, content in files)])
+
+
+def _of_gzip(name):
+    """What is read after it was unpacked: no checksum keeps it away."""
+    read, [(file_name, content)] = readers_fuzz_test.READERS[name]
+    path = os.path.join(tempfile.mkdtemp(dir=_MEMORY), file_name)
+
+    def run(data):
+        pathlib.Path(path).write_bytes(gzip.compress(data, 1))
+        list(read(path))
+
+    return Target(run, [gzip.decompress(content)])
+
+
+def _of_folder(name):
+    files = readers_fuzz_test.FOLDERS[name]
+    base = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    paths = [base / file_name for file_name in files]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+
+    def run(data):
+        policy = bad_rows.POLICIES[len(data) % len(bad_rows.POLICIES)]
+        _write(paths, data)
+        found = folder_lib.detect(str(base))
+        for rows in found.read("train", bad_rows.BadRows(policy)):
+            readers_fuzz_test.check(rows)
+
+    return Target(run, [SEPARATOR.join(files.values())])
+
+
+def _of_archived_arrays():
+    """The arrays of an npz file, whose checksums are right."""
+    path = os.path.join(tempfile.mkdtemp(dir=_MEMORY), "train.npz")
+    beside = path + ".txt"
+    read = readers_fuzz_test.matrices.read
+    with zipfile.ZipFile(io.BytesIO(readers_fuzz_test.npz())) as archive:
+        names = archive.namelist()
+        seed = SEPARATOR.join(archive.read(name) for name in names)
+
+    def run(data):
+        parts = data.split(SEPARATOR)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in zip(names, parts, strict=False):
+                archive.writestr(name, part)
+        shutil.copyfile(path, beside)
+        for rows in read(path, beside):
+            readers_fuzz_test.check(rows)
+
+    return Target(run, [seed])
+
+
+def _request_target():
+    lines = [
+        b'{"text": "a b", "uid": 7}\n\n{"title": "\\u00e4", "content": null}\n',
+        b'{"feature_ids": [3, 1, 3], "feature_values": [1, 2.5, -1e-3]}\n',
+        b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "\\ud83d\\ude00", "uid": "x"}',
+        gzip.compress(b'{"text": "a"}\n', mtime=0),
+    ]
+
+    def run(data):
+        is_text, is_skipping = len(data) & 1, len(data) & 2
+        source = io.BufferedReader(io.BytesIO(data))
+        rows = requests.lines(source, "in")
+        for row in requests.read(rows, "in", 9, is_text, is_skipping):
+            if isinstance(row, requests.Request) and row.text is None:
+                ids, values = row.features()
+                if len(ids) != len(values) or not np.isfinite(values).all():
+                    raise AssertionError(f"{ids} {values}")
+
+    return Target(run, lines)
+
+
+def _run_target():
+    """A run directory whose checksums are right: what then is read."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    names = [
+        *("config.json", "run.json", "label_counts.npy"),
+        *("label_names.jsonl", "head.json", "dropped_labels.npy"),
+    ]
+    facts = workdir.Facts(9, 3, 7, "padded", False, "")
+    counts, dropped = io.BytesIO(), io.BytesIO()
+    np.save(counts, np.ones(3, np.int64))
+    np.save(dropped, np.zeros(1, np.int64))
+    contents = [
+        config.Config().to_json().encode(),
+        json.dumps({"facts": vars(facts), "data": {"train": 7}}).encode(),
+        counts.getvalue(),
+        b'"a"\n"b"\n"c"\n',
+        b'{"seed": 1}',
+        dropped.getvalue(),
+    ]
+
+    def run(data):
+        parts = [*data.split(SEPARATOR), *[b""] * len(names)][: len(names)]
+        files = {}
+        for name, part in zip(names, parts, strict=True):
+            (folder / name).write_bytes(part)
+            files[name] = checked_files.digest(folder / name)
+        seal = {"files": files}
+        checked_files.write_sealed(folder / "manifest.json", seal)
+        found = workdir.Workdir(folder)
+        for read in (
+            found.read,
+            found.read_fingerprint,
+            found.read_label_counts,
+            found.read_label_names,
+            found.read_dropped_labels,
+            lambda: found.check_head(None),
+        ):
+            with contextlib.suppress(ValueError):
+                read()
+
+    return Target(run, [SEPARATOR.join(contents)])
+
+
+def _manifest_target():
+    """The manifest of a run directory, which stands for itself."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    path = folder / "manifest.json"
+    (folder / "config.json").write_bytes(b"{}")
+    files = {"config.json": checked_files.digest(folder / "config.json")}
+    checked_files.write_sealed(path, {"files": files})
+
+    def run(data):
+        path.write_bytes(data)
+        workdir.Workdir(folder).read_label_names()
+
+    return Target(run, [path.read_bytes()])
+
+
+def _records_target():
+    """The manifest of prepared records, its checksum right where it can be."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    shard = {"name": "train-00000-of-00001", "num_instances": 2, "files": {}}
+    for suffix in record_files.SUFFIXES:
+        path = record_files.shard_path(folder, shard["name"], suffix)
+        path.write_bytes(bytes(48))
+        shard["files"][suffix] = checked_files.digest(path)
+    split = {
+        "shards": [shard],
+        "num_instances": 2,
+        "most_features": 1,
+        "most_labels": 1,
+    }
+    manifest = {
+        "version": 2,
+        "num_features": 9,
+        "num_labels": 9,
+        "settings": {},
+        "splits": {"train": split},
+    }
+
+    def run(data):
+        try:
+            record_files.write_manifest(folder, dict(json.loads(data)))
+        except (ValueError, TypeError, RecursionError):
+            (folder / record_files.MANIFEST).write_bytes(data)
+        found = folder_lib.detect(str(folder))
+        for name in found.splits:
+            record_source.RecordSource(folder, name)
+
+    return Target(run, [json.dumps(manifest).encode()])
+
+
+def _shard_target():
+    """The files of a shard, their hashes right: any rows come out."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    name = record_files.shard_name("train", 0, 1)
+    with record_files.ShardWriter(folder, name) as writer:
+        rows = readers_fuzz_test.xc_text.read(
+            _written(folder.with_suffix(".txt"), readers_fuzz_test.TEXT)
+        )
+        for run in rows:
+            writer.write(run)
+        writer.finish({"num_instances": 3})
+    paths = [
+        record_files.shard_path(folder, name, suffix)
+        for suffix in record_files.SUFFIXES
+    ]
+    seed = SEPARATOR.join(path.read_bytes() for path in paths)
+
+    def run(data):
+        _write(paths, data)
+        shard = {
+            "name": name,
+            "num_instances": 3,
+            "files": {
+                path.suffix[1:]: checked_files.digest(path) for path in paths
+            },
+        }
+        split = {
+            "num_instances": 3,
+            "most_features": 3,
+            "most_labels": 2,
+            "shards": [shard],
+        }
+        record_files.write_manifest(
+            folder,
+            {
+                "version": record_files.VERSION,
+                "num_features": 9,
+                "num_labels": 9,
+                "splits": {"train": split},
+            },
+        )
+        record_source.RecordSource(folder, "train")
+
+    return Target(run, [seed])
+
+
+def _written(path, content):
+    path.write_bytes(content)
+    return str(path)
+
+
+def _archive_target():
+    """Nothing is ever written beside the folder."""
+    base = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY)) / "base"
+    base.mkdir()
+    path, folder = base / "archive", base / "folder"
+    seeds = []
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", compression) as archive:
+            archive.writestr("a/train.txt", b"1 2 3\n")
+        seeds.append(buffer.getvalue())
+    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode) as archive:
+            info = tarfile.TarInfo("a/train.txt")
+            info.size = 6
+            archive.addfile(info, io.BytesIO(b"1 2 3\n"))
+        seeds.append(buffer.getvalue()[:4096])
+
+    def run(data):
+        path.write_bytes(data)
+        try:
+            archives.unpack(path, folder)
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
+            if (
+                os.listdir(base) != ["archive"]
+                or len(os.listdir(base.parent)) > 1
+            ):
+                raise AssertionError("written beside the folder")
+
+    return Target(run, seeds)
+
+
+def _write(paths, data):
+    parts = data.split(SEPARATOR, len(paths) - 1)
+    parts += [b""] * (len(paths) - len(parts))
+    for path, part in zip(paths, parts, strict=True):
+        with open(path, "wb") as file:
+            file.write(part)
+
+
+TARGETS = {
+    **{name: (_of_reader, name) for name in readers_fuzz_test.READERS},
+    "xc_text_unpacked": (_of_gzip, "xc_text_gz"),
+    **{name: (_of_folder, name) for name in readers_fuzz_test.FOLDERS},
+    "archived_arrays": (_of_archived_arrays,),
+    "requests": (_request_target,),
+    "run_directory": (_run_target,),
+    "run_manifest": (_manifest_target,),
+    "records_manifest": (_records_target,),
+    "records_shard": (_shard_target,),
+    "archives": (_archive_target,),
+}
+
+
+def make(name):
+    """Returns a target by its name."""
+    function, *arguments = TARGETS[name]
+    return function(*arguments)
