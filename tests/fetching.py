@@ -7,9 +7,15 @@ import dataclasses
 import sys
 
 from tfxml.data.catalogue import known_sets, named_sets
+from tfxml.run import command_door
 
 
 def run():
+    command_door.run(_fetch)
+    raise SystemExit(0)
+
+
+def _fetch():
     url, folder = sys.argv[1:]
     mirror = known_sets.Mirror("test", url, "all of it")
     entry = dataclasses.replace(
@@ -17,4 +23,3 @@ def run():
     )
     found = named_sets.ensure(entry, folder)
     assert found.splits == ("test", "train")
-    raise SystemExit(0)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+# What the system refuses whatever a file holds: no space, no right, no handle.
+REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+)
 
 
 class DataError(ValueError):

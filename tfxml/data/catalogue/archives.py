@@ -67,6 +67,9 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
         raise
     except _DAMAGE as error:
         shutil.rmtree(folder)
+        code = error.errno if isinstance(error, OSError) else None
+        if code in data_errors.REFUSALS:
+            raise OSError(code, os.strerror(code), str(folder)) from error
         raise data_errors.DataError(
             path, f"a damaged archive ({error})", "a whole zip or tar file"
         ) from error

@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 
+from tfxml.data import data_errors
 from tfxml.data.records import record_files
 
 _PIECE_BYTES = 1 << 16
@@ -88,6 +89,11 @@ def fetch(
         except (_Interrupted, OSError, http.client.HTTPException) as error:
             if isinstance(error, DownloadError):
                 raise
+            code = error.errno if isinstance(error, OSError) else None
+            if code in data_errors.REFUSALS:
+                raise OSError(
+                    code, os.strerror(code), str(partial_file)
+                ) from error
             reason = str(error) or type(error).__name__
         failures = 1 if _size(partial_file) > size_before else failures + 1
         if failures < _TRIES:
