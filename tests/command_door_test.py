@@ -1,5 +1,6 @@
 """How commands end: what users can mend is one paragraph, bugs are bugs."""
 
+import errno
 import json
 import os
 import re
@@ -72,6 +73,9 @@ def test_the_file_that_was_opened_last_is_named():
     error = _raised(lambda: b"\xff".decode())
     text = command_door.explain(error, ["/data/a.json"])
     assert text.startswith("/data/a.json, which was opened last: found")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    text = command_door.explain(full, ["/data/a.json"], ["/run/x"])
+    assert text == "/run/x, which was opened last: No space left on device"
 
 
 @pytest.mark.parametrize(

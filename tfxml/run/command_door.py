@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from absl import app
 
+from tfxml.data import data_errors
 from tfxml.run import remote
 
 _OURS = ("tfxml", "strategies", "__main__")
@@ -52,7 +53,7 @@ _REPORT = (
 
 def run(main: Callable[[], None]) -> None:
     """Calls `main()`, and ends the process where it raises."""
-    opened = _watch_files()
+    opened, written = _watch_files()
     try:
         main()
         sys.stdout.flush()
@@ -63,24 +64,29 @@ def run(main: Callable[[], None]) -> None:
             # Nobody reads on, as after `head`: no error, and no word.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
-        text = explain(error, opened)
+        text = explain(error, opened, written)
         if text is None:
             _end(traceback.format_exc() + _REPORT, 1)
         _end(f"FATAL {text}\n", 1)
 
 
-def explain(error: Exception, opened: list[str] | None = None) -> str | None:
+def explain(
+    error: Exception,
+    opened: list[str] | None = None,
+    written: list[str] | None = None,
+) -> str | None:
     """Returns what a user reads of an error; None for a bug.
 
     Args:
         error: what was raised.
-        opened: the file that was opened last, if there is one.
+        opened: the file that was opened last for reading, if there is one.
+        written: the one that was opened last for writing.
     """
     kind = type(error).__name__
     if isinstance(error, MemoryError) or kind in _OUT_OF_MEMORY:
         return f"out of memory: {_first_line(error) or 'no more is to be had'}"
     if isinstance(error, OSError) and (error.filename or not _is_told(error)):
-        return _explain_os(error)
+        return _explain_os(error, written or [])
     if isinstance(error, app.UsageError) or _is_told(error):
         return str(error)
     if isinstance(error, _BAD_CONTENT):
@@ -94,8 +100,11 @@ def explain(error: Exception, opened: list[str] | None = None) -> str | None:
     return None
 
 
-def _explain_os(error: OSError) -> str:
-    """Returns what the system refused, and where."""
+def _explain_os(error: OSError, written: list[str]) -> str:
+    """Returns what the system refused, and where.
+
+    Of a write that finds no space the system does not say to which file.
+    """
     names = [
         os.fsdecode(name)
         for name in (error.filename, error.filename2)
@@ -103,6 +112,8 @@ def _explain_os(error: OSError) -> str:
     ]
     if names:
         return f"{' and '.join(names)}: {error.strerror or error}"
+    if written and error.errno in data_errors.REFUSALS:
+        return f"{written[-1]}, which was opened last: {error.strerror}"
     return str(error) or type(error).__name__
 
 
@@ -126,24 +137,29 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:500]
 
 
-def _watch_files() -> list[str]:
-    """Returns a list that holds the file that was opened last for reading.
+def _watch_files() -> tuple[list[str], list[str]]:
+    """Returns lists of the file opened last for reading, and for writing.
 
     Libraries' errors about what is in a file do not say which file it is.
     """
     opened: list[str] = []
+    written: list[str] = []
     not_data = (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc")
 
     def note(event: str, arguments: tuple) -> None:
         if event != "open" or not isinstance(arguments[0], str | bytes):
             return
         path = os.fsdecode(arguments[0])
-        if arguments[1] in (None, "r", "rb") and not path.startswith(not_data):
-            if not path.endswith((".py", ".pyc")):
-                opened[:] = [path]
+        if path.startswith(not_data) or path.endswith((".py", ".pyc")):
+            return
+        _, mode, flags = arguments
+        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+            written[:] = [path]
+        elif mode in (None, "r", "rb"):
+            opened[:] = [path]
 
     sys.addaudithook(note)
-    return opened
+    return opened, written
 
 
 def _is_gone(file) -> bool:
