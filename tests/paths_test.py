@@ -62,5 +62,8 @@ def test_a_flag_is_checked_when_it_is_read():
     assert (values.input, values.ids) == ("-", None)
     values(["x", "--ids=gs:/bucket/x/"])  # nothing is read of it yet
     assert values.ids == "gs://bucket/x"
+    paths.define("here", "", "Help.", is_here=True, flag_values=values)
+    with pytest.raises(flags.IllegalFlagValueError, match="on this machine"):
+        values(["x", "--here=gs://b"])
     with pytest.raises(flags.IllegalFlagValueError, match="s3://b"):
         values(["x", "--ids=s3://b"])

@@ -42,7 +42,8 @@ def main() -> None:
     if values.search:
         space = search_space.of_line(values.search)
     else:
-        text = pathlib.Path(values.search_file).read_text(encoding="utf-8")
+        search_file = paths.local(values.search_file, "search_file")
+        text = pathlib.Path(search_file).read_text(encoding="utf-8")
         space = search_space.of_yaml(text)
     plan = study.Plan(
         base,
@@ -77,7 +78,9 @@ def main() -> None:
 
 def define_flags() -> None:
     flags.define_config()
-    paths.define("sweep", None, "The folder of the sweep.", required=True)
+    paths.define(
+        "sweep", None, "The folder of the sweep.", is_here=True, required=True
+    )
     paths.define("data_dir", "", "The folder of the data set.")
     absl_flags.DEFINE_string(
         "search",

@@ -71,15 +71,22 @@ class _Parser(flags.ArgumentParser):
 
     syntactic_help = "a path, or a url such as gs://bucket/folder"
 
-    def __init__(self, name: str, others: tuple[str, ...]):
+    def __init__(self, name: str, others: tuple[str, ...], is_here: bool):
         super().__init__()
         self._name = name
         self._others = others
+        self._is_here = is_here
 
     def parse(self, argument: str) -> str:
         if argument in self._others:
             return argument
-        return checked(argument, self._name)
+        path = checked(argument, self._name)
+        if self._is_here and remote.url_of(path):
+            raise ValueError(
+                f"`{self._name}` must be a path on this machine. "
+                f"Received: {self._name}={path!r}"
+            )
+        return path
 
 
 def define(
@@ -87,6 +94,7 @@ def define(
     default: str | None,
     help_text: str,
     others: tuple[str, ...] = (),
+    is_here: bool = False,
     **words,
 ) -> None:
     """Defines a flag that takes a path.
@@ -96,10 +104,11 @@ def define(
         default: None: it need not be given, and is None then.
         help_text: what it says.
         others: values that are no paths, as "-" for standard input.
+        is_here: whether it must be on this machine.
         words: what `flags.DEFINE` takes beside, as `required`.
     """
     flags.DEFINE(
-        _Parser(name, others),
+        _Parser(name, others, is_here),
         name,
         default,
         help_text,

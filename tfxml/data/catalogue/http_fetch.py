@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from typing import IO
 
 from tfxml.data import data_errors
 from tfxml.data.records import record_files
@@ -29,7 +30,15 @@ class DownloadError(OSError):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to HTTP, and from HTTPS to HTTPS alone."""
 
-    def redirect_request(self, request, file, code, message, headers, url):
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        file: IO[bytes],
+        code: int,
+        message: str,
+        headers: http.client.HTTPMessage,
+        url: str,
+    ) -> urllib.request.Request | None:
         scheme = urllib.parse.urlsplit(url).scheme.lower()
         allowed = _SCHEMES[1:] if request.type == "https" else _SCHEMES
         if scheme not in allowed:
