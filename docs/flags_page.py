@@ -22,6 +22,7 @@ COMMANDS = (
     "tfxml.evaluate",
     "tfxml.predict",
     "tfxml.serve",
+    "tfxml.report",
     "tfxml.sweep",
     "tfxml.export",
     "tfxml.prepare",

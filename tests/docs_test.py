@@ -159,6 +159,13 @@ def flags_of():
     return found
 
 
+def test_the_pictures_are_what_their_script_draws():
+    """If not: `python docs/diagrams.py`."""
+    drawn = runpy.run_path(str(ROOT / "docs" / "diagrams.py"))
+    for name, draw in drawn["PICTURES"].items():
+        assert (drawn["FOLDER"] / name).read_text() == draw(), name
+
+
 def test_the_page_of_all_flags_is_current():
     """If not: `python docs/flags_page.py`."""
     assert FLAGS_PAGE["PAGE"].read_text() == FLAGS_PAGE["text"]()

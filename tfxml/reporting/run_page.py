@@ -1,0 +1,272 @@
+"""The report of a run, perhaps beside another: one HTML file."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfxml import config as config_lib
+from tfxml.evaluation import metrics, resampling, tables
+from tfxml.pages import assets
+from tfxml.reporting import examples, figures
+from tfxml.reporting import measured as measured_lib
+
+_BINS = 15  # of a reliability diagram
+_PLOTTED = 400  # points of a curve over labels
+
+
+def render(
+    run: measured_lib.Measured,
+    other: measured_lib.Measured | None = None,
+    num_examples: int = 5,
+) -> str:
+    """Returns the page.
+
+    Args:
+        run: the run that is reported.
+        other: one to compare with; None: none.
+        num_examples: good ones, and as many bad ones.
+    """
+    runs = [run] if other is None else [run, other]
+    good, bad = examples.choose(run.answers, num_examples)
+    points, error = _reliability(run.answers)
+    return assets.render(
+        "report.html",
+        style=assets.read("base.css") + assets.read("report.css"),
+        run=run,
+        other=other,
+        table=_metrics_table(run, other),
+        comparison=_comparison(run, other),
+        curves=_learning_curves(runs),
+        deciles=run.metrics.result_by_decile(),
+        decile_ks=run.run.config.metric_ks,
+        decile_figure=_decile_figure(runs),
+        reliability=figures.reliability(points, error),
+        calibration_error=error,
+        data=_data_rows(run),
+        data_figures=_data_figures(run),
+        costs=_cost_rows(runs),
+        good=examples.show(run, good),
+        bad=examples.show(run, bad),
+        settings=_settings(run.run.config),
+        differences=_differences(run, other),
+    )
+
+
+def _metrics_table(
+    run: measured_lib.Measured, other: measured_lib.Measured | None
+) -> list[dict[str, Any]]:
+    """Returns a row for each metric: value and interval of each run."""
+    keys = tables.headline_keys(run.run.config.metric_ks)
+    found = [
+        (one.shares.values(), resampling.intervals(one.shares))
+        for one in (run, other)
+        if one is not None
+    ]
+    change: dict[str, resampling.Interval] = {}
+    if other is not None and _are_comparable(run, other):
+        change = resampling.differences(run.shares, other.shares)
+    return [
+        {
+            "key": key,
+            "cells": [
+                {"value": values.get(key), "interval": intervals.get(key)}
+                for values, intervals in found
+            ],
+            "change": change.get(key),
+            "difference": (
+                found[0][0][key] - found[1][0][key] if key in change else None
+            ),
+        }
+        for key in keys
+    ]
+
+
+def _are_comparable(
+    run: measured_lib.Measured, other: measured_lib.Measured
+) -> bool:
+    """Tells whether both were scored on the same instances, by the same ks."""
+    first, second = run.answers, other.answers
+    return (
+        run.shares.keys == other.shares.keys
+        and np.array_equal(first.splits, second.splits)
+        and np.array_equal(first.true_ids, second.true_ids)
+    )
+
+
+def _comparison(
+    run: measured_lib.Measured, other: measured_lib.Measured | None
+) -> str:
+    if other is None or _are_comparable(run, other):
+        return ""
+    return (
+        "The two runs were not scored on the same instances, labels and k, so "
+        "their figures are not compared."
+    )
+
+
+def _reliability(
+    answers: measured_lib.Answers,
+) -> tuple[list[dict[str, float]], float]:
+    """Returns bins of as many answers each, and the calibration error.
+
+    That is the mean over the answers of the distance between the mean score
+    of their bin and its share of right ones, in percent.
+    """
+    scores, is_true = answers.scores.ravel(), answers.is_true.ravel()
+    order = np.argsort(scores, kind="stable")
+    points = [
+        {
+            "number": float(len(part)),
+            "score": float(scores[part].mean()),
+            "share": float(is_true[part].mean()),
+        }
+        for part in np.array_split(order, min(_BINS, len(order)))
+    ]
+    gaps = [abs(p["score"] - p["share"]) * p["number"] for p in points]
+    return points, 100 * sum(gaps) / len(order)
+
+
+def _learning_curves(runs: Sequence[measured_lib.Measured]) -> list:
+    """Returns figures of loss and metrics by epoch; none without epochs."""
+    ks = runs[0].run.config.metric_ks
+    found = []
+    for key in ("loss", f"P@{ks[0]}", f"nDCG@{ks[-1]}", f"PSP@{ks[-1]}"):
+        lines = []
+        for number, run in enumerate(runs):
+            points = [
+                (entry["epoch"], entry[key])
+                for entry in run.history
+                if key in entry
+            ]
+            if points:
+                x, y = zip(*points, strict=True)
+                lines.append(figures.Curve(run.name, x, y, number))
+        if lines:
+            found.append((key, figures.curves(lines, "epoch", key)))
+    return found
+
+
+def _decile_figure(runs: Sequence[measured_lib.Measured]):
+    k = runs[0].run.config.metric_ks[-1]
+    by_run = [
+        [
+            row.get(f"MicroRecall@{k}", 0)
+            for row in run.metrics.result_by_decile()
+        ]
+        for run in runs
+    ]
+    names = [str(number) for number in range(1, metrics.NUM_DECILES + 1)]
+    return figures.bars(
+        names,
+        by_run,
+        [run.name for run in runs],
+        "tenth of the labels, rarest first",
+        f"recall@{k}, %",
+    )
+
+
+def _data_rows(run: measured_lib.Measured) -> list[tuple[str, str]]:
+    facts, counts = run.run.facts, run.run.label_counts
+    lengths = run.answers.num_true
+    seen = int(np.count_nonzero(counts))
+    rows = [
+        ("training instances", f"{facts.num_train:,}"),
+        ("instances scored here", f"{run.num_instances:,}"),
+        ("features", f"{facts.num_features:,}"),
+        ("read from", "text" if facts.is_text else "numbers"),
+        ("labels", f"{facts.num_labels:,}"),
+        ("of them seen in training", f"{seen:,}"),
+        (
+            "labels of a training instance",
+            f"{counts.sum() / facts.num_train:.2f} on average",
+        ),
+        (
+            "labels of an instance scored here",
+            f"{lengths.mean():.2f} on average, {lengths.min():,} to "
+            f"{lengths.max():,}",
+        ),
+        ("instances without a label", f"{int((lengths == 0).sum()):,}"),
+    ]
+    if seen:
+        rows.append(
+            (
+                "training instances of a label",
+                f"{int(np.median(counts))} in the middle, at most "
+                f"{int(counts.max()):,}",
+            )
+        )
+    return rows
+
+
+def _data_figures(run: measured_lib.Measured) -> list:
+    counts = np.sort(run.run.label_counts)[::-1]
+    counts = counts[counts > 0]
+    found = []
+    if len(counts):
+        ranks = np.unique(
+            np.geomspace(1, len(counts), _PLOTTED).astype(np.int64)
+        )
+        line = figures.Curve("labels", ranks, counts[ranks - 1])
+        found.append(
+            figures.curves(
+                [line], "rank of the label", "training instances", True
+            )
+        )
+    lengths = run.answers.num_true
+    most = int(np.percentile(lengths, 99))
+    histogram = np.bincount(np.minimum(lengths, most + 1))
+    line = figures.Curve("instances", range(len(histogram)), histogram)
+    found.append(figures.curves([line], "labels of an instance", "instances"))
+    return found
+
+
+def _cost_rows(
+    runs: Sequence[measured_lib.Measured],
+) -> list[tuple[str, list[str]]]:
+    rows = []
+    columns = [_costs(run) for run in runs]
+    for name in dict.fromkeys(key for column in columns for key in column):
+        rows.append((name, [column.get(name, "") for column in columns]))
+    return rows
+
+
+def _costs(run: measured_lib.Measured) -> dict[str, str]:
+    config, model = run.run.config, run.run.model
+    size = sum(int(np.prod(weight.shape)) for weight in model.weights)
+    rows = {
+        "weights": f"{size:,}",
+        "step of these weights": f"{run.run.step:,}",
+        "scored here": (
+            f"{run.num_instances / run.seconds:,.0f} instances a second"
+        ),
+    }
+    steps = [e["step_ms"] for e in run.history if e.get("step_ms")]
+    if steps:
+        middle = statistics.median(steps)
+        rows["median step of training"] = f"{middle:,.1f} ms"
+        rows["training"] = (
+            f"{1000 * config.batch_size / middle:,.0f} instances a second"
+        )
+    memory = [e["peak_memory_gib"] for e in run.history]
+    if memory:
+        rows["peak memory of training"] = f"{max(memory):.2f} GiB"
+    rows["started"] = run.about["started"]
+    rows |= {name: version for name, version in run.about["versions"].items()}
+    return rows
+
+
+def _settings(config: config_lib.Config) -> list[str]:
+    """Returns the fields that are not the defaults."""
+    return config_lib.differences(config, config_lib.Config())
+
+
+def _differences(
+    run: measured_lib.Measured, other: measured_lib.Measured | None
+) -> list[str]:
+    if other is None:
+        return []
+    return config_lib.differences(run.run.config, other.run.config)
