@@ -58,6 +58,10 @@ class _Page(html.parser.HTMLParser):
         elif tag in ("td", "th") and self._cells is not None:
             self._cells.append("")
 
+    def handle_endtag(self, tag):
+        if tag in ("tr", "table"):
+            self._cells = None
+
     def handle_data(self, data):
         self.text += data
         if self._cells:
@@ -82,6 +86,7 @@ def page(folder):
     return path
 
 
+@pytest.mark.slow
 def test_the_metrics_are_those_of_evaluate(folder, page):
     rows = {row[0]: row for row in _Page(page.read_text()).rows if row}
     found = [
@@ -101,6 +106,7 @@ def test_the_metrics_are_those_of_evaluate(folder, page):
         assert row[-1] == f"{decile['MicroRecall@5']:.1f}"
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_escapes_names(page):
     text = page.read_text()
     found = _Page(text)
@@ -117,13 +123,14 @@ def test_the_page_is_whole_and_escapes_names(page):
         assert words in found.text, words
 
 
+@pytest.mark.slow
 def test_what_spoke_for_a_label_is_shown(page):
     """The texts are of their topics' words, so these spoke for them."""
     text = _Page(page.read_text()).text
     well = text[text.index("Where it went well") :]
-    topics = set(" ".join(exporting.TOPICS).lower().split())
+    topics = " ".join(exporting.TOPICS).lower()
     told = re.findall(r"(\S+)\s+\+\d\.\d\d", well)
-    assert told and set(told) <= topics
+    assert told and all(word in topics for word in told)
 
 
 def test_examples_are_the_best_and_the_worst():
@@ -138,6 +145,7 @@ def test_examples_are_the_best_and_the_worst():
     assert bad.tolist() == [2, 3]  # surer of what is wrong; 4 has no labels
 
 
+@pytest.mark.slow
 def test_the_leaderboard_is_in_order(folder, tmp_path):
     source = json.loads((folder / "first" / "result.json").read_text())
     page = report.write_leaderboard(str(folder), str(tmp_path / "board.html"))
@@ -151,6 +159,7 @@ def test_the_leaderboard_is_in_order(folder, tmp_path):
     assert set(found.loaded) == {"data:,"}
 
 
+@pytest.mark.slow
 def test_the_leaderboard_names_what_is_unfinished_or_broken(folder, tmp_path):
     import shutil
 

@@ -61,7 +61,8 @@ def read(folder: str | pathlib.Path) -> tuple[list[Entry], list[str]]:
     if not entries:
         raise ValueError(
             "`runs` must be a folder with run directories in it. "
-            f"Received: runs={folder}" + (f", with {broken[0]}" * bool(broken))
+            f"Received: runs={folder}"
+            + (f", with {broken[0]}" if broken else "")
         )
     return entries, broken
 
