@@ -19,6 +19,8 @@ FOUND = [
             "AAAAbi50eHRQSwUGAAAAAAEAAQA5AAAALwAAAAAA"
         ),
     ),
+    # A line of libsvm of a carriage return alone.
+    ("text", b"\r#S1:\xb0\xf2\n\n3:\xb0\xf2\n\r"),
 ]
 
 

@@ -36,7 +36,7 @@ OPTIONS = ("one_based",)
 _COMMENT = re.compile(rb"[ \t]*#[^\n]*")
 _BLANKS_AT_COMMA = re.compile(rb"[ \t]*,[ \t]*")
 _QUERY = re.compile(rb"(?m)(^|[ \t])qid:[0-9]+(?=[ \t\n])")
-_BLANK_LINE = re.compile(rb"(?m)^[ \t]*\n")
+_BLANK_LINE = re.compile(rb"(?m)^[ \t\r]*\n")
 
 
 class _Ids(NamedTuple):
@@ -175,9 +175,10 @@ def _plain(chunk: bytes, first_line: int) -> tuple[bytes, np.ndarray]:
     number = chunk.count(b"\n")
     lines = np.arange(first_line, first_line + number)
     if _BLANK_LINE.search(chunk):
-        is_row = [bool(line.strip()) for line in chunk.split(b"\n")[:-1]]
+        found = chunk.split(b"\n")[:-1]
+        is_row = [bool(line.strip()) for line in found]
         lines = lines[np.array(is_row, bool)]
-        chunk = _BLANK_LINE.sub(b"", chunk)
+        chunk = b"".join(line + b"\n" for line in found if line.strip())
     return chunk, lines
 
 
