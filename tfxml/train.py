@@ -17,6 +17,7 @@ from tfxml import config as config_lib
 from tfxml.data import arrays, atomic_files, data_errors
 from tfxml.data.catalogue import known_sets
 from tfxml.evaluation import tables
+from tfxml.recipe import chooser, recipe_flags
 from tfxml.run import (
     between_loops,
     console,
@@ -48,6 +49,7 @@ def train(
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dog: watchdog.Watchdog | None = None,
     data_service: str = "",
+    recipe: chooser.Request | None = None,
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
 
@@ -65,6 +67,8 @@ def train(
             on; None: a hang of theirs is waited for.
         data_service: the tf.data service that makes the batches,
             grpc://host:port; empty: each worker makes its own.
+        recipe: asks for the options of `config` that it does not list to be
+            chosen by the data; None: they are as they are.
 
     Returns:
         The metrics of the evaluation split, in percent; see
@@ -83,7 +87,8 @@ def train(
     else:
         data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
-    folder = run_path.of(config, workdir, task, placement)
+    name = config.head if recipe is None else "auto"
+    folder = run_path.of(name, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
     output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
     with (
@@ -98,7 +103,7 @@ def train(
         if with_tensorboard:
             board = tensorboard_writer.Writer(output.path / "tensorboard")
         if folder.is_started:
-            _check_same(folder, config)
+            config = _same(folder, config, recipe)
         data = datasets.training_data(
             config,
             data_dir,
@@ -109,6 +114,9 @@ def train(
         print(console.describe_data(data))
         if folder.is_started:
             folder.check_data(data.fingerprint, data.facts.data_dir)
+        elif recipe is not None:
+            config = chooser.choose(config, data, recipe)
+        data = datasets.of_config(config, data)
         beat = dog.beat if dog else lambda: None
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
@@ -211,14 +219,29 @@ def _check_there(config, data_dir: str) -> None:
             )
 
 
-def _check_same(workdir: workdir_lib.Workdir, config) -> None:
-    changed = config_lib.differences(workdir.read()[0], config)
+def _same(
+    workdir: workdir_lib.Workdir,
+    config: config_lib.Config,
+    recipe: chooser.Request | None,
+) -> config_lib.Config:
+    """Returns the config of a run that is resumed.
+
+    Raises:
+        ValueError: if it is another than the one that is given.
+    """
+    written = workdir.read()[0]
+    if recipe is not None:  # what was chosen stays
+        config = written.replace(
+            **{name: getattr(config, name) for name in recipe.given}
+        )
+    changed = config_lib.differences(written, config)
     if changed:
         raise ValueError(
             f"`workdir` must be new, or hold a run of the same config. "
             f"Received: workdir={remote.name_of(workdir.path)}, whose run and "
             f"the flags differ in {'; '.join(changed)}"
         )
+    return config
 
 
 def _resume(workdir: workdir_lib.Workdir, run: run_lib.Run) -> list[dict]:
@@ -250,6 +273,7 @@ def define_flags() -> None:
     )
     device_flags.define_flags()
     device_flags.define_training_flags()
+    recipe_flags.define()
 
 
 def main() -> None:
@@ -274,6 +298,9 @@ def main() -> None:
             where.placement(),
             dog,
             where.data_service,
+            recipe_flags.read(
+                config, values.data_dir, strategy, where.data_service
+            ),
         )
 
 

@@ -40,8 +40,7 @@ class Reranker:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' logits and ids; see `reranker.Reranker`."""
         candidates = np.ascontiguousarray(label_ids[:, : self.num_candidates])
-        margins = self._bias[candidates]
-        self._add_products(rows, candidates, margins.reshape(-1), pool)
+        margins = self.margins(rows, candidates, pool)
         num_candidates = margins.shape[1]
         mixed = np.float32(self._weight * reranker.LOGIT_OF_MARGIN) * margins
         mixed += np.float32(1 - self._weight) * logits[:, :num_candidates]
@@ -57,6 +56,17 @@ class Reranker:
             best = np.hstack([best, np.minimum(logits[:, rest], least)])
             ranked = np.hstack([ranked, label_ids[:, rest]])
         return best, ranked
+
+    def margins(
+        self,
+        rows: sparse_rows.RaggedRows,
+        candidates: np.ndarray,
+        pool: threads.Threads,
+    ) -> np.ndarray:
+        """Returns the margins of given labels [N, S], [N, S]."""
+        margins = self._bias[candidates]
+        self._add_products(rows, candidates, margins.reshape(-1), pool)
+        return margins
 
     def _add_products(
         self,

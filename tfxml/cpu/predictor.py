@@ -128,6 +128,20 @@ class CpuPredictor:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
         return self._by_batch(rows, k, self._head_top_k_in_chunks)[1]
 
+    def of_head(
+        self, rows: sparse_rows.RaggedRows, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the head's best labels, as the re-ranker gets them.
+
+        Args:
+            rows, k: as in `top_k`.
+
+        Returns:
+            Their logits and ids, [N, K] each, best first.
+        """
+        estimates, label_ids = self._by_batch(rows, k, self._of_head)
+        return calibration.array_logits(estimates, self._head_link), label_ids
+
     def _by_batch(
         self,
         rows: sparse_rows.RaggedRows,

@@ -152,6 +152,14 @@ def is_folder(config: config_lib.Config, data_dir: str) -> bool:
     return bool(data_dir)
 
 
+def of_config(config: config_lib.Config, data: TrainingData) -> TrainingData:
+    """Returns the data for another model: rows in the form that it reads."""
+    form = _form(config, data.train)
+    return dataclasses.replace(
+        data, facts=dataclasses.replace(data.facts, form=form)
+    )
+
+
 def batches(
     config: config_lib.Config, train: pipeline.Source
 ) -> batching.Batches:

@@ -38,6 +38,12 @@ def read_config(values: flags.FlagValues = flags.FLAGS) -> config_lib.Config:
         raise app.UsageError(str(error)) from error
 
 
+def given(values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Returns the options that a flag or a flagfile gives."""
+    names = [field.name for field in dataclasses.fields(config_lib.Config)]
+    return [name for name in names if values[name].present]
+
+
 def to_flagfile(config: config_lib.Config) -> str:
     """Returns a flagfile for the same config."""
     lines = []

@@ -6,19 +6,25 @@ import pathlib
 import time
 
 from strategies import cluster
-from tfxml import config as config_lib
 from tfxml.run import paths
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 
 
 def of(
-    config: config_lib.Config,
+    name: str,
     path: str,
     task: cluster.Cluster | None,
     placement: placement_lib.Placement,
 ) -> workdir_lib.Workdir:
-    """Returns the run's folder, a new one under `runs` if none is named."""
+    """Returns the run's folder, a new one under `runs` if no path is given.
+
+    Args:
+        name: with which a new folder's name begins.
+        path: of the folder, or empty.
+        task: of a cluster.
+        placement: which repetitions it holds.
+    """
     if path:
         folder = pathlib.Path(paths.local(path, "workdir"))
         return workdir_lib.Workdir(folder / placement.folder)
@@ -27,11 +33,11 @@ def of(
             "`workdir` must name a folder that all workers and groups reach. "
             "Received: none"
         )
-    name = time.strftime(f"{config.head}-%Y%m%d-%H%M%S")
+    start = time.strftime(f"{name}-%Y%m%d-%H%M%S")
     number = 0
     while True:
         number += 1
-        folder = pathlib.Path("runs") / (name + f"-{number}" * (number > 1))
+        folder = pathlib.Path("runs") / (start + f"-{number}" * (number > 1))
         folder.parent.mkdir(exist_ok=True)
         try:
             folder.mkdir()  # another run may have started in this second

@@ -1,0 +1,1 @@
+"""The recipe that finds itself: from facts of the data to a config."""

@@ -1,0 +1,199 @@
+"""Chooses a recipe: facts, rules, a trial, and a line for each decision."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfxml import config as config_lib
+from tfxml.recipe import facts as facts_lib
+from tfxml.recipe import mixing, rules, trial
+from tfxml.run import datasets
+
+# A dearer recipe must be better by this factor.
+_WORTH = 1.005
+_FREE_GROUPS = ("data", "reading", "text", "run")
+# All options that a recipe may choose: those of model and training.
+CHOSEN = frozenset(
+    field.name
+    for title, group in config_lib.GROUPS.items()
+    if title not in _FREE_GROUPS
+    for field in dataclasses.fields(group)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a chosen recipe must keep to.
+
+    Attributes:
+        given: names of options that are not to be chosen.
+        seconds: that the trial and training may take, about.
+        bytes: that the weights may take in training; 0: half of the memory.
+    """
+
+    given: frozenset[str] = frozenset()
+    seconds: float = 600.0
+    bytes: int = 0
+
+    def check(self, config: config_lib.Config) -> None:
+        """Raises ValueError for a config that no recipe can be made of."""
+        if config.encoder != "bag" or config.loss != "sigmoid_cross_entropy":
+            raise ValueError(
+                "`recipe` must be none for another encoder than bag or another "
+                "loss than sigmoid_cross_entropy. Received: recipe=auto, "
+                f"encoder={config.encoder!r}, loss={config.loss!r}"
+            )
+
+
+def choose(
+    config: config_lib.Config,
+    data: datasets.TrainingData,
+    request: Request,
+) -> config_lib.Config:
+    """Returns the config that suits the data, and prints why.
+
+    Args:
+        config: what is given, and the defaults of the rest.
+        data: what will be trained on.
+        request: what the recipe must keep to.
+    """
+    request.check(config)
+    facts = facts_lib.of(data)
+    _say(facts.describe())
+    budget = rules.Budget(request.seconds, request.bytes or facts.memory // 2)
+    within, beyond = rules.affordable(facts, budget)
+    within, beyond = (
+        [one for one in group if _keeps_head(one, config, request)]
+        for group in (within, beyond)
+    )
+    if not within:
+        _say(f"head {config.head} is given, and the rest stays as it is")
+        return config
+    if not rules.num_held_out(facts):
+        proposal = within[-1]
+        _say(f"{proposal.name}: too few instances for a trial")
+        return config.replace(**_open(proposal.options, request))
+    outcomes = _try_all(within, config, data, facts, request)
+    best = outcomes[0]
+    for outcome in outcomes[1:]:
+        if outcome.mixture.quality > _WORTH * best.mixture.quality:
+            best = outcome
+    for proposal in beyond:
+        _say(_left_out(proposal, facts, budget))
+    options = {
+        **best.proposal.options,
+        **best.options,
+        **_of_mixture(best.mixture),
+    }
+    chosen = _open(options, request)
+    _say(f"chosen: {_words(chosen)}")
+    return config.replace(**chosen)
+
+
+def _try_all(
+    proposals: list[rules.Proposal],
+    config: config_lib.Config,
+    data: datasets.TrainingData,
+    facts: facts_lib.Facts,
+    request: Request,
+) -> list[trial.Outcome]:
+    """Returns what the proposals reach on held-out rows, and says it."""
+    number, num_held_out = rules.num_tried(facts), rules.num_held_out(facts)
+    _say(
+        f"a trial on {number:,} training instances, judged by "
+        f"{num_held_out:,} others"
+    )
+    part = trial.part_of(data, number, num_held_out, config.seed)
+    outcomes = []
+    for proposal in proposals:
+        if "centroid_power" in request.given:
+            proposal = dataclasses.replace(proposal, powers=())
+        if "reranker_cost" in request.given:
+            costs = (config.reranker_cost,)
+            proposal = dataclasses.replace(proposal, costs=costs)
+        tried = config.replace(**_open(proposal.options, request))
+        outcome = trial.judge(proposal, tried, part)
+        _say(_describe(outcome))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _open(options: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Returns the options that are not given."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in request.given
+    }
+
+
+def _keeps_head(
+    proposal: rules.Proposal, config: config_lib.Config, request: Request
+) -> bool:
+    return "head" not in request.given or proposal.name == config.head
+
+
+def _of_mixture(mixture: mixing.Mixture) -> dict[str, Any]:
+    """Returns a mixture as options."""
+    if mixture.head_share == 1:
+        return {"reranker_passes": 0}
+    return {
+        "reranker_weight": round(1 - mixture.head_share, 6),
+        "reranker_centroid": mixture.centroid,
+        "num_candidates": mixture.num_candidates,
+    }
+
+
+def _describe(outcome: trial.Outcome) -> str:
+    """Returns what a trial has found out."""
+    mixture, proposal = outcome.mixture, outcome.proposal
+    words = [f"{proposal.name} ({proposal.reason}):"]
+    words += [f"P@{k} {value:.2f}" for k, value in _by_k(mixture)]
+    words.append(f"in {outcome.seconds:.0f} s;")
+    if mixture.head_share == 1:
+        words.append("the head alone ranks best")
+    else:
+        words.append(
+            f"the re-ranker's share is {1 - mixture.head_share:.2g}, centroids "
+            f"count {mixture.centroid:g}, {mixture.num_candidates} candidates"
+        )
+    words += [f", {name}={value:g}" for name, value in outcome.options.items()]
+    return " ".join(words).replace(" ,", ",")
+
+
+def _by_k(mixture: mixing.Mixture):
+    return zip(mixing.KS, mixture.precisions, strict=True)
+
+
+def _left_out(
+    proposal: rules.Proposal, facts: facts_lib.Facts, budget: rules.Budget
+) -> str:
+    """Returns why a proposal was not tried, and what would let it."""
+    units = proposal.options.get("hidden_units", ("no",))[0]
+    what = f"not tried: {proposal.name} with {units} hidden units, "
+    if proposal.bytes > budget.bytes:
+        return what + (
+            f"whose weights take {proposal.bytes / 2**30:.1f} GiB; "
+            f"--memory_budget={proposal.bytes / 2**30:.0f}GiB would try it"
+        )
+    whole = proposal.seconds * (1 + rules.trial_share(facts))
+    minutes = int(whole / 60) + 2
+    return what + (
+        f"which takes about {whole / 60:.0f} minutes here; "
+        f"--time_budget={minutes}m would try it"
+    )
+
+
+def _words(options: dict[str, Any]) -> str:
+    return " ".join(f"--{key}={_flag(value)}" for key, value in options.items())
+
+
+def _flag(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _say(line: str) -> None:
+    print(f"recipe    {line}")

@@ -1,0 +1,74 @@
+"""What the choice of a recipe is made from: facts of data and machine.
+
+# N instances, D features, L labels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from tfxml.data import inputs
+from tfxml.run import datasets, limits
+
+_SAMPLE = 4096  # instances that say how many features a row has
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Of the training split, and of the machine."""
+
+    num_instances: int  # N
+    num_features: int  # D
+    num_labels: int  # L
+    features_per_instance: float
+    labels_per_instance: float
+    pairs_of_decile: tuple[float, ...]  # shares; most frequent labels first
+    is_text: bool
+    num_cores: int
+    memory: int  # bytes
+    has_accelerator: bool
+
+    def describe(self) -> str:
+        """Returns a line about them."""
+        return (
+            f"{self.num_instances:,} instances of "
+            f"{self.features_per_instance:.0f} features and "
+            f"{self.labels_per_instance:.1f} of {self.num_labels:,} labels, "
+            f"{100 * self.pairs_of_decile[0]:.0f} % of them of the most "
+            f"frequent tenth; {self.num_cores} cores, "
+            f"{self.memory / 2**30:.0f} GiB"
+        )
+
+
+def of(data: datasets.TrainingData) -> Facts:
+    """Returns the facts of a run's training split on this machine."""
+    number = min(data.train.num_instances, _SAMPLE)
+    rows, _ = data.train.rows(tf.range(number, dtype=tf.int64))
+    return Facts(
+        data.facts.num_train,
+        data.facts.num_features,
+        data.facts.num_labels,
+        len(rows[inputs.FEATURE_IDS].flat_values) / number,
+        float(data.label_counts.sum()) / data.facts.num_train,
+        shares_of_deciles(data.label_counts),
+        data.facts.is_text,
+        os.cpu_count() or 1,
+        limits.memory_bytes(),
+        bool(tf.config.list_logical_devices("GPU")),
+    )
+
+
+def shares_of_deciles(label_counts: np.ndarray) -> tuple[float, ...]:
+    """Returns each tenth's share of all pairs, the most frequent tenth first.
+
+    Args:
+        label_counts: [L], in how many instances each label occurs; labels
+            that never occur are left out.
+    """
+    counts = np.sort(label_counts[label_counts > 0])[::-1]
+    tenths = [float(part.sum()) for part in np.array_split(counts, 10)]
+    return tuple(part / max(sum(tenths), 1) for part in tenths)

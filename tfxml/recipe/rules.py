@@ -1,0 +1,196 @@
+"""The rules: which recipes are tried on some data, and why.
+
+# N instances, D features, L labels, H units
+
+All costs are estimates from sizes alone, so that the same data give the same
+recipe on the same machine, however busy it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfxml.recipe import facts as facts_lib
+
+# Multiplications and additions a second of one core in a training step, and
+# features of pairs a second in the re-ranker's descent.
+_FLOPS_OF_CORE = 2.0e10
+_FLOPS_OF_ACCELERATOR = 5.0e12
+_MOVES_OF_CORE = 1.0e8
+_FULL_PASSES = 3  # that the passes of the descent amount to
+_FEW_INSTANCES = 30_000  # below, small batches and more epochs
+_TRIED = 8000  # instances that a trial has at least
+_MOST_TRIED = 60_000
+_HELD_OUT = 2000  # at most
+_FEWEST_TRIED = 200  # instances that are worth a trial
+_WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
+_BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps
+_BYTES_OF_TRAINED = 16  # a weight, its gradient and two moments
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a recipe may cost."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """A recipe that may be tried.
+
+    Attributes:
+        name: of its first stage.
+        options: that differ from the defaults.
+        powers: of the centroids' lengths, of which the trial takes the one
+            whose candidates hold most labels; empty: none.
+        costs: C of the re-ranker, of which the trial takes the best.
+        seconds: that training all instances will take, about.
+        bytes: that its weights take.
+        reason: why it is as it is.
+    """
+
+    name: str
+    options: dict[str, Any]
+    powers: tuple[float, ...]
+    costs: tuple[float, ...]
+    seconds: float
+    bytes: int
+    reason: str
+
+
+def num_held_out(facts: facts_lib.Facts) -> int:
+    """Returns how many instances a trial is judged by; 0: no trial."""
+    if facts.num_instances < _FEWEST_TRIED:
+        return 0
+    return min(facts.num_instances // 8, _HELD_OUT)
+
+
+def num_tried(facts: facts_lib.Facts) -> int:
+    """Returns how many instances a trial trains on."""
+    wanted = min(max(_TRIED, facts.num_instances // 4), _MOST_TRIED)
+    return min(wanted, facts.num_instances - num_held_out(facts))
+
+
+def proposals(facts: facts_lib.Facts) -> list[Proposal]:
+    """Returns the recipes that suit the data, the cheapest first."""
+    return sorted(
+        [_centroid(facts), *(_sigmoid(facts, units) for units in (256, 512))],
+        key=lambda proposal: proposal.seconds,
+    )
+
+
+def affordable(
+    facts: facts_lib.Facts, budget: Budget
+) -> tuple[list[Proposal], list[Proposal]]:
+    """Returns the proposals within a budget, and those beyond it.
+
+    Of the sigmoid heads the widest that can be afforded is tried. A trial's
+    own time counts too. The cheapest proposal is always there.
+    """
+    within: list[Proposal] = []
+    beyond: list[Proposal] = []
+    for proposal in proposals(facts):
+        spent = sum(other.seconds for other in within) * trial_share(facts)
+        whole = spent + proposal.seconds * (1 + trial_share(facts))
+        fits = whole <= budget.seconds and proposal.bytes <= budget.bytes
+        if not fits and within:
+            beyond.append(proposal)
+            continue
+        within = [other for other in within if other.name != proposal.name]
+        within.append(proposal)
+    return within, beyond
+
+
+def trial_share(facts: facts_lib.Facts) -> float:
+    """Returns what a trial takes of the time of training all instances."""
+    return num_tried(facts) / facts.num_instances
+
+
+def _centroid(facts: facts_lib.Facts) -> Proposal:
+    num_negatives = min(200, facts.num_labels)
+    options = {
+        "head": "centroid",
+        "centroid_features": _features(facts, 700),
+        "centroid_labels": 8000,
+        **_reranker(facts, num_negatives, num_candidates=100),
+    }
+    return Proposal(
+        "centroid",
+        options,
+        powers=(1.0, 0.85, 0.7),
+        costs=(1.0, 0.5),
+        seconds=_seconds_of_reranker(facts, num_negatives),
+        bytes=_bytes_of_reranker(facts) * 2,
+        reason="candidates by one pass over the data",
+    )
+
+
+def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
+    is_small = facts.num_instances < _FEW_INSTANCES
+    num_epochs = 8
+    if is_small:
+        num_epochs = min(max(250_000 // facts.num_instances, 10), 20)
+    num_negatives = min(100, facts.num_labels)
+    options = {
+        "head": "sigmoid",
+        "hidden_units": (units,),
+        "dropout": 0.5,
+        "batch_size": 128 if is_small else 512,
+        "learning_rate": 0.003 if is_small else 0.01,
+        "num_epochs": num_epochs,
+        "eval_epochs": num_epochs,
+        **_reranker(facts, num_negatives, num_candidates=50),
+    }
+    weights = units * (facts.num_features + facts.num_labels)
+    reason = "a shared representation"
+    if is_small:
+        reason += f", {num_epochs} epochs of small batches for few instances"
+    return Proposal(
+        "sigmoid",
+        options,
+        powers=(),
+        costs=(1.0,),
+        seconds=_seconds_of_head(facts, units) * num_epochs
+        + _seconds_of_reranker(facts, num_negatives),
+        bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),
+        reason=reason,
+    )
+
+
+def _reranker(
+    facts: facts_lib.Facts, num_negatives: int, num_candidates: int
+) -> dict[str, Any]:
+    return {
+        "reranker_passes": 6,
+        "num_hard_negatives": num_negatives,
+        "reranker_features": _features(facts, 1000),
+        "num_candidates": min(num_candidates, facts.num_labels),
+    }
+
+
+def _features(facts: facts_lib.Facts, most: int) -> int:
+    """Returns how many weights a label keeps on average."""
+    room = max(_WEIGHTS // facts.num_labels, 100)
+    return max(min(most, room, facts.num_features), 1)
+
+
+def _seconds_of_head(facts: facts_lib.Facts, units: int) -> float:
+    """Returns the seconds of an epoch."""
+    width = facts.num_labels + facts.features_per_instance
+    flops = 6 * facts.num_instances * units * width
+    if facts.has_accelerator:
+        return flops / _FLOPS_OF_ACCELERATOR
+    return flops / (_FLOPS_OF_CORE * facts.num_cores)
+
+
+def _seconds_of_reranker(facts: facts_lib.Facts, num_negatives: int) -> float:
+    pairs = facts.num_instances * (num_negatives + facts.labels_per_instance)
+    moves = _FULL_PASSES * pairs * max(facts.features_per_instance, 10)
+    return moves / (_MOVES_OF_CORE * facts.num_cores)
+
+
+def _bytes_of_reranker(facts: facts_lib.Facts) -> int:
+    return _BYTES_OF_WEIGHT * facts.num_labels * _features(facts, 1000)
