@@ -59,10 +59,10 @@ _COSTS = {  # and their digits
     "disk_mb": 1,
 }
 _RECIPES = flags.DEFINE_list("recipes", [], "Flagfiles of ours.")
-_PEERS = flags.DEFINE_list(
+PEERS = flags.DEFINE_list(
     "peers", ["xr-linear", "plt", "omikuji"], "Peers; see peer_models.py."
 )
-_PYTHON = flags.DEFINE_string(
+PYTHON = flags.DEFINE_string(
     "peers_python", sys.executable, "A Python that has the peers."
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "The data set.")
@@ -90,7 +90,7 @@ def _compare() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         features = pathlib.Path(temporary) / "features"
         own = [sys.executable, __file__]
-        _call(
+        call(
             [
                 *own,
                 f"--flagfile={_RECIPES.value[0]}",
@@ -111,22 +111,22 @@ def _compare() -> None:
         }
         script = str(_FOLDER / "peer_models.py")
         commands |= {
-            peer: [_PYTHON.value, script, peer, str(features), output]
-            for peer in _PEERS.value
+            peer: [PYTHON.value, script, peer, str(features), output]
+            for peer in PEERS.value
         }
         for name, command in commands.items():
-            cost = _call(command)
+            cost = call(command)
             if cost is None:
-                print(f"{name} is not installed in {_PYTHON.value}")
+                print(f"{name} is not installed in {PYTHON.value}")
                 continue
-            print(_line(name, cost, _scores(features, np.load(output))))
+            print(_line(name, cost, scores(features, np.load(output))))
             for kind, own in cost.get("variants", {}).items():
                 top = np.load(_variant_path(output, kind))
-                print(_line(f"{name}, {kind}", own, _scores(features, top)))
+                print(_line(f"{name}, {kind}", own, scores(features, top)))
             sys.stdout.flush()
 
 
-def _call(command: list[str]) -> dict | None:
+def call(command: list[str]) -> dict | None:
     """Returns the JSON that a process prints last, if any."""
     process = subprocess.run(command, capture_output=True, text=True)
     if process.returncode == _NOT_INSTALLED:
@@ -154,7 +154,7 @@ def _variant_path(top_ids: str, kind: str) -> str:
     return f"{top_ids}.{kind}.npy"
 
 
-def _scores(features: pathlib.Path, top: np.ndarray) -> list[float]:
+def scores(features: pathlib.Path, top: np.ndarray) -> list[float]:
     """Returns P@1, 3, 5 and PSP@1, 3, 5."""
     train, test = (
         np.load(features / f"Y.{part}.npz") for part in ("trn", "tst")

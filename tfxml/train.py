@@ -19,6 +19,7 @@ from tfxml.data.catalogue import known_sets
 from tfxml.evaluation import tables
 from tfxml.recipe import chooser, recipe_flags
 from tfxml.run import (
+    baselines,
     between_loops,
     console,
     datasets,
@@ -28,6 +29,7 @@ from tfxml.run import (
     flags,
     paths,
     remote,
+    resuming,
     run_lock,
     run_path,
     tensorboard_writer,
@@ -120,7 +122,7 @@ def train(
         beat = dog.beat if dog else lambda: None
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
-        history = _resume(folder, run)
+        history = resuming.resume(folder, run)
         if not output.is_started:
             with output.beginning() as new:
                 run.start_folder(new)
@@ -132,7 +134,7 @@ def train(
                 config.num_epochs, run.steps_per_epoch, dog
             )
         _train_to_end(run, output, history, lock, board, progress)
-        return _finish(run, output, folder, history)
+        return _finish(run, output, folder, history, task is None)
 
 
 def _train_to_end(
@@ -193,6 +195,7 @@ def _finish(
     output: workdir_lib.Workdir,
     workdir: workdir_lib.Workdir,
     history: list[dict],
+    is_alone: bool,
 ) -> dict[str, float]:
     """Writes and prints the run's result, and returns it."""
     config = run.config
@@ -204,6 +207,10 @@ def _finish(
     print(f"\n{tables.format_metrics(metrics, keys)}")
     optimum = console.describe_optimum(run.data, config.metric_ks, metrics)
     print(optimum, end="")
+    if is_alone and "P@1" in metrics:
+        found = baselines.of(run.data)
+        for line in baselines.remarks(metrics["P@1"], found, run.losses):
+            print(line)
     print(console.describe_cost(run.step_ms, remote.name_of(workdir.path)))
     return metrics
 
@@ -234,32 +241,8 @@ def _same(
         config = written.replace(
             **{name: getattr(config, name) for name in recipe.given}
         )
-    changed = config_lib.differences(written, config)
-    if changed:
-        raise ValueError(
-            f"`workdir` must be new, or hold a run of the same config. "
-            f"Received: workdir={remote.name_of(workdir.path)}, whose run and "
-            f"the flags differ in {'; '.join(changed)}"
-        )
+    resuming.check_same(workdir, written, config)
     return config
-
-
-def _resume(workdir: workdir_lib.Workdir, run: run_lib.Run) -> list[dict]:
-    """Restores the newest checkpoint; returns the evaluations up to there."""
-    saved = checkpoints.Checkpoints(
-        workdir.checkpoints,
-        run.state,
-        io_device=run.io_device,
-        weights=run.weights,
-    )
-    latest = saved.latest_step()
-    if latest is None:
-        return []
-    meta = saved.restore(latest)
-    so_far = meta["epoch"]
-    run.epoch_steps, run.epoch_loss = so_far["steps"], so_far["loss_sum"]
-    print(f"resumes   at step {latest}")
-    return meta["history"]
 
 
 def define_flags() -> None:

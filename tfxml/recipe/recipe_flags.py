@@ -21,7 +21,7 @@ _ONE_PROCESS = (
 )
 
 
-def define() -> None:
+def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     """Defines the flags."""
     absl_flags.DEFINE_enum(
         "recipe",
@@ -31,18 +31,21 @@ def define() -> None:
         "the data and a trial on a part of the training split. none: their "
         "defaults. Without this flag: auto for data that are not generated, "
         "unless a flag gives such an option.",
+        flag_values=values,
     )
     absl_flags.DEFINE_string(
         "time_budget",
         "10m",
         "recipe=auto: about how long trial and training may take, such as 90s, "
         "10m or 2h.",
+        flag_values=values,
     )
     absl_flags.DEFINE_string(
         "memory_budget",
         "",
         "recipe=auto: the memory that weights may take in training, such as "
         "500MiB or 8GiB. Empty: half of this machine's.",
+        flag_values=values,
     )
 
 
@@ -50,14 +53,14 @@ def read(
     config: config_lib.Config,
     data_dir: str,
     strategy: tf.distribute.Strategy,
-    data_service: str,
+    data_service: str = "",
+    values: absl_flags.FlagValues = absl_flags.FLAGS,
 ) -> chooser.Request | None:
     """Returns what is asked for, or None where no recipe is to be chosen.
 
     Raises:
         app.UsageError: for a recipe where none can be found.
     """
-    values = absl_flags.FLAGS
     seconds = _measure("time_budget", values.time_budget, _SECONDS)
     size = 0.0
     if values.memory_budget:
@@ -69,7 +72,7 @@ def read(
             "service: find the recipe on one machine, and give its flags.cfg "
             "as --flagfile. Received: --recipe=auto"
         )
-    given = frozenset(flags.given())
+    given = frozenset(flags.given(values))
     is_generated = config.dataset in ("auto", "synthetic") and not data_dir
     is_open = is_alone and not is_generated and not given & chooser.CHOSEN
     if values.recipe == "none" or not (values.recipe or is_open):

@@ -68,6 +68,7 @@ class Run:
         # The steps of the epoch that is under way, and their losses' sum.
         self.epoch_steps, self.epoch_loss = 0, 0.0
         self.step_ms: list[float] = []
+        self.losses: list[float] = []  # of this process's epochs
         self._step, self._beat = step, beat
         self._coordinator = None
         self.io_device = None
@@ -128,6 +129,7 @@ class Run:
                 after()
         loss = self.epoch_loss / self.epoch_steps
         self.epoch_steps, self.epoch_loss = 0, 0.0
+        self.losses.append(loss)
         return loss
 
     @property

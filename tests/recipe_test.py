@@ -1,0 +1,237 @@
+"""Recipes: rules on planted facts, mixtures on planted scores, tiny runs."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import app
+from absl import flags as absl_flags
+
+from tfxml import config as config_lib
+from tfxml import train
+from tfxml.recipe import chooser, facts, mixing, recipe_flags, rules
+from tfxml.run import datasets, flags, workdir
+
+SMALL = facts.Facts(
+    num_instances=4_000,
+    num_features=2_000,
+    num_labels=200,
+    features_per_instance=60,
+    labels_per_instance=3,
+    pairs_of_decile=facts.shares_of_deciles(np.arange(1, 201)),
+    is_text=False,
+    num_cores=2,
+    memory=16 * 2**30,
+    has_accelerator=False,
+)
+LARGE = dataclasses.replace(
+    SMALL, num_instances=500_000, num_features=100_000, num_labels=50_000
+)
+PLENTY = rules.Budget(1e9, 2**50)
+
+
+def _by_name(planted, budget=PLENTY):
+    return {p.name: p for p in rules.affordable(planted, budget)[0]}
+
+
+def test_shares_of_deciles_add_up_and_fall():
+    counts = np.array([0, 5, 1, 90, 4])
+    shares = facts.shares_of_deciles(counts)
+    assert shares[0] == 0.9 and sum(shares) == pytest.approx(1)
+    assert list(shares) == sorted(shares, reverse=True)
+
+
+def test_few_instances_get_small_batches_and_more_epochs():
+    small = _by_name(SMALL)["sigmoid"].options
+    large = _by_name(LARGE)["sigmoid"].options
+    assert small["batch_size"] < large["batch_size"]
+    assert small["num_epochs"] > large["num_epochs"]
+
+
+@pytest.mark.parametrize("planted", [SMALL, LARGE])
+def test_proposals_are_configs_of_the_planted_sizes(planted):
+    for proposal in rules.proposals(planted):
+        config = config_lib.Config(**proposal.options)
+        assert config.num_candidates <= planted.num_labels
+        assert config.num_hard_negatives <= planted.num_labels
+
+
+def test_the_widest_head_within_the_time_is_tried():
+    whole = [p for p in rules.proposals(SMALL) if p.name == "sigmoid"]
+    narrow, wide = sorted(p.options["hidden_units"] for p in whole)
+    assert _by_name(SMALL)["sigmoid"].options["hidden_units"] == wide
+    enough = sum(p.seconds for p in rules.proposals(SMALL)[:2]) * 2
+    budget = rules.Budget(enough, 2**50)
+    assert _by_name(SMALL, budget)["sigmoid"].options["hidden_units"] == narrow
+
+
+@pytest.mark.parametrize(
+    "budget", [rules.Budget(60, 2**50), rules.Budget(1e9, 2**20)]
+)
+def test_what_costs_too_much_is_left_out_and_named(budget):
+    within, beyond = rules.affordable(LARGE, budget)
+    assert [p.name for p in within] == ["centroid"]
+    assert [p.name for p in beyond] == ["sigmoid", "sigmoid"]
+
+
+def test_a_trial_leaves_rows_to_judge_by():
+    for planted in (SMALL, LARGE):
+        tried, held = rules.num_tried(planted), rules.num_held_out(planted)
+        assert 0 < held and 0 < tried
+        assert tried + held <= planted.num_instances
+
+
+def _planted(rng, teller):
+    """Returns candidates of which one member alone tells the true ones."""
+    is_true = rng.random((300, 30)) < 0.2
+    noise = [rng.normal(size=is_true.shape).astype(np.float32) for _ in "123"]
+    members = dict(zip(("logits", "margins", "cosines"), noise, strict=True))
+    members[teller] = (is_true * 2 - 1).astype(np.float32)
+    return mixing.Candidates(is_true, **members)
+
+
+def test_the_mixture_is_what_tells_labels_apart(rng):
+    assert mixing.fit(_planted(rng, "logits")).head_share == 1
+    of_margins = mixing.fit(_planted(rng, "margins"))
+    assert (of_margins.head_share, of_margins.centroid) == (0, 0)
+    of_cosines = mixing.fit(_planted(rng, "cosines"))
+    assert of_cosines.centroid == 4
+
+
+def test_precisions_are_those_of_the_definition(rng):
+    is_true = rng.random((20, 8)) < 0.4
+    scores = rng.permutation(160).reshape(20, 8).astype(np.float32)
+    for k, found in zip((1, 3, 5), mixing.precisions(is_true, scores)):
+        best = [
+            sorted(range(8), key=lambda j, i=i: -scores[i, j])[:k]
+            for i in range(20)
+        ]
+        hits = [is_true[i, j] for i in range(20) for j in best[i]]
+        assert found == pytest.approx(100 * np.mean(hits))
+
+
+# --- runs -------------------------------------------------------------------
+
+TINY = config_lib.Config(steps_per_loop=20)
+
+
+def _write(path, rng, num_rows):
+    """Writes rows in the format of the repository: each label has words."""
+    lines = [f"{num_rows} 60 20"]
+    for _ in range(num_rows):
+        labels = rng.choice(20, 2, replace=False)
+        words = {3 * label + rng.integers(3) for label in labels}
+        words |= set(rng.integers(60, size=3).tolist())
+        of_words = " ".join(f"{word}:1" for word in sorted(words))
+        lines.append(f"{','.join(map(str, sorted(labels)))} {of_words}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    rng = np.random.default_rng(0)
+    _write(folder / "train.txt", rng, 400)
+    _write(folder / "test.txt", rng, 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def auto(tiny, tmp_path_factory):
+    """Returns the folder of a run whose recipe was chosen, and its metrics."""
+    path = tmp_path_factory.mktemp("run") / "auto"
+    request = chooser.Request()
+    return path, train.train(TINY, str(path), str(tiny), recipe=request)
+
+
+def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
+    path, metrics = auto
+    values = absl_flags.FlagValues()
+    flags.define_config(values)
+    values(["test", f"--flagfile={path / 'flags.cfg'}"])
+    config = flags.read_config(values)
+    assert config == workdir.Workdir(path).read()[0]
+    assert config != TINY
+    assert train.train(config, str(tmp_path), str(tiny)) == metrics
+
+
+def test_the_same_command_resumes_without_another_trial(auto, tiny, capsys):
+    path, metrics = auto
+    again = train.train(TINY, str(path), str(tiny), recipe=chooser.Request())
+    assert again == metrics
+    assert "recipe " not in capsys.readouterr().out
+
+
+def test_a_resumed_run_keeps_to_what_is_given(auto, tiny):
+    path, _ = auto
+    request = chooser.Request(frozenset({"hidden_units"}))
+    with pytest.raises(ValueError, match="differ in hidden_units"):
+        other = TINY.replace(hidden_units=(7,))
+        train.train(other, str(path), str(tiny), recipe=request)
+
+
+def _choose(tiny, request, **options):
+    config = TINY.replace(**options)
+    data = datasets.training_data(config, str(tiny))
+    return chooser.choose(config, data, request)
+
+
+def test_what_is_given_stays(tiny, capsys):
+    given = {"head": "sigmoid", "hidden_units": (24,), "reranker_passes": 0}
+    chosen = _choose(tiny, chooser.Request(frozenset(given)), **given)
+    assert {name: getattr(chosen, name) for name in given} == given
+    assert chosen.num_epochs == 20  # not given: few instances
+    assert "centroid (" not in capsys.readouterr().out
+
+
+def test_a_begun_trial_comes_to_the_same_end(auto, tiny):
+    chosen = _choose(tiny, chooser.Request())
+    assert chosen == workdir.Workdir(auto[0]).read()[0]
+
+
+def test_a_short_time_leaves_heads_out_and_says_so(tiny, capsys):
+    chosen = _choose(tiny, chooser.Request(seconds=0.01))
+    assert chosen.head == "centroid"
+    told = capsys.readouterr().out
+    assert "not tried: sigmoid" in told and "--time_budget=" in told
+
+
+# --- flags ------------------------------------------------------------------
+
+
+def _request(*words, data_dir="", strategy=None):
+    values = absl_flags.FlagValues()
+    flags.define_config(values)
+    recipe_flags.define(values)
+    values(["test", *words])
+    config = flags.read_config(values)
+    strategy = strategy or tf.distribute.get_strategy()
+    return recipe_flags.read(config, data_dir, strategy, values=values)
+
+
+def test_a_recipe_is_chosen_where_nothing_binds_it():
+    assert _request(data_dir="somewhere") == chooser.Request(seconds=600)
+    assert _request("--seed=3", data_dir="x").given == {"seed"}
+    assert _request() is None  # the generated set
+    assert _request("--num_epochs=3", data_dir="x") is None
+    assert _request("--recipe=none", data_dir="x") is None
+    bound = _request("--recipe=auto", "--num_epochs=3", data_dir="x")
+    assert bound.given == {"num_epochs"}
+    sized = _request("--time_budget=2h", "--memory_budget=2GiB", data_dir="x")
+    assert (sized.seconds, sized.bytes) == (7200, 2**31)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    itertools.product(("time_budget", "memory_budget"), ("0m", "10", "x")),
+)
+def test_a_budget_is_a_number_and_a_unit(name, text):
+    with pytest.raises(app.UsageError, match=name):
+        _request(f"--{name}={text}", data_dir="x")
+
+
+def test_other_encoders_have_no_recipe(tiny):
+    with pytest.raises(ValueError, match="encoder"):
+        _choose(tiny, chooser.Request(), encoder="conv")

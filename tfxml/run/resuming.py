@@ -1,0 +1,42 @@
+"""How a run goes on from what its folder holds."""
+
+from __future__ import annotations
+
+from tfxml import config as config_lib
+from tfxml.run import remote
+from tfxml.run import run as run_lib
+from tfxml.run import workdir as workdir_lib
+from tfxml.training import checkpoints
+
+
+def check_same(
+    workdir: workdir_lib.Workdir,
+    written: config_lib.Config,
+    config: config_lib.Config,
+) -> None:
+    """Raises ValueError unless a run's config is the one that is given."""
+    changed = config_lib.differences(written, config)
+    if changed:
+        raise ValueError(
+            f"`workdir` must be new, or hold a run of the same config. "
+            f"Received: workdir={remote.name_of(workdir.path)}, whose run and "
+            f"the flags differ in {'; '.join(changed)}"
+        )
+
+
+def resume(workdir: workdir_lib.Workdir, run: run_lib.Run) -> list[dict]:
+    """Restores the newest checkpoint; returns the evaluations up to there."""
+    saved = checkpoints.Checkpoints(
+        workdir.checkpoints,
+        run.state,
+        io_device=run.io_device,
+        weights=run.weights,
+    )
+    latest = saved.latest_step()
+    if latest is None:
+        return []
+    meta = saved.restore(latest)
+    so_far = meta["epoch"]
+    run.epoch_steps, run.epoch_loss = so_far["steps"], so_far["loss_sum"]
+    print(f"resumes   at step {latest}")
+    return meta["history"]
