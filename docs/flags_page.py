@@ -30,6 +30,7 @@ COMMANDS = (
     "tfxml.plan",
     "tfxml.grow",
     "tfxml.drop",
+    "tfxml.rerank",
     "tfxml.merge",
     "tfxml.serve_data",
 )

@@ -10,9 +10,10 @@ from absl import app
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml import train
+from tfxml import rerank, train
+from tfxml.models import reranker
 from tfxml.recipe import chooser, facts, mixing, recipe_flags, rules
-from tfxml.run import datasets, flags, workdir
+from tfxml.run import baselines, datasets, flags, workdir
 
 SMALL = facts.Facts(
     num_instances=4_000,
@@ -92,7 +93,8 @@ def _planted(rng, teller):
     return mixing.Candidates(is_true, **members)
 
 
-def test_the_mixture_is_what_tells_labels_apart(rng):
+def test_the_mixture_is_what_tells_labels_apart():
+    rng = np.random.default_rng(0)
     assert mixing.fit(_planted(rng, "logits")).head_share == 1
     of_margins = mixing.fit(_planted(rng, "margins"))
     assert (of_margins.head_share, of_margins.centroid) == (0, 0)
@@ -100,10 +102,13 @@ def test_the_mixture_is_what_tells_labels_apart(rng):
     assert of_cosines.centroid == 4
 
 
-def test_precisions_are_those_of_the_definition(rng):
+def test_precisions_are_those_of_the_definition():
+    rng = np.random.default_rng(0)
     is_true = rng.random((20, 8)) < 0.4
     scores = rng.permutation(160).reshape(20, 8).astype(np.float32)
-    for k, found in zip((1, 3, 5), mixing.precisions(is_true, scores)):
+    for k, found in zip(
+        (1, 3, 5), mixing.precisions(is_true, scores), strict=True
+    ):
         best = [
             sorted(range(8), key=lambda j, i=i: -scores[i, j])[:k]
             for i in range(20)
@@ -235,3 +240,40 @@ def test_a_budget_is_a_number_and_a_unit(name, text):
 def test_other_encoders_have_no_recipe(tiny):
     with pytest.raises(ValueError, match="encoder"):
         _choose(tiny, chooser.Request(), encoder="conv")
+
+
+# --- a re-ranker for a trained run ------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "centroid"])
+def test_a_reranker_is_added_to_a_trained_run(head, tiny, tmp_path):
+    """It is the one that training would have learnt."""
+    options = {"reranker_passes": 3, "num_candidates": 8}
+    plain = TINY.replace(head=head, num_epochs=2, hidden_units=(8,))
+    train.train(plain, str(tmp_path / "plain"), str(tiny))
+    whole = plain.replace(**options)
+    expected = train.train(whole, str(tmp_path / "whole"), str(tiny))
+    options |= {
+        field.name: field.default
+        for field in dataclasses.fields(reranker.RerankerOptions)
+        if field.name not in options
+    }
+    added = tmp_path / "added"
+    found = rerank.rerank(str(tmp_path / "plain"), str(added), options)
+    assert {key: found[key] for key in expected} == expected
+    assert workdir.Workdir(added).read()[0] == whole
+    # It evaluates, and its command has nothing left to do.
+    assert train.train(whole, str(added), str(tiny)) == expected
+    with pytest.raises(ValueError, match="new folder"):
+        rerank.rerank(str(tmp_path / "plain"), str(added), options)
+
+
+def test_baselines_and_what_is_said_of_them(tiny):
+    data = datasets.training_data(TINY, str(tiny))
+    assert baselines.of(data) == {}  # of few instances nothing is said
+    told = baselines.remarks(
+        20.0, {"the most frequent labels": 30.0, "nearest centroids": 10.0}, []
+    )
+    assert len(told) == 2 and "not ahead of the most frequent" in told[1]
+    assert "still fell" in baselines.remarks(50.0, {}, [5.0, 4.0])[0]
+    assert not baselines.remarks(50.0, {}, [5.0, 4.95])

@@ -19,8 +19,10 @@ import sklearn.exceptions
 import tensorflow as tf
 from sklearn.utils import validation
 
+from tfxml import config as config_lib
 from tfxml import train as train_lib
 from tfxml.data import array_features, array_labels, arrays, batched_arrays
+from tfxml.recipe import chooser
 from tfxml.run import console, estimator_config, fitted_run, quiet
 
 _FEWEST_ROWS = 3  # of which propensities can be estimated
@@ -30,8 +32,10 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
     """Trains and predicts with data in memory, or a folder, or a file.
 
     Args:
-        head: `sigmoid`, `mach`, `centroid`, or `auto`: sigmoid, and MACH from
-            300,000 labels on.
+        head: `sigmoid`, `mach`, `centroid`, or `auto`: all options of model
+            and training are chosen by the data, as `python -m tfxml.train`
+            does. With another of them given, in `options` too, that is the
+            sigmoid head; from 300,000 labels on it is MACH.
         hidden_units: widths of the hidden layers; (): a linear model.
         num_epochs: passes over the data.
         batch_size: instances a step.
@@ -234,6 +238,19 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             self, X, reset=reset, accept_sparse=True, dtype="numeric"
         )
 
+    def _request(self, config: config_lib.Config) -> chooser.Request | None:
+        """Asks for a recipe, unless an option of it is given."""
+        usual = type(self)().get_params()
+        given = set(self.options or ()) | {
+            name
+            for name, value in self.get_params().items()
+            if value != usual[name] and name != "head"
+        }
+        is_open = self.head == "auto" and config.head != "mach"
+        if not is_open or given & chooser.CHOSEN:
+            return None
+        return chooser.Request(frozenset(self.options or ()) | {"seed"})
+
     def _fit(self, data: str | arrays.ArrayData) -> XMLClassifier:
         config = estimator_config.config_of(
             self.get_params(deep=False),
@@ -243,7 +260,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         try:
             is_shown = console.is_shown(self.verbose)
             with quiet.unless(is_shown), quiet.as_in_notebooks():
-                self.metrics_ = train_lib.train(config, path, data)
+                self.metrics_ = train_lib.train(
+                    config, path, data, recipe=self._request(config)
+                )
             if not isinstance(data, str):
                 fitted_run.write_labels(path, data)
             fitted = fitted_run.FittedRun(path)

@@ -22,6 +22,12 @@ def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
         _define(field, values)
 
 
+def define_group(group: type, values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one flag for each option of a group of `config.GROUPS`."""
+    for field in dataclasses.fields(group):
+        _define(field, values)
+
+
 def read_config(values: flags.FlagValues = flags.FLAGS) -> config_lib.Config:
     """Returns the config that the flags describe.
 

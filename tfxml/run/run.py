@@ -153,12 +153,16 @@ class Run:
         if head.learns == contract.ONE_PASS:
             solve = solvers.SOLVERS[type(head)]
             solve(head, self.data.train, config, after)
+        self.learn_reranker(after)
+
+    def learn_reranker(self, after: Callable[[], None]) -> None:
+        """Learns the re-ranker, if there is one, of a head that is trained."""
         if self.model.reranker is not None:
             self.model.reranker.assign(
                 label_classifiers.learn(
                     self.data.train,
                     self._candidates(),
-                    build.reranking(config),
+                    build.reranking(self.config),
                     after,
                 )
             )
