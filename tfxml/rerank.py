@@ -1,4 +1,4 @@
-"""Adds a re-ranker to a trained run: `python -m tfxml.rerank --workdir=... ...`.
+"""Adds a re-ranker to a trained run: `python -m tfxml.rerank --workdir=...`.
 
 What is written is a run with the same head, whose candidates a re-ranker ranks
 again. The head is not trained again, so that the cost is the re-ranker's own.
