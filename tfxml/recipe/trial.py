@@ -21,7 +21,7 @@ from tfxml.data.feeding import subset
 from tfxml.evaluation import evaluator
 from tfxml.models import reranker, sparse_rows
 from tfxml.recipe import mixing, rules
-from tfxml.run import build, datasets, run
+from tfxml.run import build, console, datasets, run
 from tfxml.training.solvers import label_classifiers
 
 _RECALLED = 100  # candidates in which a power's recall is measured
@@ -111,7 +111,7 @@ def judge(
     return Outcome(proposal, options, mixture, seconds, losses)
 
 
-class _Silent:
+class _Silent(console.Progress):
     """Progress that is not shown."""
 
     def start(self, step: int) -> None:
@@ -130,7 +130,7 @@ def _head(
     trained = run.Run(config, tf.distribute.get_strategy(), data)
     losses = []
     while not trained.is_head_trained:
-        losses.append(trained.train_epoch(_Silent(), lambda: None))
+        losses.append(trained.train_epoch(_Silent(1, 1), lambda: None))
     if trained.steps_done < trained.num_steps:
         trained.learn_rest(lambda: None)
     return predictor.CpuPredictor(trained.model), tuple(losses)
