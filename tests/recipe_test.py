@@ -19,6 +19,7 @@ SMALL = facts.Facts(
     num_instances=4_000,
     num_features=2_000,
     num_labels=200,
+    num_seen=200,
     features_per_instance=60,
     labels_per_instance=3,
     pairs_of_decile=facts.shares_of_deciles(np.arange(1, 201)),
@@ -28,7 +29,11 @@ SMALL = facts.Facts(
     has_accelerator=False,
 )
 LARGE = dataclasses.replace(
-    SMALL, num_instances=500_000, num_features=100_000, num_labels=50_000
+    SMALL,
+    num_instances=500_000,
+    num_features=100_000,
+    num_labels=50_000,
+    num_seen=50_000,
 )
 PLENTY = rules.Budget(1e9, 2**50)
 
@@ -49,6 +54,12 @@ def test_few_instances_get_small_batches_and_more_epochs():
     large = _by_name(LARGE)["sigmoid"].options
     assert small["batch_size"] < large["batch_size"]
     assert small["num_epochs"] > large["num_epochs"]
+
+
+def test_labels_of_few_instances_get_no_sigmoid_head():
+    rare = dataclasses.replace(SMALL, labels_per_instance=0.4)
+    assert rare.instances_per_label == 8
+    assert list(_by_name(rare)) == ["centroid"]
 
 
 @pytest.mark.parametrize("planted", [SMALL, LARGE])
@@ -217,7 +228,7 @@ def _request(*words, data_dir="", strategy=None):
 
 
 def test_a_recipe_is_chosen_where_nothing_binds_it():
-    assert _request(data_dir="somewhere") == chooser.Request(seconds=600)
+    assert _request(data_dir="somewhere") == chooser.Request(seconds=300)
     assert _request("--seed=3", data_dir="x").given == {"seed"}
     assert _request() is None  # the generated set
     assert _request("--num_epochs=3", data_dir="x") is None

@@ -139,7 +139,9 @@ class CpuPredictor:
         Returns:
             Their logits and ids, [N, K] each, best first.
         """
-        estimates, label_ids = self._by_batch(rows, k, self._head_top_k_in_chunks)
+        estimates, label_ids = self._by_batch(
+            rows, k, self._head_top_k_in_chunks
+        )
         return calibration.array_logits(estimates, self._head_link), label_ids
 
     def _by_batch(

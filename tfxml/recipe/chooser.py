@@ -33,7 +33,7 @@ class Request:
     """
 
     given: frozenset[str] = frozenset()
-    seconds: float = 600.0
+    seconds: float = 300.0
     bytes: int = 0
 
     def check(self, config: config_lib.Config) -> None:

@@ -24,6 +24,7 @@ class Facts:
     num_instances: int  # N
     num_features: int  # D
     num_labels: int  # L
+    num_seen: int  # labels that an instance has
     features_per_instance: float
     labels_per_instance: float
     pairs_of_decile: tuple[float, ...]  # shares; most frequent labels first
@@ -32,13 +33,20 @@ class Facts:
     memory: int  # bytes
     has_accelerator: bool
 
+    @property
+    def instances_per_label(self) -> float:
+        """The mean over the labels that an instance has."""
+        pairs = self.labels_per_instance * self.num_instances
+        return pairs / max(self.num_seen, 1)
+
     def describe(self) -> str:
         """Returns a line about them."""
         return (
             f"{self.num_instances:,} instances of "
             f"{self.features_per_instance:.0f} features and "
             f"{self.labels_per_instance:.1f} of {self.num_labels:,} labels, "
-            f"{100 * self.pairs_of_decile[0]:.0f} % of them of the most "
+            f"{self.instances_per_label:.0f} instances a label, "
+            f"{100 * self.pairs_of_decile[0]:.0f} % of the pairs of the most "
             f"frequent tenth; {self.num_cores} cores, "
             f"{self.memory / 2**30:.0f} GiB"
         )
@@ -52,6 +60,7 @@ def of(data: datasets.TrainingData) -> Facts:
         data.facts.num_train,
         data.facts.num_features,
         data.facts.num_labels,
+        int((data.label_counts > 0).sum()),
         len(rows[inputs.FEATURE_IDS].flat_values) / number,
         float(data.label_counts.sum()) / data.facts.num_train,
         shares_of_deciles(data.label_counts),

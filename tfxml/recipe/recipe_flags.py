@@ -35,9 +35,9 @@ def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
     )
     absl_flags.DEFINE_string(
         "time_budget",
-        "10m",
+        "5m",
         "recipe=auto: about how long trial and training may take, such as 90s, "
-        "10m or 2h.",
+        "5m or 2h.",
         flag_values=values,
     )
     absl_flags.DEFINE_string(

@@ -20,6 +20,7 @@ _FLOPS_OF_ACCELERATOR = 5.0e12
 _MOVES_OF_CORE = 1.0e8
 _FULL_PASSES = 3  # that the passes of the descent amount to
 _FEW_INSTANCES = 30_000  # below, small batches and more epochs
+_FEW_OF_LABEL = 10  # instances: too few for a shared representation
 _TRIED = 8000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
@@ -76,10 +77,10 @@ def num_tried(facts: facts_lib.Facts) -> int:
 
 def proposals(facts: facts_lib.Facts) -> list[Proposal]:
     """Returns the recipes that suit the data, the cheapest first."""
-    return sorted(
-        [_centroid(facts), *(_sigmoid(facts, units) for units in (256, 512))],
-        key=lambda proposal: proposal.seconds,
-    )
+    found = [_centroid(facts)]
+    if facts.instances_per_label >= _FEW_OF_LABEL:
+        found += [_sigmoid(facts, units) for units in (256, 512)]
+    return sorted(found, key=lambda proposal: proposal.seconds)
 
 
 def affordable(
