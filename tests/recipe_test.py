@@ -130,7 +130,8 @@ def test_precisions_are_those_of_the_definition():
 
 # --- runs -------------------------------------------------------------------
 
-TINY = config_lib.Config(steps_per_loop=20)
+TINY = config_lib.Config(steps_per_loop=20, hidden_units=(8,))
+NARROW = chooser.Request(frozenset({"hidden_units"}))
 
 
 def _write(path, rng, num_rows):
@@ -149,7 +150,7 @@ def _write(path, rng, num_rows):
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
     rng = np.random.default_rng(0)
-    _write(folder / "train.txt", rng, 400)
+    _write(folder / "train.txt", rng, 250)
     _write(folder / "test.txt", rng, 100)
     return folder
 
@@ -158,8 +159,7 @@ def tiny(tmp_path_factory):
 def auto(tiny, tmp_path_factory):
     """Returns the folder of a run whose recipe was chosen, and its metrics."""
     path = tmp_path_factory.mktemp("run") / "auto"
-    request = chooser.Request()
-    return path, train.train(TINY, str(path), str(tiny), recipe=request)
+    return path, train.train(TINY, str(path), str(tiny), recipe=NARROW)
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
@@ -175,17 +175,16 @@ def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
 
 def test_the_same_command_resumes_without_another_trial(auto, tiny, capsys):
     path, metrics = auto
-    again = train.train(TINY, str(path), str(tiny), recipe=chooser.Request())
+    again = train.train(TINY, str(path), str(tiny), recipe=NARROW)
     assert again == metrics
     assert "recipe " not in capsys.readouterr().out
 
 
 def test_a_resumed_run_keeps_to_what_is_given(auto, tiny):
     path, _ = auto
-    request = chooser.Request(frozenset({"hidden_units"}))
     with pytest.raises(ValueError, match="differ in hidden_units"):
         other = TINY.replace(hidden_units=(7,))
-        train.train(other, str(path), str(tiny), recipe=request)
+        train.train(other, str(path), str(tiny), recipe=NARROW)
 
 
 def _choose(tiny, request, **options):
@@ -203,7 +202,7 @@ def test_what_is_given_stays(tiny, capsys):
 
 
 def test_a_begun_trial_comes_to_the_same_end(auto, tiny):
-    chosen = _choose(tiny, chooser.Request())
+    chosen = _choose(tiny, NARROW)
     assert chosen == workdir.Workdir(auto[0]).read()[0]
 
 
