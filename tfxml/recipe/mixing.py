@@ -43,8 +43,8 @@ class Mixture:
 
     @property
     def quality(self) -> float:
-        """The geometric mean of the precisions: each counts alike."""
-        return float(np.prod(self.precisions)) ** (1 / len(self.precisions))
+        """The mean of the precisions: a point of each counts alike."""
+        return float(np.mean(self.precisions))
 
 
 def fit(candidates: Candidates) -> Mixture:
