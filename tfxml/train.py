@@ -105,7 +105,8 @@ def train(
         if with_tensorboard:
             board = tensorboard_writer.Writer(output.path / "tensorboard")
         if folder.is_started:
-            config = _same(folder, config, recipe)
+            config = chooser.kept(folder.read()[0], config, recipe)
+            resuming.check_same(folder, config)
         data = datasets.training_data(
             config,
             data_dir,
@@ -224,25 +225,6 @@ def _check_there(config, data_dir: str) -> None:
                 "no such folder",
                 "the folder of a data set",
             )
-
-
-def _same(
-    workdir: workdir_lib.Workdir,
-    config: config_lib.Config,
-    recipe: chooser.Request | None,
-) -> config_lib.Config:
-    """Returns the config of a run that is resumed.
-
-    Raises:
-        ValueError: if it is another than the one that is given.
-    """
-    written = workdir.read()[0]
-    if recipe is not None:  # what was chosen stays
-        config = written.replace(
-            **{name: getattr(config, name) for name in recipe.given}
-        )
-    resuming.check_same(workdir, written, config)
-    return config
 
 
 def define_flags() -> None:

@@ -9,13 +9,9 @@ from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
 
-def check_same(
-    workdir: workdir_lib.Workdir,
-    written: config_lib.Config,
-    config: config_lib.Config,
-) -> None:
+def check_same(workdir: workdir_lib.Workdir, config: config_lib.Config) -> None:
     """Raises ValueError unless a run's config is the one that is given."""
-    changed = config_lib.differences(written, config)
+    changed = config_lib.differences(workdir.read()[0], config)
     if changed:
         raise ValueError(
             f"`workdir` must be new, or hold a run of the same config. "
