@@ -28,6 +28,7 @@ COMMANDS = (
     "tfxml.prepare",
     "tfxml.download",
     "tfxml.plan",
+    "tfxml.probe",
     "tfxml.grow",
     "tfxml.drop",
     "tfxml.rerank",

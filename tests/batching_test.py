@@ -284,3 +284,57 @@ def test_two_replicas_equal_one_device(tmp_path):
         runs.tensors(tmp_path / "two", "model/"),
         atol=1e-5,
     )
+
+
+# --- batches of one length --------------------------------------------------
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2])
+@pytest.mark.parametrize("number", [1, 7, 64, 203])
+def test_batches_by_length_hold_every_instance_once(number, num_replicas):
+    lengths = _lengths(number)
+    cut = batching.ByLength(lengths, 8, 5)
+    plain = batching.ByInstances(number, 8)
+    assert cut.steps_per_epoch == plain.steps_per_epoch
+    epochs = _epochs(_source(lengths), cut, num_replicas=num_replicas)
+    assert epochs == _epochs(_source(lengths), cut, num_replicas=num_replicas)
+    for epoch, shuffled in zip(
+        epochs, _epochs(_source(lengths), plain), strict=True
+    ):
+        steps = [sum(shares, []) for shares in epoch]
+        assert sorted(sum(steps, [])) == list(range(number))
+        for first in range(0, len(steps), 5):  # of a window the same ones
+            window = sum(steps[first : first + 5], [])
+            others = sum(sum(shuffled[first : first + 5], []), [])
+            assert sorted(window) == sorted(others)
+        for first in range(0, len(steps), 5):
+            whole = [s for s in steps[first : first + 5] if len(s) == 8]
+            runs_ = sorted(
+                (min(lengths[step]), max(lengths[step])) for step in whole
+            )
+            # Runs of the sorted window: no batch reaches into the next.
+            for (_, most), (least, _) in zip(runs_, runs_[1:], strict=False):
+                assert most <= least
+
+
+def test_batches_by_length_have_less_padding():
+    lengths = _lengths(512, most=100)
+
+    def places(cut):
+        (epoch,) = _epochs(_source(lengths), cut, num_epochs=1)
+        return sum(
+            len(rows) * max(lengths[rows]) for step in epoch for rows in step
+        )
+
+    by_length = places(batching.ByLength(lengths, 8, 64))
+    assert by_length < 1.05 * lengths.sum()
+    assert places(batching.ByInstances(512, 8)) > 1.6 * lengths.sum()
+
+
+def test_the_batches_of_a_window_come_in_another_order_each_epoch():
+    lengths = np.arange(80)
+    cut = batching.ByLength(lengths, 8, 10)
+    one, other = _epochs(_source(lengths), cut)
+    firsts = [[min(shares[0]) for shares in epoch] for epoch in (one, other)]
+    assert firsts[0] != firsts[1] and sorted(firsts[0]) == sorted(firsts[1])
+    assert firsts[0] != sorted(firsts[0])

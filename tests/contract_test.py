@@ -86,6 +86,11 @@ def _config(**words):
         num_repetitions=3,
         num_buckets=8,
         label_block_size=17,
+        word_dim=8,
+        conv_filters=4,
+        recurrent_units=4,
+        transformer_layers=1,
+        transformer_units=8,
         **words,
     )
 
@@ -139,21 +144,26 @@ def test_gradients_of_losses_are_finite_differences(name, is_padded):
     def value(z):
         return float(loss.value(tf.constant(z, tf.float32), positives, weights))
 
-    wanted, step = np.zeros_like(logits), 1e-2
+    here, step = value(logits), 1e-2
+    slopes = np.zeros((2, *logits.shape))
     for place in np.ndindex(*logits.shape):
         up, down = logits.copy(), logits.copy()
         up[place] += step
         down[place] -= step
-        wanted[place] = (value(up) - value(down)) / (2 * step)
+        slopes[0][place] = (here - value(down)) / step
+        slopes[1][place] = (value(up) - here) / step
     variable = tf.Variable(logits)
     with tf.GradientTape() as tape:
         total = loss.value(tf.convert_to_tensor(variable), positives, weights)
-    np.testing.assert_allclose(
-        tape.gradient(total, variable), wanted, atol=2e-3
-    )
-    closed = loss.logit_gradient(tf.constant(logits), positives, weights)
-    if closed is not None:
-        np.testing.assert_allclose(closed, wanted, atol=2e-3)
+    gradients = [tape.gradient(total, variable)]
+    if loss.has_logit_gradient:
+        gradients.append(
+            loss.logit_gradient(tf.constant(logits), positives, weights)
+        )
+    for gradient in gradients:
+        # At a kink the slopes of both sides differ; elsewhere by little.
+        assert (gradient >= slopes.min(axis=0) - 2e-3).numpy().all()
+        assert (gradient <= slopes.max(axis=0) + 2e-3).numpy().all()
 
 
 @pytest.mark.parametrize("name", list(losses.LOSSES))
@@ -186,8 +196,17 @@ def test_losses_come_back_from_their_config(name):
 
 # --- heads and encoders -------------------------------------------------------
 
+USUAL = {"sigmoid", "bag", "sigmoid_cross_entropy"}
+
+
+def _case(*names):
+    """Returns the names; slow where more than one is not the usual one."""
+    is_quick = len(USUAL.difference(names)) <= 1
+    return pytest.param(*names, marks=[] if is_quick else pytest.mark.slow)
+
+
 CASES = [
-    (head, encoder, loss)
+    _case(head, encoder, loss)
     for head in GRADIENT_HEADS
     for encoder in encoders.ENCODERS
     for loss in losses.LOSSES

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
@@ -124,9 +126,51 @@ def test_order_is_learnt_where_a_bag_is_at_chance(order_data, tmp_path):
         predictor.predict([rows])
 
 
-def test_data_without_text_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="encoder=conv"):
-        train.train(_config(encoder="conv"), str(tmp_path))
+RECURRENT = {
+    "encoder": "recurrent",
+    "recurrent_units": 16,
+    "recurrent_dropout": 0.0,
+}
+TRANSFORMER = {
+    "encoder": "transformer",
+    "transformer_heads": 2,
+    "transformer_units": 32,
+    "transformer_dropout": 0.0,
+}
+READERS = {
+    "gru": RECURRENT,
+    "lstm": {**RECURRENT, "recurrent_cell": "lstm"},
+    "gru, attention": {**RECURRENT, "pooling": "attention"},
+    "transformer": TRANSFORMER,
+    "transformer, learnt": {**TRANSFORMER, "positions": "learnt"},
+    "transformer, cls": {**TRANSFORMER, "pooling": "cls"},
+    "joint": {**TRANSFORMER, "encoder": "joint", "hidden_units": (8,)},
+    "joint, conv": {"encoder": "joint", "hidden_units": (8,)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(READERS))
+def test_every_encoder_of_sequences_learns_order(name, order_data, tmp_path):
+    config = _config(**READERS[name]).replace(num_epochs=20)
+    found = train.train(config, str(tmp_path / "run"), str(order_data))
+    assert found["P@1"] >= 95  # of 100
+
+
+@pytest.mark.slow
+def test_positions_are_what_makes_a_transformer_able_to(order_data, tmp_path):
+    config = _config(**TRANSFORMER, positions="none").replace(num_epochs=20)
+    found = train.train(config, str(tmp_path / "run"), str(order_data))
+    assert found["P@1"] < 65  # chance is 50
+
+
+@pytest.mark.parametrize("name", ["conv", "joint"])
+def test_data_without_text_are_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="which reads words in their order"):
+        train.train(
+            _config(encoder=name, synthetic_train=50, synthetic_test=10),
+            str(tmp_path),
+        )
 
 
 def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
@@ -143,3 +187,100 @@ def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
     other = config.replace(max_tokens=7)
     with pytest.raises(ValueError, match="max_tokens=7"):
         train.train(other, str(tmp_path / "b"), str(tmp_path / "records"))
+
+
+@pytest.mark.slow
+def test_word_vectors_are_what_training_starts_with(order_data, tmp_path):
+    path = tmp_path / "some.vec"
+    path.write_text("alpha " + "0.25 " * 16 + "\nunheard " + "1 " * 16 + "\n")
+    config = _config(encoder="joint", hidden_units=(4,)).replace(
+        num_epochs=1, learning_rate=0.0, word_vectors=str(path)
+    )
+    train.train(config, str(tmp_path / "run"), str(order_data))
+    run = restore.restore(str(tmp_path / "run"), tf.distribute.get_strategy())
+    table = run.model.encoders[0].sequence.table.numpy()
+    terms = run.text_features.terms.tolist()
+    is_given = (table[1:] == 0.25).all(axis=1)
+    assert [terms[place] for place in np.flatnonzero(is_given)] == ["alpha"]
+    with pytest.raises(ValueError, match="with BagEncoder"):
+        train.train(
+            config.replace(encoder="bag"),
+            str(tmp_path / "bag"),
+            str(order_data),
+        )
+
+
+# --- conformance ------------------------------------------------------------
+
+CONFORMING = ["gru", "lstm", "transformer", "transformer, cls", "joint, conv"]
+
+
+def _short_config(name):
+    return _config(**READERS[name]).replace(
+        num_epochs=4, keep_checkpoints=9, word_dropout=0.2
+    )
+
+
+@pytest.fixture(scope="module", params=CONFORMING)
+def short_run(request, order_data, tmp_path_factory):
+    """Returns the recipe and the folder of a run of four epochs."""
+    path = tmp_path_factory.mktemp("short") / "run"
+    train.train(_short_config(request.param), str(path), str(order_data))
+    return _short_config(request.param), path
+
+
+@pytest.mark.slow
+def test_resumed_equals_uninterrupted(short_run, order_data, tmp_path):
+    config, path = short_run
+    cut = shutil.copytree(path, tmp_path / "cut")
+    (cut / "result.json").unlink()
+    for folder in sorted((cut / "checkpoints").glob("step_*"))[2:]:
+        shutil.rmtree(folder)
+    assert runs.last_step(cut) < runs.last_step(path)
+    train.train(config, str(cut), str(order_data))
+    runs.assert_near(runs.tensors(path), runs.tensors(cut))
+
+
+@pytest.mark.slow
+def test_two_replicas_end_with_the_same_weights(
+    short_run, order_data, tmp_path, mirrored
+):
+    """Without dropout, which each replica draws for itself."""
+    config = short_run[0].replace(word_dropout=0.0, optimizer="sgd")
+    config = config.replace(learning_rate=0.5)
+    for name, strategy in (("one", None), ("two", mirrored)):
+        train.train(
+            config, str(tmp_path / name), str(order_data), strategy=strategy
+        )
+    one, two = (
+        runs.tensors(tmp_path / name, "model/") for name in ("one", "two")
+    )
+    runs.assert_near(one, two, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_exported_it_answers_as_the_run_does(short_run, tmp_path):
+    _, path = short_run
+    output = tmp_path / "served"
+    words = [f"--workdir={path}", f"--output={output}"]
+    runs.run(runs.command("tfxml.export", *words, "--format=saved_model"))
+    served = tf.saved_model.load(str(output / "1"))
+    texts = ["alpha omega", "word3 omega alpha word1", "word2"]
+    found = served.signatures["serving_default"](
+        text=tf.constant(texts), k=tf.constant(2)
+    )
+    run = restore.restore(str(path), tf.distribute.get_strategy())
+    answers = request_predictor.RequestPredictor(run, k=2).predict(
+        [requests.Request(text, None, None, None) for text in texts]
+    )
+    for row, answer in enumerate(answers):
+        ids = found["label_ids"][row].numpy().tolist()
+        assert ids == answer["label_ids"]
+        np.testing.assert_allclose(
+            found["scores"][row], answer["scores"], atol=1e-5
+        )
+    done = runs.finished(
+        runs.command("tfxml.export", *words, "--format=tflite")
+    )
+    assert done.returncode == 1
+    assert "declares no serving form" in done.stdout + done.stderr

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.training import optimizers, schedules
+from tfxml.training import gradients, optimizers, schedules
 
 V, H = 7, 3
 IDS = [2, 5, 2, 2, 0]  # rows 2 times three: repeated
@@ -185,3 +185,66 @@ def test_unknown_names_are_errors():
         optimizers.create("adamm", 0.1)
     with pytest.raises(ValueError, match="cosine"):
         schedules.WarmUpAndDecay(0.1, 10, decay="cos")
+
+
+def test_momentum_is_of_sgd():
+    rng = np.random.default_rng(5)
+    dense = [rng.normal(size=(V, H)).astype(np.float32) for _ in range(4)]
+    variable = keras.Variable(np.ones((V, H), np.float32))
+    optimizer = optimizers.create("sgd", 0.1, momentum=0.9)
+    optimizer.build([variable])
+    weights, speed = np.ones((V, H)), np.zeros((V, H))
+    for gradient in dense:
+        optimizer.apply([tf.constant(gradient)], [variable])
+        speed = 0.9 * speed - 0.1 * gradient
+        weights += speed
+    np.testing.assert_allclose(variable.numpy(), weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_l1_takes_proximal_steps(is_sparse):
+    """Soft thresholds of the whole table; biases are left alone."""
+    rng = np.random.default_rng(6)
+    table = keras.Variable(rng.normal(size=(V, H)), dtype="float32")
+    bias = keras.Variable(np.full(H, 0.01, np.float32), name="bias")
+    weights = table.numpy().astype(np.float64)
+    optimizer = optimizers.create(
+        "sgd", 0.1, penalties=gradients.Penalties(l1=2.0)
+    )
+    optimizer.build([table, bias])
+    for _ in range(3):
+        slices, dense = _sparse(rng)
+        optimizer.apply(
+            [slices if is_sparse else tf.constant(dense), tf.zeros(H)],
+            [table, bias],
+        )
+        weights -= 0.1 * dense
+        weights = np.sign(weights) * np.maximum(np.abs(weights) - 0.2, 0)
+    np.testing.assert_allclose(table.numpy(), weights, atol=1e-5)
+    assert (table.numpy() == 0).any()
+    np.testing.assert_array_equal(bias.numpy(), np.float32(0.01))
+
+
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_penalties_go_with_every_optimizer(name):
+    table = keras.Variable(np.full((V, H), 3.0, np.float32), name="kernel")
+    bias = keras.Variable(np.full(H, 3.0, np.float32), name="bias")
+    optimizer = optimizers.create(
+        name, 0.1, penalties=gradients.Penalties(0.5, 0.1, max_norm=2.0)
+    )
+    optimizer.build([table, bias])
+    slices, _ = _sparse(np.random.default_rng(7))
+    optimizer.apply([slices, tf.zeros(H)], [table, bias])
+    norms = np.linalg.norm(table.numpy(), axis=1)
+    np.testing.assert_array_less(norms, 2.0001)
+    np.testing.assert_allclose(bias.numpy(), 3.0)
+
+
+def test_weight_decay_is_apart_from_the_gradient():
+    table = keras.Variable(np.full((V, H), 3.0, np.float32), name="kernel")
+    optimizer = optimizers.create(
+        "adam", 0.1, penalties=gradients.Penalties(0.5)
+    )
+    optimizer.build([table])
+    optimizer.apply([tf.zeros((V, H))], [table])
+    np.testing.assert_allclose(table.numpy(), 3 * (1 - 0.1 * 0.5), rtol=1e-6)

@@ -18,7 +18,14 @@ from tfxml import options
 from tfxml.data import data_options
 from tfxml.data.formats import read_options
 from tfxml.data.text import text_options
-from tfxml.models import contract, encoders, heads, losses, model_options
+from tfxml.models import (
+    contract,
+    encoders,
+    heads,
+    losses,
+    model_options,
+    token_options,
+)
 from tfxml.models import reranker as reranker_lib
 from tfxml.run import run_options
 from tfxml.training import training_options
@@ -41,6 +48,7 @@ GROUPS: dict[str, type] = {
     "reading": read_options.ReadOptions,
     "text": text_options.TextOptions,
     "model": model_options.ModelOptions,
+    "tokens": token_options.TokenOptions,
     **{f"encoder={k}": v for k, v in _of(encoders.ENCODERS).items()},
     **{f"head={k}": v for k, v in _of(heads.HEADS).items()},
     **{f"loss={k}": v for k, v in _of(losses.LOSSES).items()},
@@ -68,6 +76,7 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
         self.check_data()
         self.check_read()
         self.check_text()
+        self.check_tokens()
         self.check_reranker()
         self.check_training()
         self.check_run()

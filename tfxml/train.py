@@ -124,6 +124,8 @@ def train(
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
         history = resuming.resume(folder, run)
+        if config.word_vectors and not run.steps_done:
+            run.read_word_vectors()
         if not output.is_started:
             with output.beginning() as new:
                 run.start_folder(new)
@@ -212,6 +214,8 @@ def _finish(
         found = baselines.of(run.data)
         for line in baselines.remarks(metrics["P@1"], found, run.losses):
             print(line)
+    if config.l1:
+        print(console.describe_zeros(run.model.trainable_variables))
     print(console.describe_cost(run.step_ms, remote.name_of(workdir.path)))
     return metrics
 

@@ -49,7 +49,7 @@ class OutputBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.num_outputs = num_outputs
-        self.loss = loss
+        self.loss = loss if priors is None else loss.of_outputs(priors)
         self.is_linear = is_linear
         self.seed = seed
         self.device = device

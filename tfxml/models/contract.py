@@ -55,14 +55,25 @@ class Loss(abc.ABC):
 
     Options: ClassVar[type] = NoOptions
     separates: ClassVar[bool] = True
+    # Whether the outputs compete, so that an instance has one label.
+    is_multiclass: ClassVar[bool] = False
     # How what `normalized` returns becomes a score, one of `calibration.LINKS`.
     link: ClassVar[str] = "sigmoid"
 
     @classmethod
-    def from_options(cls, options: Any) -> Loss:
+    def from_options(cls, options: Any, site: sites.Site) -> Loss:
         """Returns the loss that the options describe."""
-        del options
+        del options, site
         return cls()
+
+    def of_outputs(self, priors: np.ndarray) -> Loss:
+        """Returns the loss of outputs whose frequencies it may weigh.
+
+        Args:
+            priors: [B], the share of instances in which each output is on.
+        """
+        del priors
+        return self
 
     @abc.abstractmethod
     def value(
@@ -177,6 +188,22 @@ class Encoder(keras.layers.Layer):
             dropout_seed: [2] int32, a function of the step; None: no dropout.
         """
         raise NotImplementedError
+
+    def assign_words(self, vectors: np.ndarray, is_there: np.ndarray) -> None:
+        """Starts with word vectors that others have trained.
+
+        Args:
+            vectors: [V, E], of the words of the vocabulary.
+            is_there: [V], whether a word has one; others keep their own.
+
+        Raises:
+            ValueError: if it has no word vectors.
+        """
+        del vectors, is_there
+        raise ValueError(
+            "`word_vectors` must be empty for an encoder that has none. "
+            f"Received: word_vectors with {type(self).__name__}"
+        )
 
     def form(self) -> forms.DenseStack | None:
         """Returns its serving form; None: TensorFlow alone can run it."""

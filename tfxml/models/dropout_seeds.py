@@ -33,7 +33,7 @@ def of_replica(seed: tf.Tensor) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def given(seed: tf.Tensor) -> Iterator[None]:
+def given(seed: tf.Tensor | None) -> Iterator[None]:
     """Sets the seed of encoders inside any Keras model while it is called.
 
     Keras' layers do not pass on arguments of the training loop.

@@ -17,6 +17,7 @@ from tfxml.models import (
     contract,
     contract_checks,
     device_scope,
+    dropout_seeds,
     sparse_labels,
     sparse_rows,
 )
@@ -173,12 +174,14 @@ class ExtremeClassifier(keras.Model):
         encoders = repetitions = None
         if part is not None:
             encoders, repetitions = part.encoders, part.repetitions
-        return self.head.loss_sum(
-            self.encode(inputs, dropout_seed, encoders),
-            sparse_labels.positives_of(label_ids, weights),
-            weights,
-            repetitions,
-        )
+        encoded = self.encode(inputs, dropout_seed, encoders)
+        with dropout_seeds.given(dropout_seed):  # of a head that samples
+            return self.head.loss_sum(
+                encoded,
+                sparse_labels.positives_of(label_ids, weights),
+                weights,
+                repetitions,
+            )
 
     def parts(self) -> list[Part]:
         """Returns the parts that train independently, one per device.

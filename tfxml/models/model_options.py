@@ -28,6 +28,13 @@ class ModelOptions:
         "The loss of the head's outputs.",
         choices=tuple(losses.LOSSES),
     )
+    several_labels: str = options.option(
+        "refuse",
+        "What a loss whose outputs compete (softmax, categorical hinge) does "
+        "about instances with several labels. average: the mean of the labels' "
+        "losses.",
+        choices=("refuse", "average"),
+    )
     form: str = options.option(
         "auto",
         "How sparse rows are multiplied. auto: the cheapest; padded: static "

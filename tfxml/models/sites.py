@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Site:
         devices: to spread the repetitions over; none: anywhere.
         seed: of the initial weights and the dropout.
         hash_seed: of the hashes of labels and features.
+        inverse_propensity: from the shares of the instances with each output,
+            [B], to the inverse propensities, [B].
     """
 
     num_labels: int
@@ -54,6 +56,7 @@ class Site:
     group: int = 0
     num_groups: int = 1
     devices: tuple[str, ...] = ()
+    inverse_propensity: Callable[[np.ndarray], np.ndarray] | None = None
 
     def group_range(self, number: int) -> range:
         """Returns the numbers of this group's encoders or repetitions."""

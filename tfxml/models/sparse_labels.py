@@ -74,6 +74,21 @@ def row_weights(
     return tf.ones([num_instances], tf.float32)
 
 
+def shares(
+    positives: contract.Positives, num_rows: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns each positive's share of its row's weight, and rows' totals.
+
+    The total of a row is its weight, or 0 where it has no positive.
+    """
+    is_label = tf.cast(positives.weights > 0, weights.dtype)
+    counts = tf.math.unsorted_segment_sum(is_label, positives.rows, num_rows)
+    shares = positives.weights / tf.gather(
+        tf.maximum(counts, 1.0), positives.rows
+    )
+    return shares, tf.where(counts > 0, weights, 0.0)
+
+
 def head_of(
     y_pred: tf.Tensor, head: contract.Head | None
 ) -> contract.Head | None:

@@ -23,7 +23,7 @@ from tfxml.models import (
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import optimizers, schedules
+from tfxml.training import gradients, optimizers, schedules
 from tfxml.training.solvers import label_classifiers
 
 _USUAL_PROPENSITIES = 0.55, 1.5  # Jain et al.'s default
@@ -59,6 +59,11 @@ def model(
         group=placement.group,
         num_groups=placement.num_groups,
         devices=placement.devices,
+        inverse_propensity=lambda priors: metrics.inverse_propensities(
+            np.rint(priors * facts.num_train).astype(np.int64),
+            facts.num_train,
+            *propensities(config),
+        ),
     )
     model_encoders = _encoders(config, site)
     is_linear = not model_encoders
@@ -69,7 +74,7 @@ def model(
             facts.num_features if is_linear else model_encoders[0].output_dim
         ),
     )
-    loss = losses.LOSSES[config.loss].from_options(config)
+    loss = losses.LOSSES[config.loss].from_options(config, site)
     return extreme_classifier.ExtremeClassifier(
         model_encoders,
         heads.HEADS[config.head].create(config, site, loss),
@@ -144,15 +149,20 @@ def optimizer(
             config.decay,
         )
 
+    penalties = gradients.Penalties(
+        config.weight_decay, config.l1, config.max_norm
+    )
     model_optimizer = optimizers.create(
         config.optimizer,
         schedule(config.learning_rate),
         config.global_clipnorm or None,
         config.epsilon,
+        config.momentum,
+        penalties,
     )
     if config.head_optimizer == "sgd":
         head_optimizer = optimizers.create(
-            "sgd", schedule(config.head_learning_rate)
+            "sgd", schedule(config.head_learning_rate), penalties=penalties
         )
         model_optimizer = optimizers.ByLayer(
             model_optimizer,

@@ -160,6 +160,14 @@ def describe_optimum(
     return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
 
 
+def describe_zeros(variables: Sequence[keras.Variable]) -> str:
+    """Returns which share of the weights is 0, beside the biases."""
+    weights = [v.numpy() for v in variables if len(v.shape) >= 2]
+    zeros = sum(int((weight == 0).sum()) for weight in weights)
+    share = zeros / sum(weight.size for weight in weights)
+    return f"zeros     {100 * share:.1f} % of the weights"
+
+
 def describe_cost(step_ms: list[float], path: str) -> str:
     """Returns the costs of a run, and the path of its run directory."""
     step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"

@@ -81,6 +81,7 @@ def training_data(
         data = _synthetic_data(config)
     else:
         data = _folder_data(config, source, is_mapped, features)
+    limits.check_loss(config, data.train)
     if not (is_remote or is_tpu or tf.config.list_physical_devices("GPU")):
         limits.check_weights(config, data.facts.num_features)
     return dataclasses.replace(data, service=data_service)
@@ -164,6 +165,10 @@ def batches(
     config: config_lib.Config, train: pipeline.Source
 ) -> batching.Batches:
     """Returns how an epoch of the training split is cut."""
+    if config.length_window > 1:
+        return batching.ByLength(
+            train.row_lengths(), config.batch_size, config.length_window
+        )
     if not config.batch_nonzeros:
         return batching.ByInstances(train.num_instances, config.batch_size)
     return batching.ByNonzeros(

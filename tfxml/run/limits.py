@@ -14,6 +14,7 @@ import numpy as np
 from tfxml import config as config_lib
 from tfxml.data import data_errors
 from tfxml.data.feeding import pipeline
+from tfxml.models import losses
 
 # Numbers that an optimizer keeps for each weight; Adam: 2.
 _MOMENTS = {"sgd": 0, "adagrad": 1, "lazy_adagrad": 1}
@@ -78,6 +79,21 @@ def check_rows(
             "training instances with labels",
         )
     check_evaluation(evaluation, split, path)
+
+
+def check_loss(config: config_lib.Config, train: pipeline.Source) -> None:
+    """Raises ValueError if the outputs compete and the labels do not."""
+    is_multiclass = losses.LOSSES[config.loss].is_multiclass
+    if not is_multiclass or config.several_labels == "average":
+        return
+    most = train.max_lengths().labels
+    if most > 1:
+        raise ValueError(
+            "`loss` must be one whose outputs do not compete, such as "
+            "sigmoid_cross_entropy, for instances with several labels; "
+            "several_labels=average takes the mean of the labels' losses. "
+            f"Received: loss={config.loss}, and an instance of {most} labels"
+        )
 
 
 def check_evaluation(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.cpu import predictor as cpu_predictor
+from tfxml.data.text import word_vectors
 from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
@@ -101,6 +102,26 @@ class Run:
         if data.text_features is not None:
             workdir.write_text_features(data.text_features)
         workdir.write_head(self.model.head.record())
+
+    def read_word_vectors(self) -> None:
+        """Starts the encoders with the word vectors of the recipe's file.
+
+        Raises:
+            ValueError: if the data have no vocabulary, or the encoder no words.
+            DataError: if the file does not hold vectors of --word_dim.
+        """
+        config, features = self.config, self.data.text_features
+        if features is None or features.terms is None:
+            raise ValueError(
+                "`word_vectors` must be empty for data without a vocabulary. "
+                f"Received: word_vectors={config.word_vectors}"
+            )
+        vectors, is_there = word_vectors.read(
+            config.word_vectors, features.terms.tolist(), config.word_dim
+        )
+        for encoder in self.model.encoders:
+            encoder.assign_words(vectors, is_there)
+        print(f"words     {is_there.sum():,} of {len(is_there):,} have vectors")
 
     def train_epoch(
         self, progress: console.Progress, after: Callable[[], None]

@@ -65,7 +65,7 @@ class AsynchronousLoop:
         self._staleness: list[int] = []
         self._replica_edges = _ReplicaEdges(source, batches, seed, num_replicas)
         most_rows = batches.most_rows(num_replicas) if is_padded else None
-        batch_at = pipeline.training_batch(source, seed, most_rows)
+        batch_at = pipeline.training_batch(source, seed, most_rows, batches)
         steps_per_epoch = batches.steps_per_epoch
 
         replica_step = loop.make_replica_step(model, optimizer, seed)

@@ -9,6 +9,7 @@ a TPU needs them, the sum is dense.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -17,6 +18,35 @@ import tensorflow as tf
 
 # A gradient: a tensor, or the rows of a table that it reaches.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalties:
+    """What holds weights small, beside the loss.
+
+    Biases are left alone: only weights of two dimensions and more are held.
+
+    Attributes:
+        weight_decay: times the learning rate, the share that each step takes
+            off (Loshchilov and Hutter, ICLR 2019). With SGD it is an L2
+            penalty of half the size.
+        l1: the strength of an L1 penalty. Steps are proximal: a weight that
+            would cross 0 stays there.
+        max_norm: the largest length of a row of a matrix; 0: any.
+    """
+
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    max_norm: float = 0.0
+
+    def applied(self, weights: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        """Returns weights after L1 and the largest norm."""
+        if self.l1:
+            kept = tf.nn.relu(tf.abs(weights) - rate * self.l1)
+            weights = tf.sign(weights) * kept
+        if self.max_norm:
+            weights = tf.clip_by_norm(weights, self.max_norm, axes=[-1])
+        return weights
 
 
 class SummedGradients(keras.optimizers.Optimizer):
@@ -28,6 +58,7 @@ class SummedGradients(keras.optimizers.Optimizer):
     sums_repeated_rows = True
     # Indices of the variables whose gradients are sparse.
     _tables: frozenset[int] = frozenset()
+    penalties = Penalties()
 
     def apply(
         self,
@@ -61,6 +92,28 @@ class SummedGradients(keras.optimizers.Optimizer):
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # done before clipping
+
+    def _distributed_tf_update_step(
+        self, distribution, grads_and_vars, learning_rate
+    ):
+        """Takes Keras' step, and then what the penalties say."""
+        super()._distributed_tf_update_step(
+            distribution, grads_and_vars, learning_rate
+        )
+        penalties = self.penalties
+        if not (penalties.l1 or penalties.max_norm):
+            return
+
+        def hold(variable, rate):
+            weights = tf.convert_to_tensor(variable)
+            rate = tf.cast(rate, weights.dtype)
+            variable.assign(penalties.applied(weights, rate))
+
+        for _, variable in grads_and_vars:
+            if len(variable.shape) >= 2:
+                distribution.extended.update(
+                    variable, hold, args=(learning_rate,), group=False
+                )
 
 
 def sum_repeated_rows(gradient: Gradient) -> Gradient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -43,6 +44,22 @@ class SGD(gradients.SummedGradients, keras.optimizers.SGD):
             var=variable.handle,
             alpha=tf.cast(learning_rate, variable.dtype),
             delta=gradient,
+        )
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class Lamb(gradients.SummedGradients, keras.optimizers.Lamb):
+    """Keras LAMB, for large batches: each step moves every row of a table."""
+
+    def update_step(
+        self,
+        gradient: gradients.Gradient,
+        variable: keras.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        # Its ratio of norms is over all of a variable.
+        super().update_step(
+            tf.convert_to_tensor(gradient), variable, learning_rate
         )
 
 
@@ -121,6 +138,7 @@ OPTIMIZERS = {
     "adamw": AdamW,
     "adagrad": Adagrad,
     "sgd": SGD,
+    "lamb": Lamb,
 }
 
 
@@ -129,6 +147,8 @@ def create(
     learning_rate: schedules.Rate,
     global_clipnorm: float | None = None,
     epsilon: float = 1e-7,
+    momentum: float = 0.0,
+    penalties: gradients.Penalties = gradients.Penalties(),  # noqa: B008
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of that name.
 
@@ -137,6 +157,8 @@ def create(
         learning_rate: a rate or a schedule.
         global_clipnorm: the largest norm of all gradients together; None: any.
         epsilon: added to the divisor; SGD has none.
+        momentum: of SGD; others have their own moments.
+        penalties: what holds weights small.
 
     Raises:
         ValueError: if there is no optimizer of that name.
@@ -145,12 +167,17 @@ def create(
         raise ValueError(
             f"`name` must be one of {tuple(OPTIMIZERS)}. Received: {name=}"
         )
-    has_divisor = name != "sgd"
-    return OPTIMIZERS[name](
-        learning_rate=learning_rate,
-        global_clipnorm=global_clipnorm,
-        **({"epsilon": epsilon} if has_divisor else {}),
+    words: dict[str, Any] = {"epsilon": epsilon}
+    if name == "sgd":
+        words = {"momentum": momentum}
+    if penalties.weight_decay:
+        words["weight_decay"] = penalties.weight_decay
+    optimizer = OPTIMIZERS[name](
+        learning_rate=learning_rate, global_clipnorm=global_clipnorm, **words
     )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.penalties = penalties
+    return optimizer
 
 
 def set_iterations(

@@ -64,3 +64,31 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "decay": self.decay,
         }
+
+
+@keras.saving.register_keras_serializable(package="tfxml")
+class Rising(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises from `low` to `high` by equal factors, for range tests.
+
+    Args:
+        low: the rate of the first step.
+        high: the rate of the last step.
+        num_steps: how many there are.
+    """
+
+    def __init__(self, low: float, high: float, num_steps: int):
+        self.low = low
+        self.high = high
+        self.num_steps = num_steps
+
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """Returns the rate of a step, counted from 0."""
+        done = tf.cast(step, tf.float32) / max(self.num_steps - 1, 1)
+        return self.low * tf.pow(self.high / self.low, done)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "low": self.low,
+            "high": self.high,
+            "num_steps": self.num_steps,
+        }

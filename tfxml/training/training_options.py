@@ -36,6 +36,26 @@ class TrainingOptions:
         "gradients.",
         minimum=0,
     )
+    momentum: float = options.option(
+        0.0, "Momentum of optimizer=sgd.", minimum=0
+    )
+    weight_decay: float = options.option(
+        0.0,
+        "Times the learning rate, the share of every weight that a step takes "
+        "off (decoupled; not of biases). Every row of a table is touched.",
+        minimum=0,
+    )
+    l1: float = options.option(
+        0.0,
+        "L1 penalty of the weights, by proximal steps, so that weights become "
+        "zeros; their share is printed. Every row of a table is touched.",
+        minimum=0,
+    )
+    max_norm: float = options.option(
+        0.0,
+        "The largest length of a row of a weight matrix. 0: any.",
+        minimum=0,
+    )
     warmup_steps: int = options.option(
         0, "Steps in which the learning rate rises from 0.", minimum=0
     )
@@ -57,12 +77,26 @@ class TrainingOptions:
         "batch_size instances.",
         minimum=0,
     )
+    length_window: int = options.option(
+        0,
+        "Batches hold instances with about equally many features, sorted "
+        "within windows of this many batches, so that short texts are not "
+        "padded to long ones. 0: as they come.",
+        minimum=0,
+    )
     num_epochs: int = options.option(
         10, "Passes over the training split.", minimum=1
     )
 
     def check_training(self) -> None:
         """Raises ValueError if the options of training contradict."""
+        options.require(
+            not (self.length_window and self.batch_nonzeros),
+            "length_window",
+            "0 with batch_nonzeros, which cuts epochs by itself",
+            self,
+        )
+        options.require(self.momentum < 1, "momentum", "below 1", self)
         options.require(
             self.head_optimizer == "same" or not self.global_clipnorm,
             "global_clipnorm",

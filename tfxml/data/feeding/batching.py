@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+# From positions of an epoch to instances, both [n] int64.
+Order = Callable[[tf.Tensor], tf.Tensor]
 _CHUNK = 1 << 20  # positions handled together
 
 
@@ -33,6 +35,13 @@ class Batches(Protocol):
 
     def most_rows(self, num_replicas: int) -> int:
         """Returns the most instances of a part, for static shapes."""
+
+    def arranged(self, order: Order, seed: int, epoch: tf.Tensor) -> Order:
+        """Returns the order in which an epoch's instances are batched.
+
+        `order` is the epoch's shuffled order; both map the positions of one
+        share, [n] int64, to instances.
+        """
 
 
 class ByInstances:
@@ -60,6 +69,60 @@ class ByInstances:
     def most_rows(self, num_replicas: int) -> int:
         """See `Batches.most_rows`."""
         return -(-self._batch_size // num_replicas)
+
+    def arranged(self, order: Order, seed: int, epoch: tf.Tensor) -> Order:
+        """See `Batches.arranged`."""
+        del seed, epoch
+        return order
+
+
+class ByLength(ByInstances):
+    """Batches of instances of about the same length.
+
+    The epoch's order is cut into windows of so many batches; within each the
+    instances are sorted by length, and the batches of one length come in an
+    order of their own. Each instance still comes once an epoch.
+
+    Args:
+        lengths: of the instances, [N].
+        batch_size: instances of a batch.
+        window: in how many batches instances of one length are looked for.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, window: int):
+        super().__init__(len(lengths), batch_size)
+        self._lengths = lengths.astype(np.int32)
+        self._window = window
+
+    def arranged(self, order: Order, seed: int, epoch: tf.Tensor) -> Order:
+        """See `Batches.arranged`."""
+        size, span = self._batch_size, self._batch_size * self._window
+
+        def by_length(positions: tf.Tensor) -> tf.Tensor:
+            first = tf.pad(positions, [[0, 1]])[0]  # of an empty share 0
+            start = first // span * span
+            end = tf.minimum(start + span, self._num_instances)
+            members = order(tf.range(start, end))
+            ranks = tf.argsort(tf.gather(self._lengths, members), stable=True)
+            members = tf.gather(members, ranks)
+            # Whole batches change places; a last one that is smaller stays.
+            number, whole = (first - start) // size, (end - start) // size
+            place = tf.random.experimental.index_shuffle(
+                tf.minimum(number, tf.maximum(whole - 1, 0)),
+                seed=tf.stack(
+                    [
+                        tf.constant(seed, tf.int64),
+                        tf.cast(epoch, tf.int64) + start,
+                    ]
+                ),
+                max_index=tf.maximum(whole - 1, 0),
+            )
+            place = tf.where(number < whole, place, number)
+            return tf.gather(
+                members, positions - start + (place - number) * size
+            )
+
+        return by_length
 
 
 class ByNonzeros:
@@ -139,3 +202,8 @@ class ByNonzeros:
             "their shapes do not depend on the rows. Received: "
             f"batches of {self.steps_per_epoch} steps per epoch"
         )
+
+    def arranged(self, order: Order, seed: int, epoch: tf.Tensor) -> Order:
+        """See `Batches.arranged`."""
+        del seed, epoch
+        return order

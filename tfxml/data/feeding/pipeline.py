@@ -104,7 +104,7 @@ def training(
     """
     most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
     return _dataset(
-        training_batch(source, seed, most_rows),
+        training_batch(source, seed, most_rows, batches),
         lambda epoch: training_edges(
             source, batches, seed, epoch, shard.num_replicas
         ),
@@ -128,7 +128,7 @@ def training_epoch(
     They are made from a list, which the tf.data service can split.
     """
     most_rows = batches.most_rows(shard.num_replicas) if is_padded else None
-    batch = training_batch(source, seed, most_rows)
+    batch = training_batch(source, seed, most_rows, batches)
     epoch = first_step // batches.steps_per_epoch
     replica_ranges = _replica_ranges(
         training_edges(source, batches, seed, epoch, shard.num_replicas),
@@ -174,17 +174,28 @@ def training_edges(
 
 
 def training_batch(
-    source: Source, seed: int, most_rows: int | None = None
+    source: Source,
+    seed: int,
+    most_rows: int | None = None,
+    batches: batching.Batches | None = None,
 ) -> Callable[..., Batch]:
     """Returns a function (epoch, first, limit[, tensors]) -> Batch.
 
     The batch has the positions first .. limit - 1 of an epoch. `tensors` are
     copies of the source's tensors to read; see `Source.tensors`. With
-    `most_rows`, the most rows of any batch, rows are padded.
+    `most_rows`, the most rows of any batch, rows are padded. `batches` may
+    arrange the shuffled instances; None: as they come.
     """
+
+    def order(epoch, positions):
+        found = shuffled(source, seed, epoch)
+        if batches is not None:
+            found = batches.arranged(found, seed, epoch)
+        return found(positions)
+
     return _batch_at(
         source,
-        lambda epoch, positions: shuffled(source, seed, epoch)(positions),
+        order,
         most_rows,
         source.weights,
     )

@@ -29,6 +29,12 @@ class BagOptions:
     dropout: float = options_lib.option(
         0.5, "Share of hidden units dropped in training.", minimum=0
     )
+    feature_dropout: float = options_lib.option(
+        0.0,
+        "Share of an instance's features that the bag encoder does not see in "
+        "training.",
+        minimum=0,
+    )
     residual: bool = options_lib.option(
         False, "Add a hidden layer's input to its output where widths agree."
     )
@@ -63,6 +69,7 @@ class BagEncoder(contract.Encoder):
             run of features: what parameter servers share.
         feature_hash: what makes the D features of the instances' own ids, or
             None.
+        feature_dropout: the share of the stored features dropped in training.
     """
 
     Options = BagOptions
@@ -77,6 +84,7 @@ class BagEncoder(contract.Encoder):
         seed: int = 0,
         table_shards: int = 1,
         feature_hash: hashing.UniversalHash | None = None,
+        feature_dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -96,13 +104,14 @@ class BagEncoder(contract.Encoder):
         self.seed = seed
         self.table_shards = table_shards
         self.feature_hash = feature_hash
+        self.feature_dropout = feature_dropout
         self.output_dim = self.hidden_units[-1]
         # Whether the gradient of the table may hold a row several times.
         self.repeats_rows = False
         self.kernels: list[keras.Variable] = []
         self.biases: list[keras.Variable] = []
         self._add_weights()
-        if dropout:  # counts the steps of Keras' own `fit`
+        if dropout or feature_dropout:  # counts the steps of Keras' own `fit`
             self._seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
@@ -111,6 +120,9 @@ class BagEncoder(contract.Encoder):
         """Raises ValueError for options under which it cannot be built."""
         require = options_lib.require
         require(options.dropout < 1, "dropout", "below 1", options)
+        require(
+            options.feature_dropout < 1, "feature_dropout", "below 1", options
+        )
         require(
             all(units >= 1 for units in options.hidden_units),
             "hidden_units",
@@ -144,6 +156,7 @@ class BagEncoder(contract.Encoder):
             seed=site.seeds_of(numbers)[0],
             table_shards=options.table_shards,
             feature_hash=feature_hash,
+            feature_dropout=options.feature_dropout,
         )
 
     @classmethod
@@ -202,6 +215,7 @@ class BagEncoder(contract.Encoder):
             )
             if training and dropout_seed is None:
                 dropout_seed = self._seed_of_call()
+        rows = self._drop_features(rows, dropout_seed)
         # The variables themselves, so that rows are gathered.
         tables = [table.value for table in self.tables]
         output = tf.nn.relu(sparse_rows.matmul(rows, tables) + self.biases[0])
@@ -240,6 +254,7 @@ class BagEncoder(contract.Encoder):
             "table_shards": self.table_shards,
             "feature_hash": self.feature_hash
             and dataclasses.asdict(self.feature_hash),
+            "feature_dropout": self.feature_dropout,
         }
 
     @classmethod
@@ -279,7 +294,7 @@ class BagEncoder(contract.Encoder):
 
     def _seed_of_call(self) -> tf.Tensor | None:
         """Returns the seed of a call in a model of Keras that trains."""
-        if not self.dropout:
+        if not (self.dropout or self.feature_dropout):
             return None
         given = dropout_seeds.current()
         if given is not None:  # by `Trainer`
@@ -287,6 +302,22 @@ class BagEncoder(contract.Encoder):
         return dropout_seeds.of_replica(
             tf.cast(self._seed_generator.next(), tf.int32)
         )
+
+    def _drop_features(self, rows: Any, dropout_seed) -> Any:
+        """Returns rows of which a share of the values is 0, in training."""
+        rate = self.feature_dropout
+        if dropout_seed is None or not rate:
+            return rows
+        seed = tf.random.experimental.stateless_fold_in(
+            dropout_seed, self.seed * 1009 + len(self.hidden_units)
+        )
+        values = rows if isinstance(rows, tf.Tensor) else rows.values
+        values = tf.nn.experimental.stateless_dropout(
+            values, rate=rate, seed=seed
+        )
+        if isinstance(rows, tf.Tensor):
+            return values
+        return rows._replace(values=values)
 
     def _drop(self, output, layer: int, dropout_seed):
         if dropout_seed is None or not self.dropout:

@@ -17,13 +17,14 @@ from tfxml import options as options_lib
 from tfxml.models import (
     blocks,
     contract,
+    dropout_seeds,
     forms,
     keras_strategies,
     losses,
     sites,
 )
 from tfxml.models import encoded as encoded_lib
-from tfxml.models.losses import sigmoid_cross_entropy
+from tfxml.models.losses import sampled_softmax, sigmoid_cross_entropy
 from tfxml.topk import dropping, merging, selection
 
 
@@ -155,6 +156,12 @@ class SigmoidHead(contract.Head):
             weights: [N].
             repetitions: ignored: this head has none.
         """
+        seed = dropout_seeds.current()
+        sampling = self._sampling_loss()
+        if sampling is not None and seed is not None:
+            return self._sampled_loss_sum(
+                sampling, encoded_lib.only(encoded), positives, weights, seed
+            )
         if len(self.blocks) > 1 and not self.loss.separates:
             return super().loss_sum(encoded, positives, weights)
         encoded = encoded_lib.only(encoded)
@@ -168,6 +175,61 @@ class SigmoidHead(contract.Head):
                 for start, block in zip(self.starts, self.blocks, strict=True)
             ]
         )
+
+    def _sampling_loss(self) -> sampled_softmax.SampledSoftmax | None:
+        """Returns the loss if a step looks at sampled labels alone."""
+        loss = self.loss
+        if (
+            isinstance(loss, sampled_softmax.SampledSoftmax)
+            and not self.is_linear  # its kernel is read by feature
+            and loss.num_sampled < self.num_labels
+        ):
+            return loss
+        return None
+
+    def _sampled_loss_sum(
+        self,
+        loss: sampled_softmax.SampledSoftmax,
+        encoded: tf.Tensor,
+        positives: contract.Positives,
+        weights: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the loss that sampled labels estimate, a scalar.
+
+        `seed` [2] says which ones, a function of the step.
+        """
+        flat = contract.Positives(
+            *(tf.reshape(part, [-1]) for part in positives)
+        )
+        sampled = tf.random.stateless_uniform(
+            [loss.num_sampled], seed, 0, self.num_labels, tf.int32
+        )
+        kernel, bias = self._output_rows(flat.columns)
+        hits = tf.reduce_sum(kernel * tf.gather(encoded, flat.rows), axis=1)
+        others, others_bias = self._output_rows(sampled)
+        return loss.sampled_value(
+            hits + bias,
+            tf.matmul(encoded, others, transpose_b=True) + others_bias,
+            sampled,
+            flat,
+            weights,
+            self.num_labels,
+        )
+
+    def _output_rows(self, label_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the kernels [C, H] and biases [C] of some labels."""
+        kernels, biases = [], []
+        for start, block in zip(self.starts, self.blocks, strict=True):
+            places = label_ids - start
+            is_inside = (places >= 0) & (places < block.num_outputs)
+            places = tf.where(is_inside, places, 0)
+            # The variables themselves, so that gradients are of rows.
+            kernel = tf.gather(block.kernel.value, places)
+            bias = tf.gather(block.bias.value, places)
+            kernels.append(tf.where(is_inside[:, None], kernel, 0.0))
+            biases.append(tf.where(is_inside, bias, 0.0))
+        return tf.add_n(kernels), tf.add_n(biases)
 
     def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' logits and ids, [N, K], best first."""

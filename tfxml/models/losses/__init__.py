@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from tfxml.models import contract
-from tfxml.models.losses import sigmoid_cross_entropy, softmax_cross_entropy
+from tfxml.models.losses import (
+    asymmetric_loss,
+    categorical_hinge,
+    focal_loss,
+    hinge_losses,
+    label_smoothing,
+    propensity_loss,
+    regression_losses,
+    sampled_softmax,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
 
 LOSSES: dict[str, type[contract.Loss]] = {
     "sigmoid_cross_entropy": sigmoid_cross_entropy.SigmoidCrossEntropy,
     "softmax_cross_entropy": softmax_cross_entropy.SoftmaxCrossEntropy,
+    "sampled_softmax": sampled_softmax.SampledSoftmax,
+    "focal": focal_loss.FocalLoss,
+    "asymmetric": asymmetric_loss.AsymmetricLoss,
+    "propensity": propensity_loss.PropensityLoss,
+    "label_smoothing": label_smoothing.LabelSmoothing,
+    "hinge": hinge_losses.Hinge,
+    "squared_hinge": hinge_losses.SquaredHinge,
+    "categorical_hinge": categorical_hinge.CategoricalHinge,
+    "squared_error": regression_losses.SquaredError,
+    "absolute_error": regression_losses.AbsoluteError,
+    "huber": regression_losses.Huber,
 }
 
 

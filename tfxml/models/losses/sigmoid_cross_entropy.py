@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import calibration, contract
+from tfxml.models import calibration, contract, pointwise
 
 
 class SigmoidCrossEntropy(contract.Loss):
@@ -50,5 +50,4 @@ class SigmoidCrossEntropy(contract.Loss):
 
     def prior_bias(self, priors: np.ndarray) -> np.ndarray:
         """Returns the logits of `priors` [B], kept finite."""
-        priors = np.clip(priors, 1e-8, 1 - 1e-4)
-        return np.log(priors / (1 - priors)).astype(np.float32)
+        return pointwise.logits_of(priors)

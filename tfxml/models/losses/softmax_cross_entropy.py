@@ -14,13 +14,14 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import calibration, contract
+from tfxml.models import calibration, contract, sparse_labels
 
 
 class SoftmaxCrossEntropy(contract.Loss):
     """Cross-entropy of a softmax over all outputs of a repetition."""
 
     separates = False  # the normaliser runs over all outputs
+    is_multiclass = True
     link = calibration.SIGMOID
 
     def value(
@@ -31,7 +32,9 @@ class SoftmaxCrossEntropy(contract.Loss):
     ) -> tf.Tensor:
         """Returns the weighted sum of the cross-entropies, a scalar."""
         places = tf.stack([positives.rows, positives.columns], axis=-1)
-        shares, totals = _shares(positives, tf.shape(logits)[0], weights)
+        shares, totals = sparse_labels.shares(
+            positives, tf.shape(logits)[0], weights
+        )
         normalizers = tf.reduce_logsumexp(logits, axis=1)
         hits = tf.gather_nd(logits, places)
         return tf.reduce_sum(totals * normalizers) - tf.reduce_sum(
@@ -46,7 +49,9 @@ class SoftmaxCrossEntropy(contract.Loss):
     ) -> tf.Tensor:
         """Returns w_i (softmax(z)_ij - y_ij / sum_j y_ij), [N, B]."""
         places = tf.stack([positives.rows, positives.columns], axis=-1)
-        shares, totals = _shares(positives, tf.shape(logits)[0], weights)
+        shares, totals = sparse_labels.shares(
+            positives, tf.shape(logits)[0], weights
+        )
         return tf.tensor_scatter_nd_sub(
             totals[:, None] * tf.nn.softmax(logits), places, shares
         )
@@ -61,18 +66,3 @@ class SoftmaxCrossEntropy(contract.Loss):
         # log(1 - p), kept finite where p is 1 to float32.
         log_rest = tf.math.log1p(-tf.minimum(tf.exp(log_p), 1 - 1e-7))
         return log_p - log_rest
-
-
-def _shares(
-    positives: contract.Positives, num_rows: tf.Tensor, weights: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns each positive's share of its row's weight, and rows' totals.
-
-    The total of a row is its weight, or 0 where it has no positive.
-    """
-    is_label = tf.cast(positives.weights > 0, weights.dtype)
-    counts = tf.math.unsorted_segment_sum(is_label, positives.rows, num_rows)
-    shares = positives.weights / tf.gather(
-        tf.maximum(counts, 1.0), positives.rows
-    )
-    return shares, tf.where(counts > 0, weights, 0.0)

@@ -1,12 +1,11 @@
-"""The focal loss: outputs that are already right count less.
+"""The poly loss: cross-entropy whose first term counts more.
 
 # N instances, B outputs, P positives
 
-With z the logit of an output, s = z for a label of the instance and -z for
-others, and p = sigmoid(s), its loss is -(1 - p)^gamma log p (Lin et al., "Focal
-loss for dense object detection", ICCV 2017). Its derivative with respect to s
-is (1 - p)^gamma (gamma p log p - (1 - p)). At gamma 0 both are those of sigmoid
-cross-entropy.
+With z the logit of an output, s = z where it is a label and -z where it is
+none, and p = sigmoid(s), its loss is -log p + epsilon (1 - p) (Leng et al.,
+"PolyLoss", ICLR 2022). Its derivative with respect to s is
+-(1 - p) (1 + epsilon p). At epsilon 0 both are those of sigmoid cross-entropy.
 """
 
 from __future__ import annotations
@@ -17,39 +16,40 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import calibration, contract
+from tfxml.models import calibration, contract, sites
 
 
 @dataclasses.dataclass(frozen=True)
-class FocalOptions:
-    """Options of the focal loss; each is a flag and a field of the config."""
+class PolyOptions:
+    """Options of the poly loss; each is a flag and a field of the config."""
 
-    focal_gamma: float = options_lib.option(
-        2.0,
-        "Focal loss: how much less an output counts that is right already. "
-        "0: sigmoid cross-entropy.",
+    poly_epsilon: float = options_lib.option(
+        1.0,
+        "Poly loss: how much the first term counts beside cross-entropy. 0: "
+        "not at all.",
         minimum=0,
     )
 
 
-class FocalLoss(contract.Loss):
-    """Independent sigmoids; easy outputs count less by (1 - p)^gamma.
+class PolyLoss(contract.Loss):
+    """Independent sigmoids; doubt costs epsilon (1 - p) more.
 
     Args:
-        gamma: at least 0.
+        epsilon: at least 0.
     """
 
-    Options = FocalOptions
-    separates = True  # each output has its own loss
+    Options = PolyOptions
+    separates = True  # each output has a loss of its own
     link = calibration.SIGMOID
 
-    def __init__(self, gamma: float = 2.0):
-        self.gamma = gamma
+    def __init__(self, epsilon: float = 1.0):
+        self.epsilon = epsilon
 
     @classmethod
-    def from_options(cls, options) -> FocalLoss:
+    def from_options(cls, options, site: sites.Site) -> PolyLoss:
         """Returns the loss that the options describe."""
-        return cls(options.focal_gamma)
+        del site  # the sizes of the data, which it need not know
+        return cls(options.poly_epsilon)
 
     def value(
         self,
@@ -60,7 +60,7 @@ class FocalLoss(contract.Loss):
         """Returns the weighted sum of the losses, a scalar."""
         places = tf.stack([positives.rows, positives.columns], axis=-1)
         hits = tf.gather_nd(logits, places)
-        # All outputs as if their targets were 0, then correct the positives.
+        # All outputs as if they were off, then what the positives change.
         row_losses = tf.reduce_sum(self._loss(-logits), axis=1)
         changes = self._loss(hits) - self._loss(-hits)
         return tf.reduce_sum(weights * row_losses) + tf.reduce_sum(
@@ -90,15 +90,13 @@ class FocalLoss(contract.Loss):
 
     def get_config(self) -> dict:
         """Returns the arguments of the constructor."""
-        return {"gamma": self.gamma}
+        return {"epsilon": self.epsilon}
 
     def _loss(self, signed: tf.Tensor) -> tf.Tensor:
         """Returns the loss of each s."""
-        focus = tf.exp(self.gamma * tf.math.log_sigmoid(-signed))
-        return -focus * tf.math.log_sigmoid(signed)
+        doubt = tf.sigmoid(-signed)
+        return tf.nn.softplus(-signed) + self.epsilon * doubt
 
     def _slope(self, signed: tf.Tensor) -> tf.Tensor:
         """Returns the derivative of `_loss`."""
-        p, log_p = tf.sigmoid(signed), tf.math.log_sigmoid(signed)
-        focus = tf.exp(self.gamma * tf.math.log_sigmoid(-signed))
-        return focus * (self.gamma * p * log_p - tf.sigmoid(-signed))
+        return -tf.sigmoid(-signed) * (1 + self.epsilon * tf.sigmoid(signed))

@@ -1,0 +1,160 @@
+"""A recurrent encoder: a text is read from both ends, word by word.
+
+# N instances, T places, E dimensions of a word vector, U units of a direction
+
+Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 1997;
+Cho et al., EMNLP 2014, for the gated recurrent unit; Schuster and Paliwal, IEEE
+Transactions on Signal Processing 1997, for both directions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfxml import options as options_lib
+from tfxml.models import sites, token_encoder
+
+CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentOptions:
+    """Options of the recurrent encoder."""
+
+    recurrent_cell: str = options_lib.option(
+        "gru", "Recurrent: the cell.", choices=tuple(CELLS)
+    )
+    recurrent_units: int = options_lib.option(
+        128, "Recurrent: units of each direction.", minimum=1
+    )
+    recurrent_layers: int = options_lib.option(
+        1, "Recurrent: layers, each of two directions.", minimum=1
+    )
+    recurrent_dropout: float = options_lib.option(
+        0.3, "Recurrent: share of its outputs dropped in training.", minimum=0
+    )
+
+
+class RecurrentEncoder(token_encoder.StatesEncoder):
+    """Layers of GRU or LSTM cells in both directions, pooled over the words.
+
+    Args:
+        num_tokens: one more than the largest token id; 0 is padding.
+        cell: `gru` or `lstm`.
+        num_units: U; a state has 2 U.
+        num_layers: how many layers.
+        others: as for `StatesEncoder`.
+    """
+
+    Options = RecurrentOptions
+
+    def __init__(
+        self,
+        num_tokens: int,
+        cell: str = "gru",
+        num_units: int = 128,
+        num_layers: int = 1,
+        **others,
+    ):
+        super().__init__(num_tokens, **others)
+        self.cell = cell
+        self.num_units = num_units
+        self.num_layers = num_layers
+        self.forward, self.backward = [], []
+        width = self.word_dim
+        for number in range(num_layers):
+            self.forward.append(self._layer(f"forward_{number}", width, False))
+            self.backward.append(self._layer(f"backward_{number}", width, True))
+            width = 2 * num_units
+        self.add_pooling(width)
+        self.built = True
+
+    def _layer(self, name: str, width: int, is_backwards: bool):
+        layer = CELLS[self.cell](
+            self.num_units,
+            return_sequences=True,
+            go_backwards=is_backwards,
+            kernel_initializer=keras.initializers.GlorotUniform(
+                self.next_seed()
+            ),
+            recurrent_initializer=keras.initializers.Orthogonal(
+                seed=self.next_seed()
+            ),
+            name=name,
+        )
+        layer.build((None, None, width))
+        return layer
+
+    @classmethod
+    def check(cls, options: Any) -> None:
+        """Raises ValueError for options under which it cannot be built."""
+        options_lib.require(
+            options.recurrent_dropout < 1,
+            "recurrent_dropout",
+            "below 1",
+            options,
+        )
+
+    @classmethod
+    def create(
+        cls, options: Any, site: sites.Site, number: int
+    ) -> RecurrentEncoder:
+        """Returns the `number`-th encoder of a model."""
+        cls.check_site(site, "recurrent")
+        return cls(
+            site.num_tokens,
+            options.recurrent_cell,
+            options.recurrent_units,
+            options.recurrent_layers,
+            word_dim=options.word_dim,
+            dropout=options.recurrent_dropout,
+            word_dropout=options.word_dropout,
+            pooling=options.pooling,
+            num_queries=options.attention_queries,
+            seed=site.seeds_of(range(number, number + 1))[0],
+        )
+
+    def states(
+        self,
+        words: tf.Tensor,
+        is_word: tf.Tensor,
+        dropout_seed: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Returns the states of both directions, [N, T, 2 U]."""
+        states, mask = words, is_word > 0
+        for number, (forward, backward) in enumerate(
+            zip(self.forward, self.backward, strict=True)
+        ):
+            # The one that goes backwards returns its states in its order.
+            states = tf.concat(
+                [
+                    forward(states, mask=mask),
+                    tf.reverse(backward(states, mask=mask), axis=[1]),
+                ],
+                axis=-1,
+            )
+            if number + 1 < self.num_layers:
+                states = self.drop(
+                    states, self.dropout, dropout_seed, 2 + number
+                )
+        return states
+
+    def get_config(self) -> dict:
+        """Returns what makes the encoder again, but for its weights."""
+        return {
+            **super().get_config(),
+            "cell": self.cell,
+            "num_units": self.num_units,
+            "num_layers": self.num_layers,
+        }
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return (
+            f"{self.num_layers} x {self.num_units} {self.cell} units in both "
+            f"directions, {self.pooling} pooling"
+        )

@@ -1,0 +1,250 @@
+"""A transformer encoder: every word looks at every other.
+
+# N instances, T places, E dimensions of a word vector, A attention heads,
+# K dimensions of a head
+
+Vaswani et al., "Attention is all you need", NeurIPS 2017. The normalisation
+comes before each sub-layer (Xiong et al., ICML 2020), which needs no warm-up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxml import options as options_lib
+from tfxml.models import pooling, sites, token_encoder
+
+POSITIONS = ("sinusoidal", "learnt", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerOptions:
+    """Options of the transformer encoder."""
+
+    transformer_layers: int = options_lib.option(
+        2, "Transformer: layers.", minimum=1
+    )
+    transformer_heads: int = options_lib.option(
+        4, "Transformer: attention heads; must divide word_dim.", minimum=1
+    )
+    transformer_units: int = options_lib.option(
+        256, "Transformer: width of the feed-forward layers.", minimum=1
+    )
+    transformer_dropout: float = options_lib.option(
+        0.1,
+        "Transformer: share of each sub-layer's outputs dropped in training.",
+        minimum=0,
+    )
+    positions: str = options_lib.option(
+        "sinusoidal",
+        "Transformer: what tells words their places. none: it reads a bag.",
+        choices=POSITIONS,
+    )
+
+
+class TransformerEncoder(token_encoder.StatesEncoder):
+    """Layers of self-attention and feed-forward, pooled over the words.
+
+    Args:
+        num_tokens: one more than the largest token id; 0 is padding.
+        num_layers: how many layers.
+        num_heads: A, a divisor of the word vectors' dimensions.
+        num_units: width of the feed-forward layers.
+        positions: `sinusoidal`, `learnt` or `none`.
+        max_tokens: the most words of a text, for positions that are learnt.
+        others: as for `StatesEncoder`.
+    """
+
+    Options = TransformerOptions
+
+    def __init__(
+        self,
+        num_tokens: int,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        num_units: int = 256,
+        positions: str = "sinusoidal",
+        max_tokens: int = 256,
+        **others,
+    ):
+        super().__init__(num_tokens, **others)
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.num_units = num_units
+        self.positions = positions
+        self.max_tokens = max_tokens
+        if positions == "learnt":
+            self.places = self.add_weight(
+                name="places",
+                shape=(max_tokens + 1, self.word_dim),
+                initializer=self.normal(1.0),
+            )
+        self.blocks = [self._block(number) for number in range(num_layers)]
+        self.last_norm = self._norm("last_norm")
+        self.add_pooling(self.word_dim)
+        self.built = True
+
+    def _block(self, number: int) -> list[keras.layers.Layer]:
+        """Returns a layer's parts, in the order in which `_apply` runs them."""
+        width = self.word_dim
+        return [
+            self._norm(f"norm_{number}_0"),
+            self._dense(f"projections_{number}", width, 3 * width),
+            self._dense(f"attended_{number}", width, width),
+            self._norm(f"norm_{number}_1"),
+            self._dense(f"wide_{number}", width, self.num_units, "gelu"),
+            self._dense(f"narrow_{number}", self.num_units, width),
+        ]
+
+    def _norm(self, name: str) -> keras.layers.Layer:
+        layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
+        layer.build((None, None, self.word_dim))
+        return layer
+
+    def _dense(
+        self, name: str, width: int, units: int, activation: str | None = None
+    ) -> keras.layers.Layer:
+        layer = keras.layers.Dense(
+            units,
+            activation,
+            kernel_initializer=keras.initializers.GlorotUniform(
+                self.next_seed()
+            ),
+            name=name,
+        )
+        layer.build((None, None, width))
+        return layer
+
+    @classmethod
+    def check(cls, options: Any) -> None:
+        """Raises ValueError for options under which it cannot be built."""
+        require = options_lib.require
+        require(
+            options.transformer_dropout < 1,
+            "transformer_dropout",
+            "below 1",
+            options,
+        )
+        require(
+            options.word_dim % options.transformer_heads == 0,
+            "transformer_heads",
+            f"a divisor of word_dim={options.word_dim}",
+            options,
+        )
+
+    @classmethod
+    def create(
+        cls, options: Any, site: sites.Site, number: int
+    ) -> TransformerEncoder:
+        """Returns the `number`-th encoder of a model."""
+        cls.check_site(site, "transformer")
+        return cls(
+            site.num_tokens,
+            options.transformer_layers,
+            options.transformer_heads,
+            options.transformer_units,
+            options.positions,
+            options.max_tokens,
+            word_dim=options.word_dim,
+            dropout=options.transformer_dropout,
+            word_dropout=options.word_dropout,
+            pooling=options.pooling,
+            num_queries=options.attention_queries,
+            seed=site.seeds_of(range(number, number + 1))[0],
+        )
+
+    def states(
+        self,
+        words: tf.Tensor,
+        is_word: tf.Tensor,
+        dropout_seed: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Returns the state of each place, [N, T, E]."""
+        # As large as their places' encodings, whatever E.
+        states = words * self.word_dim**0.5
+        states = self._placed(states) * is_word[:, :, None]
+        for number, block in enumerate(self.blocks):
+            states = self._apply(block, states, is_word, dropout_seed, number)
+        return self.last_norm(states)
+
+    def _placed(self, states: tf.Tensor) -> tf.Tensor:
+        """Returns the states with the encodings of their places added."""
+        number = tf.shape(states)[1]
+        if self.positions == "learnt":
+            return states + self.places[:number]
+        if self.positions == "sinusoidal":
+            return states + sinusoids(number, self.word_dim)
+        return states
+
+    def _apply(
+        self, block: list, states, is_word, dropout_seed, number: int
+    ) -> tf.Tensor:
+        norm, projections, attended, norm_too, wide, narrow = block
+        attention = attended(
+            self._attention(projections(norm(states)), is_word)
+        )
+        states += self.drop(
+            attention, self.dropout, dropout_seed, 2 + 2 * number
+        )
+        output = narrow(wide(norm_too(states)))
+        return states + self.drop(
+            output, self.dropout, dropout_seed, 3 + 2 * number
+        )
+
+    def _attention(
+        self, projections: tf.Tensor, is_word: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what each place sees, [N, T, E], of projections [N, T, 3 E].
+
+        Queries, keys and values lie behind one another.
+        """
+        shape = tf.shape(projections)
+        head_dim = self.word_dim // self.num_heads
+        queries, keys, values = tf.unstack(
+            tf.reshape(
+                projections,
+                [shape[0], shape[1], 3, self.num_heads, head_dim],
+            ),
+            axis=2,
+        )
+        scores = tf.einsum("nsak,ntak->nast", queries, keys) * head_dim**-0.5
+        weights = pooling.masked_softmax(scores, is_word[:, None, None, :])
+        seen = tf.einsum("nast,ntak->nsak", weights, values)
+        return tf.reshape(seen, [shape[0], shape[1], self.word_dim])
+
+    def get_config(self) -> dict:
+        """Returns what makes the encoder again, but for its weights."""
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "num_units": self.num_units,
+            "positions": self.positions,
+            "max_tokens": self.max_tokens,
+        }
+
+    def describe(self) -> str:
+        """Returns a few words for the console and the model card."""
+        return (
+            f"a transformer of {self.num_layers} layers, {self.num_heads} "
+            f"heads, {self.positions} positions, {self.pooling} pooling"
+        )
+
+
+def sinusoids(number: int | tf.Tensor, width: int) -> tf.Tensor:
+    """Returns encodings of the first places, [number, width].
+
+    Half of them are sines and half cosines, of wavelengths from 2 pi to
+    20,000 pi (Vaswani et al., section 3.5).
+    """
+    half = (width + 1) // 2
+    rates = 10000.0 ** (-np.arange(half) / max(half, 1))
+    angles = tf.cast(tf.range(number), tf.float32)[:, None] * tf.constant(
+        rates, tf.float32
+    )
+    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=1)[:, :width]
