@@ -34,6 +34,12 @@ CASES = {
     "mach": {"head": "mach"},
     "mach_linear": {"head": "mach", "hidden_units": ()},
     "mach_encoders": {"head": "mach", "num_encoders": 2},
+    "sigmoid_conv": {"encoder": "conv", "word_dim": 8, "conv_filters": 6},
+    "sigmoid_transformer": {
+        "encoder": "transformer",
+        "word_dim": 8,
+        "transformer_units": 6,
+    },
 }
 
 
@@ -51,20 +57,26 @@ def source() -> in_memory.InMemorySource:
         rows = [np.sort(rng.choice(most, n, False)) for n in lengths]
         return np.concatenate(rows).astype(np.int32)
 
+    features = distinct(num_features, D)
     found = instances.Instances(
         instances.splits_from_lengths(num_features),
         # Feature 0, which padding looks like, is rare, but it is there.
-        distinct(num_features, D),
+        features,
         rng.random(num_features.sum()).astype(np.float32),
         instances.splits_from_lengths(num_labels),
         distinct(num_labels, L),
+        # The features in the order of their ids, for encoders of tokens.
+        token_splits=instances.splits_from_lengths(num_features),
+        token_ids=features + 1,
     )
     return in_memory.InMemorySource(found, D, L)
 
 
 def parts(recipe: config_lib.Config, split: in_memory.InMemorySource):
     """Returns the recipe's model, optimizer and step counter."""
-    facts = workdir.Facts(D, L, N, recipe.form, is_text=False, data_dir="")
+    facts = workdir.Facts(
+        D, L, N, recipe.form, is_text=False, data_dir="", num_tokens=D + 1
+    )
     model = build.model(recipe, facts, split.label_counts())
     optimizer = build.optimizer(recipe, 20, model)
     return model, optimizer, loop.new_step_counter()
