@@ -20,7 +20,7 @@ from sklearn.feature_extraction import text as sklearn_text
 from sklearn.utils import estimator_checks
 
 import tfxml
-from tfxml.run import console
+from tfxml.run import console, estimator_config
 
 WORDS = {"cat": "whiskers purr", "dog": "bark bone", "emu": "feather egg"}
 NAMES = list(WORDS)
@@ -462,6 +462,33 @@ EXPECTED = {
 )
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+# --- recipes --------------------------------------------------------------
+
+
+def test_an_estimator_asks_for_what_no_parameter_gives():
+    def request(**params):
+        model = tfxml.XMLClassifier(**params)
+        config = estimator_config.config_of(model.get_params(deep=False), 10)
+        return model._request(config)
+
+    assert request() is not None
+    assert request(options={"min_df": 2}, k=3).given == {"min_df", "seed"}
+    assert request(num_epochs=3) is None
+    assert request(options={"reranker_passes": 4}) is None
+    assert request(head="mach") is None
+
+
+@pytest.mark.slow
+def test_an_estimator_finds_its_recipe():
+    rng = np.random.default_rng(1)
+    sets = [rng.choice(6, 2, replace=False).tolist() for _ in range(240)]
+    texts = [" ".join(f"w{i}" for i in labels) + " the" for labels in sets]
+    model = tfxml.XMLClassifier().fit(texts, sets)
+    assert model.metrics_["P@1"] > 95
+    assert model._fitted().run.config.batch_size == 128
+    assert tfxml.load(model._fitted().path).head in ("sigmoid", "centroid")
 
 
 # --- refusals -----------------------------------------------------------
