@@ -20,7 +20,9 @@ PAGE = pathlib.Path(__file__).with_name("flags.md")
 COMMANDS = (
     "tfxml.train",
     "tfxml.evaluate",
+    "tfxml.calibrate",
     "tfxml.predict",
+    "tfxml.diagnose",
     "tfxml.serve",
     "tfxml.report",
     "tfxml.sweep",

@@ -40,6 +40,9 @@ CASES = {
         "word_dim": 8,
         "transformer_units": 6,
     },
+    "cornet": {"head": "cornet"},
+    "chain": {"head": "chain", "chain_candidates": 16},
+    "graph": {"head": "graph", "graph_candidates": 16},
 }
 
 

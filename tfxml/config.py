@@ -105,6 +105,12 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
             "test split",
             self,
         )
+        require(
+            not (head.models_sets and self.reranker_passes),
+            "reranker_passes",
+            f"0 with head={self.head}, whose sets the re-ranker has no part in",
+            self,
+        )
         is_linear = encoders.ENCODERS[self.encoder].passes_rows(self)
         require(
             not (head.needs_encoder and is_linear),

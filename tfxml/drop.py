@@ -53,6 +53,8 @@ def drop(
             weights=old.model.named_variables(),
         )
         saved.save(old.step, {}, is_best=False)
+        if old.fitted is not None:
+            old.fitted.write(new.path)
     remote.publish(target.path)
     return target
 

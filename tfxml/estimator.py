@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shutil
 import tempfile
@@ -19,11 +20,19 @@ import sklearn.exceptions
 import tensorflow as tf
 from sklearn.utils import validation
 
+from tfxml import calibrate as calibrate_lib
 from tfxml import config as config_lib
 from tfxml import train as train_lib
 from tfxml.data import array_features, array_labels, arrays, batched_arrays
+from tfxml.evaluation import label_sets
 from tfxml.recipe import chooser
-from tfxml.run import console, estimator_config, fitted_run, quiet
+from tfxml.run import (
+    console,
+    estimator_config,
+    fitted_run,
+    quiet,
+    set_choices,
+)
 
 _FEWEST_ROWS = 3  # of which propensities can be estimated
 
@@ -32,10 +41,10 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
     """Trains and predicts with data in memory, or a folder, or a file.
 
     Args:
-        head: `sigmoid`, `mach`, `centroid`, or `auto`: all options of model
-            and training are chosen by the data, as `python -m tfxml.train`
-            does. With another of them given, in `options` too, that is the
-            sigmoid head; from 300,000 labels on it is MACH.
+        head: a name of `heads.HEADS`, or `auto`: all options of model and
+            training are chosen by the data, as `python -m tfxml.train` does.
+            With another of them given, in `options` too, that is the sigmoid
+            head; from 300,000 labels on it is MACH.
         hidden_units: widths of the hidden layers; (): a linear model.
         num_epochs: passes over the data.
         batch_size: instances a step.
@@ -168,6 +177,76 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         matrix.sort_indices()
         return matrix
 
+    def calibrate(
+        self,
+        X: Any,
+        y: Any,
+        method: str = "platt",
+        objective: str = "micro_f1",
+        floor: float = 0.9,
+        is_per_label: bool = False,
+    ) -> XMLClassifier:
+        """Makes scores probabilities, by rows not fitted on; returns itself.
+
+        Args:
+            X: as of `predict`.
+            y: as of `fit`; labels that were not fitted are left out.
+            method: `temperature`, `platt`, `isotonic` or `none`.
+            objective: of the thresholds of `predict_sets`: `micro_f1`,
+                `macro_f1` or `precision`.
+            floor: the least precision, of `precision`.
+            is_per_label: whether labels have thresholds of their own.
+
+        Raises:
+            ValueError: if the rows are too few.
+        """
+        fitted = self._fitted()
+        truth = array_labels.labels_of(
+            y, self.classes_.tolist(), skips_unknown=True
+        )
+        fitted.set_scores(None)
+        scores, label_ids = self._top_k(X, set_choices.NUM_CANDIDATES)
+        fitted.set_scores(
+            calibrate_lib.fit(
+                label_sets.Candidates(scores, label_ids),
+                label_sets.LabelSets(truth.splits, truth.ids),
+                fitted.run.label_counts,
+                fitted.run.step,
+                method,
+                objective,
+                floor,
+                is_per_label,
+            )
+        )
+        return self
+
+    def predict_sets(
+        self, X: Any, way: str = "set", aim: str = "f1"
+    ) -> list[np.ndarray]:
+        """Returns a set of labels for each row, best first, some empty.
+
+        Args:
+            X: as of `predict`.
+            way: `set`: what is best in expectation; `threshold`: the labels
+                whose scores reach the threshold that `calibrate` found, else
+                0.5.
+            aim: of `set`: `f1`, that of a row, or `subset`, the whole set
+                right.
+        """
+        fitted = self._fitted()
+        choice = set_choices.SetChoice(way, aim=aim)
+        if fitted.run.fitted is not None:
+            choice = dataclasses.replace(
+                choice, limits=fitted.run.fitted.thresholds
+            )
+        label_ids, is_chosen = fitted.predictor.chosen(
+            self._features(X), choice
+        )
+        return [
+            self.classes_[row[is_here]]
+            for row, is_here in zip(label_ids, is_chosen, strict=True)
+        ]
+
     def score(
         self, X: Any, y: Any, sample_weight: npt.ArrayLike | None = None
     ) -> float:
@@ -290,13 +369,17 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
 
     def _top_k(self, X, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the scores and ids of the best labels, [N, K]."""
+        return self._fitted().predictor.top_k(self._features(X), k)
+
+    def _features(self, X) -> array_features.Features:
+        """Returns X as the predictor takes it."""
         fitted = self._fitted()
         if isinstance(X, tf.data.Dataset):
             X = batched_arrays.of(X, fitted.run.facts.num_features).X
         is_text = fitted.run.facts.is_text
         if not is_text and not array_features.is_text(X):
             X = self._validated(X, reset=False)
-        return fitted.predictor.top_k(array_features.features_of(X), k)
+        return array_features.features_of(X)
 
 
 def load(folder: str) -> XMLClassifier:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.evaluation import metrics, tables
-from tfxml.run import device_flags, flags, paths, restore
+from tfxml.evaluation import metrics, set_metrics, tables
+from tfxml.run import (
+    device_flags,
+    flags,
+    paths,
+    restore,
+    scored_rows,
+    set_choices,
+)
 
 
 def evaluate(
@@ -31,6 +40,60 @@ def evaluate(
     return restore.make_evaluate(run, strategy, split, data_dir)()
 
 
+def evaluate_sets(
+    workdir: str,
+    choice: set_choices.SetChoice | None = None,
+    split: str = "",
+    data_dir: str = "",
+    checkpoint: str = "auto",
+) -> set_metrics.SetMetrics:
+    """Returns the metrics of the label sets that a run answers with.
+
+    Args:
+        workdir: the run directory.
+        choice: how a set is chosen; None: the set of the best expected F1.
+        split, data_dir, checkpoint: as of `evaluate`.
+    """
+    run = restore.restore(workdir, tf.distribute.get_strategy(), checkpoint)
+    return _sets_of(run, choice, split, data_dir)
+
+
+def _sets_of(run, choice, split: str, data_dir: str) -> set_metrics.SetMetrics:
+    choice = choice or set_choices.SetChoice(set_choices.SET)
+    source, pairs = scored_rows.of_split(run, split, data_dir)
+    rows = scored_rows.score(
+        run,
+        source,
+        choice.num_ranked,
+        choice.way == set_choices.SET,
+        pairs,
+    )
+    is_chosen = choice.choose(rows.candidates, rows.is_member, rows.weights)
+    return set_metrics.SetMetrics(
+        rows.candidates.chosen(is_chosen), rows.truth, run.facts.num_labels
+    )
+
+
+def _print_sets(values, k: int) -> None:
+    """Prints the metrics of sets, and writes the figures of labels."""
+    run = restore.restore(
+        values.workdir, tf.distribute.get_strategy(), values.checkpoint
+    )
+    limits = run.fitted.thresholds if run.fitted else None
+    if run.stale:
+        sys.stderr.write(f"scores    {run.stale}\n")
+    result = _sets_of(
+        run, set_choices.from_flags(limits, k), values.split, values.data_dir
+    )
+    print(tables.format_sets(result.result(), result.intervals()))
+    if values.label_figures:
+        names = run.label_names
+        with open(values.label_figures, "w", newline="") as file:
+            set_metrics.write_label_figures(
+                result, file, names.__getitem__ if names else str
+            )
+
+
 def main() -> None:
     values = absl_flags.FLAGS
     result = evaluate(
@@ -47,6 +110,8 @@ def main() -> None:
     print(tables.format_metrics(values_by_key, keys))
     if values.deciles:
         print(tables.format_deciles(result.result_by_decile(), ks))
+    if values.sets or values.label_figures:
+        _print_sets(values, ks[-1])
 
 
 def define_flags() -> None:
@@ -66,6 +131,18 @@ def define_flags() -> None:
     absl_flags.DEFINE_bool(
         "all_metrics", False, "Also report Recall@k, PSnDCG@k and nDCG@1."
     )
+    absl_flags.DEFINE_bool(
+        "sets",
+        False,
+        "Also report metrics of whole sets, chosen as --predict says, with "
+        "95 % bootstrap intervals.",
+    )
+    paths.define(
+        "label_figures",
+        "",
+        "A CSV file for precision, recall, F1 and support of each label.",
+    )
+    set_choices.define_flags()
     device_flags.define_flags()
 
 

@@ -7,6 +7,7 @@ best first, with the "uid" of the line read, or else its number as "line".
 
 "empty": true marks an answer to a row without a feature that the model knows,
 which gets the labels that are frequent anyway; a blank line gets no labels.
+"abstained": true marks an answer whose best score is below --abstain_below.
 With --bad_rows=skip a bad line has its "error" in place of labels. With
 --explain=3 each label has its "explanations": the three terms or features that
 speak most for it or against it, and by how much of its logit.
@@ -23,7 +24,15 @@ import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import bad_rows, requests
-from tfxml.run import answers, flags, paths, remote, request_predictor, restore
+from tfxml.run import (
+    answers,
+    flags,
+    paths,
+    remote,
+    request_predictor,
+    restore,
+    set_choices,
+)
 
 
 def main() -> None:
@@ -41,11 +50,17 @@ def main() -> None:
         run = restore.restore(
             values.workdir, tf.distribute.get_strategy(), values.checkpoint
         )
+        limits = run.fitted.thresholds if run.fitted else None
         predictor = request_predictor.RequestPredictor(
-            run, values.k, values.runtime
+            run,
+            values.k,
+            values.runtime,
+            set_choices.from_flags(limits, values.k),
         )
         if predictor.note:
             sys.stderr.write(f"runtime   tensorflow: {predictor.note}\n")
+        if run.stale:
+            sys.stderr.write(f"scores    {run.stale}\n")
         read = requests.read(
             requests.lines(source, name),
             name,
@@ -80,7 +95,10 @@ def define_flags() -> None:
         "What is done about a line that cannot be read: error ends, skip "
         "answers with an error.",
     )
-    absl_flags.DEFINE_integer("k", 5, "Labels an instance.", lower_bound=1)
+    absl_flags.DEFINE_integer(
+        "k", 5, "Labels an instance, of --predict=top_k.", lower_bound=1
+    )
+    set_choices.define_flags()
     absl_flags.DEFINE_integer(
         "batch_size",
         256,

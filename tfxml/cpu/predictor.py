@@ -94,6 +94,7 @@ class CpuPredictor:
             )
         self.num_features = model.num_features
         self._link, self._head_link = model.link, model.head.link
+        self._calibration = model.calibration
         encoder_forms = [encoder.form() for encoder in model.encoders]
         self._encoders = [
             dense_stack.DenseStack(form)
@@ -122,7 +123,10 @@ class CpuPredictor:
             FloatingPointError: if a score is not a number.
         """
         estimates, label_ids = self._by_batch(rows, k, self._reranked)
-        return calibration.array_scores(estimates, self._link), label_ids
+        scores = calibration.array_scores(
+            estimates, self._link, self._calibration
+        )
+        return scores, label_ids
 
     def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
         """Returns the head's best labels, without the re-ranker, [N, K]."""

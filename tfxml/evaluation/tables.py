@@ -17,7 +17,7 @@ def headline_keys(ks: Sequence[int]) -> list[str]:
 
 def format_metrics(result: Mapping[str, float], keys: Sequence[str]) -> str:
     """Returns two aligned lines: the keys, and their values in percent."""
-    return _align([keys, _cells(result, keys)])
+    return align([keys, _cells(result, keys)])
 
 
 def format_deciles(
@@ -33,7 +33,18 @@ def format_deciles(
     lines = [["decile", *keys]]
     for number, decile in enumerate(deciles, start=1):
         lines.append([str(number), *_cells(decile, keys)])
-    return _align(lines)
+    return align(lines)
+
+
+def format_sets(
+    result: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> str:
+    """Returns aligned lines: a figure of sets each, with its interval."""
+    lines = [["", "%", "95 % interval"]]
+    for key, value in result.items():
+        low, high = intervals[key]
+        lines.append([key, f"{value:.2f}", f"{low:.2f} to {high:.2f}"])
+    return align(lines)
 
 
 def _cells(values: Mapping[str, float], keys: Sequence[str]) -> list[str]:
@@ -50,7 +61,7 @@ def _cells(values: Mapping[str, float], keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _align(lines: Sequence[Sequence[str]]) -> str:
+def align(lines: Sequence[Sequence[str]]) -> str:
     """Joins cells into lines, each column flush right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -9,6 +9,8 @@ alike; calibration of scores belongs here and nowhere else.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -21,17 +23,105 @@ SIGMOID = "sigmoid"  # estimates are logits
 IDENTITY = "identity"  # estimates are shown as they are
 LINKS = (SIGMOID, IDENTITY)
 
+TEMPERATURE = "temperature"  # logits are scaled
+PLATT = "platt"  # scaled and shifted
+ISOTONIC = "isotonic"  # mapped by any rising function
+METHODS = (TEMPERATURE, PLATT, ISOTONIC)
 
-def scores(estimates: tf.Tensor, link: str) -> tf.Tensor:
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """A map from scores to probabilities that never falls: ranks stay.
+
+    A probability is sigmoid(slope * logit + offset), and then, if there are
+    knots, what the line through (knots, values) has there.
+
+    Attributes:
+        method: one of `METHODS`.
+        slope: above 0; the inverse of a temperature.
+        offset: of the logits.
+        knots: probabilities, ascending; (): no line.
+        values: of the knots, never falling, in [0, 1].
+
+    Raises:
+        ValueError: for a map that falls somewhere.
+    """
+
+    method: str
+    slope: float = 1.0
+    offset: float = 0.0
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.method not in METHODS:
+            raise ValueError(
+                f"`method` must be one of {METHODS}. "
+                f"Received: method={self.method!r}"
+            )
+        numbers = np.array(
+            [self.slope, self.offset, *self.knots, *self.values], np.float64
+        )
+        rises = (
+            np.isfinite(numbers).all()
+            and self.slope > 0
+            and len(self.knots) == len(self.values) != 1
+            and (np.diff(self.knots) > 0).all()
+            and (np.diff(self.values) >= 0).all()
+            and all(0 <= one <= 1 for one in self.values)
+        )
+        if not rises:
+            raise ValueError(f"`Calibration` must not fall. Received: {self}")
+
+    def ramps(self) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the line as a start and a sum of ramps, [J] each.
+
+        A value is start + sum of slopes * clip(p - knots, 0, widths), which
+        every runtime has operations for.
+        """
+        knots, values = np.array(self.knots), np.array(self.values)
+        widths = np.diff(knots)
+        slopes = np.diff(values) / widths
+        return (
+            float(values[0]),
+            slopes.astype(np.float32),
+            knots[:-1].astype(np.float32),
+            widths.astype(np.float32),
+        )
+
+
+def scores(
+    estimates: tf.Tensor, link: str, calibration: Calibration | None = None
+) -> tf.Tensor:
     """Returns the scores of estimates [N, K]."""
     check_link(link)
-    return tf.nn.sigmoid(estimates) if link == SIGMOID else estimates
+    if calibration is None:
+        return tf.nn.sigmoid(estimates) if link == SIGMOID else estimates
+    of_link = logits(estimates, link)
+    found = tf.nn.sigmoid(calibration.slope * of_link + calibration.offset)
+    if not calibration.knots:
+        return found
+    start, slopes, knots, widths = calibration.ramps()
+    above = tf.minimum(tf.nn.relu(found[..., None] - knots), widths)
+    return start + tf.reduce_sum(slopes * above, axis=-1)
 
 
-def array_scores(estimates: np.ndarray, link: str) -> np.ndarray:
+def array_scores(
+    estimates: np.ndarray, link: str, calibration: Calibration | None = None
+) -> np.ndarray:
     """Returns what `scores` does, of an array."""
     check_link(link)
-    return sigmoid(estimates) if link == SIGMOID else estimates
+    if calibration is None:
+        return sigmoid(estimates) if link == SIGMOID else estimates
+    of_link = array_logits(estimates, link)
+    found = sigmoid(
+        np.float32(calibration.slope) * of_link + np.float32(calibration.offset)
+    )
+    if not calibration.knots:
+        return found
+    start, slopes, knots, widths = calibration.ramps()
+    above = np.clip(found[..., None] - knots, 0, widths)
+    return np.float32(start) + (slopes * above).sum(axis=-1)
 
 
 def logits(estimates: tf.Tensor, link: str) -> tf.Tensor:

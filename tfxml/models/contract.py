@@ -214,6 +214,14 @@ class Encoder(keras.layers.Layer):
         return f"{type(self).__name__} of {self.output_dim} units"
 
 
+class LabelSets(NamedTuple):
+    """Sets of labels that a head finds most probable, best first."""
+
+    label_ids: tf.Tensor  # [N, K] int32, candidates
+    is_member: tf.Tensor  # [N, S, K] bool, which of them each set has
+    log_probabilities: tf.Tensor  # [N, S]
+
+
 class HeadPart(NamedTuple):
     """A part of a head that trains independently of the others."""
 
@@ -234,6 +242,8 @@ class Head(keras.layers.Layer):
     learns: ClassVar[str] = GRADIENTS
     reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
     needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
+    models_sets: ClassVar[bool] = False  # whether it has `label_sets`
+    reads_pairs: ClassVar[bool] = False  # whether `site.label_pairs` are read
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss
@@ -346,6 +356,14 @@ class Head(keras.layers.Layer):
             estimates = tf.where(is_dropped, -float("inf"), estimates)
         estimates = tf.ensure_shape(estimates, [None, self.num_labels])
         return selection.top_k(estimates, min(k, self.num_answers))
+
+    def label_sets(self, encoded: Any, k: int, num_sets: int) -> LabelSets:
+        """Returns the most probable sets among the K best labels.
+
+        Of heads that say `models_sets`: they know how labels depend on one
+        another. Those of other heads follow from the scores.
+        """
+        raise NotImplementedError
 
     def form(self) -> forms.BlockRanking | forms.InvertedIndex | None:
         """Returns its serving form; None: TensorFlow alone can run it."""

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
+from tfxml.models import calibration as calibration_lib
 from tfxml.models import (
-    calibration,
     contract,
     contract_checks,
     device_scope,
@@ -52,6 +52,7 @@ class ExtremeClassifier(keras.Model):
         num_features: D.
         form: how rows are multiplied; see `sparse_rows.FORMS`.
         reranker: what ranks the head's best labels again; None: nothing.
+        calibration: what makes probabilities of scores; None: nothing.
 
     Raises:
         ValueError: if an encoder is any other Keras layer.
@@ -64,6 +65,7 @@ class ExtremeClassifier(keras.Model):
         num_features: int,
         form: str,
         reranker: reranker_lib.Reranker | None = None,
+        calibration: calibration_lib.Calibration | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,6 +82,7 @@ class ExtremeClassifier(keras.Model):
         self.num_features = num_features
         self.form = form
         self.reranker = reranker
+        self.calibration = calibration
         self.built = True
 
     def get_config(self) -> dict:
@@ -92,6 +95,8 @@ class ExtremeClassifier(keras.Model):
             "num_features": self.num_features,
             "form": self.form,
             "reranker": self.reranker and serialize(self.reranker),
+            "calibration": self.calibration
+            and dataclasses.asdict(self.calibration),
         }
 
     @classmethod
@@ -118,6 +123,8 @@ class ExtremeClassifier(keras.Model):
                 "head": deserialize(config["head"]),
                 "reranker": config["reranker"]
                 and deserialize(config["reranker"]),
+                "calibration": config["calibration"]
+                and calibration_lib.Calibration(**config["calibration"]),
             }
         )
 
@@ -223,7 +230,9 @@ class ExtremeClassifier(keras.Model):
     @property
     def link(self) -> str:
         """How estimates become scores; see `calibration`."""
-        return self.head.link if self.reranker is None else calibration.SIGMOID
+        return (
+            self.head.link if self.reranker is None else calibration_lib.SIGMOID
+        )
 
     def top_k(self, inputs: Inputs, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each, best first."""
@@ -236,11 +245,13 @@ class ExtremeClassifier(keras.Model):
             )
             estimates, label_ids = self.reranker.rerank(
                 self._rows(inputs, "ragged"),
-                calibration.logits(estimates, self.head.link),
+                calibration_lib.logits(estimates, self.head.link),
                 label_ids,
                 k,
             )
-        return calibration.scores(estimates, self.link), label_ids
+        return calibration_lib.scores(
+            estimates, self.link, self.calibration
+        ), label_ids
 
     def rank(
         self, inputs: Inputs, label_ids: tf.Tensor, k: tf.Tensor
@@ -258,7 +269,7 @@ class ExtremeClassifier(keras.Model):
         estimates = self.label_estimates(inputs, label_ids)
         k = tf.minimum(k, tf.size(label_ids))
         best, places = tf.math.top_k(estimates, k)
-        scores = calibration.scores(best, self.link)
+        scores = calibration_lib.scores(best, self.link, self.calibration)
         return scores, tf.gather(label_ids, places)
 
     def label_estimates(
@@ -275,8 +286,44 @@ class ExtremeClassifier(keras.Model):
             return estimates
         return self.reranker.estimates(
             self._rows(inputs, "ragged"),
-            calibration.logits(estimates, self.head.link),
+            calibration_lib.logits(estimates, self.head.link),
             tf.broadcast_to(label_ids, tf.shape(estimates)),
+        )
+
+    def label_sets(
+        self, inputs: Inputs, k: int, num_sets: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns labels, and the most probable sets of them; see `contract`.
+
+        Of a head that models sets, and without a re-ranker.
+
+        Args:
+            inputs: rows by the names of `inputs`.
+            k: K, how many labels.
+            num_sets: S.
+
+        Returns:
+            Scores and ids of labels, [N, K] each, best first; which of them
+            each set has, [N, S, K] bool, and the sets' probabilities, [N, S].
+        """
+        encoded = self.encode(inputs)
+        found = self.head.label_sets(encoded, k, num_sets)
+        estimates, label_ids = self.head.top_k(encoded, k)
+        # From the order of the sets to that of the scores.
+        is_same = label_ids[:, :, None] == found.label_ids[:, None, :]
+        places = tf.argmax(tf.cast(is_same, tf.int32), axis=2)  # [N, K]
+        is_member = (
+            tf.gather(found.is_member, places, axis=2, batch_dims=1)
+            & tf.reduce_any(is_same, axis=2)[:, None, :]
+        )
+        scores = calibration_lib.scores(
+            estimates, self.head.link, self.calibration
+        )
+        return (
+            scores,
+            label_ids,
+            is_member,
+            tf.exp(found.log_probabilities),
         )
 
     def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:

@@ -23,6 +23,11 @@ class ModelOptions:
         "ranks by cosines to the labels' centroids.",
         choices=tuple(heads.HEADS),
     )
+    base_head: str = options.option(
+        "sigmoid",
+        "What the cornet, graph and chain heads stand on.",
+        choices=("sigmoid", "mach"),
+    )
     loss: str = options.option(
         "sigmoid_cross_entropy",
         "The loss of the head's outputs.",

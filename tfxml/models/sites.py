@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse
 
 from tfxml.data import priors
 
@@ -33,6 +34,8 @@ class Site:
         is_linear: whether the head reads the rows themselves.
         label_counts: [L], in how many training instances each label occurs;
             None where weights are restored.
+        label_pairs: [L, L] sparse, in how many training instances each two
+            labels occur, for heads that say `reads_pairs`; None likewise.
         dropped: ids of labels that are never answered.
         group, num_groups: which group of repetitions is trained here.
         devices: to spread the repetitions over; none: anywhere.
@@ -52,6 +55,7 @@ class Site:
     input_dim: int = 0
     is_linear: bool = False
     label_counts: np.ndarray | None = None
+    label_pairs: scipy.sparse.csr_matrix | None = None
     dropped: Sequence[int] | np.ndarray = ()
     group: int = 0
     num_groups: int = 1

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import array_features, inputs, instances
 from tfxml.data.text import text_rows
+from tfxml.evaluation import label_sets
 from tfxml.models import sparse_rows
-from tfxml.run import restore, text_inputs
+from tfxml.run import restore, scored_rows, set_choices, text_inputs
 
 _TEXTS_AT_ONCE = 4096
 
@@ -45,10 +48,51 @@ class ArrayPredictor:
         self._check(features)
         if not features.num_instances:
             return np.zeros((0, k), np.float32), np.zeros((0, k), np.int32)
+        scores, label_ids, *_ = self._found(features, k, self._by_model)
+        return scores, label_ids
+
+    def chosen(
+        self, features: array_features.Features, choice: set_choices.SetChoice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns label ids, best first, and which are answered, [N, K] each.
+
+        Raises:
+            ValueError: as `top_k`.
+        """
+        with_sets = (
+            choice.way == set_choices.SET and self._run.model.head.models_sets
+        )
+        if not with_sets or not features.num_instances:
+            found: tuple[np.ndarray, ...] = self.top_k(
+                features, choice.num_ranked
+            )
+        else:
+            self._check(features)
+            k = min(choice.num_ranked, self._run.facts.num_labels)
+            answer = scored_rows.answers_of(self._run, k, with_sets=True)
+            found = self._found(
+                features,
+                k,
+                lambda named, k: tuple(one.numpy() for one in answer(named)),
+            )
+        scores, label_ids, *sets = found
+        candidates = label_sets.Candidates(scores, label_ids)
+        return label_ids, choice.choose(candidates, *sets)
+
+    def _found(
+        self, features: array_features.Features, k: int, by_model: Callable
+    ) -> tuple[np.ndarray, ...]:
+        """Returns scores, ids and whatever else `by_model` returns, [N, ...].
+
+        It takes named inputs and `k`.
+        """
         fitted = self._run.text_features
         if features.texts is None or fitted is None:
             splits, ids, values = features.rows()
-            return self._of_rows(ids, values, splits, k)
+            if self._run.config.normalize_rows:
+                values = instances.normalized(values, splits)
+            rows = sparse_rows.RaggedRows(ids, values, splits)
+            return self._find(rows, k, by_model)
         texts = features.texts
         runs = [
             texts[first : first + _TEXTS_AT_ONCE]
@@ -57,16 +101,15 @@ class ArrayPredictor:
         if text_inputs.max_tokens(self._run.config) is None:
             stream = text_rows.stream(fitted, runs, False, None)
             answers = [
-                self._find(sparse_rows.RaggedRows(ids, values, splits), k)
+                self._find(
+                    sparse_rows.RaggedRows(ids, values, splits), k, by_model
+                )
                 for splits, ids, values, *_ in stream
             ]
         else:
             reader = text_inputs.TextInputs(self._run.config, fitted)
-            answers = [
-                self._by_model(reader(tf.constant(some)), k) for some in runs
-            ]
-        scores, label_ids = zip(*answers, strict=True)
-        return np.concatenate(scores), np.concatenate(label_ids)
+            answers = [by_model(reader(tf.constant(some)), k) for some in runs]
+        return tuple(map(np.concatenate, zip(*answers, strict=True)))
 
     def _check(self, features: array_features.Features) -> None:
         facts = self._run.facts
@@ -83,18 +126,11 @@ class ArrayPredictor:
                 f"Received: {features.num_features}"
             )
 
-    def _of_rows(self, ids, values, splits, k: int):
-        if self._run.config.normalize_rows:
-            values = instances.normalized(values, splits)
-        return self._find(sparse_rows.RaggedRows(ids, values, splits), k)
-
-    def _find(self, rows: sparse_rows.RaggedRows, k: int):
+    def _find(self, rows: sparse_rows.RaggedRows, k: int, by_model: Callable):
         if self._on_cpu is not None:
             return self._on_cpu.top_k(rows, k)
         ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)
-        return self._by_model(
-            inputs.features(ids, ids.with_values(rows.values)), k
-        )
+        return by_model(inputs.features(ids, ids.with_values(rows.values)), k)
 
     def _by_model(self, named: dict[str, tf.RaggedTensor], k: int):
         if self._run.facts.form == "padded":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import scipy.sparse
 
 from tfxml import config as config_lib
 from tfxml.data.catalogue import known_sets, named_sets
@@ -35,6 +36,7 @@ def model(
     label_counts: np.ndarray | None,
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dropped: Sequence[int] | np.ndarray = (),
+    label_pairs: scipy.sparse.csr_matrix | None = None,
 ) -> extreme_classifier.ExtremeClassifier:
     """Returns the model, with biases that match the labels' frequencies.
 
@@ -45,6 +47,8 @@ def model(
             None: zero biases, for a model whose weights will be restored.
         placement: which repetitions it has, and on which devices.
         dropped: ids of labels that are never predicted.
+        label_pairs: [L, L] sparse, in how many training instances each two
+            labels occur, for heads that read them; None for restored weights.
     """
     site = sites.Site(
         facts.num_labels,
@@ -55,6 +59,7 @@ def model(
         config.hash_seed,
         facts.form,
         label_counts=label_counts,
+        label_pairs=label_pairs,
         dropped=dropped,
         group=placement.group,
         num_groups=placement.num_groups,

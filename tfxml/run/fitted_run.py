@@ -6,6 +6,7 @@ the labels, which may be other than strings.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -19,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import arrays
-from tfxml.run import array_predictor, restore
+from tfxml.run import array_predictor, fitted_scores, restore
 
 _FILE = "estimator.json"
 
@@ -56,6 +57,16 @@ class FittedRun:
     def predictor(self) -> array_predictor.ArrayPredictor:
         """Finds the best labels; created on first use."""
         return array_predictor.ArrayPredictor(self.run)
+
+    def set_scores(self, fitted: fitted_scores.FittedScores | None) -> None:
+        """Calibrates the run's scores, also of its directory; None: undoes."""
+        if fitted is None:
+            (pathlib.Path(self.path) / fitted_scores.NAME).unlink(True)
+        else:
+            fitted.write(self.path)
+        self.run = dataclasses.replace(self.run, fitted=fitted, stale="")
+        self.run.model.calibration = fitted.calibration if fitted else None
+        self.__dict__.pop("predictor", None)  # it holds the scores of before
 
     def remove_with(self) -> None:
         """Removes the run directory once nothing refers to this object."""

@@ -11,8 +11,16 @@ import tensorflow as tf
 
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import data_errors, inputs, instances, requests
+from tfxml.evaluation import label_sets
 from tfxml.models import sparse_rows
-from tfxml.run import answers, explanations, restore, text_inputs
+from tfxml.run import (
+    answers,
+    explanations,
+    restore,
+    scored_rows,
+    set_choices,
+    text_inputs,
+)
 
 RUNTIMES = ("auto", "cpu", "tensorflow")
 
@@ -26,22 +34,26 @@ class RequestPredictor:
         runtime: what finds the labels: loops compiled for the `cpu`, or
             `tensorflow`. `auto` is the CPU where the model lies in a process
             without an accelerator and its modules declare serving forms.
+        choice: which labels an instance is answered with; None: the k best.
 
     Attributes:
         note: why `auto` took TensorFlow, if a module is the reason; or ''.
     """
 
     def __init__(
-        self, run: restore.TrainedRun, k: int = 5, runtime: str = "auto"
+        self,
+        run: restore.TrainedRun,
+        k: int = 5,
+        runtime: str = "auto",
+        choice: set_choices.SetChoice | None = None,
     ):
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: {k=}")
         if runtime not in RUNTIMES:
             raise ValueError(
                 f"`runtime` must be one of {RUNTIMES}. Received: {runtime=}"
             )
         self._run = run
-        self._k = min(k, run.facts.num_labels)
+        self._choice = choice or set_choices.SetChoice(k=k)
+        self._k = min(self._choice.num_ranked, run.facts.num_labels)
         self.note = ""
         if runtime == "auto":
             suits = cpu_predictor.suits(run.model, tf.distribute.get_strategy())
@@ -108,12 +120,12 @@ class RequestPredictor:
 
     def _predict_texts(self, texts: list[str]):
         if not texts:
-            return [], [], [], None
+            return (), [], None
         named = self._features_of(tf.constant(texts))
         ids = named[inputs.FEATURE_IDS]
         if self._inputs_of.max_tokens is not None:
             is_empty = named[inputs.TOKEN_IDS].row_lengths().numpy() == 0
-            return *self._top_k_of(named), is_empty, None
+            return self._answer_to(named), is_empty, None
         values = named[inputs.FEATURE_VALUES]
         return self._find_in(
             ids.flat_values, values.flat_values, ids.row_splits
@@ -121,7 +133,7 @@ class RequestPredictor:
 
     def _predict_rows(self, batch: list[requests.Request]):
         if not batch:
-            return [], [], [], None
+            return (), [], None
         if self._run.facts.is_text and self._inputs_of.max_tokens is not None:
             raise ValueError(
                 "`feature_ids` must not be given to a model that reads words "
@@ -137,27 +149,40 @@ class RequestPredictor:
         return self._find_in(ids, values, splits)
 
     def _find_in(self, ids, values, splits):
-        """Returns scores, label ids, which rows have no feature, the rows."""
+        """Returns what was found, which rows have no feature, the rows."""
         rows = sparse_rows.RaggedRows(*map(np.asarray, (ids, values, splits)))
         # Zeros stand for nothing too.
         before = np.cumsum([0, *(rows.values != 0)])
         is_empty = before[rows.splits[1:]] == before[rows.splits[:-1]]
-        return *self._find(rows, self._k), is_empty, rows
+        return self._find(rows, self._k), is_empty, rows
 
     def _answers(self, found, k: int, explain: int) -> Iterator[dict]:
-        scores, label_ids, is_empty, rows = found
+        """Yields answers of `scored_rows.answers_of` and what goes with it."""
+        arrays, is_empty, rows = found
+        if not len(is_empty):
+            return
         names = self._run.label_names
+        scores, label_ids, *sets = map(np.asarray, arrays)
+        # A row that is not finite keeps its scores, which `predict` refuses.
+        is_wrong = ~np.isfinite(scores).all(axis=1)
+        candidates = label_sets.Candidates(
+            np.where(is_wrong[:, None], 0, scores), label_ids
+        )
+        is_chosen = self._choice.choose(candidates, *sets)
+        is_chosen = is_chosen | is_wrong[:, None]
+        abstains = self._choice.abstains(candidates)
         for place, empty in enumerate(is_empty):
-            ids = np.asarray(label_ids[place])[:k]
+            ids = label_ids[place][is_chosen[place]][:k]
+            of_ids = scores[place][is_chosen[place]][:k]
             answer = {
                 "label_names": [names[i] if names else str(i) for i in ids],
                 "label_ids": ids.tolist(),
-                "scores": [
-                    round(float(score), 6) for score in scores[place][:k]
-                ],
+                "scores": [round(float(score), 6) for score in of_ids],
             }
             if empty:
                 answer["empty"] = True
+            if abstains[place]:
+                answer["abstained"] = True
             if explain:
                 answer["explanations"] = self.explainer.explain(
                     *_row(rows, place), ids, explain
@@ -166,15 +191,10 @@ class RequestPredictor:
 
     def _on_tensorflow(self) -> Callable:
         """Returns what `CpuPredictor.top_k` does, by the model itself."""
-        model, is_padded = self._run.model, self._run.facts.form == "padded"
-
-        @tf.function(reduce_retracing=True)
-        def top_k_of(named):
-            return model.top_k(
-                inputs.padded(named) if is_padded else named, self._k
-            )
-
-        self._top_k_of = top_k_of
+        is_of_sets = self._choice.way == set_choices.SET
+        self._answer_to = scored_rows.answers_of(
+            self._run, self._k, is_of_sets and self._run.model.head.models_sets
+        )
 
         @tf.function(
             input_signature=[
@@ -183,15 +203,14 @@ class RequestPredictor:
                 tf.TensorSpec([None], tf.int64),
             ]
         )
-        def top_k(*rows):
+        def answer(*rows):
             ids, values, splits = rows
             ids = tf.RaggedTensor.from_row_splits(ids, splits)
-            found = inputs.features(ids, ids.with_values(values))
-            return model.top_k(
-                inputs.padded(found) if is_padded else found, self._k
+            return self._answer_to(
+                inputs.features(ids, ids.with_values(values))
             )
 
-        return lambda rows, k: top_k(*rows)
+        return lambda rows, k: answer(*rows)
 
 
 def predict_lines(

@@ -13,7 +13,13 @@ from tfxml import config as config_lib
 from tfxml.data.text import text_features
 from tfxml.evaluation import evaluator, metrics
 from tfxml.models import extreme_classifier
-from tfxml.run import build, datasets, evaluation_split, paths
+from tfxml.run import (
+    build,
+    datasets,
+    evaluation_split,
+    fitted_scores,
+    paths,
+)
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
@@ -33,6 +39,8 @@ class TrainedRun:
     text_features: text_features.TextFeatures | None
     saved: checkpoints.Checkpoints
     step: int  # of the weights
+    fitted: fitted_scores.FittedScores | None = None  # of these weights
+    stale: str = ""  # why what was fitted to scores is not applied
 
 
 def restore(
@@ -76,6 +84,16 @@ def restore(
             f"workdir={path}, with the steps {saved.steps() or 'none'}"
         )
     saved.restore_model(step)
+    fitted, stale = fitted_scores.read(path), ""
+    if fitted is not None and fitted.step != step:
+        stale = (
+            f"calibration of step {fitted.step} is not that of the weights of "
+            f"step {step}, and is not applied: run `python -m tfxml.calibrate "
+            f"--workdir={path}` again"
+        )
+        fitted = None
+    if fitted is not None:
+        model.calibration = fitted.calibration
     return TrainedRun(
         config,
         facts,
@@ -85,6 +103,8 @@ def restore(
         workdir.read_text_features() if facts.is_text else None,
         saved,
         step,
+        fitted,
+        stale,
     )
 
 

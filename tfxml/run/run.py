@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.cpu import predictor as cpu_predictor
+from tfxml.data.feeding import co_occurrence
 from tfxml.data.text import word_vectors
 from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
@@ -55,9 +56,16 @@ class Run:
         # What takes no gradients is learnt in one step more.
         has_last = not takes_steps or bool(config.reranker_passes)
         self.num_steps = self._steps_of_head + has_last
+        label_pairs = None
+        if heads.HEADS[config.head].reads_pairs:
+            label_pairs = co_occurrence.count(data.train)
         with strategy.scope():
             self.model = build.model(
-                config, data.facts, data.label_counts, placement
+                config,
+                data.facts,
+                data.label_counts,
+                placement,
+                label_pairs=label_pairs,
             )
             optimizer = build.optimizer(
                 config, self.steps_per_epoch, self.model

@@ -22,7 +22,7 @@ from tfxml.data import atomic_files, data_errors
 from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
-from tfxml.run import flags, manifest, paths
+from tfxml.run import fitted_scores, flags, manifest, paths
 from tfxml.training import checkpoints
 
 # What stays the same during a run, and what comes to it.
@@ -44,7 +44,12 @@ _NO_CONTENT = (
     AttributeError,
     RecursionError,
 )
-_CHANGING = ("checkpoints", "metrics.jsonl", "result.json")
+_CHANGING = (
+    "checkpoints",
+    "metrics.jsonl",
+    "result.json",
+    fitted_scores.NAME,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Workdir:
       without it holds no run.
     - `checkpoints/`, `metrics.jsonl`; `evaluator.jsonl` by an evaluator task.
     - `result.json`: the final metrics, once the run has come to its end.
+    - `calibration.json`: what `tfxml.calibrate` found; see `fitted_scores`.
 
     Files are checked against the manifest whenever they are read.
     """

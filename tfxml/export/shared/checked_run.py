@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfxml.data import atomic_files
-from tfxml.run import restore
+from tfxml.run import fitted_scores, restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
@@ -45,6 +45,11 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
             f"{facts.num_features}",
         )
     _check_weights(folder, run)
+    if run.stale:
+        raise ValueError(
+            f"`workdir` must hold the calibration of its weights: {run.stale}, "
+            f"or remove {fitted_scores.NAME}. Received: workdir={path}"
+        )
     return run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import tfxml
-from tfxml.run import flags, restore
+from tfxml.run import fitted_scores, flags, restore
 
 _LIMITS = """## Limits
 
@@ -165,6 +165,8 @@ def _limits(run) -> str:
     scores = run.model.head.score_note
     if config.reranker_passes:
         scores += _RERANKED_SCORES
+    if run.fitted is not None:
+        scores = _fitted(run.fitted)
     if not facts.is_text:
         limit = _FEATURES_LIMIT.format(num_features=facts.num_features)
     else:
@@ -177,6 +179,31 @@ def _limits(run) -> str:
         rare=_rare(run.label_counts),
         scores=scores,
         input_limit=limit,
+    )
+
+
+def _fitted(fitted: fitted_scores.FittedScores) -> str:
+    """Returns what the card says of fitted scores and thresholds."""
+    report, limits = fitted.report, fitted.thresholds
+    scores = "Scores are not calibrated."
+    if fitted.calibration is not None:
+        scores = (
+            f"Scores are calibrated ({fitted.calibration.method}) on "
+            f"{report['num_rows']:,} held-out rows: the expected calibration "
+            f"error of the labels answered went from "
+            f"{report['before']['ECE@5']:.2f} to "
+            f"{report['after']['ECE@5']:.2f} %."
+        )
+    own = ""
+    if limits.of_labels:
+        own = (
+            f", and {len(limits.of_labels):,} labels have thresholds of their "
+            "own, which `python -m tfxml.predict` applies"
+        )
+    return (
+        f"{scores} This export ranks labels; to answer with a set "
+        f"({report['objective']}), keep those whose score is at least "
+        f"{limits.default:.4f}{own}."
     )
 
 

@@ -56,6 +56,7 @@ class PlainModel(tf.Module):
         # Without its blocks, whose Keras variables a module would track.
         self._form = _Untracked(dataclasses.replace(form, blocks=()))
         self._link = model.link
+        self._calibration = _Untracked(model.calibration)
         self._reranker: _Reranker | None = None
         if model.reranker is not None:
             self._reranker = _Reranker(model.reranker)
@@ -88,7 +89,10 @@ class PlainModel(tf.Module):
             estimates, label_ids = self._reranker.rank_again(
                 *rows, logits, label_ids, k
             )
-        return calibration.scores(estimates, self._link), label_ids
+        scores = calibration.scores(
+            estimates, self._link, self._calibration.value
+        )
+        return scores, label_ids
 
     def _best(self, feature_ids, feature_values, k: int, label_block_size: int):
         """Returns the head's best labels' estimates and ids."""

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from tfxml.models import contract
-from tfxml.models.heads import centroid, mach_head, sigmoid
+from tfxml.models.heads import (
+    centroid,
+    chain,
+    cornet,
+    graph,
+    mach_head,
+    sigmoid,
+)
 
 HEADS: dict[str, type[contract.Head]] = {
     "sigmoid": sigmoid.SigmoidHead,
     "mach": mach_head.MachHead,
     "centroid": centroid.CentroidHead,
+    "cornet": cornet.CorNetHead,
+    "chain": chain.ChainHead,
+    "graph": graph.GraphHead,
 }

@@ -1,0 +1,211 @@
+"""Says what holds a trained run back: `python -m tfxml.diagnose --workdir=...`.
+
+Ranking labels by P(label | x) is enough when labels are independent given the
+features, the scores are right, there are data enough and labels are not too
+many. Each of these is measured on rows that training held out: a number, a
+picture, a sentence, and what to try where it does not hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from absl import flags as absl_flags
+
+from tfxml.data import atomic_files
+from tfxml.data.feeding import pipeline, subset
+from tfxml.run import (
+    console,
+    datasets,
+    diagnosis,
+    diagnosis_plots,
+    flags,
+    paths,
+    restore,
+    scored_rows,
+    splits,
+)
+from tfxml.run import run as run_lib
+
+_MOST_ROWS = 5000
+_CANDIDATES = 50
+_SHARES = (0.25, 0.5, 1.0)
+
+
+def diagnose(
+    workdir: str,
+    split: str = "",
+    data_dir: str = "",
+    with_curve: bool = False,
+) -> list[diagnosis.Finding]:
+    """Returns what was found about a run, one finding a condition.
+
+    Args:
+        workdir: the run directory.
+        split: `validation` or `dev`; empty: what the run held out, else dev.
+        data_dir: the folder of the data set; empty: the one of training.
+        with_curve: whether the recipe is trained on shares of the data.
+
+    Raises:
+        ValueError: if no rows were held out, or they are too few.
+    """
+    run = restore.restore(workdir, tf.distribute.get_strategy())
+    source, _ = scored_rows.held_out(run, split, data_dir)
+    rows = scored_rows.score(run, _some(source), _CANDIDATES)
+    training = _training_rows(run, data_dir)
+    trained = scored_rows.score(run, _some(training), _CANDIDATES)
+    named, _ = training.rows(
+        tf.range(min(256, training.num_instances), dtype=tf.int64)
+    )
+    if run.facts.form == "padded":
+        named = scored_rows.inputs_lib.padded(named)
+    curve = _curve(run, data_dir) if with_curve else []
+    return [
+        diagnosis.of_dependence(rows, run.label_names),
+        diagnosis.of_calibration(rows, run.label_counts),
+        diagnosis.of_frequency(run, rows),
+        diagnosis.of_data(trained, rows, curve),
+        diagnosis.of_cost(run, named),
+    ]
+
+
+def describe(findings: list[diagnosis.Finding], workdir: str) -> str:
+    """Returns what the console shows."""
+    lines = []
+    for finding in findings:
+        mark = "CAUSE" if finding.is_cause else "fine"
+        lines.append(f"{finding.name:12} {mark:6} {finding.sentence}")
+    causes = [finding for finding in findings if finding.is_cause]
+    lines.append("")
+    if not causes:
+        lines.append("Nothing that was looked for holds this run back.")
+    for finding in causes:
+        lines.append(f"{finding.name}: try {finding.advice}")
+    if any(finding.advice.startswith(("-", "Whole")) for finding in causes):
+        lines.append(
+            f"Flags go behind `python -m tfxml.train --flagfile={workdir}/"
+            "flags.cfg --workdir=<another folder>`."
+        )
+    return "\n".join(lines)
+
+
+def write(
+    findings: list[diagnosis.Finding], folder: pathlib.Path
+) -> list[pathlib.Path]:
+    """Writes `diagnosis.json`, and pictures if Matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "diagnosis.json"
+    values = [dataclasses.asdict(finding) for finding in findings]
+    atomic_files.write_bytes(path, json.dumps(values, indent=1).encode())
+    if not diagnosis_plots.can_draw():
+        return [path]
+    return [path, *diagnosis_plots.draw(findings, folder)]
+
+
+def _some(source: pipeline.Source) -> pipeline.Source:
+    """Returns a random part of many rows."""
+    if source.num_instances <= _MOST_ROWS:
+        return source
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(source.num_instances, _MOST_ROWS, replace=False)
+    return subset.SubsetSource(source, np.sort(chosen))
+
+
+def _training_rows(run: restore.TrainedRun, data_dir: str) -> pipeline.Source:
+    """Returns the rows that a run was trained on."""
+    source, _ = scored_rows.of_split(run, "train", data_dir)
+    if run.config.validation_fraction and run.facts.data_dir:
+        source, _ = splits.hold_out(run.config, source)
+    return source
+
+
+def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
+    """Returns held-out P@1 by the share of the training rows.
+
+    Raises:
+        ValueError: for a run without rows held out of its training split.
+    """
+    config = run.config
+    if not config.validation_fraction:
+        raise ValueError(
+            "`learning_curve` must be off for a run that held no rows out: its "
+            "points would be those of the test split. Received: "
+            "validation_fraction=0"
+        )
+    data = datasets.training_data(
+        config,
+        data_dir or run.facts.data_dir,
+        features=run.text_features,
+    )
+    order = np.random.default_rng(config.seed).permutation(
+        data.train.num_instances
+    )
+    points = []
+    for share in _SHARES:
+        number = max(3, int(share * len(order)))
+        part = subset.SubsetSource(data.train, np.sort(order[:number]))
+        some = dataclasses.replace(
+            data,
+            train=part,
+            facts=dataclasses.replace(data.facts, num_train=number),
+            label_counts=part.label_counts(),
+        )
+        trained = run_lib.Run(config, tf.distribute.get_strategy(), some)
+        progress = console.Progress(config.num_epochs, trained.steps_per_epoch)
+        while not trained.is_head_trained:
+            trained.train_epoch(progress, lambda: None)
+        if trained.steps_done < trained.num_steps:
+            trained.learn_rest(lambda: None)
+        points.append({"rows": number, "P@1": trained.evaluate()["P@1"]})
+    return points
+
+
+def main() -> None:
+    values = absl_flags.FLAGS
+    findings = diagnose(
+        values.workdir, values.split, values.data_dir, values.learning_curve
+    )
+    print(describe(findings, values.workdir))
+    folder = values.output or pathlib.Path(values.workdir) / "diagnosis"
+    files = write(findings, pathlib.Path(folder))
+    print(f"\nwritten   {folder}: {', '.join(one.name for one in files)}")
+    if not diagnosis_plots.can_draw():
+        print('pictures  need Matplotlib: pip install "tfxml[plots]"')
+
+
+def define_flags() -> None:
+    restore.define_flags()
+    paths.define(
+        "data_dir", "", "The folder of the data set. Empty: that of training."
+    )
+    paths.define(
+        "output",
+        "",
+        "Where figures and pictures are written. Empty: the folder diagnosis "
+        "in the run directory.",
+    )
+    absl_flags.DEFINE_enum(
+        "split",
+        "",
+        ["", "validation", "dev"],
+        "Rows that were not trained on. Empty: what the run held out, else "
+        "the dev split.",
+    )
+    absl_flags.DEFINE_bool(
+        "learning_curve",
+        False,
+        "Train the recipe on a quarter, half and all of the rows, to see "
+        "whether more data would help.",
+    )
+
+
+def run() -> None:
+    flags.run(main, define_flags)
+
+
+if __name__ == "__main__":
+    run()

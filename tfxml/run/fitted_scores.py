@@ -1,0 +1,64 @@
+"""What `python -m tfxml.calibrate` finds, as a run directory keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from tfxml.data import checked_files
+from tfxml.evaluation import thresholds as thresholds_lib
+from tfxml.models import calibration as calibration_lib
+
+NAME = "calibration.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedScores:
+    """Calibration and thresholds of the weights of one step.
+
+    Attributes:
+        step: of the weights.
+        calibration: of the scores; None: as the model gives them.
+        thresholds: of the calibrated scores.
+        report: what was measured when they were fitted.
+    """
+
+    step: int
+    calibration: calibration_lib.Calibration | None
+    thresholds: thresholds_lib.Thresholds
+    report: dict
+
+    def write(self, folder: str | pathlib.Path) -> None:
+        """Writes the file of a run directory."""
+        values = dataclasses.asdict(self)
+        # JSON has strings alone as keys.
+        values["thresholds"]["of_labels"] = [
+            [label, limit] for label, limit in self.thresholds.of_labels.items()
+        ]
+        checked_files.write_sealed(pathlib.Path(folder) / NAME, values)
+
+
+def read(folder: str | pathlib.Path) -> FittedScores | None:
+    """Returns what a run directory holds, or None.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    try:
+        values = checked_files.read_sealed(pathlib.Path(folder) / NAME)
+    except FileNotFoundError:
+        return None
+    of_scores = values["calibration"]
+    if of_scores is not None:
+        of_scores = calibration_lib.Calibration(
+            **{
+                **of_scores,
+                "knots": tuple(of_scores["knots"]),
+                "values": tuple(of_scores["values"]),
+            }
+        )
+    limits = thresholds_lib.Thresholds(
+        values["thresholds"]["default"],
+        {label: limit for label, limit in values["thresholds"]["of_labels"]},
+    )
+    return FittedScores(values["step"], of_scores, limits, values["report"])
