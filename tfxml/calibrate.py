@@ -18,6 +18,7 @@ from tfxml.run import (
     fitted_scores,
     flags,
     paths,
+    remote,
     restore,
     scored_rows,
     set_choices,
@@ -71,6 +72,7 @@ def calibrate(
     )
     found.report["split"] = name
     found.write(workdir)
+    remote.publish(workdir)
     return found
 
 

@@ -25,6 +25,7 @@ from tfxml.run import (
     diagnosis_plots,
     flags,
     paths,
+    remote,
     restore,
     scored_rows,
     splits,
@@ -172,6 +173,7 @@ def main() -> None:
     print(describe(findings, values.workdir))
     folder = values.output or pathlib.Path(values.workdir) / "diagnosis"
     files = write(findings, pathlib.Path(folder))
+    remote.publish(folder)
     print(f"\nwritten   {folder}: {', '.join(one.name for one in files)}")
     if not diagnosis_plots.can_draw():
         print('pictures  need Matplotlib: pip install "tfxml[plots]"')

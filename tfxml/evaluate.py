@@ -12,6 +12,7 @@ from tfxml.run import (
     device_flags,
     flags,
     paths,
+    remote,
     restore,
     scored_rows,
     set_choices,
@@ -92,6 +93,7 @@ def _print_sets(values, k: int) -> None:
             set_metrics.write_label_figures(
                 result, file, names.__getitem__ if names else str
             )
+        remote.publish(values.label_figures)
 
 
 def main() -> None:
