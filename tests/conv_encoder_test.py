@@ -239,3 +239,54 @@ def test_resumed_equals_uninterrupted(short_run, order_data, tmp_path):
     assert runs.last_step(cut) < runs.last_step(path)
     train.train(config, str(cut), str(order_data))
     runs.assert_near(runs.tensors(path), runs.tensors(cut))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"encoder": "conv"},
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (
+                {"encoder": "recurrent", "recurrent_units": 8},
+                {
+                    "encoder": "recurrent",
+                    "recurrent_units": 8,
+                    "recurrent_cell": "lstm",
+                },
+                {
+                    "encoder": "transformer",
+                    "transformer_units": 16,
+                    "transformer_heads": 2,
+                },
+                {"encoder": "joint", "joint_sequence": "conv"},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_two_replicas_equal_one_device_on_texts_of_any_length(
+    words, tmp_path, mirrored
+):
+    """Steps of one call gather gradients of other shapes: 7 steps, 4 left."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for split, number in (("train", 116), ("test", 20)):
+        with open(tmp_path / "data" / f"{split}.jsonl", "w") as lines:
+            for _ in range(number):
+                text = [f"word{i}" for i in rng.integers(9, size=9)]
+                text = text[: rng.integers(1, 9)]
+                row = {"text": " ".join(text), "labels": [text[0]]}
+                lines.write(json.dumps(row) + "\n")
+    config = _config(
+        **words,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        transformer_dropout=0.0,
+    ).replace(num_epochs=2, batch_size=16, optimizer="sgd")
+    weights = []
+    for name, strategy in (("one", None), ("two", mirrored)):
+        path = tmp_path / name
+        train.train(config, str(path), str(tmp_path / "data"), strategy)
+        weights.append(runs.tensors(path))
+    runs.assert_near(*weights, atol=1e-5)

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
-from tfxml.models import device_scope, dropout_seeds
+from tfxml.models import contract, device_scope, dropout_seeds
 from tfxml.models import extreme_classifier as classifier_lib
 
 # N instances of a replica's batch
@@ -132,7 +132,12 @@ class SynchronousLoop:
         )
         # Inside one graph the gather of sparse gradients over replicas must
         # have the same shape in every step, and the batches differ.
-        is_gathered = model.form == "compact"
+        is_gathered = model.form == "compact" or (
+            model.form != "padded"
+            and any(
+                encoder.reads == contract.TOKENS for encoder in model.encoders
+            )
+        )
         self._steps_per_call = (
             1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
         )
