@@ -79,7 +79,7 @@ def test_two_replicas_get_their_shares(is_padded, mirrored):
 def test_every_tensor_is_on_the_device(where, is_padded):
     for element in _ahead(where, is_padded):
         tensors = tf.nest.flatten(element)
-        assert len(tensors) == (5 if is_padded else 8)
+        assert len(tensors) == (6 if is_padded else 10)
         assert all(isinstance(tensor, tf.Tensor) for tensor in tensors)
         assert {tensor.device for tensor in tensors} == {OTHER}
 
@@ -99,7 +99,10 @@ def _trained(where, form):
     return float(loss), [w.numpy() for w in model.trainable_variables]
 
 
-@pytest.mark.parametrize("form", ["compact", "dense", "padded"])
+@pytest.mark.parametrize(
+    "form",
+    ["compact", "dense", pytest.param("padded", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize(
     "where", ["one_device", pytest.param("prefetched", marks=pytest.mark.slow)]
 )

@@ -219,6 +219,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_stopped_it_resumes_to_the_same_bytes(text_dir, prepared, tmp_path):
     words = {"with_tokens": True, "max_tokens": 6}
     calls = []

@@ -39,10 +39,18 @@ def _step(name, source, is_padded):
     """Returns the loss and the weights after one step on a whole split."""
     form = "padded" if is_padded else padded_cases.config(name).form
     config = padded_cases.config(
-        name, form=form, optimizer="sgd", learning_rate=1.0, dropout=0.0
+        name,
+        form=form,
+        optimizer="sgd",
+        learning_rate=1.0,
+        dropout=0.0,
+        conv_dropout=0.0,
+        transformer_dropout=0.0,
     )
     tf.keras.utils.set_random_seed(0)
-    facts = workdir.Facts(D, L, N, form, is_text=False, data_dir="")
+    facts = workdir.Facts(
+        D, L, N, form, is_text=False, data_dir="", num_tokens=D + 1
+    )
     model = build.model(config, facts, np.ones(L, np.int64))
     optimizer = build.optimizer(config, 1, model)
     batches = batching.ByInstances(source.num_instances, source.num_instances)

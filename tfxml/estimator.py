@@ -325,7 +325,8 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             for name, value in self.get_params().items()
             if value != usual[name] and name != "head"
         }
-        is_open = self.head == "auto" and config.head != "mach"
+        usual_head = config_lib.Config().head
+        is_open = self.head == "auto" and config.head == usual_head
         if not is_open or given & chooser.CHOSEN:
             return None
         return chooser.Request(frozenset(self.options or ()) | {"seed"})

@@ -38,7 +38,8 @@ class Request:
 
     def check(self, config: config_lib.Config) -> None:
         """Raises ValueError for a config that no recipe can be made of."""
-        if config.encoder != "bag" or config.loss != "sigmoid_cross_entropy":
+        usual = config_lib.Config()
+        if (config.encoder, config.loss) != (usual.encoder, usual.loss):
             raise ValueError(
                 "`recipe` must be none for another encoder than bag or another "
                 "loss than sigmoid_cross_entropy. Received: recipe=auto, "

@@ -162,8 +162,9 @@ class LazyAdagrad(gradients.SummedGradients, keras.optimizers.Optimizer):
 
 
 def _has_gradient(gradient: tf.Tensor) -> tf.Tensor:
-    """Returns which rows of a dense gradient are not zeros, [D, 1]."""
-    return tf.reduce_any(tf.not_equal(gradient, 0), axis=1, keepdims=True)
+    """Returns which rows of a dense gradient are not zeros, [D, 1, ...]."""
+    axes = list(range(1, gradient.shape.rank))
+    return tf.reduce_any(tf.not_equal(gradient, 0), axis=axes, keepdims=True)
 
 
 def _moving_average(
