@@ -26,7 +26,7 @@ from absl import app, flags
 from tfxml import config as config_lib
 from tfxml.data import instances
 from tfxml.data.feeding import in_memory
-from tfxml.run import console, datasets, workdir
+from tfxml.run import console, datasets, progress, workdir
 from tfxml.run import run as run_lib
 
 _HEADS = ("sigmoid", "mach")
@@ -101,8 +101,10 @@ def _measure(head: str, size: Size) -> dict:
         steps_per_loop=1,
     )
     run = run_lib.Run(config, tf.distribute.get_strategy(), _data(size))
-    run.train_epoch(console.Progress(1, run.steps_per_epoch), lambda: None)
-    step_ms = statistics.median(run.step_ms[2:])  # the first ones trace
+    run.train_epoch(
+        progress.Progress(1, run.steps_per_epoch, 1, False), lambda: None
+    )
+    step_ms = statistics.median(run.step_ms[1:])
     weights = run.model.trainable_variables
     return {
         "parameters": sum(int(np.prod(weight.shape)) for weight in weights),

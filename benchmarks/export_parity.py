@@ -36,7 +36,7 @@ from tfxml.export.shared import (
     keras_file,
     narrow_weights,
 )
-from tfxml.mach import decode
+from tfxml.mach import mach_choices
 
 _BATCH = 64
 _WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Trained runs.")
@@ -73,7 +73,7 @@ def main(_) -> None:
         if run.config.head != "mach":
             report(f"{pathlib.Path(workdir).name}", run)
             continue
-        for estimator in decode.ESTIMATORS:
+        for estimator in mach_choices.ESTIMATORS:
             run.model.head.estimator = estimator
             report(f"{pathlib.Path(workdir).name}, {estimator}", run)
 

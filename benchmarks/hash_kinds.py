@@ -28,7 +28,7 @@ from absl import app, flags
 from tfxml import config as config_lib
 from tfxml.mach import hashing
 from tfxml.models import label_buckets
-from tfxml.run import console, datasets
+from tfxml.run import datasets, progress
 from tfxml.run import run as run_lib
 
 
@@ -124,7 +124,8 @@ def _trained(config, data, make, seed: int) -> list[float]:
         run = run_lib.Run(config, tf.distribute.get_strategy(), data)
     for epoch in range(config.num_epochs):
         run.train_epoch(
-            console.Progress(epoch + 1, run.steps_per_epoch), lambda: None
+            progress.Progress(epoch + 1, run.steps_per_epoch, 1, False),
+            lambda: None,
         )
     metrics = run.evaluate()
     return [metrics[f"P@{k}"] for k in (1, 3, 5)]

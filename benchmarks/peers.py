@@ -40,7 +40,7 @@ from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run, narrow_weights
-from tfxml.models import sparse_rows
+from tfxml.models import row_forms
 from tfxml.run import datasets, workdir
 from tfxml.run import flags as flags_lib
 from tfxml.run import run as run_lib
@@ -245,10 +245,10 @@ class _Silent:
         pass
 
 
-def _rows(split) -> sparse_rows.RaggedRows:
+def _rows(split) -> row_forms.RaggedRows:
     rows, _ = split.rows(tf.range(split.num_instances, dtype=tf.int64))
     ids, values = rows[inputs.FEATURE_IDS], rows[inputs.FEATURE_VALUES]
-    return sparse_rows.RaggedRows(
+    return row_forms.RaggedRows(
         ids.flat_values.numpy(),
         values.flat_values.numpy(),
         ids.row_splits.numpy(),
@@ -271,11 +271,11 @@ def _on_host(model, rows) -> tuple[np.ndarray, dict[str, float]]:
     )
 
 
-def _row_range(rows, first: int, last: int) -> sparse_rows.RaggedRows:
+def _row_range(rows, first: int, last: int) -> row_forms.RaggedRows:
     """Returns the rows [first, last)."""
     splits = rows.splits[first : last + 1]
     entries = slice(splits[0], splits[-1])
-    return sparse_rows.RaggedRows(
+    return row_forms.RaggedRows(
         rows.feature_ids[entries], rows.values[entries], splits - splits[0]
     )
 

@@ -36,6 +36,7 @@ COMMANDS = (
     "tfxml.rerank",
     "tfxml.merge",
     "tfxml.serve_data",
+    "tfxml.doctor",
 )
 _START = """# All flags
 

@@ -24,16 +24,6 @@ from strategies import (
 )
 from strategies import devices as devices_lib
 
-NAMES = (
-    "auto",
-    "default",
-    "one_device",
-    "mirrored",
-    "multi_worker",
-    "parameter_server",
-    "central_storage",
-    "tpu",
-)
 _WITH_DEVICES = ("one_device", "mirrored", "central_storage")
 
 
@@ -49,7 +39,8 @@ def create(
     """Returns the strategy that is called `name`.
 
     Args:
-        name: One of `NAMES`. `auto` follows the environment: TF_CONFIG with a
+        name: One of `strategy_options.NAMES`. `auto` follows the
+            environment: TF_CONFIG with a
             ps, TF_CONFIG with several workers, a TPU, several GPUs, default.
             An evaluator is a cluster of its own: it gets what `auto` finds on
             its machine in place of `multi_worker` and `parameter_server`.
@@ -68,7 +59,7 @@ def create(
         TimeoutError: names the tasks that did not come.
         OSError: names this task's port, taken by another process.
     """
-    strategy_errors.check_choice("name", name, NAMES)
+    strategy_errors.check_choice("name", name, strategy_options.NAMES)
     task = cluster.from_environment()
     strategy_name = resolve(name, task)
     cluster.check_strategy(strategy_name, task)

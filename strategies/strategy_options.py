@@ -6,6 +6,18 @@ import dataclasses
 
 from strategies import strategy_errors
 
+# What `factory.create` can make.
+NAMES = (
+    "auto",
+    "default",
+    "one_device",
+    "mirrored",
+    "multi_worker",
+    "parameter_server",
+    "central_storage",
+    "tpu",
+)
+
 REDUCTIONS = ("auto", "nccl", "hierarchical_copy", "one_device")
 COLLECTIVES = ("auto", "ring", "nccl")
 _PACKED = ("nccl", "hierarchical_copy")

@@ -11,10 +11,10 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import prepare, train
+from tfxml import prepare
 from tfxml.data import instances
 from tfxml.data.feeding import batching, in_memory, pipeline, subset
-from tfxml.run import datasets
+from tfxml.run import datasets, train_and_evaluate
 
 D, L = 200, 5
 
@@ -262,8 +262,8 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    train.train(TINY, str(tmp_path / "killed"))
-    train.train(TINY, str(tmp_path / "whole"))
+    train_and_evaluate.train(TINY, str(tmp_path / "killed"))
+    train_and_evaluate.train(TINY, str(tmp_path / "whole"))
     runs.assert_near(
         runs.tensors(tmp_path / "killed"), runs.tensors(tmp_path / "whole")
     )
@@ -274,7 +274,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_two_replicas_equal_one_device(tmp_path):
     config = TINY.replace(dropout=0.0, global_clipnorm=0.5)
-    train.train(config, str(tmp_path / "one"))
+    train_and_evaluate.train(config, str(tmp_path / "one"))
     words = [*_words(config), "--strategy=mirrored", "--logical_cpus=2"]
     runs.run(
         runs.command("tfxml.train", *words, f"--workdir={tmp_path / 'two'}")

@@ -8,7 +8,7 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import calibrate, estimator, evaluate, train
+from tfxml import calibrate, estimator, evaluate
 from tfxml import config as config_lib
 from tfxml.data import requests
 from tfxml.evaluation import calibrating, label_sets, thresholds
@@ -20,6 +20,7 @@ from tfxml.run import (
     restore,
     scored_rows,
     set_choices,
+    train_and_evaluate,
 )
 
 CONFIG = config_lib.Config(
@@ -210,7 +211,7 @@ def test_pairs_that_are_not_scored_leave_both_sides():
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("calibrated") / "run"
-    train.train(CONFIG, str(path))
+    train_and_evaluate.train(CONFIG, str(path))
     return path
 
 

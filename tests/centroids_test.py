@@ -7,7 +7,6 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.data import inputs, instances
 from tfxml.data.feeding import in_memory
 from tfxml.export.lite import lite_model
@@ -15,7 +14,7 @@ from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run
 from tfxml.models import extreme_classifier
 from tfxml.models.heads import centroid as centroids_lib
-from tfxml.run import datasets, restore
+from tfxml.run import datasets, restore, train_and_evaluate
 from tfxml.training.solvers import centroids
 
 N, D, L = 70, 40, 30
@@ -193,19 +192,19 @@ _CONFIG = config_lib.Config(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
-    return str(path), train.train(_CONFIG, str(path))
+    return str(path), train_and_evaluate.train(_CONFIG, str(path))
 
 
 def test_a_run_beats_its_candidates(trained, tmp_path):
     alone = _CONFIG.replace(reranker_passes=0)
-    metrics = train.train(alone, str(tmp_path / "alone"))
+    metrics = train_and_evaluate.train(alone, str(tmp_path / "alone"))
     assert metrics["P@1"] > 20  # 40 labels
     assert trained[1]["P@1"] > metrics["P@1"]
 
 
 def test_the_same_command_changes_nothing(trained):
     path, metrics = trained
-    assert train.train(_CONFIG, path) == metrics
+    assert train_and_evaluate.train(_CONFIG, path) == metrics
 
 
 @pytest.mark.parametrize(

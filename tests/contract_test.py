@@ -25,8 +25,8 @@ from tfxml.models import (
     extreme_classifier,
     heads,
     losses,
+    row_forms,
     sparse_labels,
-    sparse_rows,
 )
 from tfxml.run import build, placement, workdir
 from tfxml.training import loop, optimizers, solvers
@@ -337,7 +337,7 @@ def test_the_compiled_path_agrees_or_says_why_not(head, encoder, loss):
     model = _model(_config(head=head, encoder=encoder, loss=loss))
     batch, _, _ = _batch()
     ids, values = batch[inputs.FEATURE_IDS], batch[inputs.FEATURE_VALUES]
-    rows = sparse_rows.RaggedRows(
+    rows = row_forms.RaggedRows(
         ids.flat_values.numpy(), values.flat_values.numpy(), ids.row_splits
     )
     if reason := predictor.why_not(model):
@@ -443,7 +443,7 @@ def test_an_encoder_on_no_device_of_a_part_is_an_error():
 
 @pytest.mark.parametrize("head", list(heads.HEADS))
 def test_a_head_that_needs_an_encoder_refuses_a_linear_model(head):
-    if heads.HEADS[head].needs_encoder:
+    if heads.HEADS.options(head).needs_encoder:
         with pytest.raises(ValueError, match="reads rows in a linear model"):
             config_lib.Config(head=head, hidden_units=())
     else:

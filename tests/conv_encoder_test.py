@@ -10,10 +10,10 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import prepare, train
+from tfxml import prepare
 from tfxml.data import inputs, requests
 from tfxml.models.encoders import conv_encoder
-from tfxml.run import request_predictor, restore
+from tfxml.run import request_predictor, restore, train_and_evaluate
 
 
 def _encoder(**words):
@@ -101,10 +101,10 @@ def _config(**words):
 
 
 def test_order_is_learnt_where_a_bag_is_at_chance(order_data, tmp_path):
-    by_order = train.train(
+    by_order = train_and_evaluate.train(
         _config(encoder="conv"), str(tmp_path / "conv"), str(order_data)
     )
-    by_bag = train.train(
+    by_bag = train_and_evaluate.train(
         _config(encoder="bag", hidden_units=(16,)),
         str(tmp_path / "bag"),
         str(order_data),
@@ -153,21 +153,25 @@ READERS = {
 @pytest.mark.parametrize("name", list(READERS))
 def test_every_encoder_of_sequences_learns_order(name, order_data, tmp_path):
     config = _config(**READERS[name]).replace(num_epochs=20)
-    found = train.train(config, str(tmp_path / "run"), str(order_data))
+    found = train_and_evaluate.train(
+        config, str(tmp_path / "run"), str(order_data)
+    )
     assert found["P@1"] >= 95  # of 100
 
 
 @pytest.mark.slow
 def test_positions_are_what_makes_a_transformer_able_to(order_data, tmp_path):
     config = _config(**TRANSFORMER, positions="none").replace(num_epochs=20)
-    found = train.train(config, str(tmp_path / "run"), str(order_data))
+    found = train_and_evaluate.train(
+        config, str(tmp_path / "run"), str(order_data)
+    )
     assert found["P@1"] < 65  # chance is 50
 
 
 @pytest.mark.parametrize("name", ["conv", "joint"])
 def test_data_without_text_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match="which reads words in their order"):
-        train.train(
+        train_and_evaluate.train(
             _config(encoder=name, synthetic_train=50, synthetic_test=10),
             str(tmp_path),
         )
@@ -177,7 +181,7 @@ def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
     config = _config(encoder="conv").replace(num_epochs=1, max_tokens=6)
     prepare.prepare(config, str(order_data), str(tmp_path / "records"))
     results = [
-        train.train(config, str(tmp_path / name), str(folder))
+        train_and_evaluate.train(config, str(tmp_path / name), str(folder))
         for name, folder in (
             ("memory", order_data),
             ("disk", tmp_path / "records"),
@@ -186,7 +190,9 @@ def test_prepared_tokens_train_to_the_same_weights(order_data, tmp_path):
     assert results[0] == results[1]
     other = config.replace(max_tokens=7)
     with pytest.raises(ValueError, match="max_tokens=7"):
-        train.train(other, str(tmp_path / "b"), str(tmp_path / "records"))
+        train_and_evaluate.train(
+            other, str(tmp_path / "b"), str(tmp_path / "records")
+        )
 
 
 @pytest.mark.slow
@@ -196,14 +202,14 @@ def test_word_vectors_are_what_training_starts_with(order_data, tmp_path):
     config = _config(encoder="joint", hidden_units=(4,)).replace(
         num_epochs=1, learning_rate=0.0, word_vectors=str(path)
     )
-    train.train(config, str(tmp_path / "run"), str(order_data))
+    train_and_evaluate.train(config, str(tmp_path / "run"), str(order_data))
     run = restore.restore(str(tmp_path / "run"), tf.distribute.get_strategy())
     table = run.model.encoders[0].sequence.table.numpy()
     terms = run.text_features.terms.tolist()
     is_given = (table[1:] == 0.25).all(axis=1)
     assert [terms[place] for place in np.flatnonzero(is_given)] == ["alpha"]
     with pytest.raises(ValueError, match="with BagEncoder"):
-        train.train(
+        train_and_evaluate.train(
             config.replace(encoder="bag"),
             str(tmp_path / "bag"),
             str(order_data),
@@ -225,7 +231,9 @@ def _short_config(name):
 def short_run(request, order_data, tmp_path_factory):
     """Returns the recipe and the folder of a run of four epochs."""
     path = tmp_path_factory.mktemp("short") / "run"
-    train.train(_short_config(request.param), str(path), str(order_data))
+    train_and_evaluate.train(
+        _short_config(request.param), str(path), str(order_data)
+    )
     return _short_config(request.param), path
 
 
@@ -237,7 +245,7 @@ def test_resumed_equals_uninterrupted(short_run, order_data, tmp_path):
     for folder in sorted((cut / "checkpoints").glob("step_*"))[2:]:
         shutil.rmtree(folder)
     assert runs.last_step(cut) < runs.last_step(path)
-    train.train(config, str(cut), str(order_data))
+    train_and_evaluate.train(config, str(cut), str(order_data))
     runs.assert_near(runs.tensors(path), runs.tensors(cut))
 
 

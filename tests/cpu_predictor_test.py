@@ -9,8 +9,8 @@ import tensorflow as tf
 from tfxml.cpu import best as best_lib
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
-from tfxml.mach import decode, hashing
-from tfxml.models import extreme_classifier, reranker, sparse_rows
+from tfxml.mach import hashing, mach_choices
+from tfxml.models import extreme_classifier, reranker, row_forms
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import centroid, mach_head, sigmoid
 from tfxml.training.solvers import weight_places
@@ -26,7 +26,7 @@ def _rows(seed=0):
     splits = np.cumsum([0, *(np.count_nonzero(row) for row in dense)])
     ids = np.nonzero(dense)[1].astype(np.int32)
     values = dense[np.nonzero(dense)].astype(np.float32)
-    return sparse_rows.RaggedRows(ids, values, splits)
+    return row_forms.RaggedRows(ids, values, splits)
 
 
 def _ragged(rows):
@@ -90,7 +90,7 @@ def _centroids(dim, is_linear, dropped):
 HEADS = {
     "sigmoid": _sigmoid,
     "centroid": _centroids,
-    **{f"mach {one}": _mach(one) for one in decode.ESTIMATORS},
+    **{f"mach {one}": _mach(one) for one in mach_choices.ESTIMATORS},
     "mach by threshold": _mach("logit", "threshold"),
 }
 CASES = [
@@ -169,7 +169,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(monkeypatch):
         np.testing.assert_allclose(one, other, atol=1e-6)
     first = rows.splits[:2]
     alone = model.top_k(
-        sparse_rows.RaggedRows(
+        row_forms.RaggedRows(
             rows.feature_ids[: first[1]], rows.values[: first[1]], first
         ),
         5,
@@ -178,7 +178,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(monkeypatch):
 
 
 def test_no_rows_give_empty_lists():
-    rows = sparse_rows.RaggedRows([], [], [0])
+    rows = row_forms.RaggedRows([], [], [0])
     scores, label_ids = cpu_predictor.CpuPredictor(
         _model("sigmoid", "one")
     ).top_k(rows, 5)
@@ -211,9 +211,7 @@ def test_candidates_are_those_of_the_model(head):
     ],
 )
 def test_rows_that_do_not_fit_are_refused(changes, message):
-    rows = sparse_rows.RaggedRows(
-        np.array([0, 3]), np.ones(2), np.array([0, 2])
-    )
+    rows = row_forms.RaggedRows(np.array([0, 3]), np.ones(2), np.array([0, 2]))
     model = cpu_predictor.CpuPredictor(_model("sigmoid", "one"))
     with pytest.raises(ValueError, match=message):
         model.top_k(rows._replace(**changes), 5)

@@ -8,9 +8,9 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import prepare, serve_data, train
+from tfxml import prepare, serve_data
 from tfxml.data.feeding import batching, pipeline, service_batches
-from tfxml.run import datasets
+from tfxml.run import datasets, train_and_evaluate
 
 N, D, L = 150, 30, 6
 CONFIG = config_lib.Config(
@@ -147,7 +147,9 @@ def test_a_lost_batch_ends_training_with_a_word(tmp_path, monkeypatch):
     )
     config = config_lib.Config(synthetic_train=100, synthetic_labels=40)
     with pytest.raises(RuntimeError, match="resume from the last checkpoint"):
-        train.train(config, str(tmp_path), data_service=dispatcher.target)
+        train_and_evaluate.train(
+            config, str(tmp_path), data_service=dispatcher.target
+        )
     del worker
 
 

@@ -12,13 +12,18 @@ import scipy.sparse
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.data import inputs
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import plain_model
 from tfxml.models import extreme_classifier
 from tfxml.models.heads import graph
-from tfxml.run import build, evaluation_split, restore, workdir
+from tfxml.run import (
+    build,
+    evaluation_split,
+    restore,
+    train_and_evaluate,
+    workdir,
+)
 
 N, D = 7, 20
 HEADS = "cornet", "graph", "chain"
@@ -166,7 +171,7 @@ def test_the_training_split_makes_the_graph(tmp_path):
         num_epochs=1,
         head="graph",
     )
-    train.train(config, str(tmp_path))
+    train_and_evaluate.train(config, str(tmp_path))
     run = restore.restore(str(tmp_path), tf.distribute.get_strategy())
     source, _ = evaluation_split.read(config, run.facts, "train", None)
     _, labels = source.rows(tf.range(300, dtype=tf.int64))
@@ -275,7 +280,9 @@ def test_every_strategy_trains_the_same_weights(mirrored, tmp_path):
     for head in HEADS:
         one = config.replace(head=head)
         for name, strategy in (("one", None), ("two", mirrored)):
-            train.train(one, str(tmp_path / head / name), strategy=strategy)
+            train_and_evaluate.train(
+                one, str(tmp_path / head / name), strategy=strategy
+            )
         runs.assert_near(
             *(
                 runs.tensors(tmp_path / head / name, "model/")

@@ -7,10 +7,10 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
-from tfxml import diagnose, train
+from tfxml import diagnose
 from tfxml.data.synthetic import planted_sets
 from tfxml.evaluation import dependence, label_sets
-from tfxml.run import diagnosis_plots
+from tfxml.run import diagnosis_plots, train_and_evaluate
 
 
 def _rows(seed, strength, number=600, num_labels=8):
@@ -102,7 +102,7 @@ def _trained(path, is_dependent=False, number=12_000, **words):
             **words,
         }
     )
-    train.train(config, str(path / "run"), str(path / "data"))
+    train_and_evaluate.train(config, str(path / "run"), str(path / "data"))
     return path / "run"
 
 

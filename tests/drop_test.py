@@ -9,13 +9,19 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import drop, evaluate, grow, train
+from tfxml import drop, evaluate, grow
 from tfxml.data import data_errors, inputs, requests
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run, portable
-from tfxml.mach import decode, hashing
+from tfxml.mach import hashing, mach_choices
 from tfxml.models.heads import mach_head, sigmoid
-from tfxml.run import evaluation_split, request_predictor, restore
+from tfxml.run import (
+    answers,
+    evaluation_split,
+    request_predictor,
+    restore,
+    train_and_evaluate,
+)
 
 L, H, N = 900, 6, 11
 
@@ -42,7 +48,7 @@ HEADS = {
                 estimator, way, dropped
             )
         )
-        for estimator in decode.ESTIMATORS
+        for estimator in mach_choices.ESTIMATORS
         for way in ("exhaustive", "threshold")
     },
 }
@@ -97,7 +103,7 @@ def trained(request, tmp_path_factory):
     """Returns a trained run, and what it is without every third label."""
     base = tmp_path_factory.mktemp("drop")
     config = exporting.FEATURES.replace(head=request.param)
-    train.train(config, str(base / "run"))
+    train_and_evaluate.train(config, str(base / "run"))
     names = restore.restore(
         str(base / "run"), tf.distribute.get_strategy()
     ).label_names
@@ -147,7 +153,7 @@ def asked(trained):
     return {**given, "k": tf.constant(5)}, scores, label_ids
 
 
-@pytest.mark.parametrize("runtime", request_predictor.RUNTIMES)
+@pytest.mark.parametrize("runtime", answers.RUNTIMES)
 def test_predictions_are_the_best_of_the_rest(runtime, trained, asked):
     given, scores, label_ids = asked
     run = _restored(trained[1])

@@ -10,9 +10,9 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.data import requests
-from tfxml.run import explanations, request_predictor
+from tfxml.models import row_forms
+from tfxml.run import explanations, request_predictor, train_and_evaluate
 
 IDS = np.array([3, 5, 11, 40], np.int32)
 VALUES = np.array([0.5, -0.25, 0.8, 0.1], np.float32)
@@ -53,9 +53,8 @@ def test_the_reranker_and_the_head_share_by_weight():
 
 
 def _row(ids):
-    from tfxml.models import sparse_rows
 
-    return sparse_rows.RaggedRows(
+    return row_forms.RaggedRows(
         tf.constant(ids, tf.int32),
         tf.ones(len(ids)),
         tf.constant([0, len(ids)], tf.int64),
@@ -141,7 +140,7 @@ def test_the_command(head, tmp_path):
         learning_rate=0.02,
         batch_size=32,
     )
-    train.train(config, str(tmp_path / "run"), str(data))
+    train_and_evaluate.train(config, str(tmp_path / "run"), str(data))
     words = runs.command(
         "tfxml.predict", f"--workdir={tmp_path / 'run'}", "--explain=2"
     )

@@ -10,15 +10,15 @@ import exporting
 import pytest
 import yaml
 
-from tfxml import train
 from tfxml.export.js import js_model
 from tfxml.export.shared import model_card
+from tfxml.run import train_and_evaluate
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "mach"
-    train.train(exporting.features_config("mach"), str(path))
+    train_and_evaluate.train(exporting.features_config("mach"), str(path))
     return path
 
 

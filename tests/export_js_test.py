@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.export.js import js_model, offline_page
-from tfxml.export.shared import checked_run, text_files
+from tfxml.export.shared import checked_run, text_files, weight_formats
+from tfxml.run import train_and_evaluate
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def real_run(tmp_path_factory):
         learning_rate=0.01,
     )
     path = tmp_path_factory.mktemp("runs") / "real"
-    metrics = train.train(config, str(path), str(folder))
+    metrics = train_and_evaluate.train(config, str(path), str(folder))
     assert metrics["P@1"] > 50  # so that what is compared means something
     return checked_run.read(str(path))
 
@@ -130,7 +130,7 @@ def documents():
     return [f"{row['title']} {row['content']}" for row in rows]
 
 
-@pytest.mark.parametrize("weights", js_model.WEIGHTS)
+@pytest.mark.parametrize("weights", weight_formats.JS)
 def test_100_real_documents(weights, opened, real_run, documents):
     wanted = exporting.text_answers(real_run, documents, 5)
     answers = {}

@@ -8,8 +8,8 @@ import exporting
 import numpy as np
 import pytest
 
-from tfxml import train
 from tfxml.export.shared import checked_run
+from tfxml.run import train_and_evaluate
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +17,14 @@ def trained(tmp_path_factory):
     """Runs of features and of text, that nobody may change."""
     root = tmp_path_factory.mktemp("runs")
     data = exporting.write_texts(root / "data")
-    train.train(exporting.features_config("mach"), str(root / "features"))
-    train.train(exporting.features_config("reranked"), str(root / "reranked"))
+    train_and_evaluate.train(
+        exporting.features_config("mach"), str(root / "features")
+    )
+    train_and_evaluate.train(
+        exporting.features_config("reranked"), str(root / "reranked")
+    )
     config = exporting.text_config("sigmoid")
-    train.train(config, str(root / "text"), str(data))
+    train_and_evaluate.train(config, str(root / "text"), str(data))
     return root
 
 

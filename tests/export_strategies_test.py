@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml import train
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run
-from tfxml.run import flags
+from tfxml.run import flags, train_and_evaluate
 
 CONFIG = exporting.features_config("mach").replace(dropout=0.0, batch_size=63)
 
@@ -23,7 +22,7 @@ def trained(tmp_path_factory):
 
 
 def _answers(folder, strategy):
-    train.train(CONFIG, str(folder / "run"), strategy=strategy)
+    train_and_evaluate.train(CONFIG, str(folder / "run"), strategy=strategy)
     return _exported(folder)
 
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
-from tfxml.data.text import text_fitting, tokenizer, unicode_forms
+from tfxml.data.text import text_fitting, text_options, tokenizer, unicode_forms
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
 
@@ -141,7 +141,7 @@ def test_javascript_hashes_are_those_of_tensorflow():
     assert found == expected
 
 
-@pytest.mark.parametrize("form", unicode_forms.CHOICES)
+@pytest.mark.parametrize("form", text_options.UNICODE_FORMS)
 def test_javascript_words_of_every_character(form):
     """On all that Unicode 3.2 knew; around a sigma too.
 

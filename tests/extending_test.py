@@ -83,12 +83,13 @@ def _copied(folder):
 
 
 def _add_line(path, module, line):
-    """Imports a module beside the others, and adds a line to the dictionary."""
+    """Adds a line to the dictionary, which imports formats by itself."""
     text = path.read_text()
-    package = ".".join(path.relative_to(path.parents[3]).parts[:-1])
-    start = f"from {package} import"
-    assert start in text
-    text = text.replace(start, f"{start} {module}\n{start}", 1)
+    if path.name == "format_table.py":
+        package = ".".join(path.relative_to(path.parents[3]).parts[:-1])
+        start = f"from {package} import"
+        assert start in text
+        text = text.replace(start, f"{start} {module}\n{start}", 1)
     text, number = re.subn(
         r"^(\w+(?:: .+)? = \{\n(?:    .+\n)+)\}",
         rf"\1    {line}\n}}",

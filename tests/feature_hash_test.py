@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml.data import inputs
 from tfxml.mach import hashing
-from tfxml.models import sites, sparse_rows
+from tfxml.models import row_forms, sites
 from tfxml.models.encoders import bag_encoder
 from tfxml.run import build, workdir
 
@@ -26,7 +26,7 @@ def _rows(rng, num_rows=6):
     return sets, ids, ids.with_values(tf.constant(values, tf.float32))
 
 
-@pytest.mark.parametrize("form", sparse_rows.FORMS)
+@pytest.mark.parametrize("form", row_forms.FORMS)
 def test_features_of_one_bucket_add_up(form):
     rng = np.random.default_rng(0)
     label_hash = hashing.from_seed(3, 0, F, D)

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import grow, train
+from tfxml import grow
 from tfxml.data import inputs
-from tfxml.run import restore, workdir
+from tfxml.run import restore, train_and_evaluate, workdir
 
 NUM_FEATURES = 12
 CONFIG = config_lib.Config(
@@ -42,7 +42,9 @@ def _write(folder, num_labels, first_label=0, num_features=NUM_FEATURES):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     base = tmp_path_factory.mktemp("grow")
-    train.train(CONFIG, str(base / "run"), _write(base / "old", 20))
+    train_and_evaluate.train(
+        CONFIG, str(base / "run"), _write(base / "old", 20)
+    )
     return str(base / "run")
 
 
@@ -68,7 +70,7 @@ def test_a_grown_run_learns_its_new_labels(trained, tmp_path):
     new, grown = _write(tmp_path / "new", 30), str(tmp_path / "grown")
     grow.grow(trained, grown, new, num_epochs=10)
     before = _share_in_top_3(grown)
-    train.train(workdir.Workdir(grown).read()[0], grown, new)
+    train_and_evaluate.train(workdir.Workdir(grown).read()[0], grown, new)
     assert _share_in_top_3(grown) > before + 0.3
 
 

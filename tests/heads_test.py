@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 
 from tfxml.data import inputs
-from tfxml.mach import decode, hashing
+from tfxml.mach import decode, hashing, mach_choices
 from tfxml.models import (
     blocks,
     calibration,
     contract,
     extreme_classifier,
     label_buckets,
+    row_forms,
     sparse_labels,
-    sparse_rows,
 )
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import mach_head, sigmoid
@@ -156,7 +156,7 @@ def _mach_scores(head, encoded, estimator):
     return 1 / (1 + np.exp(-mean_logit))
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 @pytest.mark.parametrize("k", [1, 5, L + 10])
 def test_mach_top_k(estimator, k):
     rng = np.random.default_rng(k)
@@ -174,7 +174,7 @@ def test_mach_top_k(estimator, k):
     assert all(len(set(row)) == len(row) for row in ids.numpy())
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_decode_in_label_blocks_equals_one_block(estimator):
     rng = np.random.default_rng(0)
     hashes = [hashing.from_seed(1, r, B, L) for r in range(R)]
@@ -210,7 +210,7 @@ def test_equal_scores_come_in_the_order_of_label_ids():
     np.testing.assert_array_equal(ids, [range(6)] * 2)
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_mach_with_one_repetition_and_identity_equals_sigmoid(estimator):
     rng = np.random.default_rng(0)
     one = _sigmoid_head()
@@ -271,7 +271,7 @@ def test_forms_of_rows_agree(head_class, kind):
     label_ids, _ = _labels(rng)
     weights = tf.constant(rng.random(N), tf.float32)
     results = {}
-    for form in sparse_rows.FORMS:
+    for form in row_forms.FORMS:
         model = _model(head_class, kind, num_features, form)
         rows, positives = inputs.features(ids, values), label_ids
         if form == "padded":

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.data import data_errors
-from tfxml.run import datasets, limits
+from tfxml.run import datasets, limits, train_and_evaluate
 
 CONFIG = config_lib.Config(
     hidden_units=(), num_epochs=1, batch_size=8, min_df=1
@@ -114,7 +113,7 @@ def test_a_tiny_validation_fraction_holds_one_out(fraction, tmp_path):
 def test_a_large_validation_fraction_leaves_nothing(tmp_path):
     config = CONFIG.replace(validation_fraction=0.99, synthetic_train=30)
     with pytest.raises(ValueError, match="`synthetic_train` must leave"):
-        train.train(config, str(tmp_path / "run"))
+        train_and_evaluate.train(config, str(tmp_path / "run"))
 
 
 def test_memory_is_that_of_the_container(tmp_path, monkeypatch):

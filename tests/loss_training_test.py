@@ -7,9 +7,8 @@ import scipy.sparse
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.models import losses
-from tfxml.run import restore
+from tfxml.run import restore, train_and_evaluate
 
 # P@1 of a fifth of bibtex' training split, which no step has seen, in percent:
 # what was measured, less 2.
@@ -49,7 +48,7 @@ def test_bibtex(name, tmp_path):
         learning_rate=0.003,
         metric_ks=(1, 3, 5),
     )
-    found = train.train(config, str(tmp_path / "run"), _bibtex())
+    found = train_and_evaluate.train(config, str(tmp_path / "run"), _bibtex())
     print(name, {key: round(value, 2) for key, value in found.items()})
     assert found["P@1"] >= BARS[name]
 
@@ -86,7 +85,7 @@ QUICK = ("softmax_cross_entropy",)
     ],
 )
 def test_one_label_an_instance(name, tmp_path):
-    found = train.train(
+    found = train_and_evaluate.train(
         _one_label_config(name), str(tmp_path / "run"), _of_one_label()
     )
     assert found["P@1"] >= 95  # of a guess: 8
@@ -108,10 +107,10 @@ def test_several_labels_are_refused_where_outputs_compete(name, tmp_path):
     labels[7, [0, 1, 2]] = 1
     labels = labels.tocsr()
     with pytest.raises(ValueError, match=f"loss={name}, and an instance of"):
-        train.train(
+        train_and_evaluate.train(
             _one_label_config(name), str(tmp_path / "run"), (rows, labels)
         )
     config = _one_label_config(name, several_labels="average").replace(
         num_epochs=1
     )
-    train.train(config, str(tmp_path / "run"), (rows, labels))
+    train_and_evaluate.train(config, str(tmp_path / "run"), (rows, labels))

@@ -4,6 +4,7 @@ import configparser
 import email
 import importlib
 import itertools
+import os
 import pathlib
 import re
 import shutil
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 import tfxml
+from tfxml import __main__ as main
 
 ROOT = documents.ROOT
 SETUP = configparser.ConfigParser()
@@ -38,14 +40,43 @@ def _scripts():
 def test_every_command_has_a_script():
     commands = {
         path.stem: f"tfxml.{path.stem}"
-        for path in (ROOT / "tfxml").glob("*.py")
+        for path in (ROOT / "tfxml").glob("[a-z]*.py")
         if re.search(r"^def run\(\)", path.read_text(), flags=re.M)
     }
     commands["export"] = "tfxml.export.__main__"
     assert _scripts() == {
-        f"tfxml-{name.replace('_', '-')}": f"{module}:run"
-        for name, module in commands.items()
+        "tfxml": "tfxml.__main__:run",
+        **{
+            f"tfxml-{name.replace('_', '-')}": f"{module}:run"
+            for name, module in commands.items()
+        },
     }
+    assert set(main.COMMANDS) == set(commands)
+
+
+def _tfxml(*words):
+    """Runs the command that has all the others."""
+    return subprocess.run(
+        [sys.executable, "-m", "tfxml", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_one_command_has_all_the_others():
+    listed = _tfxml("--help")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    for name in main.COMMANDS:
+        assert re.search(rf"^  {name} +[A-Z]", listed.stdout, flags=re.M)
+    assert _tfxml().returncode == 1
+    assert _tfxml("plan", "--help").stdout.startswith("usage: python -m tfxml.")
+    done = _tfxml("tarin")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("FATAL there is no command tarin")
+    done = _tfxml("plan", "--num_labels=1", "--num_features=9")
+    assert done.stderr.startswith("FATAL `num_labels` must be at least 2")
 
 
 @pytest.mark.parametrize("target", _scripts().values())
@@ -155,6 +186,67 @@ def test_wheel_says_what_setup_says(archives):
     assert facts["Version"] == tfxml.__version__
     assert facts["Description-Content-Type"] == "text/markdown"
     assert facts.get_payload().startswith("# tfxml")
+
+
+def test_archives_pass_an_index(archives):
+    """What an index refuses, or shows badly."""
+    pytest.importorskip("twine")
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *archives[1:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    # A page on an index finds no file of the project.
+    readme = (ROOT / "README.md").read_text()
+    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
+        assert target.startswith("https://"), target
+
+
+# --- containers and conda -------------------------------------------------
+
+
+DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile*"))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_dockerfiles_are_linted(path):
+    beside = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
+    linter = shutil.which("hadolint", path=beside)
+    if linter is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run(
+        [linter, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_dockerfiles_run_the_command_as_a_user(path):
+    text = path.read_text()
+    assert 'ENTRYPOINT ["tfxml"]' in text and "\nUSER 1000\n" in text
+    (version,) = set(re.findall(r"^FROM python:(3\.\d+)-slim", text, re.M))
+    assert f"Python :: {version}\n" in SETUP["metadata"]["classifiers"] + "\n"
+    wanted = _lines(SETUP["options"]["install_requires"])[0]
+    assert path.suffix != ".gpu" or (
+        wanted.replace("tensorflow", "tensorflow[and-cuda]") in text
+    )
+
+
+def test_conda_asks_for_what_pip_does():
+    recipe = yaml.safe_load((ROOT / "conda" / "meta.yaml").read_text())
+    assert recipe["package"]["version"] == tfxml.__version__
+    assert recipe["about"]["license"] == SETUP["metadata"]["license"]
+    python = f"python {SETUP['options']['python_requires']}"
+    assert recipe["requirements"]["run"] == [
+        python,
+        *(
+            re.sub(r"(?=[><])", " ", line, count=1)
+            for line in _lines(SETUP["options"]["install_requires"])
+        ),
+    ]
+    assert python in recipe["requirements"]["host"]
 
 
 # --- what is beside the code ----------------------------------------------

@@ -10,9 +10,16 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.data import data_errors, requests
-from tfxml.run import answers, request_predictor, restore
+from tfxml.run import (
+    answers,
+    numpy_predictor,
+    request_answers,
+    request_predictor,
+    restore,
+    set_choices,
+    train_and_evaluate,
+)
 
 CONFIG = config_lib.Config(
     hidden_units=(), min_df=1, batch_size=8, num_epochs=1, dropout=0.0
@@ -34,14 +41,36 @@ def workdir(tmp_path_factory):
     text = "".join(json.dumps(row) + "\n" for row in rows)
     for split in ("trn", "tst"):
         (data / f"{split}.json").write_text(text)
-    train.train(CONFIG, str(base / "run"), str(data))
+    train_and_evaluate.train(CONFIG, str(base / "run"), str(data))
     return base / "run"
 
 
 @pytest.fixture(scope="module")
-def predictor(workdir):
-    run = restore.restore(str(workdir), tf.distribute.get_strategy())
-    return request_predictor.RequestPredictor(run, 3, "cpu")
+def run(workdir):
+    return restore.restore(str(workdir), tf.distribute.get_strategy())
+
+
+@pytest.fixture(scope="module", params=["restored", "without TensorFlow"])
+def predictor(request, workdir, run):
+    if request.param == "restored":
+        return request_predictor.RequestPredictor(run, 3, "cpu")
+    return numpy_predictor.open_run(
+        str(workdir), "auto", lambda _: set_choices.SetChoice(k=3), True
+    )
+
+
+def test_the_command_needs_no_tensorflow(workdir):
+    lines = '{"text": "word1 all"}\n{"feature_ids": [1]}\n'
+    words = ["tfxml.predict", f"--workdir={workdir}"]
+    code, output, errors, imported = runs.with_imports(*words, stdin=lines)
+    assert (code, errors) == (0, "")
+    assert not {"tensorflow", "keras", "sklearn", "pandas"} & set(imported)
+    # A text that Python may read in another way than TensorFlow.
+    code, output, errors, imported = runs.with_imports(
+        *words, stdin='{"text": "word1 all \u4e00"}\n'
+    )
+    assert (code, errors) == (0, "") and "tensorflow" in imported
+    assert json.loads(output)["label_ids"][0] == 1
 
 
 def _answered(predictor, lines, is_skipping=False, batch_size=4):
@@ -49,9 +78,7 @@ def _answered(predictor, lines, is_skipping=False, batch_size=4):
     read = requests.read(lines, "in", 7, True, is_skipping)
     found = []
     try:
-        for line in request_predictor.predict_lines(
-            predictor, read, batch_size
-        ):
+        for line in request_answers.predict_lines(predictor, read, batch_size):
             assert line.endswith("\n") and len(line.splitlines()) == 1
             found.append(json.loads(line))
     except data_errors.DataError as error:
@@ -100,8 +127,8 @@ def test_what_stands_before_a_bad_line_is_answered(predictor, batch_size):
     ],
 )
 @pytest.mark.parametrize("runtime", ["cpu", "tensorflow"])
-def test_an_answer_to_nothing_is_marked(predictor, line, is_empty, runtime):
-    predictor = request_predictor.RequestPredictor(predictor._run, 3, runtime)
+def test_an_answer_to_nothing_is_marked(run, line, is_empty, runtime):
+    predictor = request_predictor.RequestPredictor(run, 3, runtime)
     found, _ = _answered(predictor, [GOOD, line, GOOD])
     assert [one.get("empty") for one in found] == [None, is_empty or None, None]
     assert all(len(one["label_ids"]) == 3 for one in found)

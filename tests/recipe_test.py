@@ -10,10 +10,17 @@ from absl import app
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml import rerank, train
+from tfxml import rerank
 from tfxml.models import reranker
-from tfxml.recipe import chooser, facts, mixing, recipe_flags, rules
-from tfxml.run import baselines, datasets, flags, workdir
+from tfxml.recipe import (
+    chooser,
+    facts,
+    mixing,
+    recipe_flags,
+    recipe_request,
+    rules,
+)
+from tfxml.run import baselines, datasets, flags, train_and_evaluate, workdir
 
 SMALL = facts.Facts(
     num_instances=4_000,
@@ -131,7 +138,7 @@ def test_precisions_are_those_of_the_definition():
 # --- runs -------------------------------------------------------------------
 
 TINY = config_lib.Config(steps_per_loop=20, hidden_units=(8,))
-NARROW = chooser.Request(frozenset({"hidden_units"}))
+NARROW = recipe_request.Request(frozenset({"hidden_units"}))
 
 
 def _write(path, rng, num_rows):
@@ -159,7 +166,9 @@ def tiny(tmp_path_factory):
 def auto(tiny, tmp_path_factory):
     """Returns the folder of a run whose recipe was chosen, and its metrics."""
     path = tmp_path_factory.mktemp("run") / "auto"
-    return path, train.train(TINY, str(path), str(tiny), recipe=NARROW)
+    return path, train_and_evaluate.train(
+        TINY, str(path), str(tiny), recipe=NARROW
+    )
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
@@ -170,12 +179,12 @@ def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
     config = flags.read_config(values)
     assert config == workdir.Workdir(path).read()[0]
     assert config != TINY
-    assert train.train(config, str(tmp_path), str(tiny)) == metrics
+    assert train_and_evaluate.train(config, str(tmp_path), str(tiny)) == metrics
 
 
 def test_the_same_command_resumes_without_another_trial(auto, tiny, capsys):
     path, metrics = auto
-    again = train.train(TINY, str(path), str(tiny), recipe=NARROW)
+    again = train_and_evaluate.train(TINY, str(path), str(tiny), recipe=NARROW)
     assert again == metrics
     assert "recipe " not in capsys.readouterr().out
 
@@ -184,7 +193,7 @@ def test_a_resumed_run_keeps_to_what_is_given(auto, tiny):
     path, _ = auto
     with pytest.raises(ValueError, match="differ in hidden_units"):
         other = TINY.replace(hidden_units=(7,))
-        train.train(other, str(path), str(tiny), recipe=NARROW)
+        train_and_evaluate.train(other, str(path), str(tiny), recipe=NARROW)
 
 
 def _choose(tiny, request, **options):
@@ -195,7 +204,7 @@ def _choose(tiny, request, **options):
 
 def test_what_is_given_stays(tiny, capsys):
     given = {"head": "sigmoid", "hidden_units": (24,), "reranker_passes": 0}
-    chosen = _choose(tiny, chooser.Request(frozenset(given)), **given)
+    chosen = _choose(tiny, recipe_request.Request(frozenset(given)), **given)
     assert {name: getattr(chosen, name) for name in given} == given
     assert chosen.num_epochs == 20  # not given: few instances
     assert "centroid (" not in capsys.readouterr().out
@@ -207,7 +216,7 @@ def test_a_begun_trial_comes_to_the_same_end(auto, tiny):
 
 
 def test_a_short_time_leaves_heads_out_and_says_so(tiny, capsys):
-    chosen = _choose(tiny, chooser.Request(seconds=0.01))
+    chosen = _choose(tiny, recipe_request.Request(seconds=0.01))
     assert chosen.head == "centroid"
     told = capsys.readouterr().out
     assert "not tried: sigmoid" in told and "--time_budget=" in told
@@ -227,7 +236,7 @@ def _request(*words, data_dir="", strategy=None):
 
 
 def test_a_recipe_is_chosen_where_nothing_binds_it():
-    assert _request(data_dir="somewhere") == chooser.Request(seconds=300)
+    assert _request(data_dir="somewhere") == recipe_request.Request(seconds=300)
     assert _request("--seed=3", data_dir="x").given == {"seed"}
     assert _request() is None  # the generated set
     assert _request("--num_epochs=3", data_dir="x") is None
@@ -249,7 +258,7 @@ def test_a_budget_is_a_number_and_a_unit(name, text):
 
 def test_other_encoders_have_no_recipe():
     with pytest.raises(ValueError, match="encoder"):
-        chooser.Request().check(TINY.replace(encoder="conv"))
+        recipe_request.Request().check(TINY.replace(encoder="conv"))
 
 
 # --- a re-ranker for a trained run ------------------------------------------
@@ -262,9 +271,11 @@ def test_a_reranker_is_added_to_a_trained_run(head, tiny, tmp_path):
     """It is the one that training would have learnt."""
     options = {"reranker_passes": 3, "num_candidates": 8}
     plain = TINY.replace(head=head, num_epochs=2, hidden_units=(8,))
-    train.train(plain, str(tmp_path / "plain"), str(tiny))
+    train_and_evaluate.train(plain, str(tmp_path / "plain"), str(tiny))
     whole = plain.replace(**options)
-    expected = train.train(whole, str(tmp_path / "whole"), str(tiny))
+    expected = train_and_evaluate.train(
+        whole, str(tmp_path / "whole"), str(tiny)
+    )
     options |= {
         field.name: field.default
         for field in dataclasses.fields(reranker.RerankerOptions)
@@ -275,7 +286,7 @@ def test_a_reranker_is_added_to_a_trained_run(head, tiny, tmp_path):
     assert {key: found[key] for key in expected} == expected
     assert workdir.Workdir(added).read()[0] == whole
     # It evaluates, and its command has nothing left to do.
-    assert train.train(whole, str(added), str(tiny)) == expected
+    assert train_and_evaluate.train(whole, str(added), str(tiny)) == expected
     with pytest.raises(ValueError, match="new folder"):
         rerank.rerank(str(tmp_path / "plain"), str(added), options)
 

@@ -11,9 +11,15 @@ from tfxml import (
     grow,
     merge,
     prepare,
-    train,
 )
-from tfxml.run import mirror, placement, remote, restore, run_lock
+from tfxml.run import (
+    mirror,
+    placement,
+    remote,
+    restore,
+    run_lock,
+    train_and_evaluate,
+)
 
 CONFIG = config.Config(
     head="mach",
@@ -67,7 +73,7 @@ def test_every_command_works_elsewhere(
     elsewhere, tmp_path, monkeypatch, capsys
 ):
     run, data = f"{elsewhere}/run", f"{elsewhere}/data"
-    metrics = train.train(CONFIG, run, data)
+    metrics = train_and_evaluate.train(CONFIG, run, data)
     assert f"workdir   {run}\n" in capsys.readouterr().out
     forget(monkeypatch)
     assert evaluate.evaluate(run).result() == metrics
@@ -86,7 +92,9 @@ def test_every_command_works_elsewhere(
     assert runs.last_step(grown) == "step_00000000"
     # The folders here and there hold the same files.
     local = tmp_path / "run"
-    train.train(CONFIG, str(local), str(copied(data, tmp_path / "data")))
+    train_and_evaluate.train(
+        CONFIG, str(local), str(copied(data, tmp_path / "data"))
+    )
     names = [
         {p.relative_to(root).as_posix() for p in root.rglob("*")}
         for root in (local, copied(run, tmp_path / "there"))
@@ -101,7 +109,7 @@ def test_groups_of_repetitions_meet_elsewhere(elsewhere, monkeypatch):
     for group in range(2):
         forget(monkeypatch)
         where = placement.Placement(group, 2)
-        train.train(CONFIG, run, data, placement=where)
+        train_and_evaluate.train(CONFIG, run, data, placement=where)
     forget(monkeypatch)
     merge.merge(run)
     forget(monkeypatch)
@@ -132,12 +140,12 @@ def test_lost_at_any_operation_a_run_ends_the_same(
     for name in actions:
         monkeypatch.setattr(gfile, name, counted(name))
     with pytest.raises(KeyboardInterrupt):
-        train.train(CONFIG, run, data)
+        train_and_evaluate.train(CONFIG, run, data)
     at = 0
     forget(monkeypatch)
-    metrics = train.train(CONFIG, run, data)
+    metrics = train_and_evaluate.train(CONFIG, run, data)
     local = tmp_path / "run"
-    assert metrics == train.train(
+    assert metrics == train_and_evaluate.train(
         CONFIG, str(local), str(copied(data, tmp_path / "data"))
     )
     runs.assert_near(

@@ -6,9 +6,16 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import evaluate, merge, train
+from tfxml import evaluate, merge
 from tfxml.data import requests
-from tfxml.run import build, datasets, flags, request_predictor, restore
+from tfxml.run import (
+    build,
+    datasets,
+    flags,
+    request_predictor,
+    restore,
+    train_and_evaluate,
+)
 from tfxml.run import placement as placement_lib
 
 APART = config_lib.Config(
@@ -45,9 +52,9 @@ def _model(path):
 )
 def test_merged_groups_equal_repetitions_trained_together(changes, tmp_path):
     config = APART.replace(**changes)
-    train.train(config, str(tmp_path / "whole"))
+    train_and_evaluate.train(config, str(tmp_path / "whole"))
     for group in (1, 0):
-        train.train(
+        train_and_evaluate.train(
             config,
             str(tmp_path / "parts"),
             placement=placement_lib.Placement(group, 2),
@@ -90,7 +97,7 @@ def test_groups_as_commands(tmp_path):
     )
     runs.run(runs.command(*words, "--repetition_group=1/2"))
     runs.run(merge_words)
-    train.train(APART, str(tmp_path / "whole"))
+    train_and_evaluate.train(APART, str(tmp_path / "whole"))
     runs.assert_near(
         _model(tmp_path / "whole"), _model(tmp_path / "run"), atol=1e-5
     )
@@ -98,9 +105,9 @@ def test_groups_as_commands(tmp_path):
 
 @pytest.mark.slow
 def test_repetitions_on_two_devices_equal_repetitions_on_one(tmp_path):
-    train.train(APART, str(tmp_path / "one"))
+    train_and_evaluate.train(APART, str(tmp_path / "one"))
     placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
-    train.train(APART, str(tmp_path / "two"), placement=placement)
+    train_and_evaluate.train(APART, str(tmp_path / "two"), placement=placement)
     runs.assert_near(
         _model(tmp_path / "one"), _model(tmp_path / "two"), atol=1e-5
     )
@@ -149,7 +156,7 @@ def test_repetitions_that_cannot_be_apart_are_refused(
 ):
     config = APART.replace(**changes)
     with pytest.raises(ValueError, match=words):
-        train.train(
+        train_and_evaluate.train(
             config, str(tmp_path), placement=placement_lib.Placement(*placement)
         )
 
@@ -157,7 +164,7 @@ def test_repetitions_that_cannot_be_apart_are_refused(
 @pytest.mark.slow
 def test_groups_of_other_configs_are_not_joined(tmp_path):
     for group, rate in enumerate((0.02, 0.01)):
-        train.train(
+        train_and_evaluate.train(
             APART.replace(learning_rate=rate),
             str(tmp_path),
             placement=placement_lib.Placement(group, 2),

@@ -12,7 +12,8 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
-from tfxml import evaluate, train
+from tfxml import evaluate
+from tfxml.run import train_and_evaluate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -73,9 +74,9 @@ def folder(tmp_path_factory):
     """A folder of two runs of one data set, and of one of another."""
     base = tmp_path_factory.mktemp("report")
     data = exporting.write_texts(base / "data")
-    train.train(CONFIG, str(base / "runs" / "first"), str(data))
+    train_and_evaluate.train(CONFIG, str(base / "runs" / "first"), str(data))
     other = CONFIG.replace(num_epochs=1, learning_rate=1e-5)
-    train.train(other, str(base / "runs" / "<second>"), str(data))
+    train_and_evaluate.train(other, str(base / "runs" / "<second>"), str(data))
     return base / "runs"
 
 

@@ -11,6 +11,7 @@ from tfxml.mach import hashing
 from tfxml.models import (
     extreme_classifier,
     reranker,
+    row_forms,
     sparse_rows,
     weight_table,
 )
@@ -113,7 +114,7 @@ def _candidates(model, rows, k=S):
 
 @pytest.mark.parametrize("k", [1, 5, S, S + 4, L])
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("form", sparse_rows.FORMS)
+@pytest.mark.parametrize("form", row_forms.FORMS)
 def test_candidates_are_ranked_again_and_the_rest_keeps_its_order(
     form, head, k
 ):
@@ -161,7 +162,7 @@ def test_a_model_is_built_again_from_its_config():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("form", sparse_rows.FORMS)
+@pytest.mark.parametrize("form", row_forms.FORMS)
 def test_without_weights_the_order_is_the_heads(form):
     model = _model(form)
     model.reranker = reranker.Reranker(L, D, F, S)

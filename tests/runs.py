@@ -8,6 +8,19 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+# Runs a command as `python -m` does, and ends with what it has imported.
+_SCRIPT = """
+import atexit, runpy, sys
+slow = ("tensorflow", "keras", "numba", "scipy", "sklearn", "pandas")
+atexit.register(
+    lambda: sys.stderr.write(
+        "\\nimported: " + " ".join(x for x in slow if x in sys.modules)
+    )
+)
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
 
 def command(module, *words):
     """Returns the command line of `python -m module`."""
@@ -33,6 +46,16 @@ def finished(words, stdin=None, seconds=280):
     return subprocess.run(
         words, input=stdin, capture_output=True, text=True, timeout=seconds
     )
+
+
+def with_imports(module, *words, stdin=None):
+    """Runs `python -m module`; tells which of the slow packages it imported.
+
+    Returns exit code, output, errors, and those packages.
+    """
+    done = finished([sys.executable, "-c", _SCRIPT, module, *words], stdin)
+    errors, imported = done.stderr.split("\nimported: ")
+    return done.returncode, done.stdout, errors, imported.split()
 
 
 def last_step(path):

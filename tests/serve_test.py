@@ -21,9 +21,9 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
-from tfxml import serve, train
+from tfxml import serve
 from tfxml.data import requests
-from tfxml.run import request_predictor
+from tfxml.run import request_predictor, train_and_evaluate
 
 web = pytest.importorskip("aiohttp.web")
 from tfxml.serving import http_service  # noqa: E402  needs aiohttp
@@ -469,7 +469,7 @@ def workdir(tmp_path_factory):
     config = config_lib.Config(
         min_df=1, eval_split="dev", hidden_units=(), num_epochs=1
     )
-    train.train(config, str(base / "run"), str(data))
+    train_and_evaluate.train(config, str(base / "run"), str(data))
     return base / "run"
 
 

@@ -55,7 +55,7 @@ LOCAL = {
 
 def test_every_name_is_tested_here_or_with_processes():
     others = {"auto", "multi_worker", "parameter_server", "tpu"}
-    assert set(factory.NAMES) == {*LOCAL, *others}
+    assert set(strategy_options.NAMES) == {*LOCAL, *others}
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -176,7 +176,7 @@ def test_an_evaluator_is_a_cluster_of_its_own(monkeypatch, name):
 
 def test_other_names_stand_for_themselves(monkeypatch):
     monkeypatch.setenv("TPU_NAME", "local")
-    for name in set(factory.NAMES) - {"auto"}:
+    for name in set(strategy_options.NAMES) - {"auto"}:
         assert factory.resolve(name, None) == name
 
 

@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import train
 from tfxml.run import run as run_lib
-from tfxml.run import termination
+from tfxml.run import termination, train_and_evaluate
 
 CONFIG = config_lib.Config(
     hidden_units=(),
@@ -32,7 +31,7 @@ CONFIG = config_lib.Config(
 def test_training_that_is_told_saves_and_resumes(
     signum, code, tmp_path, monkeypatch, capfd
 ):
-    wanted = train.train(CONFIG, str(tmp_path / "whole"))
+    wanted = train_and_evaluate.train(CONFIG, str(tmp_path / "whole"))
     loop_step = run_lib.Run.train_epoch
 
     def told(run, progress, after):
@@ -42,12 +41,12 @@ def test_training_that_is_told_saves_and_resumes(
     with monkeypatch.context() as patch:
         patch.setattr(run_lib.Run, "train_epoch", told)
         with pytest.raises(SystemExit) as ended:
-            train.train(CONFIG, str(tmp_path / "run"))
+            train_and_evaluate.train(CONFIG, str(tmp_path / "run"))
     assert ended.value.code == code
     output, errors = capfd.readouterr()
     assert "told to end: saved at step 1; the same command res" in output
     assert ("saves and ends" in errors) == (signum == signal.SIGINT)
-    assert train.train(CONFIG, str(tmp_path / "run")) == wanted
+    assert train_and_evaluate.train(CONFIG, str(tmp_path / "run")) == wanted
     assert "resumes   at step 1" in capfd.readouterr().out
 
 

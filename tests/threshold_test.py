@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.mach import decode, hashing
+from tfxml.mach import decode, hashing, mach_choices
 from tfxml.mach.threshold import crossings, exact_top_k
 from tfxml.models.heads import mach_head
 
@@ -65,7 +65,7 @@ def _repetitions(logits):
 @pytest.mark.parametrize(
     ("estimator", "num_repetitions", "is_graph"),
     [
-        *((one, 7, False) for one in decode.ESTIMATORS),
+        *((one, 7, False) for one in mach_choices.ESTIMATORS),
         *(("logit", num_repetitions, False) for num_repetitions in (4, 16)),
         ("mean", 7, True),
     ],
@@ -118,7 +118,7 @@ def _cases(draw):
 @hypothesis.given(
     case=_cases(),
     k=st.integers(1, 70),
-    estimator=st.sampled_from(decode.ESTIMATORS),
+    estimator=st.sampled_from(mach_choices.ESTIMATORS),
     budget=st.sampled_from([1, 100, 10**6]),
 )
 def test_a_certified_answer_is_the_brute_force_answer(
@@ -148,7 +148,7 @@ def test_a_certified_answer_is_the_brute_force_answer(
 @hypothesis.given(
     case=_cases(),
     k=st.integers(1, 70),
-    estimator=st.sampled_from(decode.ESTIMATORS),
+    estimator=st.sampled_from(mach_choices.ESTIMATORS),
     block=st.sampled_from([1, 7, 64]),
 )
 def test_both_exact_decodes_are_the_brute_force_answer(
@@ -225,7 +225,7 @@ def test_equal_scores_are_not_certified_but_decoded():
     assert ids.numpy().tolist() == [[0, 1, 2]] * 2
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_logits_that_are_not_numbers_are_refused(estimator):
     hashes = _hashes(4, 10, 300)
     tables = crossings.make(hashes, 300)
@@ -267,7 +267,7 @@ def _heads(num_labels, estimator):
     return found, [tf.constant(rng.normal(size=(5, 8)), tf.float32)]
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_a_head_answers_the_same_by_either_decode(estimator):
     (exhaustive, by_threshold), encoded = _heads(2000, estimator)
     assert by_threshold.decodes_by_threshold()

@@ -17,7 +17,7 @@ from tfxml import config as config_lib
 from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
-from tfxml.mach import decode
+from tfxml.mach import mach_choices
 from tfxml.models.heads import mach_head
 from tfxml.run import build, workdir
 from tfxml.training import loop
@@ -168,7 +168,7 @@ def test_predict_step_fits(parts, batch, compile_for_v5e):
     name, parts = parts
     head, estimators = parts.model.head, ["logit"]
     if isinstance(head, mach_head.MachHead):
-        estimators = decode.ESTIMATORS
+        estimators = mach_choices.ESTIMATORS
     for estimator in estimators:
         head.estimator = estimator
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
-from tfxml.mach import decode
+from tfxml.mach import mach_choices
 from tfxml.training import loop, optimizers
 
 # Two epochs and more; each ends with a batch that is not full.
@@ -147,7 +147,7 @@ def _top_k(model, batch):
     return model.top_k(batch.inputs, k=5)
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_scores_of_every_estimator(estimator):
     tops = []
     for run in _both(

@@ -18,7 +18,7 @@ from tensorflow.python.tpu import tpu_system_metadata
 
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
-from tfxml.mach import decode
+from tfxml.mach import mach_choices
 from tfxml.training import loop, optimizers
 
 pytestmark = pytest.mark.filterwarnings("ignore:To make it possible")
@@ -249,7 +249,7 @@ def _predict(strategy, model):
     return top_k
 
 
-@pytest.mark.parametrize("estimator", decode.ESTIMATORS)
+@pytest.mark.parametrize("estimator", mach_choices.ESTIMATORS)
 def test_predict_step_of_every_estimator(estimator, xla_device):
     recipe = padded_cases.config("mach_encoders", estimator=estimator)
     assert not _faults(_traced_top_k(recipe, _predict), xla_device)

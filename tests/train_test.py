@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 
@@ -12,9 +13,17 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from tfxml import config as config_lib
-from tfxml import evaluate, train
+from tfxml import evaluate
 from tfxml.data import requests
-from tfxml.run import request_predictor, restore, workdir
+from tfxml.run import (
+    answers,
+    numpy_predictor,
+    request_predictor,
+    restore,
+    set_choices,
+    train_and_evaluate,
+    workdir,
+)
 
 TINY = config_lib.Config(
     synthetic_labels=60,
@@ -29,8 +38,16 @@ TINY = config_lib.Config(
 )
 
 
+# How the lines of a run begin.
+OURS = (
+    r"(workdir|strategy=|reading|data|model|resumes|tracing|epoch \d+:|$|"
+    r" *P@1|(this run|\w+)? *\d+\.\d+|Bayes optimum|median step|"
+    r"run directory:|next| {10}(echo|python -m tfxml))"
+)
+
+
 def _train(path, config=TINY, strategy=None):
-    return train.train(config, str(path), strategy=strategy)
+    return train_and_evaluate.train(config, str(path), strategy=strategy)
 
 
 HEADS = {
@@ -77,8 +94,11 @@ def test_trains_evaluates_and_predicts(name, tmp_path, capsys):
         request_predictor.RequestPredictor(run, 3, runtime).predict([request])[
             0
         ]
-        for runtime in request_predictor.RUNTIMES
+        for runtime in answers.RUNTIMES
     )
+    others += numpy_predictor.open_run(
+        str(tmp_path), "auto", lambda _: set_choices.SetChoice(k=3), False
+    ).predict([request])
     for other in others:
         assert other["label_ids"] == answer["label_ids"]
         np.testing.assert_allclose(other["scores"], answer["scores"], atol=2e-6)
@@ -133,7 +153,12 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
     process.kill()
     process.wait(timeout=60)
     assert [e["epoch"] for e in runs.entries(tmp_path / "killed")][:2] == [1, 2]
-    assert "resumes   at step" in runs.run(command)
+    resumed = runs.finished(command)
+    assert resumed.returncode == 0 and "resumes   at step" in resumed.stdout
+    # No word of TensorFlow, absl or CUDA, nor a figure of the graph's making.
+    assert resumed.stderr == ""
+    for line in resumed.stdout.splitlines():
+        assert re.match(OURS, line), line
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     runs.assert_near(runs.tensors(whole), runs.tensors(killed))
     ours, theirs = (
@@ -141,6 +166,47 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
         for path in (whole, killed)
     )
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sigmoid", pytest.param("reranked", marks=pytest.mark.slow)],
+)
+def test_more_epochs_continue_a_finished_run(name, tmp_path, capsys):
+    """Bit for bit where the learning rate does not depend on their number."""
+    config = TINY.replace(**HEADS[name], decay="constant", num_epochs=4)
+    whole = _train(tmp_path / "whole", config)
+    path = tmp_path / "run"
+    _train(path, config.replace(num_epochs=2))
+    capsys.readouterr()
+    assert _train(path, config) == whole
+    output = capsys.readouterr().out
+    assert "continues after 2 epochs, up to 4, as a run of so many" in output
+    # What it is compared with lies beside it, on the same data.
+    assert re.search(rf"^whole +{whole['P@1']:.2f} ", output, flags=re.M)
+    runs.assert_near(runs.tensors(path), runs.tensors(tmp_path / "whole"))
+    ours, theirs = (
+        [runs.without_costs(entry) for entry in runs.entries(one)]
+        for one in (path, tmp_path / "whole")
+    )
+    assert ours == theirs
+    assert workdir.Workdir(path).read()[0] == config
+    assert "--num_epochs=4\n" in (path / "flags.cfg").read_text()
+    with pytest.raises(ValueError, match="num_epochs may be larger.*differ in"):
+        _train(path, config.replace(num_epochs=3))
+
+
+def test_a_changed_recipe_that_was_killed_is_mended(tmp_path, monkeypatch):
+    _train(tmp_path, TINY)
+    more = TINY.replace(num_epochs=3)
+    found = workdir.Workdir(tmp_path)
+    monkeypatch.setattr(workdir.manifest, "mend", lambda folder: None)
+    found.change_recipe(more)
+    monkeypatch.undo()
+    assert found.read()[0] == TINY
+    (tmp_path / "config.json").write_text(more.to_json())  # the kill was here
+    found.mend()
+    assert workdir.Workdir(tmp_path).read()[0] == more
 
 
 def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
@@ -291,7 +357,9 @@ def test_commands_on_raw_text(text_folder, tmp_path, hashing):
 
 def test_tensorboard_gets_the_metrics(tmp_path):
     config = TINY.replace(num_epochs=1)
-    metrics = train.train(config, str(tmp_path), with_tensorboard=True)
+    metrics = train_and_evaluate.train(
+        config, str(tmp_path), with_tensorboard=True
+    )
     (path,) = (tmp_path / "tensorboard").iterdir()
     found = {
         value.tag: float(tf.make_ndarray(value.tensor))

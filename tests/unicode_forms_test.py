@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.data.text import tokenizer, unicode_forms
+from tfxml.data.text import text_options, tokenizer, unicode_forms
 
 FORMS = ("NFC", "NFKC")
 CHARACTERS = [
@@ -156,7 +156,7 @@ def test_a_normal_text_is_left_alone(form):
     assert normalize(form, once) == once
 
 
-@pytest.mark.parametrize("form", unicode_forms.CHOICES)
+@pytest.mark.parametrize("form", text_options.UNICODE_FORMS)
 @pytest.mark.parametrize("texts", [[], [""], ["", "e\u0301"], ["plain"]])
 def test_few_or_no_texts(form, texts):
     whole = [
@@ -209,7 +209,7 @@ def test_served_without_this_package(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("form", unicode_forms.CHOICES)
+@pytest.mark.parametrize("form", text_options.UNICODE_FORMS)
 def test_bytes_that_are_not_utf8_part_words(form):
     texts = tf.constant(
         [b"one\xfftwo \xc3 e\xcc\x81\xed\xa0\x80 \xf0\x9f", b"a"]

@@ -9,9 +9,16 @@ import runs
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml import evaluate, prepare, train
+from tfxml import evaluate, prepare
 from tfxml.data import data_errors
-from tfxml.run import evaluator_task, restore, run_lock, run_path, workdir
+from tfxml.run import (
+    evaluator_task,
+    restore,
+    run_lock,
+    run_path,
+    train_and_evaluate,
+    workdir,
+)
 
 CONFIG = config_lib.Config(
     head="mach",
@@ -29,7 +36,7 @@ CONFIG = config_lib.Config(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("workdir") / "run"
-    train.train(CONFIG, str(path))
+    train_and_evaluate.train(CONFIG, str(path))
     return path
 
 
@@ -124,7 +131,7 @@ def test_metrics_are_made_again_from_the_checkpoint(content, run):
         lines = wanted.splitlines(keepends=True)
         path.write_bytes(lines[0].encode() + content)
     (run / "result.json").unlink()
-    train.train(CONFIG, str(run))
+    train_and_evaluate.train(CONFIG, str(run))
     assert path.read_text() == wanted
     assert (run / "result.json").exists()
 
@@ -163,7 +170,7 @@ def test_a_beginning_is_whole_or_not_there(tmp_path):
 def test_checkpoints_without_their_run_are_not_trained_over(run):
     (run / "manifest.json").unlink()
     with pytest.raises(data_errors.DataError, match="without the manifest"):
-        train.train(CONFIG, str(run))
+        train_and_evaluate.train(CONFIG, str(run))
     assert runs.tensors(run)
 
 
@@ -176,14 +183,17 @@ def test_other_data_in_a_run_directory_are_refused(tmp_path):
             (tmp_path / name / f"{split}.txt").write_text(text)
     config = CONFIG.replace(head="sigmoid", num_epochs=1)
     path = str(tmp_path / "run")
-    metrics = train.train(config, path, str(tmp_path / "old"))
+    metrics = train_and_evaluate.train(config, path, str(tmp_path / "old"))
     with pytest.raises(ValueError) as raised:
-        train.train(config, path, str(tmp_path / "new"))
+        train_and_evaluate.train(config, path, str(tmp_path / "new"))
     for word in (tmp_path / "old", tmp_path / "new", "other training rows"):
         assert str(word) in str(raised.value)
     # Moved, they are the same.
     (tmp_path / "old").rename(tmp_path / "moved")
-    assert train.train(config, path, str(tmp_path / "moved")) == metrics
+    assert (
+        train_and_evaluate.train(config, path, str(tmp_path / "moved"))
+        == metrics
+    )
 
 
 def _write_named(folder, names):
@@ -202,10 +212,10 @@ def test_labels_in_another_order(tmp_path):
     new = _write_named(tmp_path / "new", "cabed")
     config = CONFIG.replace(head="sigmoid", learning_rate=0.5)
     path = str(tmp_path / "run")
-    metrics = train.train(config, path, old)
+    metrics = train_and_evaluate.train(config, path, old)
     assert metrics["P@1"] == 100.0
     with pytest.raises(ValueError, match="other label names"):
-        train.train(config, path, new)
+        train_and_evaluate.train(config, path, new)
     assert evaluate.evaluate(path, data_dir=new).result() == metrics
     other = _write_named(tmp_path / "other", "cabed")
     (tmp_path / "other" / "labels.txt").write_text("c\na\nb\ne\nx\n")
@@ -218,7 +228,7 @@ def test_weights_that_are_not_finite_end_training(tmp_path, capsys):
     config = CONFIG.replace(head="sigmoid", optimizer="sgd")
     config = config.replace(learning_rate=1e38, warmup_steps=5)
     with pytest.raises(FloatingPointError, match="lower --learning_rate|Lower"):
-        train.train(config, path)
+        train_and_evaluate.train(config, path)
     steps = sorted((tmp_path / "run").glob("checkpoints/step_*"))
     for step in steps:
         values = runs.tensors(tmp_path / "run")
@@ -234,9 +244,9 @@ def test_a_run_directory_that_cannot_be_is_told_at_once(
         path.touch()
     else:
         path.symlink_to(tmp_path / "none" / "x")
-    monkeypatch.setattr(train.datasets, "training_data", None)
+    monkeypatch.setattr(train_and_evaluate.datasets, "training_data", None)
     with pytest.raises(OSError, match="run"):
-        train.train(CONFIG, str(path))
+        train_and_evaluate.train(CONFIG, str(path))
 
 
 def test_an_evaluator_says_what_it_waits_for(run, monkeypatch, capsys):
@@ -263,7 +273,7 @@ def test_an_evaluator_says_what_it_waits_for(run, monkeypatch, capsys):
 def test_one_training_at_a_time(tmp_path):
     with run_lock.RunLock(tmp_path / "run"):
         with pytest.raises(run_lock.LockedError, match="no other process"):
-            train.train(CONFIG, str(tmp_path / "run"))
+            train_and_evaluate.train(CONFIG, str(tmp_path / "run"))
         assert [p.name for p in (tmp_path / "run").iterdir()] == ["run.lock"]
 
 
@@ -272,7 +282,7 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(run_path.time, "strftime", lambda form: "mach-now")
     for name in ("mach-now", "mach-now-2"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    train.train(CONFIG.replace(num_epochs=1))
+    train_and_evaluate.train(CONFIG.replace(num_epochs=1))
     assert workdir.Workdir("runs/mach-now-3").is_finished
 
 
@@ -283,7 +293,7 @@ def test_an_unknown_scheme_is_refused_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     for words in ((path, ""), (str(tmp_path / "run"), path)):
         with pytest.raises(ValueError, match="must be a path on this m"):
-            train.train(CONFIG, *words)
+            train_and_evaluate.train(CONFIG, *words)
     with pytest.raises(ValueError, match="must be a path on this m"):
         _restored(path)
     assert list(tmp_path.iterdir()) == []
@@ -291,13 +301,15 @@ def test_an_unknown_scheme_is_refused_before_anything_is_written(
 
 def test_a_missing_data_folder_is_told_at_once(tmp_path):
     with pytest.raises(data_errors.DataError, match="none: found no such"):
-        train.train(CONFIG, str(tmp_path / "run"), str(tmp_path / "none"))
+        train_and_evaluate.train(
+            CONFIG, str(tmp_path / "run"), str(tmp_path / "none")
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_any_name_of_a_run_directory_will_do(tmp_path):
     path = str(tmp_path / "a[1] *?'\"\n\\\u4e00{x}$~")
-    metrics = train.train(CONFIG.replace(num_epochs=1), path)
+    metrics = train_and_evaluate.train(CONFIG.replace(num_epochs=1), path)
     assert evaluate.evaluate(path).result() == metrics
 
 
@@ -309,7 +321,7 @@ def test_any_name_will_do_for_every_command(tmp_path):
     config = CONFIG.replace(num_epochs=1)
     prepare.prepare(config, data, str(odd / "records [3]?"))
     path = str(odd / "run [4]*")
-    metrics = train.train(config, path, str(odd / "records [3]?"))
+    metrics = train_and_evaluate.train(config, path, str(odd / "records [3]?"))
     (odd / "ids [5]").write_text("1\n")
     for words in (
         ["drop", f"--ids={odd / 'ids [5]'}", f"--output={odd / 'less [6]'}"],

@@ -9,19 +9,19 @@ to.
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.evaluation import calibrating, label_sets, tables, thresholds
 from tfxml.models import calibration
 from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
     fitted_scores,
     flags,
     paths,
     remote,
-    restore,
-    scored_rows,
     set_choices,
+    tensorflow_start,
 )
 
 NONE = "none"
@@ -56,6 +56,11 @@ def calibrate(
     Raises:
         ValueError: if no rows were held out, or they are too few.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.run import restore, scored_rows
+
     run = restore.restore(workdir, tf.distribute.get_strategy(), checkpoint)
     run.model.calibration = None
     source, name = scored_rows.held_out(run, split, data_dir)
@@ -181,6 +186,10 @@ def describe(found: fitted_scores.FittedScores) -> str:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    if values.data_dir:
+        early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
     found = calibrate(
         values.workdir,
         values.split,
@@ -196,7 +205,7 @@ def main() -> None:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define(
         "data_dir", "", "The folder of the data set. Empty: that of training."
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from tfxml import options
@@ -19,26 +18,25 @@ from tfxml.data import data_options
 from tfxml.data.formats import read_options
 from tfxml.data.text import text_options
 from tfxml.models import (
-    contract,
     encoders,
     heads,
     losses,
     model_options,
+    module_table,
+    reranker_options,
     token_options,
 )
-from tfxml.models import reranker as reranker_lib
 from tfxml.run import run_options
 from tfxml.training import training_options
 
-_Module = type[contract.Encoder] | type[contract.Head] | type[contract.Loss]
 
-
-def _of(modules: Mapping[str, _Module]) -> dict[str, type]:
+def _of(modules: module_table.ModuleTable) -> dict[str, type]:
     """Returns the options classes of modules, each once, by title."""
     groups: dict[type, str] = {}
-    for name, module in modules.items():
-        if module.Options is not contract.NoOptions:
-            groups.setdefault(module.Options, name)
+    for name in modules:
+        kind = modules.options(name)
+        if dataclasses.fields(kind):
+            groups.setdefault(kind, name)
     return {name: kind for kind, name in groups.items()}
 
 
@@ -52,7 +50,7 @@ GROUPS: dict[str, type] = {
     **{f"encoder={k}": v for k, v in _of(encoders.ENCODERS).items()},
     **{f"head={k}": v for k, v in _of(heads.HEADS).items()},
     **{f"loss={k}": v for k, v in _of(losses.LOSSES).items()},
-    "re-ranker": reranker_lib.RerankerOptions,
+    "re-ranker": reranker_options.RerankerOptions,
     "training": training_options.TrainingOptions,
     "run": run_options.RunOptions,
 }
@@ -80,22 +78,17 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
         self.check_reranker()
         self.check_training()
         self.check_run()
-        encoders.ENCODERS[self.encoder].check(self)
-        heads.HEADS[self.head].check(self)
+        encoders.ENCODERS.options(self.encoder).check(self)
+        heads.HEADS.options(self.head).check(self)
         self._check_together()
 
     def _check_together(self) -> None:
         """Raises ValueError if options of several groups contradict."""
         require = options.require
-        head = heads.HEADS[self.head]
-        has_last_pass = (
-            head.learns == contract.ONE_PASS or self.reranker_passes > 0
-        )
         require(
-            not (self.early_stopping and has_last_pass),
+            not (self.early_stopping and self.reranker_passes),
             "early_stopping",
-            "0 with reranker_passes or a head that learns in one pass: those "
-            "are learnt after the last epoch",
+            "0 with reranker_passes, which are made after the last epoch",
             self,
         )
         require(
@@ -105,13 +98,14 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
             "test split",
             self,
         )
+        head = heads.HEADS.options(self.head)
         require(
             not (head.models_sets and self.reranker_passes),
             "reranker_passes",
             f"0 with head={self.head}, whose sets the re-ranker has no part in",
             self,
         )
-        is_linear = encoders.ENCODERS[self.encoder].passes_rows(self)
+        is_linear = encoders.ENCODERS.options(self.encoder).passes_rows(self)
         require(
             not (head.needs_encoder and is_linear),
             "head",

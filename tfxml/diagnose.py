@@ -11,26 +11,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import atomic_files
-from tfxml.data.feeding import pipeline, subset
 from tfxml.run import (
-    console,
-    datasets,
-    diagnosis,
-    diagnosis_plots,
+    checkpoint_flags,
+    early_checks,
     flags,
     paths,
     remote,
-    restore,
-    scored_rows,
-    splits,
+    tensorflow_start,
 )
-from tfxml.run import run as run_lib
+
+if TYPE_CHECKING:
+    from tfxml.data.feeding import pipeline
+    from tfxml.run import diagnosis, restore
 
 _MOST_ROWS = 5000
 _CANDIDATES = 50
@@ -54,6 +52,12 @@ def diagnose(
     Raises:
         ValueError: if no rows were held out, or they are too few.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.data import inputs
+    from tfxml.run import diagnosis, restore, scored_rows
+
     run = restore.restore(workdir, tf.distribute.get_strategy())
     source, _ = scored_rows.held_out(run, split, data_dir)
     rows = scored_rows.score(run, _some(source), _CANDIDATES)
@@ -63,7 +67,7 @@ def diagnose(
         tf.range(min(256, training.num_instances), dtype=tf.int64)
     )
     if run.facts.form == "padded":
-        named = scored_rows.inputs_lib.padded(named)
+        named = inputs.padded(named)
     curve = _curve(run, data_dir) if with_curve else []
     return [
         diagnosis.of_dependence(rows, run.label_names),
@@ -98,6 +102,8 @@ def write(
     findings: list[diagnosis.Finding], folder: pathlib.Path
 ) -> list[pathlib.Path]:
     """Writes `diagnosis.json`, and pictures if Matplotlib is installed."""
+    from tfxml.run import diagnosis_plots
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "diagnosis.json"
     values = [dataclasses.asdict(finding) for finding in findings]
@@ -109,6 +115,8 @@ def write(
 
 def _some(source: pipeline.Source) -> pipeline.Source:
     """Returns a random part of many rows."""
+    from tfxml.data.feeding import subset
+
     if source.num_instances <= _MOST_ROWS:
         return source
     rng = np.random.default_rng(0)
@@ -118,6 +126,8 @@ def _some(source: pipeline.Source) -> pipeline.Source:
 
 def _training_rows(run: restore.TrainedRun, data_dir: str) -> pipeline.Source:
     """Returns the rows that a run was trained on."""
+    from tfxml.run import scored_rows, splits
+
     source, _ = scored_rows.of_split(run, "train", data_dir)
     if run.config.validation_fraction and run.facts.data_dir:
         source, _ = splits.hold_out(run.config, source)
@@ -130,6 +140,13 @@ def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
     Raises:
         ValueError: for a run without rows held out of its training split.
     """
+    import tensorflow as tf
+
+    from tfxml.data.feeding import subset
+    from tfxml.run import datasets
+    from tfxml.run import progress as progress_lib
+    from tfxml.run import run as run_lib
+
     config = run.config
     if not config.validation_fraction:
         raise ValueError(
@@ -156,7 +173,11 @@ def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
             label_counts=part.label_counts(),
         )
         trained = run_lib.Run(config, tf.distribute.get_strategy(), some)
-        progress = console.Progress(config.num_epochs, trained.steps_per_epoch)
+        progress = progress_lib.Progress(
+            config.num_epochs,
+            trained.steps_per_epoch,
+            number / trained.steps_per_epoch,
+        )
         while not trained.is_head_trained:
             trained.train_epoch(progress, lambda: None)
         if trained.steps_done < trained.num_steps:
@@ -167,6 +188,12 @@ def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    if values.data_dir:
+        early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
+    from tfxml.run import diagnosis_plots
+
     findings = diagnose(
         values.workdir, values.split, values.data_dir, values.learning_curve
     )
@@ -180,7 +207,7 @@ def main() -> None:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define(
         "data_dir", "", "The folder of the data set. Empty: that of training."
     )

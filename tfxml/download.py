@@ -6,12 +6,15 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tfxml.data.catalogue import known_sets, named_sets
-from tfxml.run import console, flags, paths, remote
+from tfxml.data.catalogue import known_sets
+from tfxml.run import flags, paths, progress_line, remote
 
 
 def download(name: str, data_dir: str, mirror: str = "") -> None:
     """Downloads a data set; prints what it holds, and what is unexpected."""
+    # Here, so that flags are checked before TensorFlow is imported.
+    from tfxml.data.catalogue import named_sets
+
     entry = named_sets.entry_of(name)
     data_dir = paths.local(data_dir, "data_dir")
     folder = named_sets.ensure(entry, data_dir, mirror, _Bar())
@@ -27,7 +30,7 @@ class _Bar:
     """Prints how much has been downloaded, once a second."""
 
     def __init__(self):
-        self._line = console.Line()
+        self._line = progress_line.Line()
 
     def __call__(self, received: int, total: int | None) -> None:
         of_total = f" of {total:,}" if total else ""

@@ -7,15 +7,22 @@ their ids and scores, and the answers are the best among them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import data_errors, files
-from tfxml.run import flags, paths, remote, restore, run_lock
-from tfxml.run import workdir as workdir_lib
-from tfxml.topk import dropping
-from tfxml.training import checkpoints
+from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
+    flags,
+    paths,
+    remote,
+    tensorflow_start,
+)
+
+if TYPE_CHECKING:
+    from tfxml.run import workdir as workdir_lib
 
 
 def drop(
@@ -35,6 +42,14 @@ def drop(
     Raises:
         ValueError: if an id is no label's, or no label would be left.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.run import restore, run_lock, serving_file
+    from tfxml.run import workdir as workdir_lib
+    from tfxml.topk import dropping
+    from tfxml.training import checkpoints
+
     old = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
     dropped = dropping.checked(
         [*old.model.head.dropped, *label_ids], old.facts.num_labels
@@ -47,6 +62,7 @@ def drop(
     with run_lock.RunLock(target.path), target.beginning() as new:
         workdir_lib.Workdir(path).copy_to(new)
         new.write_dropped_labels(dropped)
+        new.write_serving(serving_file.of(old.model, dropped))
         saved = checkpoints.Checkpoints(
             new.checkpoints,
             tf.train.Checkpoint(model=old.model.named_variables()),
@@ -99,7 +115,7 @@ def _lines(path: str) -> list[str]:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define("output", None, "A new folder.", required=True)
     paths.define("ids", None, "A file of label ids, one per line.")
     paths.define("names", None, "A file of names, one per line.")
@@ -108,9 +124,16 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    for name, path in (("ids", values.ids), ("names", values.names)):
+        if path is not None:
+            early_checks.check_input(path, name)
+    tensorflow_start.quietly()
     if values.ids is not None:
         label_ids = read_ids(values.ids)
     else:
+        from tfxml.run import workdir as workdir_lib
+
         names = workdir_lib.Workdir(values.workdir).read_label_names()
         label_ids = read_names(values.names, names)
     target = drop(values.workdir, values.output, label_ids, values.checkpoint)

@@ -22,16 +22,16 @@ from sklearn.utils import validation
 
 from tfxml import calibrate as calibrate_lib
 from tfxml import config as config_lib
-from tfxml import train as train_lib
 from tfxml.data import array_features, array_labels, arrays, batched_arrays
 from tfxml.evaluation import label_sets
-from tfxml.recipe import chooser
+from tfxml.recipe import recipe_request
 from tfxml.run import (
     console,
     estimator_config,
     fitted_run,
     quiet,
     set_choices,
+    train_and_evaluate,
 )
 
 _FEWEST_ROWS = 3  # of which propensities can be estimated
@@ -317,7 +317,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             self, X, reset=reset, accept_sparse=True, dtype="numeric"
         )
 
-    def _request(self, config: config_lib.Config) -> chooser.Request | None:
+    def _request(
+        self, config: config_lib.Config
+    ) -> recipe_request.Request | None:
         """Asks for a recipe, unless an option of it is given."""
         usual = type(self)().get_params()
         given = set(self.options or ()) | {
@@ -327,9 +329,9 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         }
         usual_head = config_lib.Config().head
         is_open = self.head == "auto" and config.head == usual_head
-        if not is_open or given & chooser.CHOSEN:
+        if not is_open or given & recipe_request.CHOSEN:
             return None
-        return chooser.Request(frozenset(self.options or ()) | {"seed"})
+        return recipe_request.Request(frozenset(self.options or ()) | {"seed"})
 
     def _fit(self, data: str | arrays.ArrayData) -> XMLClassifier:
         config = estimator_config.config_of(
@@ -340,7 +342,7 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         try:
             is_shown = console.is_shown(self.verbose)
             with quiet.unless(is_shown), quiet.as_in_notebooks():
-                self.metrics_ = train_lib.train(
+                self.metrics_ = train_and_evaluate.train(
                     config, path, data, recipe=self._request(config)
                 )
             if not isinstance(data, str):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.evaluation import metrics, set_metrics, tables
 from tfxml.run import (
+    checkpoint_flags,
     device_flags,
+    early_checks,
     flags,
     paths,
     remote,
-    restore,
-    scored_rows,
     set_choices,
+    tensorflow_start,
 )
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tfxml.evaluation import metrics, set_metrics
+    from tfxml.run import restore
 
 
 def evaluate(
@@ -36,6 +42,11 @@ def evaluate(
         checkpoint: `best`, `latest`, or `auto`: the best if there is one.
         strategy: which devices evaluate.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.run import restore
+
     strategy = strategy or tf.distribute.get_strategy()
     run = restore.restore(workdir, strategy, checkpoint)
     return restore.make_evaluate(run, strategy, split, data_dir)()
@@ -55,11 +66,23 @@ def evaluate_sets(
         choice: how a set is chosen; None: the set of the best expected F1.
         split, data_dir, checkpoint: as of `evaluate`.
     """
+    import tensorflow as tf
+
+    from tfxml.run import restore
+
     run = restore.restore(workdir, tf.distribute.get_strategy(), checkpoint)
     return _sets_of(run, choice, split, data_dir)
 
 
-def _sets_of(run, choice, split: str, data_dir: str) -> set_metrics.SetMetrics:
+def _sets_of(
+    run: restore.TrainedRun,
+    choice: set_choices.SetChoice | None,
+    split: str,
+    data_dir: str,
+) -> set_metrics.SetMetrics:
+    from tfxml.evaluation import set_metrics
+    from tfxml.run import scored_rows
+
     choice = choice or set_choices.SetChoice(set_choices.SET)
     source, pairs = scored_rows.of_split(run, split, data_dir)
     rows = scored_rows.score(
@@ -77,6 +100,11 @@ def _sets_of(run, choice, split: str, data_dir: str) -> set_metrics.SetMetrics:
 
 def _print_sets(values, k: int) -> None:
     """Prints the metrics of sets, and writes the figures of labels."""
+    import tensorflow as tf
+
+    from tfxml.evaluation import set_metrics, tables
+    from tfxml.run import restore
+
     run = restore.restore(
         values.workdir, tf.distribute.get_strategy(), values.checkpoint
     )
@@ -98,6 +126,14 @@ def _print_sets(values, k: int) -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    if values.data_dir:
+        early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
+    from tfxml.evaluation import tables
+    from tfxml.run import outcome
+    from tfxml.run import workdir as workdir_lib
+
     result = evaluate(
         values.workdir,
         values.split,
@@ -105,6 +141,9 @@ def main() -> None:
         values.checkpoint,
         device_flags.read_flags().make_strategy(),
     )
+    note = outcome.unfinished(workdir_lib.Workdir(values.workdir))
+    if note:
+        print(note)
     ks, values_by_key = result.ks.tolist(), result.result()
     keys = list(values_by_key)
     if not values.all_metrics:
@@ -117,7 +156,7 @@ def main() -> None:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define(
         "data_dir", "", "The folder of the data set. Empty: that of training."
     )

@@ -8,14 +8,23 @@ labels as before. The result is a run at step 0 on data with the new labels;
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING
+
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.run import datasets, flags, paths, remote, restore, run_lock
-from tfxml.run import run as run_lib
-from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
+from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
+    flags,
+    paths,
+    remote,
+    tensorflow_start,
+)
+
+if TYPE_CHECKING:
+    from tfxml.run import datasets, restore
+    from tfxml.run import workdir as workdir_lib
 
 
 def grow(
@@ -40,6 +49,14 @@ def grow(
     Raises:
         ValueError: if the run or the data do not allow it.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.run import datasets, restore, run_lock
+    from tfxml.run import run as run_lib
+    from tfxml.run import workdir as workdir_lib
+    from tfxml.training import checkpoints
+
     strategy = tf.distribute.get_strategy()
     old = restore.restore(path, strategy, checkpoint)
     config = _config(old, num_epochs, learning_rate)
@@ -126,7 +143,7 @@ def _check(run: restore.TrainedRun, data: datasets.TrainingData) -> None:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define("output", None, "A new folder.", required=True)
     paths.define(
         "data_dir", None, "The data with the new labels.", required=True
@@ -139,6 +156,9 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
     target = grow(
         values.workdir,
         values.output,

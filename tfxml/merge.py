@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import pathlib
 import re
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml.models import sites
 from tfxml.run import (
-    build,
-    fingerprint,
+    checkpoint_flags,
     flags,
     paths,
     remote,
-    restore,
-    run_lock,
+    tensorflow_start,
 )
 from tfxml.run import placement as placement_lib
-from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
+
+if TYPE_CHECKING:
+    from tfxml.run import workdir as workdir_lib
 
 _FOLDER = re.compile(r"repetition_group_(\d+)_of_(\d+)")
 
@@ -46,6 +45,13 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
             another config or on other data.
     """
     folders = _groups(pathlib.Path(paths.local(path, "workdir")))
+    # Here, so that folders are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.run import build, restore, run_lock, serving_file
+    from tfxml.run import workdir as workdir_lib
+    from tfxml.training import checkpoints
+
     default = tf.distribute.get_strategy()
     first = workdir_lib.Workdir(folders[0])
     config, facts = first.read()
@@ -61,6 +67,7 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     with run_lock.RunLock(target.path), target.beginning() as new:
         first.copy_to(new)
         new.write_head(merged_model.head.record())
+        new.write_serving(serving_file.of(merged_model))
         saved = checkpoints.Checkpoints(
             new.checkpoints,
             tf.train.Checkpoint(model=merged_model.named_variables()),
@@ -91,6 +98,9 @@ def _groups(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _check(folder: pathlib.Path, first: workdir_lib.Workdir) -> None:
     """Raises unless a group is finished and was trained like the first."""
+    from tfxml.run import fingerprint
+    from tfxml.run import workdir as workdir_lib
+
     workdir = workdir_lib.Workdir(folder)
     (config, facts), (other_config, other_facts) = first.read(), workdir.read()
     differences = config_lib.differences(config, other_config)
@@ -147,13 +157,14 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "checkpoint",
         "auto",
-        restore.CHECKPOINTS,
+        checkpoint_flags.CHECKPOINTS,
         "Which checkpoint of each group. auto: best if there is one.",
     )
 
 
 def main() -> None:
     values = absl_flags.FLAGS
+    tensorflow_start.quietly()
     path = merge(values.workdir, values.checkpoint)
     print(f"merged    {remote.name_of(path)}")
 

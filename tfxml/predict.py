@@ -16,27 +16,31 @@ speak most for it or against it, and by how much of its logit.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import sys
 from typing import cast
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml.data import bad_rows, requests
 from tfxml.run import (
     answers,
+    checkpoint_flags,
+    early_checks,
     flags,
     paths,
     remote,
-    request_predictor,
-    restore,
+    request_answers,
     set_choices,
+    tensorflow_start,
 )
 
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    early_checks.check_input(values.input)
     input_path = paths.local(values.input, "input")
     output = paths.local(values.output, "output")
     answers.check_output(output, input_path)
@@ -47,37 +51,58 @@ def main() -> None:
         if values.input != "-":
             name = values.input
             source = files.enter_context(open(input_path, "rb"))
-        run = restore.restore(
-            values.workdir, tf.distribute.get_strategy(), values.checkpoint
-        )
-        limits = run.fitted.thresholds if run.fitted else None
-        predictor = request_predictor.RequestPredictor(
-            run,
-            values.k,
-            values.runtime,
-            set_choices.from_flags(limits, values.k),
-        )
+        predictor = _predictor(values)
         if predictor.note:
             sys.stderr.write(f"runtime   tensorflow: {predictor.note}\n")
-        if run.stale:
-            sys.stderr.write(f"scores    {run.stale}\n")
+        if predictor.stale:
+            sys.stderr.write(f"scores    {predictor.stale}\n")
         read = requests.read(
             requests.lines(source, name),
             name,
-            run.facts.num_features,
-            run.facts.is_text,
+            predictor.num_features,
+            predictor.is_text,
             values.bad_rows == "skip",
         )
         write = files.enter_context(answers.sink(output))
-        for line in request_predictor.predict_lines(
+        for line in request_answers.predict_lines(
             predictor, read, values.batch_size, explain=values.explain
         ):
             write(line)
     remote.publish(output)
 
 
+def _predictor(values) -> request_answers.RequestAnswers:
+    """Returns what predicts; TensorFlow is imported where it has to."""
+    choose = functools.partial(set_choices.from_flags, k=values.k)
+    # Explanations need gradients.
+    if values.runtime != "tensorflow" and not values.explain:
+        is_auto = values.runtime == "auto"
+        if not (is_auto and tensorflow_start.may_have_accelerators()):
+            from tfxml.run import numpy_predictor  # here: for --help
+
+            found = numpy_predictor.open_run(
+                values.workdir, values.checkpoint, choose, is_auto
+            )
+            if found is not None:
+                return found
+    tensorflow_start.quietly()
+    import tensorflow as tf
+
+    from tfxml.run import request_predictor, restore
+
+    run = restore.restore(
+        values.workdir, tf.distribute.get_strategy(), values.checkpoint
+    )
+    return request_predictor.RequestPredictor(
+        run,
+        values.k,
+        values.runtime,
+        choose(run.fitted.thresholds if run.fitted else None),
+    )
+
+
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define(
         "input", "-", "JSON lines, gzip or not. -: standard input.", ("-",)
     )
@@ -115,7 +140,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "runtime",
         "auto",
-        request_predictor.RUNTIMES,
+        answers.RUNTIMES,
         "What finds labels: loops compiled for the CPU, or TensorFlow. auto: "
         "cpu where there is no accelerator and the model allows it.",
     )

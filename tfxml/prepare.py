@@ -15,9 +15,14 @@ from collections.abc import Callable
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.data.formats import folder, read_options
-from tfxml.data.records import data_card, preparing, record_files
-from tfxml.run import console, flags, paths, remote, splits, text_inputs
+from tfxml.run import (
+    early_checks,
+    flags,
+    paths,
+    progress_line,
+    remote,
+    tensorflow_start,
+)
 
 
 def prepare(
@@ -32,6 +37,11 @@ def prepare(
 
     Also writes the data card, `DATA_CARD.md`, and its plots.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    from tfxml.data.formats import folder, read_options
+    from tfxml.data.records import data_card, preparing
+    from tfxml.run import splits, text_inputs
+
     source = folder.detect(paths.absolute(data_dir, "data_dir"), config)
     output = paths.local(output, "output")
     if source.format == "records":
@@ -62,7 +72,7 @@ class _Bar:
     """A progress bar on standard error."""
 
     def __init__(self):
-        self._line = console.Line()
+        self._line = progress_line.Line()
         self._start = time.monotonic()
         self._rows_before: int | None = None  # rows done before this call
 
@@ -104,8 +114,13 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    config = flags.read_config()
+    early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
+    from tfxml.data.records import data_card, record_files
+
     manifest = prepare(
-        flags.read_config(),
+        config,
         values.data_dir,
         values.output,
         values.num_shards,

@@ -11,15 +11,23 @@ import csv
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.run import build, datasets, device_flags, flags, paths
-from tfxml.training import loop, optimizers, schedules
+from tfxml.run import (
+    device_flags,
+    early_checks,
+    flags,
+    paths,
+    tensorflow_start,
+)
+
+if TYPE_CHECKING:
+    from tfxml.run import datasets
+    from tfxml.training import schedules
 
 _SMOOTHING = 0.9  # of the losses, from step to step
 _DIVERGED = 2.0  # times the least loss, and nothing is to be learnt any more
@@ -70,6 +78,10 @@ def rates(
         low, high: the first and the last rate.
         num_steps: how many steps the rise takes.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    from tfxml.run import datasets
+    from tfxml.training import schedules
+
     if not 0 < low < high:
         raise ValueError(
             f"`low` must be above 0 and below `high`. Received: {low=}, {high=}"
@@ -104,6 +116,10 @@ def batch_sizes(
         data_dir: the folder of the data set; empty: the generated one.
         sizes: which are tried, ascending.
     """
+    import tensorflow as tf
+
+    from tfxml.run import datasets
+
     config = config.replace(batch_nonzeros=0)
     data = datasets.training_data(config, data_dir)
     tried, speeds = [], []
@@ -139,6 +155,11 @@ def _steps(
     number: int,
 ) -> Iterator[float]:
     """Yields the losses of the first steps of a new model."""
+    import tensorflow as tf
+
+    from tfxml.run import build, datasets
+    from tfxml.training import loop, optimizers
+
     strategy = tf.distribute.get_strategy()
     model = build.model(config, data.facts, data.label_counts)
     optimizer = optimizers.create(
@@ -209,6 +230,8 @@ def define_flags() -> None:
 def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
+    early_checks.check_data(config, values.data_dir)
+    tensorflow_start.quietly()
     strategy = device_flags.read_flags().make_strategy()
     output = pathlib.Path(values.output)
     with strategy.scope():

@@ -19,7 +19,13 @@ from absl import app
 from absl import flags as absl_flags
 
 from tfxml.data import atomic_files
-from tfxml.run import flags, paths, restore
+from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
+    flags,
+    paths,
+    tensorflow_start,
+)
 
 _REPORT, _LEADERBOARD = "report.html", "leaderboard.html"
 
@@ -85,6 +91,9 @@ def main() -> None:
                 f"tfxml.report needs the package {name}: "
                 "pip install 'tfxml[report]'"
             )
+    if values.workdir:
+        early_checks.check_run(values.workdir)
+    tensorflow_start.quietly()
     if values.runs:
         path = write_leaderboard(values.runs, values.output)
     else:
@@ -124,7 +133,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "checkpoint",
         "auto",
-        restore.CHECKPOINTS,
+        checkpoint_flags.CHECKPOINTS,
         "Which checkpoint. auto: best if there is one.",
     )
     absl_flags.DEFINE_integer(

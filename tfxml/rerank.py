@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
-from tfxml.data import arrays
 from tfxml.evaluation import tables
-from tfxml.models import reranker
-from tfxml.run import datasets, flags, paths, restore, run_lock
-from tfxml.run import run as run_lib
-from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
+from tfxml.models import reranker_options
+from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
+    flags,
+    paths,
+    tensorflow_start,
+)
 
 
 def rerank(
@@ -33,7 +34,7 @@ def rerank(
     Args:
         path: the folder of a trained run.
         output: a new folder.
-        options: of the re-ranker, by name; see `reranker.RerankerOptions`.
+        options: of the re-ranker, by name; see `RerankerOptions`.
         data_dir: the data that the run was trained on; empty: where they were.
         checkpoint: of the run: `best`, `latest`, or `auto`.
 
@@ -41,6 +42,15 @@ def rerank(
         ValueError: if the data are others, or in memory only, or `output` is
             not new, or there is to be no re-ranker.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
+    from tfxml.data import arrays
+    from tfxml.run import datasets, restore, run_lock
+    from tfxml.run import run as run_lib
+    from tfxml.run import workdir as workdir_lib
+    from tfxml.training import checkpoints
+
     old = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
     config = old.config.replace(**options)
     if not config.reranker_passes:
@@ -81,16 +91,23 @@ def rerank(
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     paths.define("output", None, "A new folder.", required=True)
     paths.define("data_dir", "", "The data set. Empty: where it was.")
-    flags.define_group(reranker.RerankerOptions)
+    flags.define_group(reranker_options.RerankerOptions)
 
 
 def main() -> None:
     values = absl_flags.FLAGS
+    early_checks.check_run(values.workdir)
+    if values.data_dir:
+        early_checks.check_folder(values.data_dir)
+    tensorflow_start.quietly()
+    from tfxml.run import workdir as workdir_lib
+
     names = [
-        field.name for field in dataclasses.fields(reranker.RerankerOptions)
+        field.name
+        for field in dataclasses.fields(reranker_options.RerankerOptions)
     ]
     metrics = rerank(
         values.workdir,

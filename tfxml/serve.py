@@ -19,11 +19,16 @@ import signal
 import socket
 import sys
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from strategies import loopback
-from tfxml.run import flags, request_predictor, restore
+from tfxml.run import (
+    answers,
+    checkpoint_flags,
+    early_checks,
+    flags,
+    tensorflow_start,
+)
 
 _SHUTDOWN_SECONDS = 2.0
 
@@ -75,8 +80,7 @@ def main() -> None:
                 f"tfxml.serve needs the package {name}: "
                 "pip install 'tfxml[serve]'"
             )
-    from tfxml.serving import http_service
-
+    early_checks.check_run(values.workdir)
     listening = listen(values.address, values.port)  # before anything is read
     is_local = loopback.is_loopback(values.address)
     if not is_local:
@@ -84,6 +88,12 @@ def main() -> None:
             "WARNING other machines reach this server, which knows no "
             "authentication and no encryption\n"
         )
+    tensorflow_start.quietly()
+    import tensorflow as tf
+
+    from tfxml.run import restore
+    from tfxml.serving import http_service
+
     run = restore.restore(
         values.workdir, tf.distribute.get_strategy(), values.checkpoint
     )
@@ -108,7 +118,7 @@ def main() -> None:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     absl_flags.DEFINE_string(
         "address",
         "127.0.0.1",
@@ -144,7 +154,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "runtime",
         "auto",
-        request_predictor.RUNTIMES,
+        answers.RUNTIMES,
         "What finds labels; see tfxml.predict.",
     )
 

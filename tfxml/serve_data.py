@@ -18,13 +18,15 @@ import os
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import flags as absl_flags
 
 from strategies import addresses, loopback
-from tfxml.data.feeding import service_batches
-from tfxml.run import flags
+from tfxml.run import flags, tensorflow_start
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _POLL_SECONDS = 2.0
 
@@ -53,6 +55,9 @@ def start(
         TimeoutError: if the dispatcher does not answer.
         OSError: if the port is taken, or cannot be closed to other machines.
     """
+    # Here, so that flags are checked before TensorFlow is imported.
+    import tensorflow as tf
+
     is_local = not address or loopback.is_loopback(address)
     if port:
         addresses.listen(f"localhost:{port}").close()  # fails with the reason
@@ -111,6 +116,8 @@ def serve(dispatcher: str, gone_seconds: float) -> int:
 
 def _host(dispatcher: str) -> str:
     """Returns host:port; raises ValueError for what cannot be one."""
+    from tfxml.data.feeding import service_batches
+
     service_batches.check_address(dispatcher)
     address = dispatcher.removeprefix(service_batches.PROTOCOL)
     addresses.split(address, "dispatcher")
@@ -146,6 +153,7 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    tensorflow_start.quietly()
     server = start(
         values.port, values.dispatcher, values.address, values.connect_seconds
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import sums, threads, weight_arrays
-from tfxml.models import forms, sparse_rows
+from tfxml.models import forms, row_forms
 
 
 class DenseStack:
@@ -22,7 +22,7 @@ class DenseStack:
         self._is_residual = form.is_residual
 
     def __call__(
-        self, rows: sparse_rows.RaggedRows, pool: threads.Threads
+        self, rows: row_forms.RaggedRows, pool: threads.Threads
     ) -> np.ndarray:
         """Returns its output and a 1, which stands for the bias, [N, H + 1]."""
         if self._hash is not None:
@@ -39,7 +39,7 @@ class DenseStack:
 
 
 def sparse_product(
-    rows: sparse_rows.RaggedRows,
+    rows: row_forms.RaggedRows,
     kernel: np.ndarray,
     bias: np.ndarray,
     pool: threads.Threads,

@@ -11,28 +11,26 @@ import numpy as np
 
 from tfxml.cpu import best as best_lib
 from tfxml.cpu import sums, threads, weight_arrays
-from tfxml.models import reranker, sparse_rows
+from tfxml.models import forms, reranker_options, row_forms
 
 
 class Reranker:
-    """`models.reranker.Reranker` on arrays."""
+    """The re-ranker that a `forms.SparseReranker` describes."""
 
-    def __init__(self, layer: reranker.Reranker):
-        self.num_candidates = layer.num_candidates
-        self._num_features = layer.num_features
-        self._weight = layer.weight
-        self._bias = weight_arrays.array(layer.bias)
-        self._kernel = weight_arrays.array(layer.kernel)
-        self._splits = weight_arrays.splits(layer.splits, len(self._kernel))
-        self._features = weight_arrays.ids(
-            layer.features, layer.num_features + 1
-        )
+    def __init__(self, form: forms.SparseReranker):
+        self.num_candidates = form.num_candidates
+        self._num_features = form.num_features
+        self._weight = form.weight
+        self._bias = weight_arrays.array(form.bias)
+        self._kernel = weight_arrays.array(form.kernel)
+        self._splits = weight_arrays.splits(form.splits, len(self._kernel))
+        self._features = weight_arrays.ids(form.features, form.num_features + 1)
         # Arrays of zeros, for reuse.
         self._zeros: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def rerank(
         self,
-        rows: sparse_rows.RaggedRows,
+        rows: row_forms.RaggedRows,
         logits: np.ndarray,
         label_ids: np.ndarray,
         k: int,
@@ -42,7 +40,10 @@ class Reranker:
         candidates = np.ascontiguousarray(label_ids[:, : self.num_candidates])
         margins = self.margins(rows, candidates, pool)
         num_candidates = margins.shape[1]
-        mixed = np.float32(self._weight * reranker.LOGIT_OF_MARGIN) * margins
+        mixed = (
+            np.float32(self._weight * reranker_options.LOGIT_OF_MARGIN)
+            * margins
+        )
         mixed += np.float32(1 - self._weight) * logits[:, :num_candidates]
         best, best_columns = best_lib.nothing(
             len(mixed), min(k, num_candidates)
@@ -59,7 +60,7 @@ class Reranker:
 
     def margins(
         self,
-        rows: sparse_rows.RaggedRows,
+        rows: row_forms.RaggedRows,
         candidates: np.ndarray,
         pool: threads.Threads,
     ) -> np.ndarray:
@@ -70,7 +71,7 @@ class Reranker:
 
     def _add_products(
         self,
-        rows: sparse_rows.RaggedRows,
+        rows: row_forms.RaggedRows,
         candidates: np.ndarray,
         margins: np.ndarray,
         pool: threads.Threads,

@@ -12,27 +12,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from tfxml.cpu import best, dense_stack, margins, ranking, threads
-from tfxml.models import (
-    calibration,
-    contract,
-    contract_checks,
-    extreme_classifier,
-    forms,
-    sparse_rows,
-)
+from tfxml.models import calibration, forms, row_forms
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tfxml.models import contract, extreme_classifier
 
 _HEAD_ROWS_AT_ONCE = 512  # rows whose estimates are in memory together
 ROWS_AT_ONCE = 8192  # rows that share one pass over the re-ranker's weights
-_ELSEWHERE = (
-    tf.distribute.MultiWorkerMirroredStrategy,
-    tf.distribute.ParameterServerStrategy,
-    tf.distribute.TPUStrategy,
-)
 
 Ranked = tuple[np.ndarray, np.ndarray]  # scores and label ids, [N, K] each
 
@@ -47,7 +40,14 @@ def suits(
     declares its forms and does not decode by threshold (which scores few of
     very many labels).
     """
-    if isinstance(strategy, _ELSEWHERE):
+    import tensorflow as tf  # here: what predicts by arrays has none
+
+    elsewhere = (
+        tf.distribute.MultiWorkerMirroredStrategy,
+        tf.distribute.ParameterServerStrategy,
+        tf.distribute.TPUStrategy,
+    )
+    if isinstance(strategy, elsewhere):
         return False
     if tf.config.list_logical_devices("GPU") or why_not(model):
         return False
@@ -57,6 +57,8 @@ def suits(
 
 def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
     """Returns why a model has no compiled path, or '' if it has one."""
+    from tfxml.models import contract_checks  # here: it imports TensorFlow
+
     layers: list[contract.Encoder | contract.Head]
     layers = [*model.encoders, model.head]
     for layer in layers:
@@ -66,6 +68,33 @@ def why_not(model: extreme_classifier.ExtremeClassifier) -> str:
     return ""
 
 
+def serving_model(
+    model: extreme_classifier.ExtremeClassifier,
+) -> forms.ServingModel:
+    """Returns the forms of a model.
+
+    Raises:
+        ValueError: if a module declares none.
+    """
+    head = model.head.form()
+    reason = why_not(model)
+    if reason or head is None:
+        raise ValueError(
+            "`model` must be one that compiled loops can run. "
+            f"Received: {reason}"
+        )
+    encoders = [encoder.form() for encoder in model.encoders]
+    return forms.ServingModel(
+        model.num_features,
+        [form for form in encoders if form is not None],  # none is
+        head,
+        model.head.link,
+        model.link,
+        None if model.reranker is None else model.reranker.form(),
+        model.calibration,
+    )
+
+
 class CpuPredictor:
     """Answers as an `ExtremeClassifier` does, in compiled loops.
 
@@ -73,7 +102,7 @@ class CpuPredictor:
     a MACH head.
 
     Args:
-        model: trained; its weights are copied.
+        model: trained, or its forms; weights are copied.
         num_threads: how many processors share a batch.
 
     Raises:
@@ -82,33 +111,25 @@ class CpuPredictor:
 
     def __init__(
         self,
-        model: extreme_classifier.ExtremeClassifier,
+        model: extreme_classifier.ExtremeClassifier | forms.ServingModel,
         num_threads: int = os.cpu_count() or 1,
     ):
-        head_form = model.head.form()
-        reason = why_not(model)
-        if reason or head_form is None:
-            raise ValueError(
-                "`model` must be one that compiled loops can run. "
-                f"Received: {reason}"
-            )
+        if not isinstance(model, forms.ServingModel):
+            model = serving_model(model)
         self.num_features = model.num_features
-        self._link, self._head_link = model.link, model.head.link
+        self._link, self._head_link = model.link, model.head_link
         self._calibration = model.calibration
-        encoder_forms = [encoder.form() for encoder in model.encoders]
         self._encoders = [
-            dense_stack.DenseStack(form)
-            for form in encoder_forms
-            if form is not None  # none is: `why_not` checked
+            dense_stack.DenseStack(form) for form in model.encoders
         ]
-        self._head = ranking.ranking(head_form)
+        self._head = ranking.ranking(model.head)
         self._reranker: margins.Reranker | None = None
         if model.reranker is not None:
             self._reranker = margins.Reranker(model.reranker)
         self._pool = threads.Threads(num_threads)
 
     def top_k(
-        self, rows: sparse_rows.RaggedRows, k: int
+        self, rows: row_forms.RaggedRows, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' scores and ids, [N, K] each, best first.
 
@@ -128,12 +149,12 @@ class CpuPredictor:
         )
         return scores, label_ids
 
-    def candidates(self, rows: sparse_rows.RaggedRows, k: int) -> np.ndarray:
+    def candidates(self, rows: row_forms.RaggedRows, k: int) -> np.ndarray:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
         return self._by_batch(rows, k, self._head_top_k_in_chunks)[1]
 
     def of_head(
-        self, rows: sparse_rows.RaggedRows, k: int
+        self, rows: row_forms.RaggedRows, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the head's best labels, as the re-ranker gets them.
 
@@ -150,9 +171,9 @@ class CpuPredictor:
 
     def _by_batch(
         self,
-        rows: sparse_rows.RaggedRows,
+        rows: row_forms.RaggedRows,
         k: int,
-        top_k_of_rows: Callable[[sparse_rows.RaggedRows, int], Ranked],
+        top_k_of_rows: Callable[[row_forms.RaggedRows, int], Ranked],
     ) -> Ranked:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: {k=}")
@@ -162,7 +183,7 @@ class CpuPredictor:
             ROWS_AT_ONCE,
         )
 
-    def _reranked(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
+    def _reranked(self, rows: row_forms.RaggedRows, k: int) -> Ranked:
         if self._reranker is None:
             return self._head_top_k_in_chunks(rows, k)
         size = max(k, self._reranker.num_candidates)
@@ -172,13 +193,13 @@ class CpuPredictor:
         return self._reranker.rerank(rows, logits, label_ids, k, self._pool)
 
     def _head_top_k_in_chunks(
-        self, rows: sparse_rows.RaggedRows, k: int
+        self, rows: row_forms.RaggedRows, k: int
     ) -> Ranked:
         return _in_chunks(
             lambda part: self._head_top_k(part, k), rows, _HEAD_ROWS_AT_ONCE
         )
 
-    def _head_top_k(self, rows: sparse_rows.RaggedRows, k: int) -> Ranked:
+    def _head_top_k(self, rows: row_forms.RaggedRows, k: int) -> Ranked:
         encoded: list = [
             encoder(rows, self._pool) for encoder in self._encoders
         ]
@@ -191,7 +212,7 @@ class CpuPredictor:
             )
         return estimates, label_ids
 
-    def _checked(self, rows: sparse_rows.RaggedRows) -> sparse_rows.RaggedRows:
+    def _checked(self, rows: row_forms.RaggedRows) -> row_forms.RaggedRows:
         """Returns the rows in the types that the loops read."""
         ids = np.asarray(rows.feature_ids)
         if len(ids) and not (
@@ -222,7 +243,7 @@ class CpuPredictor:
                 f"Received: {len(ids)} ids, {len(values)} values, "
                 f"splits={splits}"
             )
-        return sparse_rows.RaggedRows(
+        return row_forms.RaggedRows(
             ids.astype(np.uint32),  # Numba checks the sign of signed indices
             values,
             splits,
@@ -230,8 +251,8 @@ class CpuPredictor:
 
 
 def _in_chunks(
-    top_k_of_rows: Callable[[sparse_rows.RaggedRows], Ranked],
-    rows: sparse_rows.RaggedRows,
+    top_k_of_rows: Callable[[row_forms.RaggedRows], Ranked],
+    rows: row_forms.RaggedRows,
     max_rows: int,
 ) -> Ranked:
     """Calls `top_k_of_rows` on `max_rows` rows at a time; joins the lists."""

@@ -8,11 +8,11 @@ is no encoder, and returns estimates; `calibration` turns them into scores.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
 from tfxml.cpu import (
@@ -22,8 +22,7 @@ from tfxml.cpu import (
     threads,
     weight_arrays,
 )
-from tfxml.mach import decode
-from tfxml.models import calibration, forms, sparse_rows
+from tfxml.models import calibration, forms, row_forms
 
 _SCORES_AT_ONCE = 1 << 17  # as many as a cache holds
 
@@ -112,6 +111,8 @@ class HashedLabels:
             mass = terms.sum(axis=1, keepdims=True) / np.float32(
                 num_repetitions
             )
+            from tfxml.mach import decode  # here: it imports TensorFlow
+
             best = decode.unbiased_mean(best, mass, self._num_buckets)
         return best, label_ids
 
@@ -204,9 +205,8 @@ class _Block:
         self._is_linear = form.is_linear
         if not form.is_linear:
             # Inputs end in a 1: faster than adding the bias afterwards.
-            with_bias = np.vstack([self._kernel.T, self._bias])
-            with tf.device("CPU"):
-                self._kernel = tf.constant(with_bias)
+            self._kernel = np.vstack([self._kernel.T, self._bias])
+        self._tensor: Any = None  # of the kernel; the two share memory
 
     def logits(self, encoded: Any, pool: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
@@ -215,10 +215,18 @@ class _Block:
                 encoded, self._kernel, self._bias, pool
             )
         if len(encoded) == 1:  # done before TensorFlow has started an op
-            return encoded @ np.asarray(self._kernel)
+            return encoded @ self._kernel
         # NumPy's threads would spin for a while after it, and slow the loops.
+        # But TensorFlow is not imported for its product.
+        if "tensorflow" not in sys.modules:
+            return encoded @ self._kernel
+        import tensorflow as tf
+
         with tf.device("CPU"):
-            return np.asarray(tf.matmul(encoded, self._kernel))
+            if self._tensor is None:
+                self._tensor = tf.constant(self._kernel)
+                self._kernel = np.asarray(self._tensor)
+            return np.asarray(tf.matmul(encoded, self._tensor))
 
 
 def _keep_best(
@@ -231,6 +239,6 @@ def _keep_best(
 
 def _num_rows(encoded) -> int:
     """Returns N."""
-    if isinstance(encoded, sparse_rows.RaggedRows):
+    if isinstance(encoded, row_forms.RaggedRows):
         return len(encoded.splits) - 1
     return len(encoded)

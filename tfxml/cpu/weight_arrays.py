@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
-import tensorflow as tf
+
+from tfxml.models import forms
 
 
-def array(weight: keras.Variable) -> np.ndarray:
+def array(weight: forms.Weight) -> np.ndarray:
     """Returns a copy of a weight.
 
     Raises:
         ValueError: if a number is not finite.
     """
-    values = tf.convert_to_tensor(weight.value).numpy()
+    if isinstance(weight, np.ndarray):
+        values = np.array(weight)
+    else:
+        import tensorflow as tf  # here: arrays need no TensorFlow
+
+        values = tf.convert_to_tensor(weight.value).numpy()
     if not np.isfinite(values).all():
         raise ValueError(
-            f"`model` must have finite weights. Received: {weight.name}"
+            f"`model` must have finite weights. Received: {_name(weight)}"
         )
     return values
 
 
-def splits(weight: keras.Variable, size: int) -> np.ndarray:
+def splits(weight: forms.Weight, size: int) -> np.ndarray:
     """Returns where runs of rows begin in an array of `size`.
 
     Raises:
@@ -33,12 +38,12 @@ def splits(weight: keras.Variable, size: int) -> np.ndarray:
     if values[0] != 0 or values[-1] > size or (np.diff(values) < 0).any():
         raise ValueError(
             f"`model` must have splits that ascend from 0 to at most {size}. "
-            f"Received: {weight.name}"
+            f"Received: {_name(weight)}"
         )
     return values
 
 
-def ids(weight: keras.Variable, limit: int) -> np.ndarray:
+def ids(weight: forms.Weight, limit: int) -> np.ndarray:
     """Returns ids as unsigned integers, for which loops check no sign.
 
     Raises:
@@ -47,12 +52,18 @@ def ids(weight: keras.Variable, limit: int) -> np.ndarray:
     values = array(weight).view(np.uint32)
     if values.size and values.max() >= limit:
         raise ValueError(
-            f"`model` must have ids below {limit}. Received: {weight.name}"
+            f"`model` must have ids below {limit}. Received: {_name(weight)}"
         )
     return values
 
 
-def joined(shards: Sequence[keras.Variable]) -> np.ndarray:
+def joined(shards: Sequence[forms.Weight]) -> np.ndarray:
     """Returns a weight whose rows are split over shards."""
     arrays = [array(shard) for shard in shards]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _name(weight: forms.Weight) -> str:
+    if isinstance(weight, np.ndarray):
+        return f"weights of shape {weight.shape}"
+    return weight.name

@@ -7,7 +7,8 @@ import dataclasses
 from tfxml import options
 from tfxml.data import bad_rows as bad_rows_lib
 from tfxml.data.catalogue import known_sets
-from tfxml.data.synthetic import counter_random
+
+ZIPF_EXPONENTS = (0.875, 1.125, 1.25, 1.5)  # whose powers are exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class DataOptions:
     synthetic_exponent: float = options.option(
         0.875,
         "Zipf exponent of topic popularity in the generated set, one of "
-        + ", ".join(map(str, counter_random.ZIPF_EXPONENTS))
+        + ", ".join(map(str, ZIPF_EXPONENTS))
         + ".",
     )
     synthetic_seed: int = options.option(0, "Seed of the generated set.")
@@ -82,9 +83,9 @@ class DataOptions:
             self,
         )
         require(
-            self.synthetic_exponent in counter_random.ZIPF_EXPONENTS,
+            self.synthetic_exponent in ZIPF_EXPONENTS,
             "synthetic_exponent",
-            f"one of {counter_random.ZIPF_EXPONENTS}",
+            f"one of {ZIPF_EXPONENTS}",
             self,
         )
         require(

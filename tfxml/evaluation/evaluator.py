@@ -14,7 +14,7 @@ from tfxml.data.feeding import pipeline
 from tfxml.evaluation import filtered_pairs
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
-from tfxml.models import sparse_rows
+from tfxml.models import row_forms
 
 # n rows of a replica's batch, K candidates
 
@@ -128,7 +128,7 @@ def cpu_candidates(
         inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))
         ids = inputs[inputs_lib.FEATURE_IDS]
         values = inputs[inputs_lib.FEATURE_VALUES]
-        rows = sparse_rows.RaggedRows(
+        rows = row_forms.RaggedRows(
             ids.flat_values, values.flat_values, ids.row_splits
         )
         label_ids[first:last] = model.candidates(rows, k)

@@ -20,6 +20,18 @@ def format_metrics(result: Mapping[str, float], keys: Sequence[str]) -> str:
     return align([keys, _cells(result, keys)])
 
 
+def format_rows(
+    rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]
+) -> str:
+    """Returns aligned lines: the keys, then a line for each name's values."""
+    width = max(map(len, rows))
+    lines = align([keys, *(_cells(row, keys) for row in rows.values())])
+    return "\n".join(
+        f"{name:<{width}}  {line}"
+        for name, line in zip(["", *rows], lines.split("\n"), strict=True)
+    )
+
+
 def format_deciles(
     deciles: Sequence[Mapping[str, float]],
     ks: Sequence[int],

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from absl import flags as absl_flags
 
-from tfxml.export.js import js_model, offline_page
-from tfxml.export.lite import lite_model, lite_report
-from tfxml.export.saved_model import serving_model
-from tfxml.export.shared import (
-    checked_run,
-    export_folder,
-    keras_file,
-    model_card,
-    narrow_weights,
+from tfxml.export.shared import weight_formats
+from tfxml.run import (
+    checkpoint_flags,
+    early_checks,
+    flags,
+    paths,
+    remote,
+    tensorflow_start,
 )
-from tfxml.run import flags, paths, remote, restore
+
+if TYPE_CHECKING:
+    from tfxml.run import restore
 
 FORMATS = ("saved_model", "tflite", "tfjs", "keras")
 # The weight formats that each export format supports; the first is the default.
 _WEIGHTS = {
-    "saved_model": narrow_weights.WEIGHTS,
-    "tfjs": js_model.WEIGHTS,
+    "saved_model": weight_formats.SAVED_MODEL,
+    "tfjs": weight_formats.JS,
     "tflite": ("float32",),  # it always writes float32, float16 and int8
     "keras": ("float32",),
 }
@@ -35,6 +38,12 @@ def main() -> None:
             f"`weights` must be one of {allowed} for format={values.format}. "
             f"Received: weights={values.weights}"
         )
+    early_checks.check_run(values.workdir)
+    tensorflow_start.quietly()
+    from tfxml.export.js import js_model
+    from tfxml.export.saved_model import serving_model
+    from tfxml.export.shared import checked_run, export_folder, model_card
+
     write = {
         "saved_model": _write_saved_model,
         "tflite": _write_lite,
@@ -59,6 +68,8 @@ def main() -> None:
 
 
 def _write_saved_model(run: restore.TrainedRun, values, output) -> str:
+    from tfxml.export.saved_model import serving_model
+
     served = paths.local(values.output, "output")
     version = values.version or serving_model.next_version(served)
     serving_model.check_version(served, version)
@@ -78,6 +89,8 @@ def _write_saved_model(run: restore.TrainedRun, values, output) -> str:
 
 
 def _write_lite(run: restore.TrainedRun, values, output) -> str:
+    from tfxml.export.lite import lite_model, lite_report
+
     files = lite_model.write(run, output, max_k=values.max_k)
     for name, path in files.items():
         print(f"{name:<9} {path.stat().st_size / 1e6:.2f} MB")
@@ -95,6 +108,8 @@ def _write_lite(run: restore.TrainedRun, values, output) -> str:
 
 
 def _write_js(run: restore.TrainedRun, values, output) -> str:
+    from tfxml.export.js import js_model, offline_page
+
     environment = js_model.check_environment(
         paths.local(values.tfjs_env, "tfjs_env")
     )
@@ -111,6 +126,8 @@ def _write_js(run: restore.TrainedRun, values, output) -> str:
 
 
 def _write_keras(run: restore.TrainedRun, values, output) -> str:
+    from tfxml.export.shared import keras_file
+
     path = keras_file.write(run, output)
     print(f"model     {path.name}, {path.stat().st_size / 1e6:.1f} MB")
     unit = ", and rows are L2-normalised" if run.config.normalize_rows else ""
@@ -126,7 +143,7 @@ def _write_keras(run: restore.TrainedRun, values, output) -> str:
 
 
 def define_flags() -> None:
-    restore.define_flags()
+    checkpoint_flags.define_flags()
     absl_flags.DEFINE_enum("format", None, FORMATS, "What to export.")
     paths.define("output", None, "The folder to write.")
     absl_flags.mark_flags_as_required(["format", "output"])

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfxml.mach import mach_choices
 from tfxml.topk import dropping, merging, selection
 
-ESTIMATORS = ("mean", "logit", "min", "median")
 LABEL_BLOCK_SIZE = 65536  # labels scored at a time
 
 
@@ -138,10 +138,11 @@ def checked(bucket_logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def check_estimator(estimator: str) -> None:
-    """Raises ValueError unless the estimator is one of `ESTIMATORS`."""
-    if estimator not in ESTIMATORS:
+    """Raises ValueError unless there is such an estimator."""
+    if estimator not in mach_choices.ESTIMATORS:
         raise ValueError(
-            f"`estimator` must be one of {ESTIMATORS}. Received: {estimator=}"
+            f"`estimator` must be one of {mach_choices.ESTIMATORS}. "
+            f"Received: {estimator=}"
         )
 
 

@@ -20,9 +20,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 VERSION = 2
 LARGEST_PRIME = 2**31 - 1
@@ -57,6 +60,8 @@ class UniversalHash:
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the buckets of `ids`, the same shape, int32."""
+        import tensorflow as tf  # here: arrays need no TensorFlow
+
         ids = tf.cast(ids, tf.int64)
         mixed = tf.math.floormod(self.a * ids + self.b, self.prime)
         return tf.cast(tf.math.floormod(mixed, self.num_buckets), tf.int32)

@@ -13,7 +13,6 @@ import tensorflow as tf
 from tfxml.mach import decode, hashing
 from tfxml.mach.threshold import crossings, exact_top_k
 
-DECODES = ("auto", "exhaustive", "threshold")
 # `auto` takes the threshold decode from here on. It is faster from 41,000
 # labels (docs/benchmarks/threshold_decode.md), but decodes twice what it cannot
 # certify.
@@ -26,7 +25,7 @@ class LabelDecoder:
     Args:
         num_labels: L.
         hashes: R hashes of label ids.
-        decode_by: one of `DECODES`; all give the same answer.
+        decode_by: one of `mach_choices.DECODES`; all give the same answer.
         dropped: ids of labels that are never answered, ascending.
     """
 
@@ -51,7 +50,7 @@ class LabelDecoder:
         Args:
             logits: of the buckets, R tensors [N, B].
             k: how many labels.
-            estimator: how repetitions combine; see `decode.ESTIMATORS`.
+            estimator: how repetitions combine; see `mach_choices.ESTIMATORS`.
         """
         if self.is_threshold():
             return exact_top_k.exact_top_k(

@@ -10,10 +10,13 @@ alike; calibration of scores belongs here and nowhere else.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Beyond it a float32 probability is 1 or 0 for all that matters, and the
 # re-ranker lets no head be surer than that.
@@ -129,6 +132,8 @@ def logits(estimates: tf.Tensor, link: str) -> tf.Tensor:
 
     For the re-ranker, which adds its margins to them.
     """
+    import tensorflow as tf  # here: arrays need no TensorFlow
+
     check_link(link)
     if link == SIGMOID:
         return tf.clip_by_value(estimates, -LARGEST_LOGIT, LARGEST_LOGIT)

@@ -29,7 +29,6 @@ class CandidateHead(contract.Head):
         dropped: ids of labels that are never answered.
     """
 
-    needs_encoder = False
     BASES: ClassVar[dict[str, type[contract.Head]]] = {}
 
     def __init__(
@@ -54,11 +53,6 @@ class CandidateHead(contract.Head):
         # What stands on it leaves labels out, so that its candidates stay.
         whole = dataclasses.replace(site, dropped=())
         return cls.BASES[options.base_head].create(options, whole, loss)
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        cls.BASES[options.base_head].check(options)
 
     @classmethod
     def num_encoders_of(cls, options: Any) -> int:

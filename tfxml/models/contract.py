@@ -13,7 +13,6 @@ overrides what it can do better.
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import forms, keras_strategies, sites
+from tfxml.models import forms, keras_strategies, module_options, sites
 from tfxml.topk import selection
 
 GRADIENTS = "gradients"  # how a head learns: in steps of the training loop
@@ -39,11 +38,6 @@ class Positives(NamedTuple):
     weights: tf.Tensor  # weight of the row; 0 for padding
 
 
-@dataclasses.dataclass(frozen=True)
-class NoOptions:
-    """The options of a module that has none."""
-
-
 class Loss(abc.ABC):
     """A loss of logits [N, B] and sparse targets.
 
@@ -53,7 +47,9 @@ class Loss(abc.ABC):
     heads give it all logits of a repetition at once.
     """
 
-    Options: ClassVar[type] = NoOptions
+    Options: ClassVar[type[module_options.ModuleOptions]] = (
+        module_options.ModuleOptions
+    )
     separates: ClassVar[bool] = True
     # Whether the outputs compete, so that an instance has one label.
     is_multiclass: ClassVar[bool] = False
@@ -150,24 +146,17 @@ class Encoder(keras.layers.Layer):
     Subclasses set `Options`, `reads` and `output_dim`, and implement `call`.
     """
 
-    Options: ClassVar[type] = NoOptions
+    Options: ClassVar[type[module_options.ModuleOptions]] = (
+        module_options.ModuleOptions
+    )
     reads: ClassVar[str] = BAG
     output_dim: int
     device: str | None = None  # where its weights are stored and used
 
     @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-
-    @classmethod
     def create(cls, options: Any, site: sites.Site, number: int) -> Encoder:
         """Returns the `number`-th encoder of a model."""
         raise NotImplementedError
-
-    @classmethod
-    def passes_rows(cls, options: Any) -> bool:
-        """Tells whether there is no encoder: the head reads the rows."""
-        return False
 
     def arrange(self, inputs: Mapping[str, Any], form: str) -> Any:
         """Returns the argument of `call`, from the named inputs of a batch."""
@@ -238,21 +227,17 @@ class Head(keras.layers.Layer):
     reads rows it is what `sparse_rows.arrange` returns.
     """
 
-    Options: ClassVar[type] = NoOptions
+    Options: ClassVar[type[module_options.ModuleOptions]] = (
+        module_options.ModuleOptions
+    )
     learns: ClassVar[str] = GRADIENTS
     reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
-    needs_encoder: ClassVar[bool] = True  # whether it cannot read rows at all
-    models_sets: ClassVar[bool] = False  # whether it has `label_sets`
     reads_pairs: ClassVar[bool] = False  # whether `site.label_pairs` are read
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss
 
     # --- from options ---------------------------------------------------
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
 
     @classmethod
     def create(cls, options: Any, site: sites.Site, loss: Loss) -> Head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from tfxml.models import contract, forms
+from tfxml.models import contract, form_ops, forms
 
 
 def checked_parts(
@@ -54,7 +54,7 @@ def checked_form(
     form = module.form()
     if form is None:
         return None, f"{name} declares no serving form"
-    weight_ids = {id(weight) for weight in forms.variables(form)}
+    weight_ids = {id(weight) for weight in form_ops.variables(form)}
     for weight in module.weights:
         if id(weight) not in weight_ids:
             return None, f"the serving form of {name} leaves out {weight.path}"

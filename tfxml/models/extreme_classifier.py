@@ -50,7 +50,7 @@ class ExtremeClassifier(keras.Model):
             several, each read by an equal run of repetitions.
         head: scores labels.
         num_features: D.
-        form: how rows are multiplied; see `sparse_rows.FORMS`.
+        form: how rows are multiplied; see `row_forms.FORMS`.
         reranker: what ranks the head's best labels again; None: nothing.
         calibration: what makes probabilities of scores; None: nothing.
 

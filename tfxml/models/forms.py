@@ -8,21 +8,26 @@ TensorFlow.js read forms, not classes of heads, so each of them is written once.
 The key idea: an independent-sigmoid head *is* MACH with one repetition whose
 buckets are the labels.
 
-A module without a form is run by TensorFlow alone.
+A module without a form is run by TensorFlow alone. What TensorFlow computes
+from forms is in `form_ops`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, Union
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from tfxml.mach import decode, hashing
+from tfxml.mach import hashing
 from tfxml.models import calibration
+
+if TYPE_CHECKING:
+    import keras
+
+# A weight of a model that is trained, or of one that only predicts.
+Weight: TypeAlias = Union["keras.Variable", np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +43,9 @@ class DenseStack:
             None.
     """
 
-    tables: Sequence[keras.Variable]
-    kernels: Sequence[keras.Variable]
-    biases: Sequence[keras.Variable]
+    tables: Sequence[Weight]
+    kernels: Sequence[Weight]
+    biases: Sequence[Weight]
     is_residual: bool
     feature_hash: hashing.UniversalHash | None
 
@@ -55,8 +60,8 @@ class Block:
         is_linear: whether it reads the rows directly.
     """
 
-    kernel: keras.Variable
-    bias: keras.Variable
+    kernel: Weight
+    bias: Weight
     is_linear: bool
 
 
@@ -70,7 +75,7 @@ class BlockRanking:
             which equal runs share an encoder.
         hashes: of each repetition, from label to bucket; None: the outputs of
             the blocks are the labels.
-        estimator: how repetitions combine; see `decode.ESTIMATORS`.
+        estimator: how repetitions combine; see `mach_choices.ESTIMATORS`.
         is_unbiased: whether collisions are taken out of a mean estimate.
         link: from estimates to scores; see `calibration`.
         dropped: ids of labels that are never answered, ascending.
@@ -105,82 +110,53 @@ class InvertedIndex:
     """
 
     num_labels: int
-    splits: keras.Variable
-    labels: keras.Variable
-    kernel: keras.Variable
+    splits: Weight
+    labels: Weight
+    kernel: Weight
     slope: float
     middle: float
     link: str
     dropped: np.ndarray
 
 
-def variables(form: Any) -> list[keras.Variable]:
-    """Returns every variable that a form holds."""
-    if isinstance(form, keras.Variable):
-        return [form]
-    if dataclasses.is_dataclass(form):
-        form = [getattr(form, field.name) for field in dataclasses.fields(form)]
-    if not isinstance(form, (list, tuple)):
-        return []
-    return [variable for member in form for variable in variables(member)]
+@dataclasses.dataclass(frozen=True)
+class SparseReranker:
+    """The re-ranker's table; see `weight_table`.
 
-
-def estimates(
-    form: BlockRanking,
-    logits: Sequence[tf.Tensor],
-    label_ids: tf.Tensor | np.ndarray,
-) -> tf.Tensor:
-    """Returns the estimates that rank given labels, [N, C].
-
-    Args:
-        form: of the head.
-        logits: of each block, [N, B]; without hashes one tensor of all
-            labels, [N, L].
-        label_ids: [C]. An array, ascending, becomes constants of the graph,
-            which need no hash of 64-bit integers.
+    Attributes:
+        num_features: D.
+        num_candidates: S.
+        weight: of the margins in the final ranking.
+        splits, features, kernel, bias: as in `weight_table.Table`.
     """
-    if form.hashes is None:
-        (label_logits,) = logits
-        if isinstance(label_ids, np.ndarray):
-            if is_run(label_ids):
-                return label_logits[:, label_ids[0] : label_ids[-1] + 1]
-            label_ids = label_ids.astype(np.int32)
-        return tf.gather(label_logits, label_ids, axis=1)
-    label_terms = [
-        tf.gather(terms, _buckets(label_hash, label_ids), axis=1)
-        for terms, label_hash in zip(
-            decode.terms(logits, form.estimator), form.hashes, strict=True
-        )
-    ]
-    return decode.combine(label_terms, form.estimator)
+
+    num_features: int
+    num_candidates: int
+    weight: float
+    splits: Weight
+    features: Weight
+    kernel: Weight
+    bias: Weight
 
 
-def finished(
-    form: BlockRanking, logits: Sequence[tf.Tensor], best: tf.Tensor
-) -> tf.Tensor:
-    """Returns estimates without the average effect of collisions, [N, K].
+@dataclasses.dataclass(frozen=True)
+class ServingModel:
+    """The forms of a whole model.
 
-    For all labels of an instance this subtracts the same number and multiplies
-    by the same positive factor, so the order stays.
+    Attributes:
+        num_features: D.
+        encoders: of each repetition's encoder; none: the head reads rows.
+        head: of the head.
+        head_link: from the head's estimates to scores; see `calibration`.
+        link: from the model's.
+        reranker: None: there is none.
+        calibration: of the scores; None: there is none.
     """
-    if not form.is_unbiased or form.hashes is None:
-        return best
-    masses = [
-        tf.reduce_sum(tf.nn.sigmoid(repetition_logits), axis=1, keepdims=True)
-        for repetition_logits in logits
-    ]
-    return decode.unbiased_mean(
-        best, tf.add_n(masses) / len(masses), form.hashes[0].num_buckets
-    )
 
-
-def is_run(label_ids: np.ndarray) -> bool:
-    """Tells whether ascending ids [C] follow one another without a gap."""
-    return label_ids[-1] - label_ids[0] == len(label_ids) - 1
-
-
-def _buckets(label_hash: hashing.UniversalHash, label_ids) -> tf.Tensor:
-    """Returns the labels' buckets, [C] int32."""
-    if not isinstance(label_ids, np.ndarray):
-        return label_hash(label_ids)
-    return tf.constant(label_hash.buckets(label_ids), tf.int32)
+    num_features: int
+    encoders: Sequence[DenseStack]
+    head: BlockRanking | InvertedIndex
+    head_link: str
+    link: str
+    reranker: SparseReranker | None
+    calibration: calibration.Calibration | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfxml import options
-from tfxml.models import encoders, heads, losses, sparse_rows
+from tfxml.models import encoders, heads, losses, row_forms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,5 +44,5 @@ class ModelOptions:
         "auto",
         "How sparse rows are multiplied. auto: the cheapest; padded: static "
         "shapes, which a TPU needs.",
-        choices=("auto", *sparse_rows.FORMS),
+        choices=("auto", *row_forms.FORMS),
     )

@@ -12,66 +12,20 @@ but from the encoder's output and with another part of the network.)
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
-from tfxml import options as options_lib
-from tfxml.models import sparse_rows, weight_table
+from tfxml.models import (
+    forms,
+    reranker_options,
+    row_forms,
+    sparse_rows,
+    weight_table,
+)
 
-# A margin of 1, which a support vector has, counts as much as this logit.
-LOGIT_OF_MARGIN = 5.0
-
-Rows: TypeAlias = sparse_rows.RaggedRows | sparse_rows.PaddedRows
-
-
-@dataclasses.dataclass(frozen=True)
-class RerankerOptions:
-    """Options of the re-ranker and of its solver."""
-
-    reranker_passes: int = options_lib.option(
-        0,
-        "Passes over the data to learn the re-ranker, a sparse linear SVM per "
-        "label, after the last epoch. 0: no re-ranker.",
-        minimum=0,
-    )
-    num_hard_negatives: int = options_lib.option(
-        50, "Hard negatives mined per training instance.", minimum=1
-    )
-    reranker_cost: float = options_lib.option(
-        1.0,
-        "C of the re-ranker's SVMs. Smaller regularises more.",
-        minimum=0,
-    )
-    reranker_features: int = options_lib.option(
-        512,
-        "Weights the re-ranker keeps per label on average; the largest of all "
-        "labels are kept.",
-        minimum=1,
-    )
-    reranker_centroid: float = options_lib.option(
-        0.0,
-        "How much of the centroid of a label's positives is added to its "
-        "re-ranker weights. Helps rare labels.",
-        minimum=0,
-    )
-    num_candidates: int = options_lib.option(
-        50, "Labels of the head that the re-ranker ranks again.", minimum=1
-    )
-    reranker_weight: float = options_lib.option(
-        0.7,
-        "Weight of the re-ranker's margin in the final ranking; the head's "
-        "logit gets the rest.",
-        minimum=0,
-    )
-
-    def check_reranker(self) -> None:
-        """Raises ValueError for values out of range."""
-        require = options_lib.require
-        require(self.reranker_weight <= 1, "reranker_weight", "in [0, 1]", self)
-        require(self.reranker_cost > 0, "reranker_cost", "above 0", self)
+Rows: TypeAlias = row_forms.RaggedRows | sparse_rows.PaddedRows
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -124,6 +78,14 @@ class Reranker(keras.layers.Layer):
         self.bias = add_weight("bias", num_labels, "float32")
         self.built = True
 
+    def clear(self) -> None:
+        """Takes all weights away, so that the head's order stays."""
+        for weight in (self.splits, self.shifts, self.kernel, self.bias):
+            weight.assign(tf.zeros_like(weight.value))
+        self.features.assign(
+            tf.fill(self.features.shape, self.num_features)  # no feature's id
+        )
+
     def assign(self, table: weight_table.Table) -> None:
         """Sets all weights."""
         self.splits.assign(table.splits)
@@ -131,6 +93,18 @@ class Reranker(keras.layers.Layer):
         self.features.assign(table.features)
         self.kernel.assign(table.kernel)
         self.bias.assign(table.bias)
+
+    def form(self) -> forms.SparseReranker:
+        """Returns its serving form."""
+        return forms.SparseReranker(
+            self.num_features,
+            self.num_candidates,
+            self.weight,
+            self.splits,
+            self.features,
+            self.kernel,
+            self.bias,
+        )
 
     def get_config(self) -> dict:
         """Returns the arguments that build the layer again."""
@@ -255,4 +229,7 @@ def rank_again(
 
 def _mixed(margins, logits, weight: float):
     """Returns the weighted sum of margins and logits, tensors or arrays."""
-    return weight * LOGIT_OF_MARGIN * margins + (1 - weight) * logits
+    return (
+        weight * reranker_options.LOGIT_OF_MARGIN * margins
+        + (1 - weight) * logits
+    )

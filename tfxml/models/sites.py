@@ -29,7 +29,7 @@ class Site:
         num_features: D of the data.
         num_train: training instances.
         num_tokens: one more than the largest token id; 0 without tokens.
-        form: how rows are multiplied; see `sparse_rows.FORMS`.
+        form: how rows are multiplied; see `row_forms.FORMS`.
         input_dim: what the head reads: the encoder's H, or D.
         is_linear: whether the head reads the rows themselves.
         label_counts: [L], in how many training instances each label occurs;

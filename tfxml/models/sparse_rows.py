@@ -20,11 +20,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfxml.models import row_forms
+
 # A dense product takes about 2e-11 s per row, feature and unit, a compact one
 # about 2e-9 s per row, stored feature and unit (2 cores; forward and backward).
 _DENSE_FEATURES_PER_STORED = 50
 
-FORMS = ("dense", "compact", "padded")  # with a product
 _ROWS_OF_CHUNK = 32
 
 
@@ -42,14 +43,6 @@ class PaddedRows(NamedTuple):
 
     feature_ids: tf.Tensor  # [N, K]
     values: tf.Tensor  # [N, K]
-
-
-class RaggedRows(NamedTuple):
-    """Rows one after another, without padding."""
-
-    feature_ids: tf.Tensor  # [E]
-    values: tf.Tensor  # [E]
-    splits: tf.Tensor  # [N + 1] int64
 
 
 class Chunk(NamedTuple):
@@ -78,7 +71,7 @@ def arrange(
     feature_values: tf.RaggedTensor | tf.Tensor,
     num_features: int,
     form: str,
-) -> CompactRows | PaddedRows | RaggedRows | tf.Tensor:
+) -> CompactRows | PaddedRows | row_forms.RaggedRows | tf.Tensor:
     """Returns the rows in `form`; padded rows come as [N, K] tensors.
 
     Padded rows stay padded, unless `form` is `dense`.
@@ -86,12 +79,12 @@ def arrange(
     Args:
         feature_ids, feature_values: ragged or padded.
         num_features: D.
-        form: one of `FORMS`, or `ragged`.
+        form: one of `row_forms.FORMS`, or `ragged`.
 
     Raises:
         ValueError: if `form` is unknown, or is `padded` and the rows are not.
     """
-    forms = (*FORMS, "ragged")
+    forms = (*row_forms.FORMS, "ragged")
     if form not in forms:
         raise ValueError(f"`form` must be one of {forms}. Received: {form=}")
     if form == "dense":
@@ -104,7 +97,7 @@ def arrange(
             f"Received: feature_ids={feature_ids}"
         )
     if form == "ragged":
-        return RaggedRows(
+        return row_forms.RaggedRows(
             feature_ids.flat_values,
             feature_values.flat_values,
             feature_ids.row_splits,
@@ -146,7 +139,7 @@ def matmul(
 
 def map_chunks(
     function: Callable[[Chunk], tuple[tf.Tensor, ...]],
-    rows: RaggedRows,
+    rows: row_forms.RaggedRows,
     specs: tuple[tf.TensorSpec, ...],
 ) -> list[tf.Tensor]:
     """Applies a function to a few rows at a time; returns the joined results.

@@ -7,50 +7,17 @@ from typing import Any
 
 from tfxml import config as config_lib
 from tfxml.recipe import facts as facts_lib
-from tfxml.recipe import mixing, rules, trial
+from tfxml.recipe import mixing, recipe_request, rules, trial
 from tfxml.run import datasets
 
 # A dearer recipe must be better by this factor.
 _WORTH = 1.005
-_FREE_GROUPS = ("data", "reading", "text", "run")
-# All options that a recipe may choose: those of model and training.
-CHOSEN = frozenset(
-    field.name
-    for title, group in config_lib.GROUPS.items()
-    if title not in _FREE_GROUPS
-    for field in dataclasses.fields(group)
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a chosen recipe must keep to.
-
-    Attributes:
-        given: names of options that are not to be chosen.
-        seconds: that the trial and training may take, about.
-        bytes: that the weights may take in training; 0: half of the memory.
-    """
-
-    given: frozenset[str] = frozenset()
-    seconds: float = 300.0
-    bytes: int = 0
-
-    def check(self, config: config_lib.Config) -> None:
-        """Raises ValueError for a config that no recipe can be made of."""
-        usual = config_lib.Config()
-        if (config.encoder, config.loss) != (usual.encoder, usual.loss):
-            raise ValueError(
-                "`recipe` must be none for another encoder than bag or another "
-                "loss than sigmoid_cross_entropy. Received: recipe=auto, "
-                f"encoder={config.encoder!r}, loss={config.loss!r}"
-            )
 
 
 def choose(
     config: config_lib.Config,
     data: datasets.TrainingData,
-    request: Request,
+    request: recipe_request.Request,
 ) -> config_lib.Config:
     """Returns the config that suits the data, and prints why.
 
@@ -92,31 +59,12 @@ def choose(
     return config.replace(**chosen)
 
 
-def kept(
-    written: config_lib.Config,
-    config: config_lib.Config,
-    request: Request | None,
-) -> config_lib.Config:
-    """Returns the config of a run that is resumed: what was chosen stays.
-
-    Args:
-        written: by the run when it began.
-        config: what is given now, and defaults.
-        request: with which options are given; None: all of them.
-    """
-    if request is None:
-        return config
-    return written.replace(
-        **{name: getattr(config, name) for name in request.given}
-    )
-
-
 def _try_all(
     proposals: list[rules.Proposal],
     config: config_lib.Config,
     data: datasets.TrainingData,
     facts: facts_lib.Facts,
-    request: Request,
+    request: recipe_request.Request,
 ) -> list[trial.Outcome]:
     """Returns what the proposals reach on held-out rows, and says it."""
     number, num_held_out = rules.num_tried(facts), rules.num_held_out(facts)
@@ -139,7 +87,9 @@ def _try_all(
     return outcomes
 
 
-def _open(options: dict[str, Any], request: Request) -> dict[str, Any]:
+def _open(
+    options: dict[str, Any], request: recipe_request.Request
+) -> dict[str, Any]:
     """Returns the options that are not given."""
     return {
         name: value
@@ -149,7 +99,9 @@ def _open(options: dict[str, Any], request: Request) -> dict[str, Any]:
 
 
 def _keeps_head(
-    proposal: rules.Proposal, config: config_lib.Config, request: Request
+    proposal: rules.Proposal,
+    config: config_lib.Config,
+    request: recipe_request.Request,
 ) -> bool:
     return "head" not in request.given or proposal.name == config.head
 

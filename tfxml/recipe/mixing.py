@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfxml.models import reranker
+from tfxml.models import reranker_options
 
 _HEAD_SHARES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 _CENTROIDS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -80,7 +80,7 @@ def _mixture(
 ) -> Mixture:
     margins = candidates.margins + np.float32(centroid) * candidates.cosines
     scores = (
-        np.float32((1 - share) * reranker.LOGIT_OF_MARGIN) * margins
+        np.float32((1 - share) * reranker_options.LOGIT_OF_MARGIN) * margins
         + np.float32(share) * candidates.logits
     )
     return Mixture(

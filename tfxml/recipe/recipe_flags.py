@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
 from tfxml import config as config_lib
-from tfxml.recipe import chooser
+from tfxml.recipe import recipe_request
 from tfxml.run import flags
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _BYTES = {"MiB": 2**20, "GiB": 2**30}
-_ONE_PROCESS = (
-    tf.distribute.MultiWorkerMirroredStrategy,
-    tf.distribute.ParameterServerStrategy,
-    tf.distribute.TPUStrategy,
-)
 
 
 def define(values: absl_flags.FlagValues = absl_flags.FLAGS) -> None:
@@ -55,7 +53,7 @@ def read(
     strategy: tf.distribute.Strategy,
     data_service: str = "",
     values: absl_flags.FlagValues = absl_flags.FLAGS,
-) -> chooser.Request | None:
+) -> recipe_request.Request | None:
     """Returns what is asked for, or None where no recipe is to be chosen.
 
     Raises:
@@ -65,7 +63,7 @@ def read(
     size = 0.0
     if values.memory_budget:
         size = _measure("memory_budget", values.memory_budget, _BYTES)
-    is_alone = not isinstance(strategy, _ONE_PROCESS) and not data_service
+    is_alone = not (_has_others(strategy) or data_service)
     if values.recipe == "auto" and not is_alone:
         raise app.UsageError(
             "--recipe must be none with a TPU, several processes or a tf.data "
@@ -74,10 +72,25 @@ def read(
         )
     given = frozenset(flags.given(values))
     is_generated = config.dataset in ("auto", "synthetic") and not data_dir
-    is_open = is_alone and not is_generated and not given & chooser.CHOSEN
+    is_chosen = bool(given & recipe_request.CHOSEN)
+    is_open = is_alone and not is_generated and not is_chosen
     if values.recipe == "none" or not (values.recipe or is_open):
         return None
-    return chooser.Request(given, seconds, int(size))
+    return recipe_request.Request(given, seconds, int(size))
+
+
+def _has_others(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether more than this process trains, or a TPU does."""
+    import tensorflow as tf  # here: flags are defined without it
+
+    return isinstance(
+        strategy,
+        (
+            tf.distribute.MultiWorkerMirroredStrategy,
+            tf.distribute.ParameterServerStrategy,
+            tf.distribute.TPUStrategy,
+        ),
+    )
 
 
 def _measure(name: str, text: str, units: dict[str, int]) -> float:

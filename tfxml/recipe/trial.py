@@ -19,9 +19,9 @@ from tfxml.cpu import predictor, threads
 from tfxml.data import inputs
 from tfxml.data.feeding import subset
 from tfxml.evaluation import evaluator
-from tfxml.models import reranker, sparse_rows
+from tfxml.models import reranker, row_forms
 from tfxml.recipe import mixing, rules
-from tfxml.run import build, console, datasets, run
+from tfxml.run import build, datasets, progress, run
 from tfxml.training.solvers import label_classifiers
 
 _RECALLED = 100  # candidates in which a power's recall is measured
@@ -43,7 +43,7 @@ class Part:
     """A part of a training split to train on, and one to judge by."""
 
     data: datasets.TrainingData
-    rows: sparse_rows.RaggedRows  # held out
+    rows: row_forms.RaggedRows  # held out
     label_splits: np.ndarray  # [N + 1]
     label_ids: np.ndarray
 
@@ -111,16 +111,6 @@ def judge(
     return Outcome(proposal, options, mixture, seconds, losses)
 
 
-class _Silent(console.Progress):
-    """Progress that is not shown."""
-
-    def start(self, step: int) -> None:
-        pass
-
-    def update(self, step: int, loss: float) -> None:
-        pass
-
-
 def _head(
     config: config_lib.Config, part: Part
 ) -> tuple[predictor.CpuPredictor, tuple[float, ...]]:
@@ -128,9 +118,9 @@ def _head(
     config = config.replace(reranker_passes=0)
     data = datasets.of_config(config, part.data)
     trained = run.Run(config, tf.distribute.get_strategy(), data)
-    losses = []
+    losses, silent = [], progress.Progress(1, 1, 1.0, is_shown=False)
     while not trained.is_head_trained:
-        losses.append(trained.train_epoch(_Silent(1, 1), lambda: None))
+        losses.append(trained.train_epoch(silent, lambda: None))
     if trained.steps_done < trained.num_steps:
         trained.learn_rest(lambda: None)
     return predictor.CpuPredictor(trained.model), tuple(losses)
@@ -211,9 +201,9 @@ def _is_true(label_ids: np.ndarray, part: Part) -> np.ndarray:
     return np.isin(pairs, true_pairs)
 
 
-def _arrays(found: dict) -> sparse_rows.RaggedRows:
+def _arrays(found: dict) -> row_forms.RaggedRows:
     ids = found[inputs.FEATURE_IDS]
-    return sparse_rows.RaggedRows(
+    return row_forms.RaggedRows(
         ids.flat_values.numpy().astype(np.uint32),  # as the loops read them
         found[inputs.FEATURE_VALUES].flat_values.numpy(),
         ids.row_splits.numpy(),

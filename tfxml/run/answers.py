@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 from tfxml.run import remote
 
+# What finds the labels.
+RUNTIMES = ("auto", "cpu", "tensorflow")
 # Valid in JSON, and yet the end of a line, or of the world, to some readers.
 _SPECIAL = re.compile("[\u0085\u2028\u2029\ud800-\udfff]")
 

@@ -14,7 +14,7 @@ from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import array_features, inputs, instances
 from tfxml.data.text import text_rows
 from tfxml.evaluation import label_sets
-from tfxml.models import sparse_rows
+from tfxml.models import row_forms
 from tfxml.run import restore, scored_rows, set_choices, text_inputs
 
 _TEXTS_AT_ONCE = 4096
@@ -60,7 +60,8 @@ class ArrayPredictor:
             ValueError: as `top_k`.
         """
         with_sets = (
-            choice.way == set_choices.SET and self._run.model.head.models_sets
+            choice.way == set_choices.SET
+            and self._run.model.head.Options.models_sets
         )
         if not with_sets or not features.num_instances:
             found: tuple[np.ndarray, ...] = self.top_k(
@@ -91,7 +92,7 @@ class ArrayPredictor:
             splits, ids, values = features.rows()
             if self._run.config.normalize_rows:
                 values = instances.normalized(values, splits)
-            rows = sparse_rows.RaggedRows(ids, values, splits)
+            rows = row_forms.RaggedRows(ids, values, splits)
             return self._find(rows, k, by_model)
         texts = features.texts
         runs = [
@@ -102,7 +103,7 @@ class ArrayPredictor:
             stream = text_rows.stream(fitted, runs, False, None)
             answers = [
                 self._find(
-                    sparse_rows.RaggedRows(ids, values, splits), k, by_model
+                    row_forms.RaggedRows(ids, values, splits), k, by_model
                 )
                 for splits, ids, values, *_ in stream
             ]
@@ -126,7 +127,7 @@ class ArrayPredictor:
                 f"Received: {features.num_features}"
             )
 
-    def _find(self, rows: sparse_rows.RaggedRows, k: int, by_model: Callable):
+    def _find(self, rows: row_forms.RaggedRows, k: int, by_model: Callable):
         if self._on_cpu is not None:
             return self._on_cpu.top_k(rows, k)
         ids = tf.RaggedTensor.from_row_splits(rows.feature_ids, rows.splits)

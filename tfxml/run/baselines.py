@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfxml.cpu import predictor
 from tfxml.data import inputs
-from tfxml.models import extreme_classifier, sparse_rows
+from tfxml.models import extreme_classifier, row_forms
 from tfxml.models.heads import centroid
 from tfxml.run import datasets
 from tfxml.training.solvers import centroids
@@ -34,7 +34,7 @@ def of(data: datasets.TrainingData, k: int = 1) -> dict[str, float]:
     number = min(evaluation.num_instances, _ROWS)
     found, labels = evaluation.rows(tf.range(number, dtype=tf.int64))
     ids = found[inputs.FEATURE_IDS]
-    rows = sparse_rows.RaggedRows(
+    rows = row_forms.RaggedRows(
         ids.flat_values.numpy(),
         found[inputs.FEATURE_VALUES].flat_values.numpy(),
         ids.row_splits.numpy(),
@@ -79,7 +79,7 @@ def remarks(
 
 
 def _nearest(
-    data: datasets.TrainingData, rows: sparse_rows.RaggedRows, k: int
+    data: datasets.TrainingData, rows: row_forms.RaggedRows, k: int
 ) -> np.ndarray:
     """Returns the labels with the nearest centroids, [N, k]."""
     train = data.train

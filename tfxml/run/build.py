@@ -91,8 +91,8 @@ def model(
 
 def reads_rows(config: config_lib.Config) -> bool:
     """Tells whether the head reads the rows itself, without an encoder."""
-    encoder = encoders.ENCODERS[config.encoder]
-    return heads.HEADS[config.head].reads_rows or encoder.passes_rows(config)
+    passes_rows = encoders.ENCODERS.options(config.encoder).passes_rows
+    return heads.HEADS[config.head].reads_rows or passes_rows(config)
 
 
 def _encoders(

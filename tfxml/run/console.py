@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,50 +27,6 @@ def is_watched() -> bool:
 def is_shown(verbose: int | str) -> bool:
     """Tells whether a caller from Python wants output; auto: if watched."""
     return is_watched() if verbose == "auto" else bool(verbose)
-
-
-class Progress:
-    """A progress bar per epoch."""
-
-    def __init__(self, num_epochs: int, steps_per_epoch: int):
-        self._num_epochs = num_epochs
-        self._steps_per_epoch = steps_per_epoch
-        self._bar: keras.utils.Progbar  # of the epoch; made by `start`
-
-    def start(self, step: int) -> None:
-        """Starts the bar of the epoch that follows `step` steps."""
-        print(f"Epoch {step // self._steps_per_epoch + 1}/{self._num_epochs}")
-        self._bar = keras.utils.Progbar(
-            self._steps_per_epoch,
-            # in a log, one line per epoch
-            verbose=1 if is_watched() else 2,
-            stateful_metrics=["loss"],
-        )
-
-    def update(self, step: int, loss: float) -> None:
-        """Shows progress up to `step`."""
-        done = step % self._steps_per_epoch or self._steps_per_epoch
-        self._bar.update(done, values=[("loss", loss)])
-        sys.stdout.flush()
-
-
-class Line:
-    """A progress line on standard error, written at most once a second.
-
-    On a terminal each line overwrites the previous one.
-    """
-
-    def __init__(self):
-        self._printed = -math.inf
-
-    def write(self, is_last: bool, text: Callable[[], str]) -> None:
-        """Writes what `text` returns, unless too soon; always the last."""
-        now = time.monotonic()
-        if not is_last and now - self._printed < 1:
-            return
-        self._printed = now
-        end = "\r" if sys.stderr.isatty() and not is_last else "\n"
-        sys.stderr.write(f"{text()}{end}")
 
 
 def describe_data(data: datasets.TrainingData) -> str:
@@ -112,12 +65,19 @@ def describe_model(
     )
 
 
-def describe_epoch(entry: dict) -> str:
-    """Returns a line about an epoch and its evaluation."""
+def describe_epoch(entry: dict, examples_per_second: float = 0.0) -> str:
+    """Returns a line about an epoch and its evaluation.
+
+    Args:
+        entry: the evaluation.
+        examples_per_second: of training; 0: not known.
+    """
     line = f"epoch {entry['epoch']}: "
     if "loss" in entry:
         line += f"loss {entry['loss']:.4f}  "
     line += _precisions(entry)
+    if examples_per_second:
+        line += f"  {examples_per_second:,.0f} examples/s"
     if "steps_applied" in entry:
         line += (
             f"\n{entry['steps_scheduled']} steps scheduled, "
@@ -160,7 +120,7 @@ def describe_optimum(
     return f"Bayes optimum of the generated set: {', '.join(parts)}\n"
 
 
-def describe_zeros(variables: Sequence[keras.Variable]) -> str:
+def describe_zeros(variables: Sequence[tf.Variable]) -> str:
     """Returns which share of the weights is 0, beside the biases."""
     weights = [v.numpy() for v in variables if len(v.shape) >= 2]
     zeros = sum(int((weight == 0).sum()) for weight in weights)
@@ -170,7 +130,9 @@ def describe_zeros(variables: Sequence[keras.Variable]) -> str:
 
 def describe_cost(step_ms: list[float], path: str) -> str:
     """Returns the costs of a run, and the path of its run directory."""
-    step = f"{statistics.median(step_ms):.1f} ms" if step_ms else "none"
+    step = "not measured"  # where the only call made the graph
+    if step_ms:
+        step = f"{statistics.median(step_ms):.1f} ms"
     return (
         f"median step {step}, peak memory {peak_memory_gib():.2f} GiB\n"
         f"run directory: {path}"

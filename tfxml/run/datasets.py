@@ -17,6 +17,7 @@ from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
 from tfxml.run import (
     data_remarks,
+    early_checks,
     evaluation_split,
     fingerprint,
     generated,
@@ -95,7 +96,7 @@ def _data_set(
         return data_dir
     if config.dataset in known_sets.names():
         return splits.named_set(config.dataset, data_dir)
-    if is_folder(config, data_dir):
+    if early_checks.is_folder(config, data_dir):
         return folder.detect(data_dir, config)
     return None
 
@@ -133,24 +134,6 @@ def takes_padded(
     """
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     return is_tpu or facts.form == "padded"
-
-
-def is_folder(config: config_lib.Config, data_dir: str) -> bool:
-    """Tells whether instances come from a folder.
-
-    Raises:
-        ValueError: if the config and `data_dir` contradict each other.
-    """
-    if config.dataset == "folder" and not data_dir:
-        raise ValueError(
-            "`data_dir` must be given for dataset=folder. Received: none"
-        )
-    if config.dataset == "synthetic" and data_dir:
-        raise ValueError(
-            "`data_dir` must be empty for dataset=synthetic. "
-            f"Received: {data_dir=}"
-        )
-    return bool(data_dir)
 
 
 def of_config(config: config_lib.Config, data: TrainingData) -> TrainingData:

@@ -8,14 +8,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from strategies import factory, strategy_errors, strategy_options
+from strategies import strategy_errors, strategy_options
 from tfxml.run import placement as placement_lib
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # A worker or a parameter server was lost: restart all tasks to resume.
 LOST_EXIT_CODE = os.EX_TEMPFAIL
@@ -44,6 +46,9 @@ class Launch:
 
     def make_strategy(self) -> tf.distribute.Strategy:
         """Returns the strategy. Call it before TensorFlow sees any device."""
+        # Here, so that flags are checked before TensorFlow is imported.
+        from strategies import factory
+
         if self.logical_cpus > 1:
             factory.logical_cpus(self.logical_cpus)
         name = "tpu" if self.tpu else self.strategy
@@ -81,6 +86,8 @@ class Launch:
 @contextlib.contextmanager
 def explained_losses() -> Iterator[None]:
     """Ends the process with instructions if another task is lost."""
+    import tensorflow as tf
+
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -105,7 +112,7 @@ def define_flags() -> None:
     absl_flags.DEFINE_enum(
         "strategy",
         "default",
-        factory.NAMES,
+        strategy_options.NAMES,
         "The tf.distribute strategy. auto: chosen by the environment.",
     )
     absl_flags.DEFINE_list(

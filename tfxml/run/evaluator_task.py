@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfxml.evaluation import metrics
 from tfxml.run import console, remote, restore
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
+from tfxml.training import checkpoint_folders
 
 _POLL_SECONDS = 2.0
 
@@ -44,7 +44,7 @@ def follow(
         # Asked first: what is saved before the end is then seen below.
         remote.fetch(workdir.path)
         is_finished = workdir.is_finished
-        latest = checkpoints.latest_step(workdir.checkpoints)
+        latest = checkpoint_folders.latest_step(workdir.checkpoints)
         if latest is None or latest == evaluated:
             if is_finished:
                 return entries
@@ -62,7 +62,7 @@ def follow(
             else:
                 run.saved.restore_model(latest)
         except (ValueError, FileNotFoundError):
-            if checkpoints.latest_step(workdir.checkpoints) == latest:
+            if checkpoint_folders.latest_step(workdir.checkpoints) == latest:
                 raise
             continue  # removed while it was read: there is a newer one
         evaluated = latest

@@ -62,3 +62,21 @@ def read(folder: str | pathlib.Path) -> FittedScores | None:
         {label: limit for label, limit in values["thresholds"]["of_labels"]},
     )
     return FittedScores(values["step"], of_scores, limits, values["report"])
+
+
+def of_step(
+    folder: str | pathlib.Path, step: int
+) -> tuple[FittedScores | None, str]:
+    """Returns what was fitted to the weights of a step, or why it is not.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    fitted = read(folder)
+    if fitted is None or fitted.step == step:
+        return fitted, ""
+    return None, (
+        f"calibration of step {fitted.step} is not that of the weights of "
+        f"step {step}, and is not applied: run `python -m tfxml.calibrate "
+        f"--workdir={folder}` again"
+    )

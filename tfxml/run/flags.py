@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import io
 import math
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -13,7 +16,10 @@ from absl import app, flags
 
 from tfxml import config as config_lib
 from tfxml import options
-from tfxml.run import command_door
+from tfxml.run import command_door, help_text, tensorflow_start
+
+_HELP = ("--help", "-help", "-h", "--helpshort")
+_MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -67,25 +73,28 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     """Defines the flags, parses the command line and runs `main()`.
 
     A word that is no flag, a flag that does not exist and a value of the wrong
-    type end the program with the names that are valid.
+    type end the program with one paragraph that says what to mend.
     """
     define()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # logs follow the run
 
     def parse(argv):
+        if any(word in _HELP for word in argv[1:]):
+            _print_help()
         try:
             words = flags.FLAGS(argv)
             check_numbers(_own())
         except flags.UnrecognizedFlagError as error:
-            _stop(f"{error}\nThe flags are: {_names()}")
+            _stop(_unknown(error.flagname))
         except (flags.Error, OSError) as error:
-            _stop(str(error))
+            _stop(_mended(str(error)))
         if len(words) > 1:
             _stop(
-                f"words that belong to no flag: {words[1:]}\n"
-                f"The flags are: {_names()}"
+                f"{' '.join(words[1:])}: belongs to no flag; a flag is given "
+                f"as --name=value, and `{_command()} --help` lists them"
             )
+        tensorflow_start.set_verbosity()
         return words
 
     app.run(lambda _: command_door.run(main), flags_parser=parse)
@@ -107,14 +116,44 @@ def check_numbers(defined: Iterable[flags.Flag]) -> None:
 
 
 def _stop(message: str) -> NoReturn:
-    sys.stderr.write(f"FATAL Flags parsing error: {message}\n")
+    sys.stderr.write(f"FATAL {message}\n")
     sys.exit(1)
 
 
-def _names() -> str:
-    """Returns our own flags, not those of the libraries."""
-    names = {flag.name for flag in _own()}
-    return " ".join(f"--{name}" for name in sorted(names | {"flagfile"}))
+def _print_help() -> NoReturn:
+    about = sys.modules["__main__"].__doc__ or ""
+    print(
+        help_text.text(_command(), about, help_text.groups(_own())),
+        end="",
+    )
+    sys.exit(0)
+
+
+def _command() -> str:
+    """Returns how the command was called."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None:  # a script that was installed
+        return os.path.basename(sys.argv[0])
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _unknown(name: str) -> str:
+    """Returns what is said of a flag that does not exist."""
+    names = [flag.name for flag in _own()]
+    near = difflib.get_close_matches(name, names, n=3)
+    maybe = f"Did you mean --{' or --'.join(near)}? " if near else ""
+    return f"there is no flag --{name}. {maybe}`{_command()} --help` lists them"
+
+
+def _mended(message: str) -> str:
+    """Returns what absl says of a value, in one line and our form."""
+    missing = _MISSING.findall(message)
+    if missing:
+        return f"--{' and --'.join(missing)} must be given"
+    found = re.match(r"flag (--[^:]*): (.*)", message, flags=re.DOTALL)
+    if found:
+        message = f"{found[1]}: {found[2]}"
+    return "; ".join(message.removeprefix("ERROR:: ").splitlines())
 
 
 def _own() -> list[flags.Flag]:

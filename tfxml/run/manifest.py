@@ -16,6 +16,7 @@ from tfxml.data import atomic_files, checked_files, data_errors
 
 _NAME = "manifest.json"
 _STAGE = ".beginning"
+_CHANGES = ".changes.json"  # texts that take the place of others
 
 
 class Manifest:
@@ -108,6 +109,28 @@ def beginning(
     for name in sorted(new, key=lambda name: (name == _NAME, name)):
         atomic_files.move(stage / name, folder / name)
     stage.rmdir()
+
+
+def replace(folder: pathlib.Path, texts: dict[str, str]) -> None:
+    """Replaces some of a whole folder's files.
+
+    Killed on the way, the folder is whole again after `mend`.
+    """
+    checked_files.write_sealed(folder / _CHANGES, {"texts": texts})
+    mend(folder)
+
+
+def mend(folder: pathlib.Path) -> None:
+    """Ends a replacement that was killed."""
+    if not (folder / _CHANGES).exists():
+        return
+    texts = checked_files.read_sealed(folder / _CHANGES)["texts"]
+    for name, text in texts.items():
+        atomic_files.write_bytes(folder / name, text.encode())
+    files = checked_files.read_sealed(folder / _NAME)["files"]
+    files |= {name: checked_files.digest(folder / name) for name in texts}
+    checked_files.write_sealed(folder / _NAME, {"files": files})
+    (folder / _CHANGES).unlink()
 
 
 def is_unfinished(folder: pathlib.Path) -> bool:

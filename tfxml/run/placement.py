@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from tfxml import config as config_lib
 from tfxml.models import heads
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml.data.text import text_features
@@ -15,6 +14,7 @@ from tfxml.evaluation import evaluator, metrics
 from tfxml.models import extreme_classifier
 from tfxml.run import (
     build,
+    checkpoint_flags,
     datasets,
     evaluation_split,
     fitted_scores,
@@ -22,9 +22,7 @@ from tfxml.run import (
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
-
-CHECKPOINTS = ("auto", "best", "latest")
+from tfxml.training import checkpoint_folders, checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +82,7 @@ def restore(
             f"workdir={path}, with the steps {saved.steps() or 'none'}"
         )
     saved.restore_model(step)
-    fitted, stale = fitted_scores.read(path), ""
-    if fitted is not None and fitted.step != step:
-        stale = (
-            f"calibration of step {fitted.step} is not that of the weights of "
-            f"step {step}, and is not applied: run `python -m tfxml.calibrate "
-            f"--workdir={path}` again"
-        )
-        fitted = None
+    fitted, stale = fitted_scores.of_step(path, step)
     if fitted is not None:
         model.calibration = fitted.calibration
     return TrainedRun(
@@ -147,24 +138,10 @@ def make_evaluate(
     return evaluate
 
 
-def define_flags() -> None:
-    """Defines the flags that choose a run and a checkpoint."""
-    paths.define("workdir", None, "The run directory of a trained run.")
-    absl_flags.mark_flag_as_required("workdir")
-    absl_flags.DEFINE_enum(
-        "checkpoint",
-        "auto",
-        CHECKPOINTS,
-        "Which checkpoint. auto: best if there is one.",
-    )
-
-
 def _step(saved: checkpoints.Checkpoints, which: str) -> int | None:
-    if which not in CHECKPOINTS:
+    if which not in checkpoint_flags.CHECKPOINTS:
         raise ValueError(
-            f"`which` must be one of {CHECKPOINTS}. Received: {which=}"
+            f"`which` must be one of {checkpoint_flags.CHECKPOINTS}. "
+            f"Received: {which=}"
         )
-    best = saved.best_step()
-    if which == "best" or (which == "auto" and best is not None):
-        return best
-    return saved.latest_step()
+    return checkpoint_folders.chosen_step(saved.folder, which)

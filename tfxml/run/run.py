@@ -18,8 +18,9 @@ from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import contract, heads
-from tfxml.run import build, console, datasets
+from tfxml.run import build, console, datasets, serving_file
 from tfxml.run import placement as placement_lib
+from tfxml.run import progress as progress_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import asynchronous_loop, loop, solvers
 from tfxml.training.solvers import label_classifiers
@@ -78,6 +79,7 @@ class Run:
         self.epoch_steps, self.epoch_loss = 0, 0.0
         self.step_ms: list[float] = []
         self.losses: list[float] = []  # of this process's epochs
+        self._is_traced = False
         self._step, self._beat = step, beat
         self._coordinator = None
         self.io_device = None
@@ -93,6 +95,12 @@ class Run:
     @property
     def steps_done(self) -> int:
         return self._loop.steps_done
+
+    def reopen(self, step: int) -> None:
+        """Goes back to a step before what is learnt after the last epoch."""
+        self._step.assign(step)
+        if self.model.reranker is not None:
+            self.model.reranker.clear()
 
     @property
     def weights(self) -> dict[str, keras.Variable]:
@@ -110,6 +118,7 @@ class Run:
         if data.text_features is not None:
             workdir.write_text_features(data.text_features)
         workdir.write_head(self.model.head.record())
+        workdir.write_serving(serving_file.of(self.model))
 
     def read_word_vectors(self) -> None:
         """Starts the encoders with the word vectors of the recipe's file.
@@ -132,19 +141,31 @@ class Run:
         print(f"words     {is_there.sum():,} of {len(is_there):,} have vectors")
 
     def train_epoch(
-        self, progress: console.Progress, after: Callable[[], None]
+        self, progress: progress_lib.Progress, after: Callable[[], None]
     ) -> float:
         """Trains to the end of the epoch; returns its mean loss.
 
         `after` is called after every loop of steps but the last.
         """
         progress.start(self.steps_done)
+        try:
+            return self._train_epoch(progress, after)
+        finally:
+            progress.stop()
+
+    def _train_epoch(
+        self, progress: progress_lib.Progress, after: Callable[[], None]
+    ) -> float:
         left = self.steps_per_epoch - self.steps_done % self.steps_per_epoch
         while left:
             number = min(left, self.config.steps_per_loop)
             start = time.perf_counter()
             loss = self._loop.train(number)
-            self.step_ms.append(1e3 * (time.perf_counter() - start) / number)
+            seconds = time.perf_counter() - start
+            # The first call makes the graph: its time is not that of a step.
+            is_traced, self._is_traced = not self._is_traced, True
+            if not is_traced:
+                self.step_ms.append(1e3 * seconds / number)
             if not np.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss became {loss} at step {self.steps_done}: lower "
@@ -153,7 +174,9 @@ class Run:
             self.epoch_loss += loss * number
             self.epoch_steps += number
             left -= number
-            progress.update(self.steps_done, loss)
+            progress.update(
+                self.steps_done, self.epoch_loss / self.epoch_steps, is_traced
+            )
             if left:
                 after()
         loss = self.epoch_loss / self.epoch_steps

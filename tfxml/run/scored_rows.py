@@ -93,7 +93,7 @@ def score(
         with_sets: whether a head that models sets is asked for them.
         pairs: [F, 2], rows and labels that are not scored.
     """
-    with_sets = with_sets and run.model.head.models_sets
+    with_sets = with_sets and run.model.head.Options.models_sets
     most = 0 if pairs is None else _most_pairs(pairs)
     answer = answers_of(run, k + most, with_sets)
     parts, lengths, true_ids = [], [], []

@@ -57,6 +57,7 @@ def text_features(
         return None
     if fitted is not None:
         return fitted
+    print("fitting   text features on the training split")
     try:
         return split_reader.fit_text_features(
             source,

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from strategies import watchdog
-from tfxml.run import console
+from tfxml.run import progress
 
 
-class WatchedProgress(console.Progress):
-    """A progress bar an epoch; from its start to its end a watchdog waits.
+class WatchedProgress(progress.Progress):
+    """A progress line; from an epoch's start to its end a watchdog waits.
 
     Args:
-        num_epochs, steps_per_epoch: of the run.
+        num_epochs, steps_per_epoch, examples_per_step: of the run.
         dog: hears of each loop of steps.
+        is_shown: whether it is written at all.
     """
 
     def __init__(
-        self, num_epochs: int, steps_per_epoch: int, dog: watchdog.Watchdog
+        self,
+        num_epochs: int,
+        steps_per_epoch: int,
+        examples_per_step: float,
+        dog: watchdog.Watchdog,
+        is_shown: bool = True,
     ):
-        super().__init__(num_epochs, steps_per_epoch)
+        super().__init__(
+            num_epochs, steps_per_epoch, examples_per_step, is_shown
+        )
         self._dog = dog
 
     def start(self, step: int) -> None:
@@ -25,9 +33,9 @@ class WatchedProgress(console.Progress):
         super().start(step)
         self._dog.beat()
 
-    def update(self, step: int, loss: float) -> None:
+    def update(self, step: int, loss: float, is_traced: bool = False) -> None:
         """Shows that `step` steps are done."""
-        super().update(step, loss)
+        super().update(step, loss, is_traced)
         if step % self._steps_per_epoch:
             self._dog.beat()
         else:

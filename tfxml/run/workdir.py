@@ -23,7 +23,7 @@ from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
 from tfxml.run import fitted_scores, flags, manifest, paths
-from tfxml.training import checkpoints
+from tfxml.training import checkpoint_folders
 
 # What stays the same during a run, and what comes to it.
 _CONSTANT = (
@@ -33,6 +33,7 @@ _CONSTANT = (
     "label_counts.npy",
     "label_names.jsonl",
     "head.json",
+    "serving.json",
     "text_features",
     "dropped_labels.npy",
 )
@@ -71,7 +72,7 @@ class Workdir:
     - `config.json`, `flags.cfg`: the recipe, the second as a flagfile that
       reproduces the run.
     - `run.json`: facts about the data, command lines, versions.
-    - `label_counts.npy`, `label_names.jsonl`, `head.json`,
+    - `label_counts.npy`, `label_names.jsonl`, `head.json`, `serving.json`,
       `text_features/`: what evaluation and prediction need of the data.
     - `dropped_labels.npy`: labels that are never answered, if there are any.
     - `manifest.json`: the checksums of all these, written last; a folder
@@ -100,7 +101,7 @@ class Workdir:
             DataError: if there are checkpoints, and their run is gone.
         """
         is_lost = not (self.is_started or manifest.is_unfinished(self.path))
-        if is_lost and checkpoints.steps(self.checkpoints):
+        if is_lost and checkpoint_folders.steps(self.checkpoints):
             raise data_errors.DataError(
                 self.path,
                 "checkpoints without the manifest.json of their run",
@@ -135,6 +136,22 @@ class Workdir:
             },
         }
         self._write("run.json", json.dumps(run, indent=1))
+
+    def change_recipe(self, config: config_lib.Config) -> None:
+        """Makes the run one of another recipe, which has yet to end."""
+        manifest.replace(
+            self.path,
+            {
+                "config.json": config.to_json(),
+                "flags.cfg": flags.to_flagfile(config),
+            },
+        )
+        (self.path / "result.json").unlink(missing_ok=True)
+        self._manifest = manifest.Manifest(self.path)
+
+    def mend(self) -> None:
+        """Ends a change of the recipe that was killed."""
+        manifest.mend(self.path)
 
     def read(self) -> tuple[config_lib.Config, Facts]:
         """Returns the run's config and facts.
@@ -231,6 +248,11 @@ class Workdir:
         """Writes what a head recorded of itself, if anything."""
         if record is not None:
             self._write("head.json", json.dumps(record, indent=1))
+
+    def write_serving(self, forms: dict | None) -> None:
+        """Writes what predicts without TensorFlow; see `serving_file.of`."""
+        if forms is not None:
+            self._write("serving.json", json.dumps(forms))
 
     def check_head(self, record: dict | None) -> None:
         """Raises ValueError unless the head is the one that was recorded."""

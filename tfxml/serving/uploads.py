@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from tfxml.data import requests
-from tfxml.run import request_predictor, workdir
+from tfxml.run import request_answers, request_predictor, workdir
 from tfxml.serving import request_bodies
 
 CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl"}
@@ -82,7 +82,7 @@ def answers(
     read = requests.read(
         source, _NAME, facts.num_features, facts.is_text, is_skipping=True
     )
-    lines = request_predictor.predict_lines(predictor, read, _BATCH, wanted.k)
+    lines = request_answers.predict_lines(predictor, read, _BATCH, wanted.k)
     return _written(lines, wanted)
 
 

@@ -21,9 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import atomic_files, checked_files, data_errors
+from tfxml.training import checkpoint_folders
 
-_NAME = re.compile(r"step_(\d{8,})")
-_META = "checkpoint.json"
 _PATTERN = re.compile(r"[*?\[\\]")  # TensorFlow reads these as a pattern
 
 
@@ -60,7 +59,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Returns the steps of the complete checkpoints, oldest first."""
-        return steps(self.folder)
+        return checkpoint_folders.steps(self.folder)
 
     def save(
         self,
@@ -91,10 +90,10 @@ class Checkpoints:
             "history": history or [],
         }
         path = self._path(step)
-        if step == self._written_step and is_whole(path):
+        if step == self._written_step and checkpoint_folders.is_whole(path):
             # The folder already has these weights: only the rest is new.
             meta["files"] = self.meta(step)["files"]
-            checked_files.write_sealed(path / _META, meta)
+            checked_files.write_sealed(path / checkpoint_folders.META, meta)
         else:
             self._check_weights(step)
             with atomic_files.new_folder(path, is_replacing=True) as unfinished:
@@ -115,7 +114,9 @@ class Checkpoints:
             file.name: checked_files.digest(file)
             for file in sorted(unfinished.iterdir())
         }
-        checked_files.write_sealed(unfinished / _META, {**meta, "files": files})
+        checked_files.write_sealed(
+            unfinished / checkpoint_folders.META, {**meta, "files": files}
+        )
 
     def restore(self, step: int) -> dict:
         """Restores everything; returns what `meta` does.
@@ -142,16 +143,15 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         """Returns the newest step, or None."""
-        return latest_step(self.folder)
+        return checkpoint_folders.latest_step(self.folder)
 
     def best_step(self) -> int | None:
         """Returns the newest step marked best, or None."""
-        best = [step for step in self.steps() if self.meta(step)["is_best"]]
-        return best[-1] if best else None
+        return checkpoint_folders.best_step(self.folder)
 
     def meta(self, step: int) -> dict:
         """Returns the metadata of a checkpoint; see `save`."""
-        return read_meta(self.folder, step)
+        return checkpoint_folders.read_meta(self.folder, step)
 
     def _restore(self, step: int, check: Callable) -> dict:
         """Reads a checkpoint; `check` raises AssertionError if it is wrong."""
@@ -196,61 +196,19 @@ class Checkpoints:
         )
 
     def _path(self, step: int) -> pathlib.Path:
-        return _path(self.folder, step)
+        return checkpoint_folders.path(self.folder, step)
+
+    def remove(self, step: int) -> None:
+        """Removes the checkpoint of a step."""
+        atomic_files.remove(self._path(step))
 
     def remove_old(self) -> None:
         """Removes the checkpoints that need not be kept, and leftovers."""
         kept_steps = set(self.steps()[-self.keep :]) | {self.best_step()}
-        for path in _folders(self.folder):
-            if _step_of(path) not in kept_steps:
+        for path in checkpoint_folders.folders(self.folder):
+            if checkpoint_folders.step_of(path) not in kept_steps:
                 atomic_files.remove(path)
         atomic_files.remove_leftovers(self.folder)
-
-
-def is_whole(path: pathlib.Path) -> bool:
-    """Tells whether a folder holds a complete checkpoint."""
-    return (path / _META).is_file()
-
-
-def read_meta(folder: pathlib.Path, step: int) -> dict:
-    """Returns the metadata of a checkpoint; see `Checkpoints.save`.
-
-    Raises:
-        FileNotFoundError: if there is no such checkpoint.
-        DataError: if it is damaged.
-    """
-    path = _path(folder, step) / _META
-    try:
-        return checked_files.read_sealed(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"there is no checkpoint {path.parent}"
-        ) from error
-
-
-def latest_step(folder: pathlib.Path) -> int | None:
-    """Returns the newest step of a folder, or None."""
-    ascending = steps(folder)
-    return ascending[-1] if ascending else None
-
-
-def steps(folder: pathlib.Path) -> list[int]:
-    """Returns the steps of the complete checkpoints of a folder, ascending."""
-    return sorted(_step_of(p) for p in _folders(folder) if is_whole(p))
-
-
-def _path(folder: pathlib.Path, step: int) -> pathlib.Path:
-    return folder / f"step_{step:08d}"
-
-
-def _step_of(path: pathlib.Path) -> int:
-    return int(path.name.removeprefix("step_"))
-
-
-def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    if not folder.is_dir():
-        return []
-    return [p for p in folder.iterdir() if _NAME.fullmatch(p.name)]
 
 
 @contextlib.contextmanager

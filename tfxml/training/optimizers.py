@@ -131,6 +131,7 @@ class ByLayer(tf.Module):
         ]
 
 
+# `training_options.OPTIMIZERS` has the same names, without TensorFlow.
 OPTIMIZERS = {
     "lazy_adam": lazy_optimizers.LazyAdam,
     "lazy_adagrad": lazy_optimizers.LazyAdagrad,

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from tfxml.training import training_options
+
 Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -21,8 +23,6 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         decay: `constant`, `linear` or `cosine`.
     """
 
-    DECAYS = ("constant", "linear", "cosine")
-
     def __init__(
         self,
         peak: float,
@@ -30,9 +30,10 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 0,
         decay: str = "linear",
     ):
-        if decay not in self.DECAYS:
+        if decay not in training_options.DECAYS:
             raise ValueError(
-                f"`decay` must be one of {self.DECAYS}. Received: {decay=}"
+                f"`decay` must be one of {training_options.DECAYS}. "
+                f"Received: {decay=}"
             )
         self.peak = peak
         self.num_steps = num_steps

@@ -5,7 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 from tfxml import options
-from tfxml.training import optimizers, schedules
+
+OPTIMIZERS = (
+    "lazy_adam",
+    "lazy_adagrad",
+    "adam",
+    "adamw",
+    "adagrad",
+    "sgd",
+)
+DECAYS = ("constant", "linear", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +22,7 @@ class TrainingOptions:
     """Options of training by gradient steps."""
 
     optimizer: str = options.option(
-        "lazy_adam", "The optimizer.", choices=tuple(optimizers.OPTIMIZERS)
+        "lazy_adam", "The optimizer.", choices=OPTIMIZERS
     )
     learning_rate: float = options.option(
         0.003, "The peak learning rate.", minimum=0
@@ -62,7 +71,7 @@ class TrainingOptions:
     decay: str = options.option(
         "linear",
         "How the learning rate falls to 0 after the warm-up.",
-        choices=schedules.WarmUpAndDecay.DECAYS,
+        choices=DECAYS,
     )
     global_clipnorm: float = options.option(
         0.0, "Clip the global gradient norm. 0: no clipping.", minimum=0

@@ -18,13 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import contract, losses, sites
+from tfxml.models import contract, losses, module_options, sites
 from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping
 
 
 @dataclasses.dataclass(frozen=True)
-class CosineOptions:
+class CosineOptions(module_options.ModuleOptions):
     """Options of the cosine head; each is a flag and a field of the config."""
 
     cosine_scale: float = options_lib.option(

@@ -16,11 +16,11 @@ import tensorflow as tf
 
 from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract, sites, sparse_rows
+from tfxml.models import contract, module_options, sites, sparse_rows
 
 
 @dataclasses.dataclass(frozen=True)
-class GatedOptions:
+class GatedOptions(module_options.ModuleOptions):
     """Options of the gated encoder."""
 
     gated_units: int = options_lib.option(

@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import calibration, contract, sites
+from tfxml.models import calibration, contract, module_options, sites
 
 
 @dataclasses.dataclass(frozen=True)
-class PolyOptions:
+class PolyOptions(module_options.ModuleOptions):
     """Options of the poly loss; each is a flag and a field of the config."""
 
     poly_epsilon: float = options_lib.option(

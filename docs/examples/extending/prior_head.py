@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import options as options_lib
-from tfxml.models import contract, forms, losses, sites
+from tfxml.models import contract, forms, losses, module_options, sites
 from tfxml.models import encoded as encoded_lib
 from tfxml.topk import dropping
 
 
 @dataclasses.dataclass(frozen=True)
-class PriorOptions:
+class PriorOptions(module_options.ModuleOptions):
     """Options of the prior head."""
 
     prior_strength: float = options_lib.option(

@@ -13,7 +13,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-ZIPF_EXPONENTS = (0.875, 1.125, 1.25, 1.5)
+from tfxml.data import data_options
+
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: splitmix64's increment
 _DRAW_STEP = 0xD1B54A32D192ED03  # odd, and no small multiple of the above
 
@@ -60,11 +61,12 @@ def zipf(u: tf.Tensor, count: int, exponent: float = 0.875) -> tf.Tensor:
 
     Inverts the distribution function of the continuous density x**-exponent on
     [1, count + 1), which needs no table of `count` entries. With an exponent of
-    `ZIPF_EXPONENTS` the inverse is a power of two, or the inverse of one.
+    `data_options.ZIPF_EXPONENTS` the inverse is a power of two, or the inverse
+    of one.
     """
-    if exponent not in ZIPF_EXPONENTS:
+    if exponent not in data_options.ZIPF_EXPONENTS:
         raise ValueError(
-            f"`exponent` must be one of {ZIPF_EXPONENTS}. "
+            f"`exponent` must be one of {data_options.ZIPF_EXPONENTS}. "
             f"Received: exponent={exponent}"
         )
     # An eighth, half, quarter or eighth root of the largest x.

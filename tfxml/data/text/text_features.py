@@ -49,7 +49,7 @@ class TextFeatures(tf.Module):
             idf: inverse document frequency of each feature, [D]; None: 1.
             ngrams: the longest n-gram, in words.
             sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
-            unicode_normalization: one of `unicode_forms.CHOICES`.
+            unicode_normalization: one of `text_options.UNICODE_FORMS`.
         """
         super().__init__()
         if terms is not None and hash_buckets is None:

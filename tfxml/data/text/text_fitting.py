@@ -35,7 +35,7 @@ def fit(
 
     Args:
         batches: runs of documents. About a megabyte a run is fastest.
-        unicode_normalization: one of `unicode_forms.CHOICES`.
+        unicode_normalization: one of `text_options.UNICODE_FORMS`.
         ngrams: the longest n-gram, in words.
         min_df: the fewest documents of a term: a number, or a share in (0, 1).
         max_features: how many terms to keep, those of the largest total

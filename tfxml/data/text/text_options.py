@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from tfxml import options
-from tfxml.data.text import unicode_forms
+
+UNICODE_FORMS = ("none", "NFC", "NFKC")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class TextOptions:
         "Text: Unicode normal form applied first. NFC unifies the ways of "
         "writing one character; NFKC also replaces ligatures, full-width and "
         "superscript characters by plain ones.",
-        choices=unicode_forms.CHOICES,
+        choices=UNICODE_FORMS,
     )
     ngrams: int = options.option(
         1, "Text: the longest n-gram, in words.", minimum=1

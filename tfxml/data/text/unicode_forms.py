@@ -21,9 +21,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfxml.data.text import unicode_tables
-
-CHOICES = ("none", "NFC", "NFKC")
+from tfxml.data.text import text_options, unicode_tables
 
 # Marks where pieces begin and end: a byte that UTF-8 never has.
 _EDGE = b"\xff"
@@ -32,10 +30,11 @@ _HEAD = -1
 
 
 def normalizer(form: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function of string tensors [N] for one of `CHOICES`."""
-    if form not in CHOICES:
+    """Returns a function of string tensors [N] for a form of text_options."""
+    if form not in text_options.UNICODE_FORMS:
         raise ValueError(
-            f"`unicode_normalization` must be one of {CHOICES}. "
+            f"`unicode_normalization` must be one of "
+            f"{text_options.UNICODE_FORMS}. "
             f"Received: unicode_normalization={form!r}"
         )
     return tf.identity if form == "none" else Normalizer(form)

@@ -18,10 +18,8 @@ import pathlib
 import subprocess
 import tempfile
 
-from tfxml.export.shared import portable
+from tfxml.export.shared import portable, weight_formats
 from tfxml.run import restore
-
-WEIGHTS = ("float32", "float16", "int8")
 
 # The converter's 8 bits are affine uint8.
 _QUANTIZATION = {
@@ -103,9 +101,10 @@ def write(
             f"reranker_features={run.config.reranker_features} and "
             f"{run.facts.num_labels:,} labels; export a SavedModel instead"
         )
-    if weights not in WEIGHTS:
+    if weights not in weight_formats.JS:
         raise ValueError(
-            f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
+            f"`weights` must be one of {weight_formats.JS}. "
+            f"Received: {weights=}"
         )
     model = pathlib.Path(output) / "model"
     with tempfile.TemporaryDirectory() as saved_model:

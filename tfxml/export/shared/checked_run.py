@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfxml.data import atomic_files
 from tfxml.run import fitted_scores, restore
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import checkpoints
+from tfxml.training import checkpoint_folders
 
 
 def read(path: str, which: str = "auto") -> restore.TrainedRun:
@@ -56,9 +56,9 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
 def metrics(path: str, step: int) -> dict[str, float]:
     """Returns the metrics of a step of the run in `path`; empty if none."""
     saved = workdir_lib.Workdir(path).checkpoints
-    if step not in checkpoints.steps(saved):
+    if step not in checkpoint_folders.steps(saved):
         return {}
-    history = checkpoints.read_meta(saved, step)["history"]
+    history = checkpoint_folders.read_meta(saved, step)["history"]
     return history[-1] if history and history[-1]["step"] == step else {}
 
 

@@ -19,10 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml.export.shared import weight_formats
 from tfxml.models import extreme_classifier
 
 _RUN = 16  # weights that share a scale
-WEIGHTS = ("float32", "bfloat16", "int8")
 
 
 class NarrowKernel:
@@ -85,9 +85,10 @@ def kernels(
     Yields:
         The variables that the model reads meanwhile.
     """
-    if weights not in WEIGHTS:
+    if weights not in weight_formats.SAVED_MODEL:
         raise ValueError(
-            f"`weights` must be one of {WEIGHTS}. Received: {weights=}"
+            f"`weights` must be one of {weight_formats.SAVED_MODEL}. "
+            f"Received: {weights=}"
         )
     model_variables = list(model.named_variables().values())
     if weights == "float32":

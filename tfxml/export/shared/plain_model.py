@@ -24,6 +24,7 @@ from tfxml.models import (
     contract,
     contract_checks,
     extreme_classifier,
+    form_ops,
     forms,
     reranker,
     weight_table,
@@ -105,13 +106,13 @@ class PlainModel(tf.Module):
             if not len(label_ids):
                 continue
             estimates, positions = tf.math.top_k(
-                forms.estimates(form, logits, label_ids),
+                form_ops.estimates(form, logits, label_ids),
                 min(k, len(label_ids)),
             )
             best.append(estimates)
             best_ids.append(_at(label_ids, positions))
         best, best_ids = merging.merge_top_k(best, best_ids, k)
-        return forms.finished(form, logits, best), best_ids
+        return form_ops.finished(form, logits, best), best_ids
 
     def _logits(self, feature_ids, feature_values) -> list[tf.Tensor]:
         """Returns the logits of repetitions, or of all labels as one."""
@@ -174,7 +175,7 @@ def _stack_form(encoder: contract.Encoder) -> forms.DenseStack:
 
 def _at(label_ids: np.ndarray, positions) -> tf.Tensor:
     """Returns the ids at positions of ascending ids, often a range."""
-    if forms.is_run(label_ids):
+    if form_ops.is_run(label_ids):
         return positions + int(label_ids[0])
     return tf.gather(tf.constant(label_ids, tf.int32), positions)
 

@@ -31,7 +31,7 @@ def best(
         depths: [n, R], how many buckets are opened.
         kth: [n]; labels that score less may be left out.
         k: how many labels.
-        estimator: one of `decode.ESTIMATORS`.
+        estimator: one of `mach_choices.ESTIMATORS`.
 
     Returns:
         Estimates [n, K], label ids [n, K], and how many labels were scored in
@@ -124,7 +124,7 @@ def _max_scores(
         of_repetitions: terms of the first repetitions, [C] each.
         best_terms: [n, R - first], the best scores of the others.
         instances: [C].
-        estimator: one of `decode.ESTIMATORS`.
+        estimator: one of `mach_choices.ESTIMATORS`.
     """
     if estimator in ("mean", "logit"):
         num_known, num_others = len(repetition_terms), best_terms.shape[1]

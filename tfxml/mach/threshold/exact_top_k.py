@@ -60,7 +60,7 @@ def top_k(
         bucket_logits: R tensors [N, B].
         tables: of the R repetitions' hashes.
         k: how many labels; with fewer, K is their number.
-        estimator: one of `decode.ESTIMATORS`.
+        estimator: one of `mach_choices.ESTIMATORS`.
         budget: the most bucket pairs looked up for an instance in a round.
 
     Raises:

@@ -55,7 +55,7 @@ def bound(ranked: Ranked, depths: tf.Tensor, estimator: str) -> tf.Tensor:
     Args:
         ranked: buckets of n instances.
         depths: [n, R], how many buckets are opened.
-        estimator: one of `decode.ESTIMATORS`.
+        estimator: one of `mach_choices.ESTIMATORS`.
 
     Returns:
         [n].
@@ -108,7 +108,7 @@ def depths(
         ranked: buckets of n instances.
         kth: [n], the k-th best scores so far.
         most_pairs: of opened buckets of an instance.
-        estimator: one of `decode.ESTIMATORS`.
+        estimator: one of `mach_choices.ESTIMATORS`.
 
     Returns:
         [n, R] int32.

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from tfxml.models import contract
+from typing import TYPE_CHECKING
+
+from tfxml.models import module_options, module_table
 from tfxml.models.encoders import (
-    bag_encoder,
-    conv_encoder,
-    joint_encoder,
-    recurrent_encoder,
-    transformer_encoder,
+    bag_options,
+    conv_options,
+    joint_options,
+    recurrent_options,
+    transformer_options,
 )
 
-ENCODERS: dict[str, type[contract.Encoder]] = {
-    "bag": bag_encoder.BagEncoder,
-    "conv": conv_encoder.ConvEncoder,
-    "recurrent": recurrent_encoder.RecurrentEncoder,
-    "transformer": transformer_encoder.TransformerEncoder,
-    "joint": joint_encoder.JointEncoder,
+if TYPE_CHECKING:
+    from tfxml.models import contract
+
+_PLACES: dict[str, str] = {
+    "bag": "bag_encoder.BagEncoder",
+    "conv": "conv_encoder.ConvEncoder",
+    "recurrent": "recurrent_encoder.RecurrentEncoder",
+    "transformer": "transformer_encoder.TransformerEncoder",
+    "joint": "joint_encoder.JointEncoder",
 }
+# Of those whose options lie in a file without TensorFlow.
+_OPTIONS: dict[str, type[module_options.ModuleOptions]] = {
+    "bag": bag_options.BagOptions,
+    "conv": conv_options.ConvOptions,
+    "recurrent": recurrent_options.RecurrentOptions,
+    "transformer": transformer_options.TransformerOptions,
+    "joint": joint_options.JointOptions,
+}
+ENCODERS: module_table.ModuleTable[type[contract.Encoder]] = (
+    module_table.ModuleTable(__name__, _PLACES, _OPTIONS)
+)

@@ -12,44 +12,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
 from tfxml.models import contract, dropout_seeds, forms, sites, sparse_rows
-
-
-@dataclasses.dataclass(frozen=True)
-class BagOptions:
-    """Options of the bag encoder."""
-
-    hidden_units: tuple[int, ...] = options_lib.option(
-        (256,),
-        "Widths of the hidden layers, comma-separated. Empty: a linear model.",
-    )
-    dropout: float = options_lib.option(
-        0.5, "Share of hidden units dropped in training.", minimum=0
-    )
-    feature_dropout: float = options_lib.option(
-        0.0,
-        "Share of an instance's features that the bag encoder does not see in "
-        "training.",
-        minimum=0,
-    )
-    residual: bool = options_lib.option(
-        False, "Add a hidden layer's input to its output where widths agree."
-    )
-    table_shards: int = options_lib.option(
-        1,
-        "Variables that hold the first layer's table, for parameter servers "
-        "to share.",
-        minimum=1,
-    )
-    feature_buckets: int = options_lib.option(
-        0,
-        "Hash features into this many before the first layer; each encoder "
-        "has its own hash. 0: do not hash.",
-        minimum=0,
-    )
+from tfxml.models.encoders import bag_options
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -72,7 +38,7 @@ class BagEncoder(contract.Encoder):
         feature_dropout: the share of the stored features dropped in training.
     """
 
-    Options = BagOptions
+    Options = bag_options.BagOptions
     reads = contract.BAG
 
     def __init__(
@@ -116,27 +82,6 @@ class BagEncoder(contract.Encoder):
         self.built = True
 
     @classmethod
-    def check(cls, options: BagOptions) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        require = options_lib.require
-        require(options.dropout < 1, "dropout", "below 1", options)
-        require(
-            options.feature_dropout < 1, "feature_dropout", "below 1", options
-        )
-        require(
-            all(units >= 1 for units in options.hidden_units),
-            "hidden_units",
-            "positive widths",
-            options,
-        )
-        require(
-            not options.feature_buckets or bool(options.hidden_units),
-            "feature_buckets",
-            "0 for a linear model",
-            options,
-        )
-
-    @classmethod
     def create(cls, options: Any, site: sites.Site, number: int) -> BagEncoder:
         """Returns the `number`-th encoder of a model."""
         numbers = range(number, number + 1)
@@ -158,11 +103,6 @@ class BagEncoder(contract.Encoder):
             feature_hash=feature_hash,
             feature_dropout=options.feature_dropout,
         )
-
-    @classmethod
-    def passes_rows(cls, options: BagOptions) -> bool:
-        """Tells whether there is no encoder: a model without hidden layers."""
-        return not options.hidden_units
 
     @property
     def tables(self) -> list[keras.Variable]:

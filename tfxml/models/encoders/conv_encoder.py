@@ -10,29 +10,13 @@ in their order, which a bag cannot.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import sites, token_encoder
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvOptions:
-    """Options of the convolutional encoder."""
-
-    conv_filters: int = options_lib.option(
-        128, "Conv: filters of each width.", minimum=1
-    )
-    conv_widths: tuple[int, ...] = options_lib.option(
-        (2, 3, 4), "Conv: widths of the filters in words, comma-separated."
-    )
-    conv_dropout: float = options_lib.option(
-        0.5, "Conv: share of its outputs dropped in training.", minimum=0
-    )
+from tfxml.models.encoders import conv_options
 
 
 class ConvEncoder(token_encoder.TokenEncoder):
@@ -46,7 +30,7 @@ class ConvEncoder(token_encoder.TokenEncoder):
         others: as for `TokenEncoder`.
     """
 
-    Options = ConvOptions
+    Options = conv_options.ConvOptions
 
     def __init__(
         self,
@@ -78,19 +62,6 @@ class ConvEncoder(token_encoder.TokenEncoder):
                 )
             )
         self.built = True
-
-    @classmethod
-    def check(cls, options: ConvOptions) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        require = options_lib.require
-        require(options.conv_dropout < 1, "conv_dropout", "below 1", options)
-        require(
-            bool(options.conv_widths)
-            and all(width >= 1 for width in options.conv_widths),
-            "conv_widths",
-            "positive widths, at least one",
-            options,
-        )
 
     @classmethod
     def create(cls, options: Any, site: sites.Site, number: int) -> ConvEncoder:

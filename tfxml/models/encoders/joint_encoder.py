@@ -8,18 +8,17 @@ a sequence has the order of its first words. The head reads both.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import contract, sites
 from tfxml.models.encoders import (
     bag_encoder,
     conv_encoder,
+    joint_options,
     recurrent_encoder,
     transformer_encoder,
 )
@@ -31,18 +30,6 @@ SEQUENCES: dict[str, type[contract.Encoder]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class JointOptions:
-    """Options of the encoder of bag and sequence."""
-
-    joint_sequence: str = options_lib.option(
-        "conv",
-        "Joint: the encoder of sequences that stands beside the bag; both have "
-        "their own options.",
-        choices=tuple(SEQUENCES),
-    )
-
-
 class JointEncoder(contract.Encoder):
     """What a bag's and a sequence's encoder return, behind one another.
 
@@ -52,7 +39,7 @@ class JointEncoder(contract.Encoder):
         kind: which of `SEQUENCES` it is.
     """
 
-    Options = JointOptions
+    Options = joint_options.JointOptions
     reads = contract.TOKENS
 
     def __init__(
@@ -68,18 +55,6 @@ class JointEncoder(contract.Encoder):
         self.kind = kind
         self.output_dim = bag.output_dim + sequence.output_dim
         self.built = True
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        options_lib.require(
-            bool(options.hidden_units),
-            "hidden_units",
-            "at least one width with encoder=joint",
-            options,
-        )
-        bag_encoder.BagEncoder.check(options)
-        SEQUENCES[options.joint_sequence].check(options)
 
     @classmethod
     def create(

@@ -9,34 +9,15 @@ Transactions on Signal Processing 1997, for both directions.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import sites, token_encoder
+from tfxml.models.encoders import recurrent_options
 
-CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
-
-
-@dataclasses.dataclass(frozen=True)
-class RecurrentOptions:
-    """Options of the recurrent encoder."""
-
-    recurrent_cell: str = options_lib.option(
-        "gru", "Recurrent: the cell.", choices=tuple(CELLS)
-    )
-    recurrent_units: int = options_lib.option(
-        128, "Recurrent: units of each direction.", minimum=1
-    )
-    recurrent_layers: int = options_lib.option(
-        1, "Recurrent: layers, each of two directions.", minimum=1
-    )
-    recurrent_dropout: float = options_lib.option(
-        0.3, "Recurrent: share of its outputs dropped in training.", minimum=0
-    )
+_CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
 class RecurrentEncoder(token_encoder.StatesEncoder):
@@ -50,7 +31,7 @@ class RecurrentEncoder(token_encoder.StatesEncoder):
         others: as for `StatesEncoder`.
     """
 
-    Options = RecurrentOptions
+    Options = recurrent_options.RecurrentOptions
 
     def __init__(
         self,
@@ -74,7 +55,7 @@ class RecurrentEncoder(token_encoder.StatesEncoder):
         self.built = True
 
     def _layer(self, name: str, width: int, is_backwards: bool):
-        layer = CELLS[self.cell](
+        layer = _CELLS[self.cell](
             self.num_units,
             return_sequences=True,
             go_backwards=is_backwards,
@@ -88,16 +69,6 @@ class RecurrentEncoder(token_encoder.StatesEncoder):
         )
         layer.build((None, None, width))
         return layer
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        options_lib.require(
-            options.recurrent_dropout < 1,
-            "recurrent_dropout",
-            "below 1",
-            options,
-        )
 
     @classmethod
     def create(

@@ -9,42 +9,14 @@ comes before each sub-layer (Xiong et al., ICML 2020), which needs no warm-up.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import pooling, sites, token_encoder
-
-POSITIONS = ("sinusoidal", "learnt", "none")
-
-
-@dataclasses.dataclass(frozen=True)
-class TransformerOptions:
-    """Options of the transformer encoder."""
-
-    transformer_layers: int = options_lib.option(
-        2, "Transformer: layers.", minimum=1
-    )
-    transformer_heads: int = options_lib.option(
-        4, "Transformer: attention heads; must divide word_dim.", minimum=1
-    )
-    transformer_units: int = options_lib.option(
-        256, "Transformer: width of the feed-forward layers.", minimum=1
-    )
-    transformer_dropout: float = options_lib.option(
-        0.1,
-        "Transformer: share of each sub-layer's outputs dropped in training.",
-        minimum=0,
-    )
-    positions: str = options_lib.option(
-        "sinusoidal",
-        "Transformer: what tells words their places. none: it reads a bag.",
-        choices=POSITIONS,
-    )
+from tfxml.models.encoders import transformer_options
 
 
 class TransformerEncoder(token_encoder.StatesEncoder):
@@ -60,7 +32,7 @@ class TransformerEncoder(token_encoder.StatesEncoder):
         others: as for `StatesEncoder`.
     """
 
-    Options = TransformerOptions
+    Options = transformer_options.TransformerOptions
 
     def __init__(
         self,
@@ -119,23 +91,6 @@ class TransformerEncoder(token_encoder.StatesEncoder):
         )
         layer.build((None, None, width))
         return layer
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for options under which it cannot be built."""
-        require = options_lib.require
-        require(
-            options.transformer_dropout < 1,
-            "transformer_dropout",
-            "below 1",
-            options,
-        )
-        require(
-            options.word_dim % options.transformer_heads == 0,
-            "transformer_heads",
-            f"a divisor of word_dim={options.word_dim}",
-            options,
-        )
 
     @classmethod
     def create(

@@ -14,7 +14,6 @@ candidates.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,39 +21,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
-from tfxml.models import calibration, contract, forms, sites, sparse_rows
+from tfxml.models import (
+    calibration,
+    contract,
+    forms,
+    sites,
+    sparse_rows,
+)
 from tfxml.models import encoded as encoded_lib
+from tfxml.models.heads import centroid_options
 from tfxml.topk import dropping, selection
 
 PAGE = 32  # labels of a feature that are stored together
 # A cosine of 0.5 gives logit 0; cosines from 0 to 1 give logits from -10 to 10.
 _SLOPE = 20.0
 _MIDDLE = 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class CentroidOptions:
-    """Options of the centroid head."""
-
-    centroid_features: int = options_lib.option(
-        200,
-        "Centroid: weights kept per label on average; the largest of all "
-        "labels are kept.",
-        minimum=1,
-    )
-    centroid_labels: int = options_lib.option(
-        500,
-        "Centroid: the most labels kept per feature. Frequent features cost "
-        "time and say little.",
-        minimum=1,
-    )
-    centroid_power: float = options_lib.option(
-        1.0,
-        "Centroid: the sum of a label's positives is divided by this power of "
-        "its length. 1: cosines; smaller: frequent labels rank higher.",
-        minimum=0,
-    )
 
 
 class Table(NamedTuple):
@@ -85,10 +66,9 @@ class CentroidHead(contract.Head):
         power: of the length by which the sums were divided; only described.
     """
 
-    Options = CentroidOptions
+    Options = centroid_options.CentroidOptions
     learns = contract.ONE_PASS
     reads_rows = True
-    needs_encoder = False
 
     def __init__(
         self,
@@ -120,17 +100,6 @@ class CentroidHead(contract.Head):
         self.labels = weight("labels", page_shape, "int32")
         self.kernel = weight("kernel", page_shape, "float32")
         self.built = True
-
-    @classmethod
-    def check(cls, options: Any) -> None:
-        """Raises ValueError for a form of rows that it cannot read."""
-        options_lib.require(
-            options.form == "auto",
-            "form",
-            "auto with head=centroid, which reads rows as they come (and so "
-            "not on a TPU, whose shapes are static)",
-            options,
-        )
 
     @classmethod
     def create(
@@ -172,7 +141,7 @@ class CentroidHead(contract.Head):
         """Returns logits, [N, L].
 
         Args:
-            encoded: `sparse_rows.RaggedRows`.
+            encoded: `row_forms.RaggedRows`.
         """
         (cosines,) = sparse_rows.map_chunks(
             lambda chunk: (self._cosines(chunk),),

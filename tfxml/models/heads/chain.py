@@ -12,37 +12,14 @@ however labels depend on one another.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import candidate_head, contract, encoded, sites
-from tfxml.models.heads import mach_head, sigmoid
-
-
-@dataclasses.dataclass(frozen=True)
-class ChainOptions:
-    """Options of the chain head."""
-
-    chain_units: int = options_lib.option(
-        64, "Chain: units that remember the labels decided so far.", minimum=1
-    )
-    chain_candidates: int = options_lib.option(
-        64,
-        "Chain: with more labels than this, sets are made of so many of the "
-        "base's best.",
-        minimum=1,
-    )
-    chain_l2: float = options_lib.option(
-        0.0,
-        "Chain: L2 penalty of what labels learn from labels. More of it, and "
-        "they are nearer to independent.",
-        minimum=0,
-    )
+from tfxml.models.heads import chain_options, mach_head, sigmoid
 
 
 class ChainHead(candidate_head.CandidateHead):
@@ -58,9 +35,7 @@ class ChainHead(candidate_head.CandidateHead):
         seed: of the initial weights.
     """
 
-    Options = ChainOptions
-    needs_encoder = True
-    models_sets = True
+    Options = chain_options.ChainOptions
     BASES = {"sigmoid": sigmoid.SigmoidHead, "mach": mach_head.MachHead}
 
     def __init__(

@@ -8,33 +8,13 @@ KDD 2020.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import contract, correcting_head, sites
-from tfxml.models.heads import mach_head, sigmoid
-
-
-@dataclasses.dataclass(frozen=True)
-class CorNetOptions:
-    """Options of the CorNet head."""
-
-    cornet_units: int = options_lib.option(
-        100, "CorNet: units of the bottleneck between labels.", minimum=1
-    )
-    cornet_blocks: int = options_lib.option(
-        2, "CorNet: corrections, one after another.", minimum=1
-    )
-    cornet_candidates: int = options_lib.option(
-        4096,
-        "CorNet: with more labels than this, only so many of the base's best "
-        "are corrected.",
-        minimum=1,
-    )
+from tfxml.models.heads import cornet_options, mach_head, sigmoid
 
 
 class CorNetHead(correcting_head.CorrectingHead):
@@ -52,7 +32,7 @@ class CorNetHead(correcting_head.CorrectingHead):
 
     """
 
-    Options = CorNetOptions
+    Options = cornet_options.CorNetOptions
     BASES = {"sigmoid": sigmoid.SigmoidHead, "mach": mach_head.MachHead}
 
     def __init__(

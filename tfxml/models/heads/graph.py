@@ -10,33 +10,16 @@ and how much each label listens to it is learnt (as label graphs in Chen et al.,
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import contract, correcting_head, sites
-from tfxml.models.heads import mach_head, sigmoid
+from tfxml.models.heads import graph_options, mach_head, sigmoid
 
 _FEWEST = 2  # instances in which two neighbours occur together
-
-
-@dataclasses.dataclass(frozen=True)
-class GraphOptions:
-    """Options of the graph head."""
-
-    graph_neighbours: int = options_lib.option(
-        16, "Graph: the most neighbours of a label.", minimum=1
-    )
-    graph_candidates: int = options_lib.option(
-        4096,
-        "Graph: with more labels than this, only so many of the base's best "
-        "are smoothed.",
-        minimum=1,
-    )
 
 
 class GraphHead(correcting_head.CorrectingHead):
@@ -51,7 +34,7 @@ class GraphHead(correcting_head.CorrectingHead):
             labels occur; None: the graph will be restored.
     """
 
-    Options = GraphOptions
+    Options = graph_options.GraphOptions
     reads_pairs = True
     BASES = {"sigmoid": sigmoid.SigmoidHead, "mach": mach_head.MachHead}
 

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.mach import decode, hashing, label_decoder
 from tfxml.models import (
     blocks,
     calibration,
     contract,
+    form_ops,
     forms,
     keras_strategies,
     label_buckets,
@@ -51,7 +51,7 @@ class MachHead(contract.Head):
         input_dim: the encoders' width, or the number of features where
             `is_linear`; None: of the first input.
         label_priors: [L], the share of the instances that carry each label.
-        estimator: how the repetitions combine; see `decode.ESTIMATORS`.
+        estimator: how the repetitions combine; see `mach_choices.ESTIMATORS`.
         is_linear: whether there is no encoder.
         seeds: R seeds of the initial weights; None: made from `seed`.
         devices: the device of each repetition, R of them; None: anywhere.
@@ -62,7 +62,6 @@ class MachHead(contract.Head):
     """
 
     Options = mach_options.MachOptions
-    needs_encoder = False
 
     def __init__(
         self,
@@ -127,16 +126,6 @@ class MachHead(contract.Head):
             )
         ]
         self.built = input_dim is not None
-
-    @classmethod
-    def check(cls, options: mach_options.MachOptions) -> None:
-        """Raises ValueError unless the encoders divide the repetitions."""
-        options_lib.require(
-            options.num_repetitions % options.num_encoders == 0,
-            "num_encoders",
-            f"a divisor of num_repetitions={options.num_repetitions}",
-            options,
-        )
 
     @classmethod
     def create(
@@ -324,8 +313,8 @@ class MachHead(contract.Head):
         """Returns the estimates that rank given labels [C], [N, C]."""
         logits = self._normalized(encoded)
         form = self._ranking()
-        estimates = forms.estimates(form, logits, label_ids)
-        return forms.finished(form, logits, estimates)
+        estimates = form_ops.estimates(form, logits, label_ids)
+        return form_ops.finished(form, logits, estimates)
 
     def top_k(
         self, encoded: Any, k: int, estimator: str | None = None
@@ -353,7 +342,9 @@ class MachHead(contract.Head):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels of R normalised bucket logits [N, B]."""
         best, label_ids = self._decoder.top_k(logits, k, estimator)
-        return forms.finished(self._ranking(estimator), logits, best), label_ids
+        return form_ops.finished(
+            self._ranking(estimator), logits, best
+        ), label_ids
 
     def decodes_by_threshold(self) -> bool:
         """Tells whether the threshold decode finds the best labels."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, ClassVar
 
 from tfxml import options as options_lib
-from tfxml.mach import decode, label_decoder
-from tfxml.models import sites
+from tfxml.mach import mach_choices
+from tfxml.models import module_options, sites
 
 
 @dataclasses.dataclass(frozen=True)
-class MachOptions:
+class MachOptions(module_options.ModuleOptions):
     """Options of the MACH head."""
+
+    needs_encoder: ClassVar[bool] = False
 
     num_repetitions: int = options_lib.option(
         16, "MACH: independent hashes and classifiers, R.", minimum=1
@@ -30,7 +33,7 @@ class MachOptions:
     estimator: str = options_lib.option(
         "logit",
         "MACH: how the scores of the repetitions combine.",
-        choices=decode.ESTIMATORS,
+        choices=mach_choices.ESTIMATORS,
     )
     hash_seed: int = options_lib.option(0, "MACH: seed of the label hashes.")
     label_capacity: int = options_lib.option(
@@ -44,8 +47,18 @@ class MachOptions:
         "MACH: how the best labels are found. exhaustive scores every label, "
         "threshold only those in opened buckets, with the same answer. auto: "
         "the cheaper one.",
-        choices=label_decoder.DECODES,
+        choices=mach_choices.DECODES,
     )
+
+    @classmethod
+    def check(cls, options: Any) -> None:
+        """Raises ValueError unless the encoders divide the repetitions."""
+        options_lib.require(
+            options.num_repetitions % options.num_encoders == 0,
+            "num_encoders",
+            f"a divisor of num_repetitions={options.num_repetitions}",
+            options,
+        )
 
 
 def decode_by(options: MachOptions, site: sites.Site) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import (
     blocks,
     contract,
@@ -24,17 +22,9 @@ from tfxml.models import (
     sites,
 )
 from tfxml.models import encoded as encoded_lib
+from tfxml.models.heads import sigmoid_options
 from tfxml.models.losses import sampled_softmax, sigmoid_cross_entropy
 from tfxml.topk import dropping, merging, selection
-
-
-@dataclasses.dataclass(frozen=True)
-class SigmoidOptions:
-    """Options of the sigmoid head."""
-
-    label_block_size: int = options_lib.option(
-        16384, "Sigmoid: labels computed at once.", minimum=1
-    )
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -56,8 +46,7 @@ class SigmoidHead(contract.Head):
         loss: of the labels; None: sigmoid cross-entropy.
     """
 
-    Options = SigmoidOptions
-    needs_encoder = False
+    Options = sigmoid_options.SigmoidOptions
 
     def __init__(
         self,

@@ -8,39 +8,15 @@ classification", ICCV 2021).
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import pointwise, sites
+from tfxml.models.losses import asymmetric_options
 
 _LEAST = 1e-12
-
-
-@dataclasses.dataclass(frozen=True)
-class AsymmetricOptions:
-    """Options of the asymmetric loss."""
-
-    asymmetric_gamma_on: float = options_lib.option(
-        0.0,
-        "Asymmetric loss: how much less a label counts that is found already.",
-        minimum=0,
-    )
-    asymmetric_gamma_off: float = options_lib.option(
-        4.0,
-        "Asymmetric loss: how much less an output counts that is off and "
-        "unlikely already.",
-        minimum=0,
-    )
-    asymmetric_margin: float = options_lib.option(
-        0.05,
-        "Asymmetric loss: outputs that are off and have a probability below "
-        "this cost nothing.",
-        minimum=0,
-    )
 
 
 class AsymmetricLoss(pointwise.PointwiseLoss):
@@ -52,7 +28,7 @@ class AsymmetricLoss(pointwise.PointwiseLoss):
         margin: in [0, 1), taken off the probabilities of those that are off.
     """
 
-    Options = AsymmetricOptions
+    Options = asymmetric_options.AsymmetricOptions
 
     def __init__(
         self,

@@ -9,26 +9,13 @@ cross-entropy.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import pointwise, sites
-
-
-@dataclasses.dataclass(frozen=True)
-class FocalOptions:
-    """Options of the focal loss."""
-
-    focal_gamma: float = options_lib.option(
-        2.0,
-        "Focal loss: how much less an output counts that is right already. "
-        "0: sigmoid cross-entropy.",
-        minimum=0,
-    )
+from tfxml.models.losses import focal_options
 
 
 class FocalLoss(pointwise.PointwiseLoss):
@@ -38,7 +25,7 @@ class FocalLoss(pointwise.PointwiseLoss):
         gamma: at least 0.
     """
 
-    Options = FocalOptions
+    Options = focal_options.FocalOptions
 
     def __init__(self, gamma: float = 2.0):
         self.gamma = gamma

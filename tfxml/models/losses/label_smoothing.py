@@ -10,26 +10,13 @@ are not known, q is 1/2, as in Keras.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import calibration, contract, pointwise, sites
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelSmoothingOptions:
-    """Options of label smoothing."""
-
-    label_smoothing: float = options_lib.option(
-        0.1,
-        "Label smoothing: the share of a target that is the frequency of the "
-        "label.",
-        minimum=0,
-    )
+from tfxml.models.losses import smoothing_options
 
 
 class LabelSmoothing(contract.Loss):
@@ -39,7 +26,7 @@ class LabelSmoothing(contract.Loss):
         smoothing: s, in [0, 1).
     """
 
-    Options = LabelSmoothingOptions
+    Options = smoothing_options.LabelSmoothingOptions
     separates = True
     link = calibration.SIGMOID
 

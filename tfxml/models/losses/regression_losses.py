@@ -10,14 +10,13 @@ a distance.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import calibration, pointwise, sites
+from tfxml.models.losses import huber_options
 
 
 class SquaredError(pointwise.PointwiseLoss):
@@ -72,17 +71,6 @@ class AbsoluteError(pointwise.PointwiseLoss):
         return (priors > 0.5).astype(np.float32)
 
 
-@dataclasses.dataclass(frozen=True)
-class HuberOptions:
-    """Options of Huber's loss."""
-
-    huber_delta: float = options_lib.option(
-        1.0,
-        "Huber loss: the distance beyond which it is linear.",
-        minimum=1e-6,
-    )
-
-
 class Huber(pointwise.PointwiseLoss):
     """Half the squared error up to a distance, then linear.
 
@@ -90,7 +78,7 @@ class Huber(pointwise.PointwiseLoss):
         delta: that distance, above 0.
     """
 
-    Options = HuberOptions
+    Options = huber_options.HuberOptions
     link = calibration.IDENTITY
 
     def __init__(self, delta: float = 1.0):

@@ -12,26 +12,12 @@ batch's labels alone.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
-from tfxml import options as options_lib
 from tfxml.models import contract, sites, sparse_labels
-from tfxml.models.losses import softmax_cross_entropy
-
-
-@dataclasses.dataclass(frozen=True)
-class SampledSoftmaxOptions:
-    """Options of the sampled softmax."""
-
-    sampled_labels: int = options_lib.option(
-        1024,
-        "Sampled softmax: labels drawn for a step beside those of the batch. "
-        "With no more labels than that, all are taken.",
-        minimum=1,
-    )
+from tfxml.models.losses import sampled_softmax_options, softmax_cross_entropy
 
 
 class SampledSoftmax(softmax_cross_entropy.SoftmaxCrossEntropy):
@@ -43,7 +29,7 @@ class SampledSoftmax(softmax_cross_entropy.SoftmaxCrossEntropy):
         num_sampled: S.
     """
 
-    Options = SampledSoftmaxOptions
+    Options = sampled_softmax_options.SampledSoftmaxOptions
 
     def __init__(self, num_sampled: int = 1024):
         self.num_sampled = num_sampled

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfxml.cpu import compiled
 from tfxml.data.feeding import pipeline
-from tfxml.models.heads import centroid
+from tfxml.models.heads import centroid, centroid_options
 from tfxml.training.solvers import label_pairs, label_problems, largest
 
 # Compiled loops read names of their own module.
@@ -23,7 +23,7 @@ _with_space = label_problems.with_space
 def solve(
     head: centroid.CentroidHead,
     source: pipeline.Source,
-    options: centroid.CentroidOptions,
+    options: centroid_options.CentroidOptions,
     between: Callable[[], None] = lambda: None,
 ) -> None:
     """Sets a head's weights to the centroids of the training split."""

@@ -1,0 +1,155 @@
+"""Prediction without TensorFlow: weights, forms and texts read by NumPy."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxml.cpu import predictor as cpu_predictor
+from tfxml.data import data_errors
+from tfxml.data.text import plain_rows, text_features, text_options
+from tfxml.mach import hashing
+from tfxml.models import forms, row_forms, stored_forms
+from tfxml.training import bundle_files
+
+
+def _written(folder, values):
+    """Writes arrays as a run's checkpoint does; returns its prefix."""
+    variables = {name: tf.Variable(value) for name, value in values.items()}
+    tf.train.Checkpoint(
+        model=variables, step=tf.Variable(3, dtype=tf.int64)
+    ).write(str(folder / "model"))
+    return folder / "model"
+
+
+def test_weights_are_those_that_tensorflow_wrote(tmp_path):
+    rng = np.random.default_rng(0)
+    values = {
+        f"encoder_{number}_a.b/c_{'x' * number}": rng.normal(
+            size=(number + 1, 3)
+        ).astype(np.float32)
+        for number in range(200)  # several blocks of the index
+    }
+    values["ids"] = np.arange(7, dtype=np.int32)
+    values["scalar"] = np.float64(2.5)
+    values["none"] = np.zeros((0, 4), np.float32)
+    bundle = bundle_files.Bundle(_written(tmp_path, values))
+    for name, value in values.items():
+        found = bundle.read(name)
+        assert found.dtype == np.asarray(value).dtype
+        np.testing.assert_array_equal(found, value)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    prefix = _written(tmp_path, {"flags": np.array([True])})
+    bundle = bundle_files.Bundle(prefix)
+    for name, found in (("other", "no weight other"), ("flags", "another typ")):
+        with pytest.raises(data_errors.DataError, match=found):
+            bundle.read(name)
+    (tmp_path / "model.index").write_bytes(b"x" * 60)
+    with pytest.raises(data_errors.DataError, match="no index"):
+        bundle_files.Bundle(prefix)
+
+
+def _model():
+    """Returns forms of every kind, and their weights by name."""
+    rng = np.random.default_rng(0)
+    weights = {}
+
+    def weight(name, *shape):
+        weights[name] = rng.normal(size=shape).astype(np.float32)
+        return weights[name]
+
+    encoder = forms.DenseStack(
+        [weight("table", 9, 4)],
+        [weight("kernel", 4, 4)],
+        [weight("bias_0", 4), weight("bias_1", 4)],
+        True,
+        hashing.from_seed(1, 0, 9, 12),
+    )
+    head = forms.BlockRanking(
+        5,
+        [forms.Block(weight("out", 3, 4), weight("bias", 3), False)] * 2,
+        [hashing.from_seed(0, number, 3, 5) for number in range(2)],
+        dropped=np.array([2]),
+    )
+    links = "sigmoid", "sigmoid"
+    return forms.ServingModel(12, [encoder], head, *links, None), weights
+
+
+def test_forms_come_back_and_answer_alike():
+    model, weights = _model()
+    names = {id(array): name for name, array in weights.items()}
+    stored = stored_forms.to_json(model, names)
+    again = stored_forms.from_json(stored, weights.__getitem__)
+    rows = row_forms.RaggedRows(
+        np.array([0, 3, 11]), np.ones(3, np.float32), np.array([0, 2, 3])
+    )
+    wanted = cpu_predictor.CpuPredictor(model).top_k(rows, 3)
+    found = cpu_predictor.CpuPredictor(again).top_k(rows, 3)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[1], wanted[1])
+    assert 2 not in found[1]
+    assert stored_forms.to_json(again, names) == stored
+
+
+# --- texts ----------------------------------------------------------------
+
+PLAIN = [
+    chr(code)
+    for first, last in ((0, 0x530), (0x2000, 0x20C0))
+    for code in range(first, last)
+]
+
+
+def _saved(folder, **settings) -> tuple:
+    """Returns features of TensorFlow, and the same ones without it."""
+    features = text_features.TextFeatures(**settings)
+    features.save(folder)
+    return features, plain_rows.PlainRows(folder)
+
+
+@pytest.mark.parametrize("form", text_options.UNICODE_FORMS)
+def test_words_of_every_plain_character(form, tmp_path):
+    """Alone, in a word, doubled, and beside a final sigma."""
+    features, plain = _saved(
+        tmp_path, terms=["one"], ngrams=2, unicode_normalization=form
+    )
+    texts = [f"ab{c}CD {c}{c} x{c}\u03a3 a\u03a3{c} {c}" for c in PLAIN]
+    if form == "NFKC":  # which can make other characters of a plain one
+        texts = [text for text in texts if plain.can_read([text])]
+        assert len(texts) > 0.9 * len(PLAIN)
+    assert plain.can_read(texts)
+    terms, occurrences = features.find_terms(tf.constant(texts))
+    words = np.array([term.decode() for term in terms.numpy()])
+    for text, wanted in zip(texts, occurrences.to_list(), strict=True):
+        assert plain._terms(text) == words[wanted].tolist(), repr(text)
+
+
+@pytest.mark.parametrize("sublinear_tf", [True, False])
+@pytest.mark.parametrize("has_idf", [True, False])
+def test_rows_are_those_of_tensorflow(sublinear_tf, has_idf, tmp_path):
+    terms = ["law", "of", "the sea", "the", "sea", "l\u00e4w"]
+    idf = np.linspace(1, 3, len(terms)).astype(np.float32) if has_idf else None
+    features, plain = _saved(
+        tmp_path, terms=terms, idf=idf, ngrams=2, sublinear_tf=sublinear_tf
+    )
+    texts = ["The law of the sea, the SEA", "", "no term", "L\u00c4W law law"]
+    ids, values = features(tf.constant(texts))
+    found = plain.rows(texts)
+    assert plain.can_read(texts)
+    np.testing.assert_array_equal(found[0], ids.flat_values)
+    np.testing.assert_allclose(found[1], values.flat_values, rtol=1e-6)
+    np.testing.assert_array_equal(found[2], ids.row_splits)
+
+
+@pytest.mark.parametrize("text", ["\u4e00", "a\u0660", "\ud800", "\ufb01"])
+def test_other_texts_are_left_to_tensorflow(text, tmp_path):
+    _, plain = _saved(tmp_path, terms=["one"])
+    assert plain.can_read(["one"]) and not plain.can_read(["one", text])
+
+
+def test_hashed_terms_are_left_to_tensorflow(tmp_path):
+    _, plain = _saved(pathlib.Path(tmp_path), hash_buckets=8)
+    assert not plain.can_read(["one"])

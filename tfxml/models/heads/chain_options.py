@@ -1,0 +1,32 @@
+"""Options of the chain head."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from tfxml import options as options_lib
+from tfxml.models.heads import base_options
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainOptions(base_options.BaseOptions):
+    """Options of the chain head."""
+
+    models_sets: ClassVar[bool] = True
+
+    chain_units: int = options_lib.option(
+        64, "Chain: units that remember the labels decided so far.", minimum=1
+    )
+    chain_candidates: int = options_lib.option(
+        64,
+        "Chain: with more labels than this, sets are made of so many of the "
+        "base's best.",
+        minimum=1,
+    )
+    chain_l2: float = options_lib.option(
+        0.0,
+        "Chain: L2 penalty of what labels learn from labels. More of it, and "
+        "they are nearer to independent.",
+        minimum=0,
+    )

@@ -1,0 +1,78 @@
+"""What can be refused before TensorFlow is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import os
+
+from tfxml import config as config_lib
+from tfxml.data import data_errors
+from tfxml.data.catalogue import known_sets
+from tfxml.run import manifest, paths, remote
+
+
+def check_workdir(path: str) -> None:
+    """Raises ValueError unless a run can be written to a path.
+
+    Args:
+        path: of the run directory; empty: a new one is made.
+    """
+    path = paths.checked(path, "workdir")
+    if (
+        path
+        and not remote.url_of(path)
+        and os.path.lexists(path)
+        and not os.path.isdir(path)
+    ):
+        raise ValueError(
+            "`workdir` must be a folder, or a path where one can be made. "
+            f"Received: workdir={path}, a file"
+        )
+
+
+def check_run(path: str) -> None:
+    """Raises ValueError unless a folder holds a run; elsewhere it may."""
+    path = paths.checked(path, "workdir")
+    if not remote.url_of(path):
+        manifest.Manifest(path).names()
+
+
+def is_folder(config: config_lib.Config, data_dir: str) -> bool:
+    """Tells whether instances come from a folder.
+
+    Raises:
+        ValueError: if the config and `data_dir` contradict each other.
+    """
+    if config.dataset == "folder" and not data_dir:
+        raise ValueError(
+            "`data_dir` must be given for dataset=folder. Received: none"
+        )
+    if config.dataset == "synthetic" and data_dir:
+        raise ValueError(
+            "`data_dir` must be empty for dataset=synthetic. "
+            f"Received: {data_dir=}"
+        )
+    return bool(data_dir)
+
+
+def check_data(config: config_lib.Config, data_dir: str) -> None:
+    """Raises DataError unless the folder is there that data are read from."""
+    if is_folder(config, data_dir) and config.dataset not in known_sets.names():
+        check_folder(data_dir)  # those of the catalogue are fetched
+
+
+def check_folder(data_dir: str) -> None:
+    """Raises DataError unless the folder of a data set is there."""
+    path = paths.checked(data_dir, "data_dir")
+    if not remote.url_of(path) and not os.path.exists(path):
+        raise data_errors.DataError(
+            remote.name_of(path), "no such folder", "the folder of a data set"
+        )
+
+
+def check_input(path: str, name: str = "input") -> None:
+    """Raises ValueError unless there is a file to read; "-" is one."""
+    path = path if path == "-" else paths.checked(path, name)
+    if path != "-" and not remote.url_of(path) and not os.path.exists(path):
+        raise ValueError(
+            f"`{name}` must be a file that there is. Received: {name}={path}"
+        )

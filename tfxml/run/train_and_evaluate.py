@@ -1,0 +1,235 @@
+"""A run from its first line to its result: trains, evaluates and saves."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import keras
+import tensorflow as tf
+
+from strategies import cluster, factory, watchdog
+from tfxml import config as config_lib
+from tfxml.data import arrays, atomic_files
+from tfxml.recipe import chooser, recipe_request
+from tfxml.run import (
+    baselines,
+    between_loops,
+    console,
+    datasets,
+    early_checks,
+    evaluations,
+    outcome,
+    paths,
+    remote,
+    resuming,
+    run_lock,
+    run_path,
+    tensorboard_writer,
+    termination,
+    watched_progress,
+)
+from tfxml.run import placement as placement_lib
+from tfxml.run import progress as progress_lib
+from tfxml.run import run as run_lib
+from tfxml.run import workdir as workdir_lib
+from tfxml.training import checkpoints
+
+
+def train(
+    config: config_lib.Config,
+    workdir: str = "",
+    data_dir: str | os.PathLike | tuple | arrays.ArrayData = "",
+    strategy: tf.distribute.Strategy | None = None,
+    with_tensorboard: bool = False,
+    placement: placement_lib.Placement = placement_lib.EVERYWHERE,
+    dog: watchdog.Watchdog | None = None,
+    data_service: str = "",
+    recipe: recipe_request.Request | None = None,
+) -> dict[str, float]:
+    """Trains to the end, resuming what `workdir` holds.
+
+    Args:
+        config: what is trained.
+        workdir: where the run is written; empty: a new folder under `runs`.
+            A group of repetitions writes to a folder of its own in it.
+        data_dir: the folder of the data set; empty: the generated one. Or the
+            data themselves, such as (X, Y) or (X, Y, X_test, Y_test); see
+            `data.arrays.data_of`.
+        strategy: which devices train.
+        with_tensorboard: whether metrics are written for TensorBoard too.
+        placement: which repetitions are trained, and on which devices.
+        dog: hears whenever parameter servers or a tf.data service have got
+            on; None: a hang of theirs is waited for.
+        data_service: the tf.data service that makes the batches,
+            grpc://host:port; empty: each worker makes its own.
+        recipe: asks for the options of `config` that it does not list to be
+            chosen by the data; None: they are as they are.
+
+    Returns:
+        The metrics of the evaluation split, in percent; see
+        `metrics.RankingMetrics.result`.
+
+    Raises:
+        SystemExit: after SIGTERM or Ctrl-C, with exit code 143 or 130; a
+            checkpoint is saved, and the same call resumes from there.
+        run_lock.LockedError: if another process trains there.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    placement.check(config, strategy)
+    if isinstance(data_dir, (str, os.PathLike)):
+        data_dir = paths.absolute(data_dir, "data_dir")
+        early_checks.check_data(config, data_dir)
+    else:
+        data_dir = arrays.data_of(data_dir)
+    task = cluster.from_environment()
+    name = config.head if recipe is None else "auto"
+    folder = run_path.of(name, workdir, task, placement)
+    # Of several workers only the chief writes to the run's own folder.
+    output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
+    with (
+        run_lock.RunLock(output.path) as lock,
+        remote.claimed(output.path),
+    ):
+        atomic_files.remove_leftovers(output.path)
+        output.mend()
+        name = remote.name_of(folder.path)
+        print(f"workdir   {name}\n{factory.describe(strategy)}")
+        keras.utils.set_random_seed(config.seed)
+        board = None
+        if with_tensorboard:
+            board = tensorboard_writer.Writer(output.path / "tensorboard")
+        if folder.is_started:
+            config = recipe_request.kept(folder.read()[0], config, recipe)
+            resuming.check_same(folder, config)
+        print("reading   the data")
+        data = datasets.training_data(
+            config,
+            data_dir,
+            strategy,
+            folder.fitted_text_features(),
+            data_service,
+        )
+        print(console.describe_data(data))
+        if folder.is_started:
+            folder.check_data(data.fingerprint, data.facts.data_dir)
+        elif recipe is not None:
+            config = chooser.choose(config, data, recipe)
+        data = datasets.of_config(config, data)
+        beat = dog.beat if dog else lambda: None
+        run = run_lib.Run(config, strategy, data, placement, beat)
+        print(console.describe_model(config, data.facts, run.model))
+        history = resuming.resume(folder, output, run)
+        if config.word_vectors and not run.steps_done:
+            run.read_word_vectors()
+        if not output.is_started:
+            with output.beginning() as new:
+                run.start_folder(new)
+        output.write_metrics(history)
+        remote.publish(output.path)
+        progress = _progress(run, task, dog if data_service else None)
+        _train_to_end(run, output, history, lock, board, progress)
+        return _finish(run, output, folder, history, task is None)
+
+
+def _train_to_end(
+    run: run_lib.Run,
+    output: workdir_lib.Workdir,
+    history: list[dict],
+    lock: run_lock.RunLock,
+    board: tensorboard_writer.Writer | None,
+    progress: progress_lib.Progress,
+) -> None:
+    """Takes the steps that are left; adds their evaluations to `history`."""
+    config = run.config
+    saved = checkpoints.Checkpoints(
+        output.checkpoints,
+        run.state,
+        config.keep_checkpoints,
+        run.io_device,
+        run.weights,
+    )
+    saved.remove_old()  # which a kill may have left
+    with termination.Notice(run.strategy) as notice:
+        between = between_loops.BetweenLoops(run, saved, notice, history, lock)
+        while run.steps_done < run.num_steps and not evaluations.is_over(
+            config, history
+        ):
+            if run.is_head_trained:
+                loss = history[-1]["loss"] if history else None
+                start = time.perf_counter()
+                what = "re-ranker" if config.reranker_passes else "head"
+                print(f"learning  the {what}")
+                run.learn_rest(between)
+                took = time.perf_counter() - start
+                print(f"{what} learnt in {took:.0f} s")
+            else:
+                loss = run.train_epoch(progress, between)
+            if run.epoch % config.eval_epochs and not run.is_head_trained:
+                between()
+                continue
+            metrics = run.evaluate()
+            entry: dict[str, float] = {
+                "step": run.steps_done,
+                "epoch": run.epoch,
+            }
+            if loss is not None:  # a head that takes no steps has none
+                entry["loss"] = loss
+            entry |= {**run.report(), **metrics}
+            history.append(entry)
+            # First, so that what is told of is there.
+            between.save(metrics, evaluations.is_best(config, history))
+            output.append_metrics(entry)
+            if board:
+                board.write(entry)
+            print(console.describe_epoch(entry, progress.examples_per_second))
+            between()
+
+
+def _progress(
+    run: run_lib.Run,
+    task: cluster.Cluster | None,
+    dog: watchdog.Watchdog | None,
+) -> progress_lib.Progress:
+    """Returns what shows the steps: on the chief alone, and to a watchdog."""
+    sizes = (
+        run.config.num_epochs,
+        run.steps_per_epoch,
+        run.data.facts.num_train / run.steps_per_epoch,
+    )
+    is_shown = task is None or task.is_chief
+    if dog is None:
+        return progress_lib.Progress(*sizes, is_shown)
+    return watched_progress.WatchedProgress(*sizes, dog, is_shown)
+
+
+def _finish(
+    run: run_lib.Run,
+    output: workdir_lib.Workdir,
+    workdir: workdir_lib.Workdir,
+    history: list[dict],
+    is_alone: bool,
+) -> dict[str, float]:
+    """Writes and prints the run's result, and returns it."""
+    config = run.config
+    entry = evaluations.final_entry(config, history)
+    metrics = {key: entry[key] for key in config.metric_keys()}
+    output.write_result(metrics)
+    remote.publish(output.path)
+    compared = outcome.last_run(workdir)
+    print(f"\n{outcome.table(metrics, compared, config.metric_ks)}")
+    optimum = console.describe_optimum(run.data, config.metric_ks, metrics)
+    print(optimum, end="")
+    if is_alone and "P@1" in metrics:
+        found = baselines.of(run.data)
+        for line in baselines.remarks(metrics["P@1"], found, run.losses):
+            print(line)
+    if config.l1:
+        print(console.describe_zeros(run.model.trainable_variables))
+    print(console.describe_cost(run.step_ms, remote.name_of(workdir.path)))
+    print(
+        outcome.next_commands(
+            remote.name_of(workdir.path), run.data.facts.is_text
+        )
+    )
+    return metrics
