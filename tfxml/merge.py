@@ -164,6 +164,7 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
+    _groups(pathlib.Path(values.workdir))  # said before TensorFlow is imported
     tensorflow_start.quietly()
     path = merge(values.workdir, values.checkpoint)
     print(f"merged    {remote.name_of(path)}")
