@@ -34,7 +34,7 @@ from tfxml.export.shared import (
     accuracy,
     checked_run,
     keras_file,
-    narrow_weights,
+    weight_formats,
 )
 from tfxml.mach import mach_choices
 
@@ -115,7 +115,7 @@ def trained(case: Case, _) -> Iterator[Result]:
 
 
 def saved_models(case: Case, folder: pathlib.Path) -> Iterator[Result]:
-    for weights in narrow_weights.WEIGHTS:
+    for weights in weight_formats.SAVED_MODEL:
         path = serving_model.write(case.run, folder, weights=weights)
         model = tf.saved_model.load(str(path))
         features = model.signatures["features"]

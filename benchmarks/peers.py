@@ -39,7 +39,7 @@ from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import metrics
 from tfxml.export.saved_model import serving_model
-from tfxml.export.shared import checked_run, narrow_weights
+from tfxml.export.shared import checked_run, narrow_weights, weight_formats
 from tfxml.models import row_forms
 from tfxml.run import datasets, workdir
 from tfxml.run import flags as flags_lib
@@ -216,10 +216,10 @@ def _train(features: str, top_ids: str) -> dict:
     kinds = {
         _TENSORFLOW: lambda: _on_tensorflow(run.model, evaluation)
     } | dict.fromkeys(
-        narrow_weights.WEIGHTS[1:], lambda: _on_host(run.model, rows)
+        weight_formats.SAVED_MODEL[1:], lambda: _on_host(run.model, rows)
     )
     for kind, predict in kinds.items():
-        weights = narrow_weights.WEIGHTS[0] if kind == _TENSORFLOW else kind
+        weights = weight_formats.SAVED_MODEL[0] if kind == _TENSORFLOW else kind
         with narrow_weights.kernels(run.model, weights):
             top, cost["variants"][kind] = predict()
         np.save(_variant_path(top_ids, kind), top)
@@ -229,7 +229,7 @@ def _train(features: str, top_ids: str) -> dict:
             run.start_folder(new)
         saved = checkpoints.Checkpoints(folder.checkpoints, run.state)
         saved.save(run.steps_done, {}, is_best=False)
-        for weights in narrow_weights.WEIGHTS:
+        for weights in weight_formats.SAVED_MODEL:
             own = cost["variants"].get(weights, cost)
             own["disk_mb"] = _exported_bytes(folder, weights) / 1e6
     return cost
