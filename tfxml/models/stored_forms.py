@@ -15,7 +15,8 @@ import numpy as np
 from tfxml.mach import hashing
 from tfxml.models import forms
 
-_FORM, _WEIGHT, _ARRAY = "form", "weight", "array"
+# No field of a form has one of these names.
+_FORM, _WEIGHT, _ARRAY = "form", "variable", "array"
 _KINDS = {
     kind.__name__: kind
     for kind in (
