@@ -167,7 +167,7 @@ def auto(tiny, tmp_path_factory):
     """Returns the folder of a run whose recipe was chosen, and its metrics."""
     path = tmp_path_factory.mktemp("run") / "auto"
     return path, train_and_evaluate.train(
-        TINY, str(path), str(tiny), recipe=NARROW
+        TINY, str(path), str(tiny), recipe=chooser.Chooser(NARROW)
     )
 
 
@@ -184,7 +184,9 @@ def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
 
 def test_the_same_command_resumes_without_another_trial(auto, tiny, capsys):
     path, metrics = auto
-    again = train_and_evaluate.train(TINY, str(path), str(tiny), recipe=NARROW)
+    again = train_and_evaluate.train(
+        TINY, str(path), str(tiny), recipe=chooser.Chooser(NARROW)
+    )
     assert again == metrics
     assert "recipe " not in capsys.readouterr().out
 
@@ -193,7 +195,9 @@ def test_a_resumed_run_keeps_to_what_is_given(auto, tiny):
     path, _ = auto
     with pytest.raises(ValueError, match="differ in hidden_units"):
         other = TINY.replace(hidden_units=(7,))
-        train_and_evaluate.train(other, str(path), str(tiny), recipe=NARROW)
+        train_and_evaluate.train(
+            other, str(path), str(tiny), recipe=chooser.Chooser(NARROW)
+        )
 
 
 def _choose(tiny, request, **options):

@@ -24,7 +24,7 @@ from tfxml import calibrate as calibrate_lib
 from tfxml import config as config_lib
 from tfxml.data import array_features, array_labels, arrays, batched_arrays
 from tfxml.evaluation import label_sets
-from tfxml.recipe import recipe_request
+from tfxml.recipe import chooser, recipe_request
 from tfxml.run import (
     console,
     estimator_config,
@@ -338,12 +338,14 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             self.get_params(deep=False),
             None if isinstance(data, str) else data.num_labels,
         )
+        request = self._request(config)
+        recipe = None if request is None else chooser.Chooser(request)
         path = self.workdir or tempfile.mkdtemp(prefix="tfxml-")
         try:
             is_shown = console.is_shown(self.verbose)
             with quiet.unless(is_shown), quiet.as_in_notebooks():
                 self.metrics_ = train_and_evaluate.train(
-                    config, path, data, recipe=self._request(config)
+                    config, path, data, recipe=recipe
                 )
             if not isinstance(data, str):
                 fitted_run.write_labels(path, data)

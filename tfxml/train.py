@@ -34,6 +34,7 @@ def main() -> None:
     early_checks.check_data(config, values.data_dir)
     tensorflow_start.quietly()
     from strategies import parameter_server
+    from tfxml.recipe import chooser
     from tfxml.run import evaluator_task, train_and_evaluate
 
     task = cluster.from_environment()
@@ -44,6 +45,9 @@ def main() -> None:
     if task is not None and task.is_evaluator:
         evaluator_task.follow(values.workdir, values.data_dir, strategy)
         return
+    request = recipe_flags.read(
+        config, values.data_dir, strategy, where.data_service
+    )
     dog = watchdog.Watchdog(where.stall_seconds, device_flags.end_as_lost)
     with device_flags.explained_losses(), dog:
         train_and_evaluate.train(
@@ -55,9 +59,7 @@ def main() -> None:
             where.placement(),
             dog,
             where.data_service,
-            recipe_flags.read(
-                config, values.data_dir, strategy, where.data_service
-            ),
+            None if request is None else chooser.Chooser(request),
         )
 
 

@@ -14,6 +14,32 @@ from tfxml.run import datasets
 _WORTH = 1.005
 
 
+@dataclasses.dataclass(frozen=True)
+class Chooser:
+    """Chooses the options of a run that a request leaves open."""
+
+    request: recipe_request.Request
+
+    def choose(
+        self, config: config_lib.Config, data: datasets.TrainingData
+    ) -> config_lib.Config:
+        """Returns the config that suits the data; see `choose`."""
+        return choose(config, data, self.request)
+
+    def kept(
+        self, written: config_lib.Config, config: config_lib.Config
+    ) -> config_lib.Config:
+        """Returns the config of a run that is resumed: what was chosen stays.
+
+        Args:
+            written: by the run when it began.
+            config: what is given now, and defaults.
+        """
+        return written.replace(
+            **{name: getattr(config, name) for name in self.request.given}
+        )
+
+
 def choose(
     config: config_lib.Config,
     data: datasets.TrainingData,

@@ -39,22 +39,3 @@ class Request:
                 "loss than sigmoid_cross_entropy. Received: recipe=auto, "
                 f"encoder={config.encoder!r}, loss={config.loss!r}"
             )
-
-
-def kept(
-    written: config_lib.Config,
-    config: config_lib.Config,
-    request: Request | None,
-) -> config_lib.Config:
-    """Returns the config of a run that is resumed: what was chosen stays.
-
-    Args:
-        written: by the run when it began.
-        config: what is given now, and defaults.
-        request: with which options are given; None: all of them.
-    """
-    if request is None:
-        return config
-    return written.replace(
-        **{name: getattr(config, name) for name in request.given}
-    )

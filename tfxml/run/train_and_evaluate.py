@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -11,7 +12,6 @@ import tensorflow as tf
 from strategies import cluster, factory, watchdog
 from tfxml import config as config_lib
 from tfxml.data import arrays, atomic_files
-from tfxml.recipe import chooser, recipe_request
 from tfxml.run import (
     baselines,
     between_loops,
@@ -36,6 +36,22 @@ from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoints
 
 
+class Recipe(Protocol):
+    """What chooses the options of a run by its data."""
+
+    def choose(
+        self, config: config_lib.Config, data: datasets.TrainingData
+    ) -> config_lib.Config:
+        """Returns the config of a new run."""
+        ...
+
+    def kept(
+        self, written: config_lib.Config, config: config_lib.Config
+    ) -> config_lib.Config:
+        """Returns the config of a run that is resumed, and wrote another."""
+        ...
+
+
 def train(
     config: config_lib.Config,
     workdir: str = "",
@@ -45,7 +61,7 @@ def train(
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dog: watchdog.Watchdog | None = None,
     data_service: str = "",
-    recipe: recipe_request.Request | None = None,
+    recipe: Recipe | None = None,
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
 
@@ -63,8 +79,8 @@ def train(
             on; None: a hang of theirs is waited for.
         data_service: the tf.data service that makes the batches,
             grpc://host:port; empty: each worker makes its own.
-        recipe: asks for the options of `config` that it does not list to be
-            chosen by the data; None: they are as they are.
+        recipe: chooses options of `config` by the data, such as a
+            `chooser.Chooser`; None: they are as they are.
 
     Returns:
         The metrics of the evaluation split, in percent; see
@@ -100,7 +116,8 @@ def train(
         if with_tensorboard:
             board = tensorboard_writer.Writer(output.path / "tensorboard")
         if folder.is_started:
-            config = recipe_request.kept(folder.read()[0], config, recipe)
+            if recipe is not None:
+                config = recipe.kept(folder.read()[0], config)
             resuming.check_same(folder, config)
         print("reading   the data")
         data = datasets.training_data(
@@ -114,7 +131,7 @@ def train(
         if folder.is_started:
             folder.check_data(data.fingerprint, data.facts.data_dir)
         elif recipe is not None:
-            config = chooser.choose(config, data, recipe)
+            config = recipe.choose(config, data)
         data = datasets.of_config(config, data)
         beat = dog.beat if dog else lambda: None
         run = run_lib.Run(config, strategy, data, placement, beat)

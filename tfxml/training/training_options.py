@@ -13,6 +13,7 @@ OPTIMIZERS = (
     "adamw",
     "adagrad",
     "sgd",
+    "lamb",
 )
 DECAYS = ("constant", "linear", "cosine")
 
