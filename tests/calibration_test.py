@@ -16,6 +16,7 @@ from tfxml.export.shared import checked_run, plain_model
 from tfxml.models import calibration
 from tfxml.run import (
     fitted_scores,
+    numpy_predictor,
     request_predictor,
     restore,
     scored_rows,
@@ -226,6 +227,13 @@ def _row_requests(run, number=40):
     ]
 
 
+def _without_tensorflow(workdir):
+    """Returns what predicts the five best labels without TensorFlow."""
+    return numpy_predictor.open_run(
+        str(workdir), "auto", lambda _: set_choices.SetChoice(k=5), True
+    )
+
+
 @pytest.mark.parametrize(
     "method",
     ["isotonic", pytest.param("temperature", marks=pytest.mark.slow)],
@@ -242,6 +250,7 @@ def test_every_way_to_predict_has_the_calibrated_scores(workdir, method):
         request_predictor.RequestPredictor(run, 5, runtime).predict(rows)
         for runtime in ("cpu", "tensorflow")
     ]
+    answers.append(_without_tensorflow(workdir).predict(rows))
     loaded = estimator.load(str(workdir))
     run.model.calibration = None
     plain = request_predictor.RequestPredictor(run, 5, "cpu").predict(rows)
@@ -280,6 +289,7 @@ def test_the_model_keeps_its_calibration(workdir):
     run = restore.restore(str(workdir), tf.distribute.get_strategy())
     assert run.model.calibration is None and run.fitted is None
     assert "calibration of step 1 is not that" in run.stale
+    assert _without_tensorflow(workdir).stale == run.stale
     with pytest.raises(ValueError, match="calibration of step 1"):
         checked_run.read(str(workdir))
     fitted.write(workdir)

@@ -61,7 +61,7 @@ def predictor(request, workdir, run):
 
 def test_the_command_needs_no_tensorflow(workdir):
     lines = '{"text": "word1 all"}\n{"feature_ids": [1]}\n'
-    words = ["tfxml.predict", f"--workdir={workdir}"]
+    words = ["tfxml.predict", f"--workdir=file://{workdir}"]
     code, output, errors, imported = runs.with_imports(*words, stdin=lines)
     assert (code, errors) == (0, "")
     assert not {"tensorflow", "keras", "sklearn", "pandas"} & set(imported)

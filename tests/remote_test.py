@@ -1,5 +1,6 @@
 """Folders elsewhere: a file system of TensorFlow's that is no folder here."""
 
+import numpy as np
 import pytest
 import runs
 import tensorflow as tf
@@ -12,12 +13,15 @@ from tfxml import (
     merge,
     prepare,
 )
+from tfxml.data import requests
 from tfxml.run import (
     mirror,
+    numpy_predictor,
     placement,
     remote,
     restore,
     run_lock,
+    set_choices,
     train_and_evaluate,
 )
 
@@ -144,6 +148,12 @@ def test_lost_at_any_operation_a_run_ends_the_same(
     at = 0
     forget(monkeypatch)
     metrics = train_and_evaluate.train(CONFIG, run, data)
+    forget(monkeypatch)
+    found = numpy_predictor.open_run(
+        run, "auto", lambda _: set_choices.SetChoice(k=2), False
+    )
+    row = requests.Request(None, np.array([3]), np.ones(1, np.float32), 0)
+    assert len(found.predict([row])[0]["label_ids"]) == 2
     local = tmp_path / "run"
     assert metrics == train_and_evaluate.train(
         CONFIG, str(local), str(copied(data, tmp_path / "data"))

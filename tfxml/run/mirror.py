@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tfxml.run import run_lock
+from tfxml.run import run_lock, tensorflow_start
 
 _OWNER = "owner.json"  # who trains there
 _BESIDE = ".writing"  # what is written there until it is whole
@@ -221,6 +222,8 @@ def _told(url: str) -> Iterator[None]:
 
 def file_system() -> Any:
     """Returns tf.io.gfile; paths of this machine need no TensorFlow."""
+    if "tensorflow" not in sys.modules:
+        tensorflow_start.quietly()
     import tensorflow as tf
 
     return tf.io.gfile
