@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxml.training import gradients, optimizers, schedules
+from tfxml.training import (
+    gradients,
+    optimizers,
+    schedules,
+    training_options,
+)
 
 V, H = 7, 3
 IDS = [2, 5, 2, 2, 0]  # rows 2 times three: repeated
@@ -28,6 +33,10 @@ def _trained(name, gradients, **kwargs):
     for gradient in gradients:
         optimizer.apply([gradient], [variable])
     return variable.numpy()
+
+
+def test_the_flag_has_every_optimizer():
+    assert training_options.OPTIMIZERS == tuple(optimizers.OPTIMIZERS)
 
 
 CLIPPING = [{}, {"global_clipnorm": 0.5}, {"clipnorm": 0.3}, {"clipvalue": 0.1}]

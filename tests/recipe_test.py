@@ -11,7 +11,7 @@ from absl import flags as absl_flags
 
 from tfxml import config as config_lib
 from tfxml import rerank
-from tfxml.models import reranker
+from tfxml.models import reranker_options
 from tfxml.recipe import (
     chooser,
     facts,
@@ -282,7 +282,7 @@ def test_a_reranker_is_added_to_a_trained_run(head, tiny, tmp_path):
     )
     options |= {
         field.name: field.default
-        for field in dataclasses.fields(reranker.RerankerOptions)
+        for field in dataclasses.fields(reranker_options.RerankerOptions)
         if field.name not in options
     }
     added = tmp_path / "added"

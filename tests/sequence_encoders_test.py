@@ -13,6 +13,7 @@ from tfxml.models.encoders import (
     conv_encoder,
     joint_encoder,
     recurrent_encoder,
+    recurrent_options,
     transformer_encoder,
 )
 
@@ -38,7 +39,7 @@ MAKERS = {
         f"{cell}, {pooling}": lambda cell=cell, pooling=pooling: _recurrent(
             cell=cell, pooling=pooling
         )
-        for cell in recurrent_encoder.CELLS
+        for cell in recurrent_options.CELLS
         for pooling in token_options.POOLINGS
     },
     "gru, 2 layers": lambda: _recurrent(num_layers=2),
@@ -78,7 +79,7 @@ def test_order_is_read_unless_there_are_no_positions(name):
     assert np.allclose(one, other, atol=1e-6) == is_bag
 
 
-@pytest.mark.parametrize("cell", list(recurrent_encoder.CELLS))
+@pytest.mark.parametrize("cell", list(recurrent_options.CELLS))
 def test_states_are_those_of_each_text_read_both_ways(cell):
     encoder = _recurrent(cell=cell)
     words = tf.gather(encoder.table.value, _padded(4))
