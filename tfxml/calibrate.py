@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from absl import flags as absl_flags
 
-from tfxml.evaluation import calibrating, label_sets, tables, thresholds
+from tfxml.evaluation import label_sets, tables, thresholds
 from tfxml.models import calibration
 from tfxml.run import (
     checkpoint_flags,
@@ -100,6 +100,8 @@ def fit(
         step: of the weights.
         method, objective, floor, is_per_label: as of `calibrate`.
     """
+    from tfxml.evaluation import calibrating
+
     is_true = candidates.is_true(truth)
     of_scores, after = None, candidates
     if method != NONE:
@@ -128,6 +130,8 @@ def fit(
 
 def _errors(candidates, is_true, label_counts) -> dict:
     """Returns the calibration errors of candidates, in percent."""
+    from tfxml.evaluation import calibrating
+
     return {
         "ECE": calibrating.expected_error(
             candidates.scores.ravel(), is_true.ravel()

@@ -97,6 +97,8 @@ def scores(
     estimates: tf.Tensor, link: str, calibration: Calibration | None = None
 ) -> tf.Tensor:
     """Returns the scores of estimates [N, K]."""
+    import tensorflow as tf  # here: arrays need no TensorFlow
+
     check_link(link)
     if calibration is None:
         return tf.nn.sigmoid(estimates) if link == SIGMOID else estimates

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 
 from tfxml.data import priors
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 
 def group_range(number: int, group: int, num_groups: int) -> range:
