@@ -117,7 +117,7 @@ def test_words_of_every_plain_character(form, tmp_path):
         tmp_path, terms=["one"], ngrams=2, unicode_normalization=form
     )
     texts = [f"ab{c}CD {c}{c} x{c}\u03a3 a\u03a3{c} {c}" for c in PLAIN]
-    if form == "NFKC":  # which can make other characters of a plain one
+    if form != "none":  # which can make other characters of plain ones
         texts = [text for text in texts if plain.can_read([text])]
         assert len(texts) > 0.9 * len(PLAIN)
     assert plain.can_read(texts)

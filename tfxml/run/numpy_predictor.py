@@ -25,6 +25,7 @@ from tfxml.run import (
     paths,
     request_answers,
     set_choices,
+    tensorflow_start,
 )
 from tfxml.training import bundle_files, checkpoint_folders
 
@@ -75,7 +76,8 @@ class NumpyPredictor(request_answers.RequestAnswers):
             raise ValueError("`texts` must not be given to a model of features")
         if self._texts.can_read(texts):
             return self._find_in(*self._texts.rows(texts))
-        import tensorflow as tf  # here: few texts need it
+        tensorflow_start.quietly()  # here: few texts need it
+        import tensorflow as tf
 
         from tfxml.data.text import text_features
 

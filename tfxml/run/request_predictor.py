@@ -49,9 +49,10 @@ class RequestPredictor(request_answers.RequestAnswers):
                 f"`runtime` must be one of {answers.RUNTIMES}. "
                 f"Received: {runtime=}"
             )
+        choice = choice or set_choices.SetChoice(k=k)
         super().__init__(
             run.label_names,
-            choice or set_choices.SetChoice(k=k),
+            choice,
             run.facts.num_labels,
             run.config.normalize_rows,
             run.facts.num_features,
