@@ -31,7 +31,7 @@ def set_verbosity(values: flags.FlagValues = flags.FLAGS) -> None:
     if values["verbosity"].using_default_value:
         # As if it had been given: else absl takes INFO, and TensorFlow's
         # Python tells of each checkpoint.
-        values.verbosity = logging.WARNING  # type: ignore[assignment]
+        values["verbosity"].value = logging.WARNING
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # as versions heed
 
 
