@@ -295,6 +295,8 @@ def test_two_replicas_equal_one_device_on_texts_of_any_length(
     weights = []
     for name, strategy in (("one", None), ("two", mirrored)):
         path = tmp_path / name
-        train.train(config, str(path), str(tmp_path / "data"), strategy)
+        train_and_evaluate.train(
+            config, str(path), str(tmp_path / "data"), strategy
+        )
         weights.append(runs.tensors(path))
     runs.assert_near(*weights, atol=1e-5)

@@ -29,9 +29,9 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 def set_verbosity(values: flags.FlagValues = flags.FLAGS) -> None:
     """Sets what libraries may say: by `--verbosity`, or only what matters."""
     if values["verbosity"].using_default_value:
-        # As if it had been given: else absl takes INFO, and TensorFlow's
-        # Python tells of each checkpoint.
-        values["verbosity"].value = logging.WARNING
+        # Without it absl takes INFO: TensorFlow tells of each checkpoint.
+        flag = values["verbosity"]
+        flag.value, flag.using_default_value = logging.WARNING, False
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # as versions heed
 
 
