@@ -48,6 +48,7 @@ def resume(
     run.epoch_steps, run.epoch_loss = so_far["steps"], so_far["loss_sum"]
     print(f"resumes   at step {latest}")
     history = meta["history"]
-    if workdir.read()[0] != run.config and output.path == workdir.path:
+    is_chief = output.path == workdir.path
+    if is_chief and workdir.is_started and workdir.read()[0] != run.config:
         return more_epochs.continue_run(output, run, saved, history)
     return history
