@@ -138,7 +138,7 @@ def _is_command(path):
 @pytest.fixture(scope="module")
 def flags_of():
     """Returns the flags of every command by the name of its module."""
-    paths = sorted((ROOT / "tfxml").glob("*.py"))
+    paths = sorted((ROOT / "tfxml").glob("[a-z]*.py"))
     names = [f"tfxml.{path.stem}" for path in paths if _is_command(path)]
     names.append("tfxml.export")
     assert set(names) == set(FLAGS_PAGE["COMMANDS"])
