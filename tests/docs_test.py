@@ -22,7 +22,7 @@ RUN = [
 FLAGS_PAGE = runpy.run_path(str(ROOT / "docs" / "flags_page.py"))
 FOLDERS = ("tfxml", "strategies", "tests", "configs", "benchmarks", "docs")
 # Of absl itself, and of pytest, pip, docker and tfds.
-OTHER_FLAGS = {"help", "helpfull", "flagfile", "no-deps"}
+OTHER_FLAGS = {"help", "helpfull", "flagfile", "verbosity", "no-deps"}
 # The last are scripts that a reader writes.
 OTHER_PROGRAMS = (
     *("pytest", "build", "venv"),
