@@ -156,6 +156,11 @@ def flags_of():
     for path in sorted((ROOT / "benchmarks").glob("*.py")):
         words = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text())
         found[f"benchmarks/{path.name}"] = dict.fromkeys(words)
+    fuzzer = "tests/fuzz/fuzz.py"
+    words = re.findall(
+        r'add_argument\(\s*"--(\w+)"', (ROOT / fuzzer).read_text()
+    )
+    found[fuzzer] = dict.fromkeys(words)
     return found
 
 
