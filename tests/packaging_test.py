@@ -207,7 +207,7 @@ def test_archives_pass_an_index(archives):
 # --- containers and conda -------------------------------------------------
 
 
-DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile*"))
+DOCKERFILES = sorted((ROOT / "configs" / "docker").glob("Dockerfile*"))
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
@@ -235,7 +235,9 @@ def test_dockerfiles_run_the_command_as_a_user(path):
 
 
 def test_conda_asks_for_what_pip_does():
-    recipe = yaml.safe_load((ROOT / "conda" / "meta.yaml").read_text())
+    recipe = yaml.safe_load(
+        (ROOT / "configs" / "conda" / "meta.yaml").read_text()
+    )
     assert recipe["package"]["version"] == tfxml.__version__
     assert recipe["about"]["license"] == SETUP["metadata"]["license"]
     python = f"python {SETUP['options']['python_requires']}"
