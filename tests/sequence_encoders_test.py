@@ -171,6 +171,7 @@ def test_a_transformer_is_the_papers(pooling):
         np.testing.assert_allclose(output, wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

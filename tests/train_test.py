@@ -197,6 +197,7 @@ def test_more_epochs_continue_a_finished_run(name, tmp_path, capsys):
         _train(path, config.replace(num_epochs=3))
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_that_was_killed_is_mended(tmp_path, monkeypatch):
     _train(tmp_path, TINY)
     more = TINY.replace(num_epochs=3)
