@@ -268,6 +268,13 @@ def test_resumed_equals_uninterrupted(short_run, order_data, tmp_path):
                     "transformer_heads": 2,
                 },
                 {"encoder": "joint", "joint_sequence": "conv"},
+                # A bag whose head gathers rows of its weights.
+                {
+                    "hidden_units": (8,),
+                    "form": "dense",
+                    "head": "cornet",
+                    "cornet_candidates": 4,
+                },
             )
         ),
     ],

@@ -56,6 +56,8 @@ class SummedGradients(keras.optimizers.Optimizer):
     """
 
     sums_repeated_rows = True
+    # Whether replicas gather rows of gradients; known once a step is traced.
+    gathers_rows = False
     # Indices of the variables whose gradients are sparse.
     _tables: frozenset[int] = frozenset()
     penalties = Penalties()
@@ -86,6 +88,9 @@ class SummedGradients(keras.optimizers.Optimizer):
         ]
         # A worker of parameter servers updates them by itself.
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            self.gathers_rows = any(
+                isinstance(gradient, tf.IndexedSlices) for gradient, _ in pairs
+            )
             pairs = super()._all_reduce_sum_gradients(pairs)
         grads = [sum_repeated_rows(gradient) for gradient, _ in pairs]
         super().apply(grads, [variable for _, variable in pairs])

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
-from tfxml.models import contract, device_scope, dropout_seeds
+from tfxml.models import device_scope, dropout_seeds
 from tfxml.models import extreme_classifier as classifier_lib
 
 # N instances of a replica's batch
@@ -130,17 +130,9 @@ class SynchronousLoop:
         self._train_steps = make_train_steps(
             strategy, model, optimizer, step, seed
         )
-        # Inside one graph the gather of sparse gradients over replicas must
-        # have the same shape in every step, and the batches differ.
-        is_gathered = model.form == "compact" or (
-            model.form != "padded"
-            and any(
-                encoder.reads == contract.TOKENS for encoder in model.encoders
-            )
-        )
-        self._steps_per_call = (
-            1 if is_gathered and strategy.num_replicas_in_sync > 1 else None
-        )
+        self._optimizer = optimizer
+        # Whether a step was traced, after which `gathers_rows` is known.
+        self._is_traced = strategy.num_replicas_in_sync == 1
         self._iterator, self._iterator_end = None, 0
 
         def make_iterator(first: int, last: int):
@@ -188,12 +180,20 @@ class SynchronousLoop:
                     + self._steps_per_epoch
                 )
             self._iterator = self._make_iterator(first, self._iterator_end)
-        steps_per_call = self._steps_per_call or num_steps
+        loss_sum, left = tf.constant(0.0), num_steps
         try:
-            losses = [
-                self._train_steps(self._iterator, tf.constant(steps_per_call))
-                for _ in range(num_steps // steps_per_call)
-            ]
+            while left:
+                # Inside one graph the gather of sparse gradients over replicas
+                # must have the same shape in every step, and batches differ.
+                is_one_by_one = (
+                    not self._is_traced or self._optimizer.gathers_rows
+                )
+                number = 1 if is_one_by_one else left
+                loss_sum += number * self._train_steps(
+                    self._iterator, tf.constant(number)
+                )
+                self._is_traced = True
+                left -= number
         except tf.errors.OutOfRangeError as error:
             if not self._data_service:
                 raise
@@ -202,7 +202,7 @@ class SynchronousLoop:
                 "a worker of the tf.data service was lost. Rerun the same "
                 "command to resume from the last checkpoint."
             ) from error
-        return float(tf.add_n(losses)) / len(losses)
+        return float(loss_sum) / num_steps
 
     def report(self) -> dict[str, float]:
         """Returns figures of the steps besides their loss: none."""

@@ -96,6 +96,11 @@ class ByLayer(tf.Module):
         """Returns the optimizers by name."""
         return {name: getattr(self, name) for name in self._names}
 
+    @property
+    def gathers_rows(self) -> bool:
+        """Whether replicas gather rows of gradients, as soon as it is known."""
+        return any(part.gathers_rows for part in self.parts.values())
+
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the slots of all variables."""
         for optimizer, pairs in self._split(variables, variables):
