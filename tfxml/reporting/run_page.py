@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from tfxml import config as config_lib
-from tfxml.evaluation import metrics, resampling, tables
+from tfxml.evaluation import calibrating, metrics, resampling, tables
 from tfxml.pages import assets
 from tfxml.reporting import examples, figures
 from tfxml.reporting import measured as measured_lib
 
-_BINS = 15  # of a reliability diagram
 _PLOTTED = 400  # points of a curve over labels
 
 
@@ -32,7 +31,9 @@ def render(
     """
     runs = [run] if other is None else [run, other]
     good, bad = examples.choose(run.answers, num_examples)
-    points, error = _reliability(run.answers)
+    scored = run.answers.scores.ravel(), run.answers.is_true.ravel()
+    points = calibrating.reliability(*scored)
+    error = calibrating.expected_error(*scored)
     return assets.render(
         "report.html",
         style=assets.read("base.css") + assets.read("report.css"),
@@ -106,28 +107,6 @@ def _comparison(
         "The two runs were not scored on the same instances, labels and k, so "
         "their figures are not compared."
     )
-
-
-def _reliability(
-    answers: measured_lib.Answers,
-) -> tuple[list[dict[str, float]], float]:
-    """Returns bins of as many answers each, and the calibration error.
-
-    That is the mean over the answers of the distance between the mean score
-    of their bin and its share of right ones, in percent.
-    """
-    scores, is_true = answers.scores.ravel(), answers.is_true.ravel()
-    order = np.argsort(scores, kind="stable")
-    points = [
-        {
-            "number": float(len(part)),
-            "score": float(scores[part].mean()),
-            "share": float(is_true[part].mean()),
-        }
-        for part in np.array_split(order, min(_BINS, len(order)))
-    ]
-    gaps = [abs(p["score"] - p["share"]) * p["number"] for p in points]
-    return points, 100 * sum(gaps) / len(order)
 
 
 def _learning_curves(runs: Sequence[measured_lib.Measured]) -> list:
