@@ -190,9 +190,7 @@ def describe(found: fitted_scores.FittedScores) -> str:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    early_checks.check_run(values.workdir)
-    if values.data_dir:
-        early_checks.check_folder(values.data_dir)
+    early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
     found = calibrate(
         values.workdir,

@@ -188,9 +188,7 @@ def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    early_checks.check_run(values.workdir)
-    if values.data_dir:
-        early_checks.check_folder(values.data_dir)
+    early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
     from tfxml.run import diagnosis_plots
 

@@ -126,9 +126,7 @@ def _print_sets(values, k: int) -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    early_checks.check_run(values.workdir)
-    if values.data_dir:
-        early_checks.check_folder(values.data_dir)
+    early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
     from tfxml.evaluation import tables
     from tfxml.run import outcome

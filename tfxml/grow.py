@@ -156,8 +156,7 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    early_checks.check_run(values.workdir)
-    early_checks.check_folder(values.data_dir)
+    early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
     target = grow(
         values.workdir,

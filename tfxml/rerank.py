@@ -99,9 +99,7 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    early_checks.check_run(values.workdir)
-    if values.data_dir:
-        early_checks.check_folder(values.data_dir)
+    early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
     from tfxml.run import workdir as workdir_lib
 

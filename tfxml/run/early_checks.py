@@ -29,11 +29,22 @@ def check_workdir(path: str) -> None:
         )
 
 
-def check_run(path: str) -> None:
-    """Raises ValueError unless a folder holds a run; elsewhere it may."""
+def check_run(path: str, data_dir: str = "") -> None:
+    """Raises an error unless a run is there, and the data it is given.
+
+    Args:
+        path: of the run directory; what lies elsewhere is not looked at.
+        data_dir: the folder of the data set; empty: the one of training.
+
+    Raises:
+        ValueError: for a folder without a run.
+        DataError: for a folder of data that is not there.
+    """
     path = paths.checked(path, "workdir")
     if not remote.url_of(path):
         manifest.Manifest(path).names()
+    if data_dir:
+        check_folder(data_dir)
 
 
 def is_folder(config: config_lib.Config, data_dir: str) -> bool:
