@@ -64,6 +64,11 @@ class CandidateHead(contract.Head):
         """Whether all labels are candidates."""
         return self.num_candidates == self.num_labels
 
+    @property
+    def extent(self) -> str:
+        """Which labels are candidates, in words."""
+        return "all" if self.is_whole else f"the best {self.num_candidates:,}"
+
     def call(self, encoded: Any) -> tf.Tensor:
         """Returns the logits of the base."""
         return self.base.call(encoded)

@@ -81,6 +81,23 @@ class TokenEncoder(contract.Encoder):
                 "order"
             )
 
+    @classmethod
+    def usual(
+        cls, options: Any, site: sites.Site, number: int
+    ) -> dict[str, Any]:
+        """Returns the arguments that all encoders of tokens have options for.
+
+        Args:
+            options: of the model.
+            site: of the model.
+            number: of the encoder, which its seed follows from.
+        """
+        return {
+            "word_dim": options.word_dim,
+            "word_dropout": options.word_dropout,
+            "seed": site.seeds_of(range(number, number + 1))[0],
+        }
+
     def arrange(self, inputs: Mapping[str, Any], form: str) -> tf.Tensor:
         """Returns the tokens, [N, T] int32, padded with 0."""
         tokens = inputs[inputs_lib.TOKEN_IDS]
@@ -210,6 +227,17 @@ class StatesEncoder(TokenEncoder):
                 shape=(self.word_dim,),
                 initializer=self.normal(0.1),
             )
+
+    @classmethod
+    def usual(
+        cls, options: Any, site: sites.Site, number: int
+    ) -> dict[str, Any]:
+        """Returns those of `TokenEncoder`, and those of the pooling."""
+        return {
+            **super().usual(options, site, number),
+            "pooling": options.pooling,
+            "num_queries": options.attention_queries,
+        }
 
     def states(
         self,

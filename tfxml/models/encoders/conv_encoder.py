@@ -69,12 +69,10 @@ class ConvEncoder(token_encoder.TokenEncoder):
         cls.check_site(site, "conv")
         return cls(
             site.num_tokens,
-            options.word_dim,
-            options.conv_filters,
-            options.conv_widths,
+            num_filters=options.conv_filters,
+            widths=options.conv_widths,
             dropout=options.conv_dropout,
-            word_dropout=options.word_dropout,
-            seed=site.seeds_of(range(number, number + 1))[0],
+            **cls.usual(options, site, number),
         )
 
     def read(

@@ -81,12 +81,8 @@ class RecurrentEncoder(token_encoder.StatesEncoder):
             options.recurrent_cell,
             options.recurrent_units,
             options.recurrent_layers,
-            word_dim=options.word_dim,
             dropout=options.recurrent_dropout,
-            word_dropout=options.word_dropout,
-            pooling=options.pooling,
-            num_queries=options.attention_queries,
-            seed=site.seeds_of(range(number, number + 1))[0],
+            **cls.usual(options, site, number),
         )
 
     def states(

@@ -105,12 +105,8 @@ class TransformerEncoder(token_encoder.StatesEncoder):
             options.transformer_units,
             options.positions,
             options.max_tokens,
-            word_dim=options.word_dim,
             dropout=options.transformer_dropout,
-            word_dropout=options.word_dropout,
-            pooling=options.pooling,
-            num_queries=options.attention_queries,
-            seed=site.seeds_of(range(number, number + 1))[0],
+            **cls.usual(options, site, number),
         )
 
     def states(

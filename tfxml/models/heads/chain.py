@@ -207,10 +207,9 @@ class ChainHead(candidate_head.CandidateHead):
 
     def describe(self) -> str:
         """Returns a few words for the console and the model card."""
-        what = "all" if self.is_whole else f"the best {self.num_candidates:,}"
         return (
             f"{self.base.describe()}, and a chain of {self.units} units over "
-            f"{what} for sets"
+            f"{self.extent} for sets"
         )
 
     def _first(self, encoded_: Any) -> tf.Tensor:

@@ -91,10 +91,9 @@ class CorNetHead(correcting_head.CorrectingHead):
 
     def describe(self) -> str:
         """Returns a few words for the console and the model card."""
-        what = "all" if self.is_whole else f"the best {self.num_candidates:,}"
         return (
-            f"{self.base.describe()}, {what} corrected by {self.num_blocks} "
-            f"bottlenecks of {self.units} units"
+            f"{self.base.describe()}, {self.extent} corrected by "
+            f"{self.num_blocks} bottlenecks of {self.units} units"
         )
 
     def corrected(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:

@@ -95,9 +95,8 @@ class GraphHead(correcting_head.CorrectingHead):
 
     def describe(self) -> str:
         """Returns a few words for the console and the model card."""
-        what = "all" if self.is_whole else f"the best {self.num_candidates:,}"
         return (
-            f"{self.base.describe()}, {what} smoothed over "
+            f"{self.base.describe()}, {self.extent} smoothed over "
             f"{self.num_neighbours} neighbours each"
         )
 
