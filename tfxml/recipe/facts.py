@@ -42,12 +42,12 @@ class Facts:
     def describe(self) -> str:
         """Returns a line about them."""
         return (
-            f"{self.num_instances:,} instances of "
+            f"{self.num_instances:,} instances with "
             f"{self.features_per_instance:.0f} features and "
-            f"{self.labels_per_instance:.1f} of {self.num_labels:,} labels, "
-            f"{self.instances_per_label:.0f} instances a label, "
-            f"{100 * self.pairs_of_decile[0]:.0f} % of the pairs of the most "
-            f"frequent tenth; {self.num_cores} cores, "
+            f"{self.labels_per_instance:.1f} labels each; {self.num_labels:,} "
+            f"labels with {self.instances_per_label:.0f} instances each, of "
+            "which the most frequent tenth has "
+            f"{100 * self.pairs_of_decile[0]:.0f} %; {self.num_cores} cores, "
             f"{self.memory / 2**30:.0f} GiB"
         )
 
