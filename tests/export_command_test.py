@@ -39,7 +39,10 @@ def _export(*words):
             *("keras", ["model.keras", "label_names.json"]),
             marks=pytest.mark.slow,
         ),
-        ("tflite", ["model_int8.tflite", "label_names.json"]),
+        pytest.param(
+            *("tflite", ["model_int8.tflite", "label_names.json"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_writes(kind, files, workdir, tmp_path):

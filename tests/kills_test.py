@@ -220,6 +220,7 @@ def whole(killer, given, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_training_killed_while_it_begins(killer, given, whole, tmp_path):
     wanted, count = whole("train")
     found, _ = _die_and_recover(killer, "train", given, tmp_path, count // 3)

@@ -40,5 +40,12 @@ def test_two_workers_equal_one_process(head, form, tmp_path):
     for ours, theirs in zip(runs.entries(one), runs.entries(two), strict=True):
         theirs = runs.without_costs(theirs)
         assert runs.without_costs(ours) == pytest.approx(theirs, abs=1e-4)
-    # It resumes where it was, with all workers: there is nothing left to do.
+
+
+@pytest.mark.slow
+def test_two_workers_resume_a_finished_run(tmp_path):
+    """All of them find where it was: there is nothing left to do."""
+    words = [*RECIPE, "--strategy=multi_worker", f"--workdir={tmp_path}"]
+    launched = runs.launched(["--workers=2"], "tfxml.train", *words)
+    runs.run(launched)
     assert "resumes   at step 12" in runs.run(launched)

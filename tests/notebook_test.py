@@ -59,6 +59,7 @@ def _run(name, folder):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_colab_notebook_runs(tmp_path):
     lines = _run("colab_tpu.ipynb", tmp_path)
     assert any(line.startswith("strategy=default ") for line in lines)

@@ -54,6 +54,7 @@ def test_one_device_learns(model, head):
     assert _single(model, head)["val_nDCG@3"][1] > 0
 
 
+@pytest.mark.slow
 def test_mirrored(tmp_path):
     _assert_single(_trained(tmp_path, "mirrored", ["sequential"]))
 

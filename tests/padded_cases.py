@@ -1,6 +1,7 @@
 """Models of every kind and a small split, for the tests of static shapes."""
 
 import numpy as np
+import pytest
 
 from tfxml import config as config_lib
 from tfxml.data import instances
@@ -73,6 +74,14 @@ def source() -> in_memory.InMemorySource:
         token_ids=features + 1,
     )
     return in_memory.InMemorySource(found, D, L)
+
+
+def marked(fast, names=None):
+    """Returns all names, those marked slow that are not among the fast."""
+    return [
+        pytest.param(name, marks=() if name in fast else pytest.mark.slow)
+        for name in sorted(CASES if names is None else names)
+    ]
 
 
 def parts(recipe: config_lib.Config, split: in_memory.InMemorySource):

@@ -43,7 +43,9 @@ def _model(path):
     "changes",
     [
         pytest.param({}, marks=pytest.mark.slow),
-        {"num_encoders": 2, "dropout": 0.5},
+        pytest.param(
+            {"num_encoders": 2, "dropout": 0.5}, marks=pytest.mark.slow
+        ),
         pytest.param(
             {"hidden_units": (), "num_encoders": 1}, marks=pytest.mark.slow
         ),

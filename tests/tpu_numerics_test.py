@@ -105,24 +105,16 @@ def _check_training(compiled, ragged):
         np.testing.assert_allclose(one, other, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", sorted(padded_cases.CASES))
+@pytest.mark.parametrize(
+    "name", padded_cases.marked({"sigmoid", "mach", "sigmoid_conv"})
+)
 def test_gradients(name):
     compiled, ragged = (one.gradients() for one in _both(name))
     for one, other in zip(compiled, ragged, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def _marked(names, fast):
-    """Returns all names, those marked slow that are not among the fast."""
-    return [
-        pytest.param(name, marks=() if name in fast else pytest.mark.slow)
-        for name in sorted(names)
-    ]
-
-
-@pytest.mark.parametrize(
-    "name", _marked(padded_cases.CASES, {"sigmoid", "mach"})
-)
+@pytest.mark.parametrize("name", padded_cases.marked({"sigmoid", "mach"}))
 def test_training_and_top_k(name):
     compiled, ragged = _both(name)
     _check_training(compiled, ragged)
@@ -137,7 +129,7 @@ def test_training_and_top_k(name):
 
 
 @pytest.mark.parametrize(
-    "name", _marked(optimizers.OPTIMIZERS, {"lazy_adagrad"})
+    "name", padded_cases.marked({"lazy_adagrad"}, optimizers.OPTIMIZERS)
 )
 def test_training_with_every_optimizer(name):
     _check_training(*_both("mach", optimizer=name, global_clipnorm=0.5))

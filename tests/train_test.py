@@ -130,7 +130,7 @@ def test_training_learns(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "sigmoid",
+        pytest.param("sigmoid", marks=pytest.mark.slow),
         pytest.param("mach", marks=pytest.mark.slow),
         pytest.param("reranked", marks=pytest.mark.slow),
     ],

@@ -56,8 +56,15 @@ def _metrics():
     ]
 
 
-@pytest.mark.parametrize("with_weights", [False, True])
-@pytest.mark.parametrize("kind", ["padded", "ragged"])
+@pytest.mark.parametrize(
+    "with_weights, kind",
+    [
+        (False, "padded"),
+        (True, "ragged"),
+        pytest.param(True, "padded", marks=pytest.mark.slow),
+        pytest.param(False, "ragged", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("head", list(HEADS))
 def test_keras_fit_and_trainer_agree(head, kind, with_weights):
     _, _, _, batches = _data(kind, with_weights)
