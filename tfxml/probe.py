@@ -124,7 +124,7 @@ def batch_sizes(
     data = datasets.training_data(config, data_dir)
     tried, speeds = [], []
     for size in sizes:
-        if size > data.train.num_instances:
+        if size > data.training_rows.num_instances:
             break
         changed = config.replace(batch_size=size)
         number = _WARM_STEPS + _TIMED_STEPS
@@ -175,8 +175,8 @@ def _steps(
         model,
         optimizer,
         loop.new_step_counter(),
-        data.train,
-        datasets.batches(config, data.train),
+        data.training_rows,
+        datasets.batches(config, data.training_rows),
         number,
         config.seed,
         datasets.takes_padded(data.facts, strategy),

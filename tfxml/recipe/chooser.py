@@ -12,6 +12,8 @@ from tfxml.run import datasets
 
 # A dearer recipe must be better by this factor.
 _WORTH = 1.005
+# What labels' names may not cost P@1.
+_KEPT = 0.995
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +111,61 @@ def _try_all(
         tried = config.replace(**_open(proposal.options, request))
         outcome = trial.judge(proposal, tried, part)
         _say(_describe(outcome))
-        outcomes.append(outcome)
+        outcomes.append(_with_names(outcome, tried, part, request))
     return outcomes
+
+
+def _with_names(
+    outcome: trial.Outcome,
+    config: config_lib.Config,
+    part: trial.Part,
+    request: recipe_request.Request,
+) -> trial.Outcome:
+    """Returns what is better: an outcome, or the same with labels' names.
+
+    Args:
+        outcome: without them.
+        config: of its trial.
+        part: of the training split.
+        request: what the recipe must keep to.
+    """
+    data = part.data
+    if (
+        not outcome.proposal.tries_names
+        or "label_name_weight" in request.given
+        or data.text_features is None
+        or data.label_names is None
+    ):
+        return outcome
+    options = {**outcome.options, "label_name_weight": 1.0}
+    proposal = dataclasses.replace(outcome.proposal, powers=())
+    if "reranker_cost" in options:
+        proposal = dataclasses.replace(
+            proposal, costs=(options["reranker_cost"],)
+        )
+    named = trial.judge(proposal, config.replace(**options), part)
+    before, after = outcome.mixture, named.mixture
+    is_better = after.quality > _WORTH * before.quality
+    loses_first = after.precisions[0] < _KEPT * before.precisions[0]
+    if loses_first:
+        verdict = "left out, for P@1 falls"
+    elif is_better:
+        verdict = "learnt from too"
+    else:
+        verdict = "left out, for they do not pay"
+    _say(
+        "names of labels as instances: "
+        + " ".join(f"P@{k} {value:.2f}" for k, value in _by_k(after))
+        + f" in {named.seconds:.0f} s; {verdict}"
+    )
+    if loses_first or not is_better:
+        return outcome
+    return dataclasses.replace(
+        named,
+        proposal=outcome.proposal,
+        options={**options, **named.options},
+        seconds=outcome.seconds + named.seconds,
+    )
 
 
 def _open(

@@ -21,7 +21,7 @@ _MOVES_OF_CORE = 1.0e8
 _FULL_PASSES = 3  # that the passes of the descent amount to
 _FEW_INSTANCES = 30_000  # below, small batches and more epochs
 _FEW_OF_LABEL = 10  # instances: too few for a shared representation
-_TRIED = 8000  # instances that a trial has at least
+_TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
 _FEWEST_TRIED = 200  # instances that are worth a trial
@@ -48,6 +48,7 @@ class Proposal:
         powers: of the centroids' lengths, of which the trial takes the one
             whose candidates hold most labels; empty: none.
         costs: C of the re-ranker, of which the trial takes the best.
+        tries_names: whether names of labels are tried as instances.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -57,6 +58,7 @@ class Proposal:
     options: dict[str, Any]
     powers: tuple[float, ...]
     costs: tuple[float, ...]
+    tries_names: bool
     seconds: float
     bytes: int
     reason: str
@@ -123,6 +125,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         options,
         powers=(1.0, 0.85, 0.7),
         costs=(1.0, 0.5),
+        tries_names=True,
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
@@ -154,6 +157,8 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         options,
         powers=(),
         costs=(1.0,),
+        # They brought nothing, and an instance costs more here.
+        tries_names=False,
         seconds=_seconds_of_head(facts, units) * num_epochs
         + _seconds_of_reranker(facts, num_negatives),
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),

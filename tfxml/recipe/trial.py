@@ -150,7 +150,9 @@ class _Found:
     ):
         self._config = config
         self._part = part
-        source = part.data.train
+        source = self._source = datasets.of_config(
+            config, part.data
+        ).training_rows
         self._negatives = evaluator.cpu_candidates(
             head, source, min(config.num_hard_negatives, source.num_labels)
         )
@@ -177,7 +179,7 @@ class _Found:
 
     def _margins(self, negatives: np.ndarray, **options: Any) -> np.ndarray:
         """Returns the candidates' margins; `options` are of the re-ranker."""
-        source = self._part.data.train
+        source = self._source
         settings = build.reranking(self._config.replace(**options))
         layer = reranker.Reranker(
             source.num_labels,

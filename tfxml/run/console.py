@@ -43,6 +43,15 @@ def describe_data(data: datasets.TrainingData) -> str:
     )
 
 
+def describe_label_rows(data: datasets.TrainingData) -> str:
+    """Returns a line about the names that are learnt from."""
+    number = data.training_rows.num_instances - data.train.num_instances
+    return (
+        f"data      learnt from too: the names of {number:,} labels, each an "
+        f"instance that counts {data.label_name_weight:g}"
+    )
+
+
 def describe_model(
     config: config_lib.Config,
     facts: workdir_lib.Facts,

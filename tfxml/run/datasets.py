@@ -11,7 +11,14 @@ from strategies import addresses
 from tfxml import config as config_lib
 from tfxml.data import arrays, data_set, inputs
 from tfxml.data.catalogue import known_sets
-from tfxml.data.feeding import batching, pipeline, service_batches, subset
+from tfxml.data.feeding import (
+    batching,
+    in_memory,
+    joined,
+    pipeline,
+    service_batches,
+    subset,
+)
 from tfxml.data.formats import folder
 from tfxml.data.text import text_features
 from tfxml.models import heads, sparse_rows
@@ -21,6 +28,7 @@ from tfxml.run import (
     evaluation_split,
     fingerprint,
     generated,
+    label_rows,
     limits,
     remote,
     splits,
@@ -44,6 +52,17 @@ class TrainingData:
     text_features: text_features.TextFeatures | None
     pairs: np.ndarray | None  # [F, 2] rows and labels not scored
     service: str = ""  # the tf.data service that makes training's batches
+    label_rows: in_memory.InMemorySource | None = None  # names of labels
+    label_name_weight: float = 0.0  # of one of `label_rows`
+
+    @property
+    def training_rows(self) -> pipeline.Source:
+        """What is learnt from: the training split, and names of labels."""
+        if self.label_rows is None:
+            return self.train
+        return joined.JoinedSource(
+            self.train, self.label_rows, self.label_name_weight
+        )
 
     @property
     def fingerprint(self) -> dict:
@@ -85,7 +104,9 @@ def training_data(
     limits.check_loss(config, data.train)
     if not (is_remote or is_tpu or tf.config.list_physical_devices("GPU")):
         limits.check_weights(config, data.facts.num_features)
-    return dataclasses.replace(data, service=data_service)
+    return _with_label_rows(
+        config, dataclasses.replace(data, service=data_service)
+    )
 
 
 def _data_set(
@@ -137,10 +158,29 @@ def takes_padded(
 
 
 def of_config(config: config_lib.Config, data: TrainingData) -> TrainingData:
-    """Returns the data for another model: rows in the form that it reads."""
+    """Returns the data for another model: the rows that it learns from."""
     form = _form(config, data.train)
+    return _with_label_rows(
+        config,
+        dataclasses.replace(
+            data, facts=dataclasses.replace(data.facts, form=form)
+        ),
+    )
+
+
+def _with_label_rows(
+    config: config_lib.Config, data: TrainingData
+) -> TrainingData:
+    if config.label_name_weight and data.service:
+        raise ValueError(
+            "`label_name_weight` must be 0 with a tf.data service, which makes "
+            "the batches of the training split alone. Received: "
+            f"label_name_weight={config.label_name_weight:g}"
+        )
     return dataclasses.replace(
-        data, facts=dataclasses.replace(data.facts, form=form)
+        data,
+        label_rows=label_rows.of(config, data.label_names, data.text_features),
+        label_name_weight=config.label_name_weight,
     )
 
 

@@ -48,7 +48,7 @@ class Run:
         self.config = config
         self.strategy = strategy
         self.data = data
-        self._batches = datasets.batches(config, data.train)
+        self._batches = datasets.batches(config, data.training_rows)
         self.steps_per_epoch = self._batches.steps_per_epoch
         takes_steps = heads.HEADS[config.head].learns == contract.GRADIENTS
         self._steps_of_head = (
@@ -204,7 +204,7 @@ class Run:
         config, head = self.config, self.model.head
         if head.learns == contract.ONE_PASS:
             solve = solvers.SOLVERS[type(head)]
-            solve(head, self.data.train, config, after)
+            solve(head, self.data.training_rows, config, after)
         self.learn_reranker(after)
 
     def learn_reranker(self, after: Callable[[], None]) -> None:
@@ -212,7 +212,7 @@ class Run:
         if self.model.reranker is not None:
             self.model.reranker.assign(
                 label_classifiers.learn(
-                    self.data.train,
+                    self.data.training_rows,
                     self._candidates(),
                     build.reranking(self.config),
                     after,
@@ -222,7 +222,7 @@ class Run:
 
     def _candidates(self) -> np.ndarray:
         """Returns what the head finds best for training instances, [N, S]."""
-        config, source = self.config, self.data.train
+        config, source = self.config, self.data.training_rows
         k = min(config.num_hard_negatives, source.num_labels)
         shape = source.num_instances, k
         if cpu_predictor.suits(self.model, self.strategy):
@@ -281,7 +281,7 @@ class Run:
                 self.model,
                 optimizer,
                 self._step,
-                data.train,
+                data.training_rows,
                 self._batches,
                 config.seed,
                 is_padded,
@@ -292,7 +292,7 @@ class Run:
             self.model,
             optimizer,
             self._step,
-            data.train,
+            data.training_rows,
             self._batches,
             self._steps_of_head,
             config.seed,

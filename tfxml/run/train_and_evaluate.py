@@ -133,6 +133,8 @@ def train(
         elif recipe is not None:
             config = recipe.choose(config, data)
         data = datasets.of_config(config, data)
+        if data.label_rows is not None:
+            print(console.describe_label_rows(data))
         beat = dog.beat if dog else lambda: None
         run = run_lib.Run(config, strategy, data, placement, beat)
         print(console.describe_model(config, data.facts, run.model))
@@ -212,7 +214,7 @@ def _progress(
     sizes = (
         run.config.num_epochs,
         run.steps_per_epoch,
-        run.data.facts.num_train / run.steps_per_epoch,
+        run.data.training_rows.num_instances / run.steps_per_epoch,
     )
     is_shown = task is None or task.is_chief
     if dog is None:

@@ -51,6 +51,14 @@ class TextOptions:
         minimum=0,
     )
 
+    label_name_weight: float = options.option(
+        0.0,
+        "Text: learn from the labels' names too, each an instance with that "
+        "label alone. What such an instance counts, of one of the training "
+        "split. 0: do not.",
+        minimum=0,
+    )
+
     def check_text(self) -> None:
         """Raises ValueError if the options contradict one another."""
         options.require(
