@@ -280,6 +280,7 @@ def jsonl(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_an_estimator_reads_a_commands_folder(jsonl, tmp_path):
     words = [
         "--min_df=1",

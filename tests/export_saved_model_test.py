@@ -229,8 +229,8 @@ def test_examples_of_text(text_run, text_model):
 @pytest.mark.parametrize(
     "name",
     [
-        "mach_encoders",
         "reranked",
+        pytest.param("mach_encoders", marks=pytest.mark.slow),
         pytest.param("linear", marks=pytest.mark.slow),
         pytest.param("sigmoid", marks=pytest.mark.slow),
     ],

@@ -141,7 +141,13 @@ def test_javascript_hashes_are_those_of_tensorflow():
     assert found == expected
 
 
-@pytest.mark.parametrize("form", text_options.UNICODE_FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(name, marks=() if name == "NFKC" else pytest.mark.slow)
+        for name in text_options.UNICODE_FORMS
+    ],
+)
 def test_javascript_words_of_every_character(form):
     """On all that Unicode 3.2 knew; around a sigma too.
 

@@ -171,7 +171,10 @@ def test_killed_and_resumed_equals_uninterrupted(name, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["sigmoid", pytest.param("reranked", marks=pytest.mark.slow)],
+    [
+        pytest.param("sigmoid", marks=pytest.mark.slow),
+        pytest.param("reranked", marks=pytest.mark.slow),
+    ],
 )
 def test_more_epochs_continue_a_finished_run(name, tmp_path, capsys):
     """Bit for bit where the learning rate does not depend on their number."""
