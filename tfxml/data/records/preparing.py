@@ -275,7 +275,9 @@ def _manifest(
         "num_features": num_features,
         "splits": splits,
     }
-    if "tokens" in plan:
-        dtype = record_format.token_dtype(num_features)
-        manifest["token_dtype"] = dtype.name
+    if "tokens" in plan and features is not None:
+        largest = features.num_tokens - 1
+        manifest["token_dtype"] = record_format.token_dtype(largest).name
+        if largest != num_features:  # pieces of words
+            manifest["largest_token"] = largest
     return manifest

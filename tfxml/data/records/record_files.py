@@ -24,7 +24,8 @@ The manifest has the version. Version 1 had no `unicode_normalization` among
 the settings of text, and did not normalise it. Version 2 is written for data
 without tokens. Version 3 is version 2 with tokens: the manifest has
 `tokens`, {"max_tokens": the most of an instance that were kept, or null}, and
-`token_dtype`, "uint16" or "int32". `reading`, if it is there, holds the
+`token_dtype`, "uint16" or "int32", and `largest_token` where tokens are pieces
+of words. `reading`, if it is there, holds the
 options that the source was read with and that were not at their defaults.
 From version 2 on, `files` has the hashes of what lies beside the shards, and
 `sha256` is the manifest's own.

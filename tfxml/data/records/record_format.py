@@ -39,9 +39,9 @@ class Encoded(NamedTuple):
     tokens: np.ndarray | None  # [T] uint16 or int32
 
 
-def token_dtype(num_features: int) -> np.dtype:
-    """Returns the dtype of stored tokens, 1 to `num_features`."""
-    return np.dtype(np.uint16 if num_features < 2**16 else np.int32)
+def token_dtype(largest: int) -> np.dtype:
+    """Returns the dtype of stored tokens, 1 to `largest`."""
+    return np.dtype(np.uint16 if largest < 2**16 else np.int32)
 
 
 def encode(
@@ -119,26 +119,26 @@ def decode(
 
 
 def decode_tokens(
-    tokens: tf.Tensor, token_lengths: tf.Tensor, num_features: int
+    tokens: tf.Tensor, token_lengths: tf.Tensor, largest: int
 ) -> tf.RaggedTensor:
     """Returns token ids, ragged [n] int32.
 
     Args:
         tokens: uint16 or int32 [T], of n instances one after the other.
         token_lengths: int64 [n], how many tokens each row has.
-        num_features: the largest id.
+        largest: the largest id.
 
     Raises:
         tf.errors.InvalidArgumentError: if an id is out of range, because the
             file is damaged.
     """
     token_ids = tf.cast(tokens, tf.int32)
-    is_damaged = (token_ids < 1) | (token_ids > num_features)
+    is_damaged = (token_ids < 1) | (token_ids > largest)
     check = tf.debugging.Assert(
         ~tf.reduce_any(is_damaged),
         [
             "prepared data are damaged: token ids must be in "
-            f"[1, {num_features}]. Received:",
+            f"[1, {largest}]. Received:",
             tf.boolean_mask(token_ids, is_damaged),
         ],
     )

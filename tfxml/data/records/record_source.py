@@ -68,6 +68,7 @@ class RecordSource:
         )
         self.num_instances = facts["num_instances"]
         self.num_features = manifest["num_features"]
+        self._largest_token = manifest.get("largest_token", self.num_features)
         self.num_labels = manifest["num_labels"]
         self.tensors = ()  # rows are read where they are needed
         record_checks.check_shards(self._folder, self._shards)
@@ -105,7 +106,7 @@ class RecordSource:
                 tokens, lengths = columns[4:]
                 rows.append(
                     record_format.decode_tokens(
-                        tokens, lengths, self.num_features
+                        tokens, lengths, self._largest_token
                     )
                 )
             if order is not None:

@@ -48,7 +48,7 @@ def make(job: Job, task: Task, progress: Callable[[int], None]) -> None:
     if job.with_tokens:
         if job.features is None:
             raise ValueError("`job` must have text features to write tokens")
-        tokens_as = record_format.token_dtype(job.features.num_features)
+        tokens_as = record_format.token_dtype(job.features.num_tokens - 1)
     with record_files.ShardWriter(job.output, task.name, tokens_as) as writer:
         for run in split_reader.stream(
             job.folder,

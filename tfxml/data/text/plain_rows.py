@@ -38,7 +38,7 @@ class PlainRows:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self._settings, terms, self._idf = text_features_files.read(folder)
+        self._settings, terms, self._idf, _ = text_features_files.read(folder)
         self.has_terms = terms is not None
         self._features = {
             term: feature for feature, term in enumerate(terms or ())

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data.text import (
+    subwords,
     text_features_files,
     tokenizer,
     unicode_forms,
@@ -40,6 +41,7 @@ class TextFeatures(tf.Module):
         ngrams: int = 1,
         sublinear_tf: bool = True,
         unicode_normalization: str = "none",
+        pieces: Sequence[str] | None = None,
     ):
         """Builds features from either `terms` or `hash_buckets`.
 
@@ -50,6 +52,7 @@ class TextFeatures(tf.Module):
             ngrams: the longest n-gram, in words.
             sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
             unicode_normalization: one of `text_options.UNICODE_FORMS`.
+            pieces: of words, which are the tokens then; None: words are.
         """
         super().__init__()
         if terms is not None and hash_buckets is None:
@@ -81,6 +84,7 @@ class TextFeatures(tf.Module):
                 f"`idf` must have shape ({self.num_features},), one value per "
                 f"feature. Received: idf.shape={self.idf.shape}"
             )
+        self._subwords = None if pieces is None else subwords.Subwords(pieces)
         with tf.device("CPU"):
             self._table = None if self.terms is None else _table(self.terms)
             self._idf = None if self.idf is None else tf.constant(self.idf)
@@ -88,6 +92,8 @@ class TextFeatures(tf.Module):
     @property
     def num_tokens(self) -> int:
         """One more than the largest token id."""
+        if self._subwords is not None:
+            return len(self._subwords.pieces) + 1
         return self.num_features + 1
 
     def __call__(
@@ -124,6 +130,7 @@ class TextFeatures(tf.Module):
 
         An id, int32, is the word's feature plus 1; 0 is left for padding. Words
         without a feature are left out; where words are hashed, all have one.
+        With `pieces` the tokens are those of the words, numbered from 1.
 
         Args:
             texts: string tensor [n], UTF-8.
@@ -133,7 +140,11 @@ class TextFeatures(tf.Module):
         with tf.device("CPU"):  # the only device with strings
             texts = tf.convert_to_tensor(texts, tf.string)
             words, occurrences = tokenizer.terms(self._normalize(texts), 1)
-            ids = _known(self._features_of(words), occurrences)
+            if self._subwords is not None:
+                pieces = tf.gather(self._subwords(words), occurrences)
+                ids = pieces.merge_dims(1, 2)
+            else:
+                ids = _known(self._features_of(words), occurrences)
             if max_tokens is not None:
                 ids = ids[:, :max_tokens]
             return ids.with_values(tf.cast(ids.values + 1, tf.int32))
@@ -146,7 +157,10 @@ class TextFeatures(tf.Module):
             "sublinear_tf": self.sublinear_tf,
             "unicode_normalization": self.unicode_normalization,
         }
-        text_features_files.write(folder, settings, self.terms, self.idf)
+        pieces = None if self._subwords is None else self._subwords.pieces
+        text_features_files.write(
+            folder, settings, self.terms, self.idf, pieces
+        )
 
     def _features_of(self, terms: tf.Tensor) -> tf.Tensor:
         """Returns the feature of each term, int64; -1 where it has none."""
@@ -176,8 +190,8 @@ def load(folder: str | os.PathLike) -> TextFeatures:
     Raises:
         DataError: if a file is missing or was changed.
     """
-    settings, terms, idf = text_features_files.read(folder)
-    return TextFeatures(**settings, terms=terms, idf=idf)
+    settings, terms, idf, pieces = text_features_files.read(folder)
+    return TextFeatures(**settings, terms=terms, idf=idf, pieces=pieces)
 
 
 def _known(ids: tf.Tensor, occurrences: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -1,8 +1,9 @@
 """Reads and writes the folder of fitted text features.
 
-text_features.json   version, settings, and the SHA-256 of the other two
+text_features.json   version, settings, and the SHA-256 of the others
 vocabulary.txt       one term per line, UTF-8; absent if terms are hashed
 idf.npy              float32 [D]; absent without inverse document frequency
+subwords.txt         one piece of words per line; absent if words are tokens
 
 Files of version 1 have no version and no `unicode_normalization`: texts were
 not normalised.
@@ -23,6 +24,7 @@ from tfxml.data import data_errors
 _SETTINGS = "text_features.json"
 _TERMS = "vocabulary.txt"
 _IDF = "idf.npy"
+_PIECES = "subwords.txt"
 _VERSION = 2
 _KEYS_1 = {"hash_buckets", "ngrams", "sublinear_tf", "sha256"}
 _KEYS = _KEYS_1 | {"unicode_normalization", "version"}
@@ -33,19 +35,21 @@ def write(
     settings: dict,
     terms: np.ndarray | None,
     idf: np.ndarray | None,
+    pieces: np.ndarray | None = None,
 ) -> None:
     """Writes the folder; removes files of earlier features."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {}
-    if terms is not None:
-        # No term holds a line break, which is neither a letter nor a digit.
-        contents[_TERMS] = "".join(f"{term}\n" for term in terms).encode()
+    for name, lines in ((_TERMS, terms), (_PIECES, pieces)):
+        if lines is not None:
+            # None holds a line break, which is neither a letter nor a digit.
+            contents[name] = "".join(f"{line}\n" for line in lines).encode()
     if idf is not None:
         buffer = io.BytesIO()
         np.save(buffer, idf, allow_pickle=False)
         contents[_IDF] = buffer.getvalue()
-    for name in (_SETTINGS, _TERMS, _IDF):
+    for name in (_SETTINGS, _TERMS, _IDF, _PIECES):
         (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -58,8 +62,8 @@ def write(
 
 def read(
     folder: str | os.PathLike,
-) -> tuple[dict, list[str] | None, np.ndarray | None]:
-    """Returns settings, terms and inverse document frequencies.
+) -> tuple[dict, list[str] | None, np.ndarray | None, list[str] | None]:
+    """Returns settings, terms, inverse document frequencies and pieces.
 
     Raises:
         DataError: if a file is missing or was changed.
@@ -68,14 +72,17 @@ def read(
     settings = _read_settings(folder / _SETTINGS)
     digests = settings.pop("sha256")
     del settings["version"]
-    terms = idf = None
-    if _TERMS in digests:
-        content = _read_checked(folder / _TERMS, digests[_TERMS])
-        terms = content.decode("utf-8").split("\n")[:-1]
+    idf = None
+    terms, pieces = (
+        _read_checked(folder / name, digests[name]).decode().split("\n")[:-1]
+        if name in digests
+        else None
+        for name in (_TERMS, _PIECES)
+    )
     if _IDF in digests:
         content = _read_checked(folder / _IDF, digests[_IDF])
         idf = np.load(io.BytesIO(content), allow_pickle=False)
-    return settings, terms, idf
+    return settings, terms, idf, pieces
 
 
 def _read_settings(path: pathlib.Path) -> dict:

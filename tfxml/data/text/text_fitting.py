@@ -9,6 +9,7 @@ import numpy as np
 
 from tfxml.data import parallel
 from tfxml.data.text import (
+    subwords,
     text_features,
     tokenizer,
     unicode_forms,
@@ -26,6 +27,7 @@ def fit(
     sublinear_tf: bool = True,
     use_idf: bool = True,
     hash_buckets: int | None = None,
+    num_subwords: int | None = None,
 ) -> text_features.TextFeatures:
     """Fits features to the documents of a training split, in one pass.
 
@@ -44,6 +46,8 @@ def fit(
         use_idf: whether to weigh by inverse document frequency.
         hash_buckets: how many features to hash terms into, instead of keeping
             a vocabulary; not with `min_df` or `max_features`.
+        num_subwords: how many pieces of words are the tokens; None: words are.
+            Not with `hash_buckets`.
 
     Raises:
         ValueError: for a bad argument, or documents that leave no feature.
@@ -51,6 +55,7 @@ def fit(
     text_features.check_count("ngrams", ngrams)
     text_features.check_count("max_features", max_features, may_be_none=True)
     text_features.check_count("hash_buckets", hash_buckets, may_be_none=True)
+    text_features.check_count("num_subwords", num_subwords, may_be_none=True)
     _check_min_df(min_df)
     create = functools.partial(
         text_features.TextFeatures,
@@ -63,7 +68,15 @@ def fit(
         counts = vocabulary.count(batches, ngrams, normalize=normalize)
         terms, document_counts = counts.select(min_df, max_features)
         idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
-        return create(terms=terms, idf=idf if use_idf else None)
+        pieces = None
+        if num_subwords is not None:
+            pieces = subwords.learn(*counts.words(min_df), num_subwords)
+        return create(terms=terms, idf=idf if use_idf else None, pieces=pieces)
+    if num_subwords is not None:
+        raise ValueError(
+            "`num_subwords` must be left out with `hash_buckets`, which counts "
+            f"no words. Received: num_subwords={num_subwords}"
+        )
     if min_df != 1 or max_features is not None:
         raise ValueError(
             "`min_df` and `max_features` choose the terms of a vocabulary and "

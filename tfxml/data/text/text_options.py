@@ -7,6 +7,7 @@ import dataclasses
 from tfxml import options
 
 UNICODE_FORMS = ("none", "NFC", "NFKC")
+TOKEN_UNITS = ("words", "subwords")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,19 @@ class TextOptions:
     )
     max_tokens: int = options.option(
         256,
-        "Text: how many words of a text, from its start, an encoder of "
+        "Text: how many tokens of a text, from its start, an encoder of "
         "sequences reads.",
         minimum=1,
+    )
+    token_units: str = options.option(
+        "words",
+        "Text: what an encoder of sequences reads. subwords: pieces of words, "
+        "which are learnt from the training split by byte-pair encoding, so "
+        "that rare and unseen words are read too.",
+        choices=TOKEN_UNITS,
+    )
+    num_subwords: int = options.option(
+        8192, "Text: the most pieces of token_units=subwords.", minimum=1
     )
     hash_buckets: int = options.option(
         0,
@@ -65,5 +76,11 @@ class TextOptions:
             not (self.max_features and self.hash_buckets),
             "max_features",
             "0 with hash_buckets, which keeps no vocabulary",
+            self,
+        )
+        options.require(
+            not (self.token_units == "subwords" and self.hash_buckets),
+            "token_units",
+            "words with hash_buckets, which counts no words",
             self,
         )

@@ -102,6 +102,18 @@ class TermCounts:
             selected
         ]
 
+    def words(self, min_df: int | float) -> tuple[list[str], np.ndarray]:
+        """Returns the single words of enough documents, and their counts.
+
+        Args:
+            min_df: as of `select`.
+        """
+        min_documents = min_df if min_df >= 1 else min_df * self.num_documents
+        _, terms, _, totals = self._frequent(min_documents)
+        is_word = np.array([b" " not in term for term in terms], bool)
+        words = [terms[i].decode("utf-8") for i in np.flatnonzero(is_word)]
+        return words, totals[is_word]
+
     def _frequent(
         self, min_documents: float
     ) -> tuple[int, list[bytes], np.ndarray, np.ndarray]:
