@@ -1,8 +1,20 @@
-"""The input of heads: one encoder's output, or a list with one per encoder."""
+"""The input of heads: one encoder's output, or a list with one per encoder.
+
+# N instances, T places, H units of a state
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class States(NamedTuple):
+    """The state of each word of a text, for heads that say `reads_states`."""
+
+    states: tf.Tensor  # [N, T, H]
+    is_word: tf.Tensor  # [N, T], 1 or 0
 
 
 def only(encoded: Any) -> Any:

@@ -18,6 +18,7 @@ from tfxml.models import (
     contract_checks,
     device_scope,
     dropout_seeds,
+    mixing,
     sparse_labels,
     sparse_rows,
 )
@@ -53,6 +54,7 @@ class ExtremeClassifier(keras.Model):
         form: how rows are multiplied; see `row_forms.FORMS`.
         reranker: what ranks the head's best labels again; None: nothing.
         calibration: what makes probabilities of scores; None: nothing.
+        mixup: alpha of the mixing in training; 0: none.
 
     Raises:
         ValueError: if an encoder is any other Keras layer.
@@ -66,6 +68,7 @@ class ExtremeClassifier(keras.Model):
         form: str,
         reranker: reranker_lib.Reranker | None = None,
         calibration: calibration_lib.Calibration | None = None,
+        mixup: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -83,6 +86,7 @@ class ExtremeClassifier(keras.Model):
         self.form = form
         self.reranker = reranker
         self.calibration = calibration
+        self.mixup = mixup
         self.built = True
 
     def get_config(self) -> dict:
@@ -97,6 +101,7 @@ class ExtremeClassifier(keras.Model):
             "reranker": self.reranker and serialize(self.reranker),
             "calibration": self.calibration
             and dataclasses.asdict(self.calibration),
+            "mixup": self.mixup,
         }
 
     @classmethod
@@ -182,12 +187,23 @@ class ExtremeClassifier(keras.Model):
         if part is not None:
             encoders, repetitions = part.encoders, part.repetitions
         encoded = self.encode(inputs, dropout_seed, encoders)
-        with dropout_seeds.given(dropout_seed):  # of a head that samples
+
+        def loss_sum(label_ids, weights):
             return self.head.loss_sum(
                 encoded,
                 sparse_labels.positives_of(label_ids, weights),
                 weights,
                 repetitions,
+            )
+
+        with dropout_seeds.given(dropout_seed):  # of a head that samples
+            if dropout_seed is None or not self.mixup:
+                return loss_sum(label_ids, weights)
+            pairs = mixing.draw(self.mixup, weights, dropout_seed)
+            encoded = mixing.mixed(encoded, pairs)
+            others = tf.gather(label_ids, pairs.partners)
+            return loss_sum(label_ids, weights * pairs.shares) + loss_sum(
+                others, weights * (1 - pairs.shares)
             )
 
     def parts(self) -> list[Part]:

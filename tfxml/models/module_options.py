@@ -20,6 +20,10 @@ class ModuleOptions:
 
     needs_encoder: ClassVar[bool] = True  # whether a head cannot read rows
     models_sets: ClassVar[bool] = False  # whether a head has `label_sets`
+    # Whether a head reads the states of a text's words, not one vector.
+    reads_states: ClassVar[bool] = False
+    # Whether an encoder can return them.
+    gives_states: ClassVar[bool] = False
 
     @classmethod
     def check(cls, options: Any) -> None:

@@ -35,6 +35,8 @@ class Site:
         form: how rows are multiplied; see `row_forms.FORMS`.
         input_dim: what the head reads: the encoder's H, or D.
         is_linear: whether the head reads the rows themselves.
+        backbone: the file of a Keras model, in place of `options.backbone`.
+        reads_states: whether it reads the states of a text's words.
         label_counts: [L], in how many training instances each label occurs;
             None where weights are restored.
         label_pairs: [L, L] sparse, in how many training instances each two
@@ -57,6 +59,8 @@ class Site:
     form: str = "compact"
     input_dim: int = 0
     is_linear: bool = False
+    reads_states: bool = False
+    backbone: str = ""
     label_counts: np.ndarray | None = None
     label_pairs: scipy.sparse.csr_matrix | None = None
     dropped: Sequence[int] | np.ndarray = ()

@@ -1,4 +1,4 @@
-"""What the encoders of tokens share: word vectors, dropout, pooling.
+"""What the encoders of tokens share: word vectors and dropout.
 
 # N instances, T places, V token ids, E dimensions of a word vector, H units
 """
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract, pooling, sites
+from tfxml.models import contract, encoded, sites
 
 
 class TokenEncoder(contract.Encoder):
@@ -24,6 +24,7 @@ class TokenEncoder(contract.Encoder):
         word_dim: E.
         dropout: share of the outputs dropped in training.
         word_dropout: share of the words hidden in training.
+        span_cut: share of a text's words hidden in training, in one run.
         seed: of the initial weights and the dropout.
     """
 
@@ -35,6 +36,7 @@ class TokenEncoder(contract.Encoder):
         word_dim: int = 128,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        span_cut: float = 0.0,
         seed: int = 0,
         **kwargs,
     ):
@@ -43,6 +45,7 @@ class TokenEncoder(contract.Encoder):
         self.word_dim = word_dim
         self.dropout = dropout
         self.word_dropout = word_dropout
+        self.span_cut = span_cut
         self.seed = seed
         self._num_seeds = 0
         self.table = self.add_weight(
@@ -56,8 +59,8 @@ class TokenEncoder(contract.Encoder):
         words: tf.Tensor,
         is_word: tf.Tensor,
         dropout_seed: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """Returns [N, H] of word vectors.
+    ) -> tf.Tensor | encoded.States:
+        """Returns [N, H] of word vectors, or the states of the words.
 
         Args:
             words: [N, T, E]; zeros where there is no word.
@@ -95,6 +98,7 @@ class TokenEncoder(contract.Encoder):
         return {
             "word_dim": options.word_dim,
             "word_dropout": options.word_dropout,
+            "span_cut": options.span_cut,
             "seed": site.seeds_of(range(number, number + 1))[0],
         }
 
@@ -118,8 +122,8 @@ class TokenEncoder(contract.Encoder):
 
     def call(
         self, rows: Any, dropout_seed: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Returns [N, H].
+    ) -> tf.Tensor | encoded.States:
+        """Returns [N, H], or the states of the words.
 
         Args:
             rows: tokens [N, T], padded with 0.
@@ -129,12 +133,12 @@ class TokenEncoder(contract.Encoder):
         # The variable itself, so that only the batch's rows are gathered.
         words = tf.gather(self.table.value, rows) * is_word[:, :, None]
         words = self.drop_words(words, dropout_seed)
-        return self.drop(
-            self.read(words, is_word, dropout_seed),
-            self.dropout,
-            dropout_seed,
-            0,
-        )
+        words = self.cut_span(words, is_word, dropout_seed)
+        output = self.read(words, is_word, dropout_seed)
+        if isinstance(output, encoded.States):
+            states = self.drop(output.states, self.dropout, dropout_seed, 0)
+            return output._replace(states=states)
+        return self.drop(output, self.dropout, dropout_seed, 0)
 
     def drop_words(
         self, words: tf.Tensor, dropout_seed: tf.Tensor | None
@@ -146,6 +150,29 @@ class TokenEncoder(contract.Encoder):
         chances = tf.random.stateless_uniform(tf.shape(words)[:2], seed)
         is_kept = tf.cast(chances >= self.word_dropout, words.dtype)
         return words * is_kept[:, :, None]
+
+    def cut_span(
+        self,
+        words: tf.Tensor,
+        is_word: tf.Tensor,
+        dropout_seed: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Returns words of which a run in each text is zeros, in training.
+
+        Shen et al., "A simple but tough-to-beat data augmentation approach for
+        natural language understanding and generation", 2020.
+        """
+        if dropout_seed is None or not self.span_cut:
+            return words
+        seed = self._seed_of(dropout_seed, 1008)
+        lengths = tf.reduce_sum(is_word, axis=1)
+        sizes = tf.floor(self.span_cut * lengths)
+        chances = tf.random.stateless_uniform(tf.shape(lengths), seed)
+        starts = tf.floor(chances * (lengths - sizes + 1))[:, None]
+        places = tf.range(tf.shape(words)[1])[None, :]
+        places = tf.cast(places, starts.dtype)
+        is_kept = (places < starts) | (places >= starts + sizes[:, None])
+        return words * tf.cast(is_kept, words.dtype)[:, :, None]
 
     def drop(
         self,
@@ -193,103 +220,6 @@ class TokenEncoder(contract.Encoder):
             "word_dim": self.word_dim,
             "dropout": self.dropout,
             "word_dropout": self.word_dropout,
+            "span_cut": self.span_cut,
             "seed": self.seed,
-        }
-
-
-class StatesEncoder(TokenEncoder):
-    """An encoder with a state a word, which it pools.
-
-    Subclasses call `add_pooling` with the width of a state, and implement
-    `states`.
-
-    Args:
-        num_tokens: V.
-        pooling: `max`, `mean`, `cls` or `attention`; see
-            `token_options.TokenOptions`.
-        num_queries: of pooling by attention.
-        others: as for `TokenEncoder`.
-    """
-
-    def __init__(
-        self,
-        num_tokens: int,
-        pooling: str = "max",
-        num_queries: int = 4,
-        **others,
-    ):
-        super().__init__(num_tokens, **others)
-        self.pooling = pooling
-        self.num_queries = num_queries
-        if pooling == "cls":
-            self.cls_word = self.add_weight(
-                name="cls_word",
-                shape=(self.word_dim,),
-                initializer=self.normal(0.1),
-            )
-
-    @classmethod
-    def usual(
-        cls, options: Any, site: sites.Site, number: int
-    ) -> dict[str, Any]:
-        """Returns those of `TokenEncoder`, and those of the pooling."""
-        return {
-            **super().usual(options, site, number),
-            "pooling": options.pooling,
-            "num_queries": options.attention_queries,
-        }
-
-    def states(
-        self,
-        words: tf.Tensor,
-        is_word: tf.Tensor,
-        dropout_seed: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """Returns the state of each place, [N, T, S]; see `read`."""
-        raise NotImplementedError
-
-    def add_pooling(self, num_units: int) -> None:
-        """Sets the width of the output, of states of so many units."""
-        self.output_dim = num_units
-        if self.pooling == "attention":
-            self.output_dim = num_units * self.num_queries
-            self.queries = self.add_weight(
-                name="queries",
-                shape=(self.num_queries, num_units),
-                initializer=self.normal(num_units**-0.5),
-            )
-
-    def read(
-        self,
-        words: tf.Tensor,
-        is_word: tf.Tensor,
-        dropout_seed: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """Returns the pooled states, [N, H]."""
-        if self.pooling == "cls":
-            words = tf.pad(words, [[0, 0], [1, 0], [0, 0]])
-            is_first = tf.one_hot(0, tf.shape(words)[1])[:, None]
-            words += is_first * self.cls_word
-            is_word = tf.pad(is_word, [[0, 0], [1, 0]], constant_values=1.0)
-        else:
-            # A batch of texts without words still has a place.
-            words = tf.pad(words, [[0, 0], [0, 1], [0, 0]])
-            is_word = tf.pad(is_word, [[0, 0], [0, 1]])
-        states = self.states(words, is_word, dropout_seed)
-        if self.pooling == "cls":
-            return states[:, 0]
-        if self.pooling == "mean":
-            return pooling.mean(states, is_word)
-        if self.pooling == "attention":
-            return pooling.attention(
-                states, is_word, tf.convert_to_tensor(self.queries)
-            )
-        return pooling.largest(states, is_word)
-
-    def get_config(self) -> dict:
-        """Returns what makes the encoder again, but for its weights."""
-        return {
-            **super().get_config(),
-            "pooling": self.pooling,
-            "num_queries": self.num_queries,
         }

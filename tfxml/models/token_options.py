@@ -28,6 +28,12 @@ class TokenOptions:
         "see in training.",
         minimum=0,
     )
+    span_cut: float = options.option(
+        0.0,
+        "Share of the words of a text, in one run at a random place, that an "
+        "encoder of sequences does not see in training.",
+        minimum=0,
+    )
     pooling: str = options.option(
         "max",
         "How the states of a text's words become one vector (recurrent, "
@@ -42,3 +48,4 @@ class TokenOptions:
     def check_tokens(self) -> None:
         """Raises ValueError for values out of range."""
         options.require(self.word_dropout < 1, "word_dropout", "below 1", self)
+        options.require(self.span_cut < 1, "span_cut", "below 1", self)

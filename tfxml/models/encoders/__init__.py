@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tfxml.models import module_options, module_table
 from tfxml.models.encoders import (
+    backbone_options,
     bag_options,
     conv_options,
     joint_options,
@@ -22,6 +23,8 @@ _PLACES: dict[str, str] = {
     "recurrent": "recurrent_encoder.RecurrentEncoder",
     "transformer": "transformer_encoder.TransformerEncoder",
     "joint": "joint_encoder.JointEncoder",
+    "backbone": "backbone_encoder.BackboneEncoder",
+    "dense_backbone": "backbone_encoder.DenseBackboneEncoder",
 }
 # Of those whose options lie in a file without TensorFlow.
 _OPTIONS: dict[str, type[module_options.ModuleOptions]] = {
@@ -30,6 +33,8 @@ _OPTIONS: dict[str, type[module_options.ModuleOptions]] = {
     "recurrent": recurrent_options.RecurrentOptions,
     "transformer": transformer_options.TransformerOptions,
     "joint": joint_options.JointOptions,
+    "backbone": backbone_options.BackboneOptions,
+    "dense_backbone": backbone_options.BackboneOptions,
 }
 ENCODERS: module_table.ModuleTable[type[contract.Encoder]] = (
     module_table.ModuleTable(__name__, _PLACES, _OPTIONS)

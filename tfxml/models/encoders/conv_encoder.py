@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfxml.models import sites, token_encoder
+from tfxml.models import encoded, sites, token_encoder
 from tfxml.models.encoders import conv_options
 
 
@@ -27,6 +27,8 @@ class ConvEncoder(token_encoder.TokenEncoder):
         word_dim: E.
         num_filters: F.
         widths: of the filters, in words.
+        is_pooled: whether of each filter the largest value is returned, or all
+            of them, for heads that read states.
         others: as for `TokenEncoder`.
     """
 
@@ -38,11 +40,13 @@ class ConvEncoder(token_encoder.TokenEncoder):
         word_dim: int = 128,
         num_filters: int = 128,
         widths: Sequence[int] = (2, 3, 4),
+        is_pooled: bool = True,
         **others,
     ):
         super().__init__(num_tokens, word_dim, **others)
         self.num_filters = num_filters
         self.widths = tuple(widths)
+        self.is_pooled = is_pooled
         self.output_dim = num_filters * len(self.widths)
         self.kernels, self.biases = [], []
         for width in self.widths:
@@ -71,6 +75,7 @@ class ConvEncoder(token_encoder.TokenEncoder):
             site.num_tokens,
             num_filters=options.conv_filters,
             widths=options.conv_widths,
+            is_pooled=not site.reads_states,
             dropout=options.conv_dropout,
             **cls.usual(options, site, number),
         )
@@ -80,20 +85,29 @@ class ConvEncoder(token_encoder.TokenEncoder):
         words: tf.Tensor,
         is_word: tf.Tensor,
         dropout_seed: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """Returns [N, F W]; see `TokenEncoder.read`."""
+    ) -> tf.Tensor | encoded.States:
+        """Returns [N, F W], or states [N, T, F W]; see `TokenEncoder.read`."""
         del dropout_seed
+        # A batch of texts without words still has a place.
+        num_places = tf.shape(words)[1] + 1
         # A text shorter than a filter, even an empty one, has a place for it.
         more = max(self.widths)
         words = tf.pad(words, [[0, 0], [0, more], [0, 0]])
         is_word = tf.pad(is_word, [[0, 0], [0, more]])[:, :, None]
-        pooled = []
+        found = []
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
             # Every place where a word begins, as the rows are padded.
             values = tf.nn.conv1d(words, kernel, 1, "VALID") + bias
             starts = is_word[:, : tf.shape(values)[1]]
-            pooled.append(tf.reduce_max(tf.nn.relu(values) * starts, axis=1))
-        return tf.concat(pooled, axis=1)
+            states = tf.nn.relu(values) * starts
+            if self.is_pooled:
+                found.append(tf.reduce_max(states, axis=1))
+            else:
+                found.append(states[:, :num_places])
+        output = tf.concat(found, axis=-1)
+        if self.is_pooled:
+            return output
+        return encoded.States(output, is_word[:, :num_places, 0])
 
     def get_config(self) -> dict:
         """Returns what makes the encoder again, but for its weights."""
@@ -101,6 +115,7 @@ class ConvEncoder(token_encoder.TokenEncoder):
             **super().get_config(),
             "num_filters": self.num_filters,
             "widths": self.widths,
+            "is_pooled": self.is_pooled,
         }
 
     def describe(self) -> str:

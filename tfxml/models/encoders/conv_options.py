@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from tfxml import options as options_lib
 from tfxml.models import module_options
@@ -12,6 +12,8 @@ from tfxml.models import module_options
 @dataclasses.dataclass(frozen=True)
 class ConvOptions(module_options.ModuleOptions):
     """Options of the convolutional encoder."""
+
+    gives_states: ClassVar[bool] = True
 
     conv_filters: int = options_lib.option(
         128, "Conv: filters of each width.", minimum=1

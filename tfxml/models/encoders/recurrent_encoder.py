@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfxml.models import sites, token_encoder
+from tfxml.models import sites, states_encoder
 from tfxml.models.encoders import recurrent_options
 
 _CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
-class RecurrentEncoder(token_encoder.StatesEncoder):
+class RecurrentEncoder(states_encoder.StatesEncoder):
     """Layers of GRU or LSTM cells in both directions, pooled over the words.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from tfxml import options as options_lib
 from tfxml.models import module_options
@@ -14,6 +14,8 @@ CELLS = ("gru", "lstm")
 @dataclasses.dataclass(frozen=True)
 class RecurrentOptions(module_options.ModuleOptions):
     """Options of the recurrent encoder."""
+
+    gives_states: ClassVar[bool] = True
 
     recurrent_cell: str = options_lib.option(
         "gru", "Recurrent: the cell.", choices=CELLS

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfxml.models import pooling, sites, token_encoder
+from tfxml.models import attention, sites, states_encoder
 from tfxml.models.encoders import transformer_options
 
 
-class TransformerEncoder(token_encoder.StatesEncoder):
+class TransformerEncoder(states_encoder.StatesEncoder):
     """Layers of self-attention and feed-forward, pooled over the words.
 
     Args:
@@ -129,19 +128,15 @@ class TransformerEncoder(token_encoder.StatesEncoder):
         if self.positions == "learnt":
             return states + self.places[:number]
         if self.positions == "sinusoidal":
-            return states + sinusoids(number, self.word_dim)
+            return states + attention.sinusoids(number, self.word_dim)
         return states
 
     def _apply(
         self, block: list, states, is_word, dropout_seed, number: int
     ) -> tf.Tensor:
         norm, projections, attended, norm_too, wide, narrow = block
-        attention = attended(
-            self._attention(projections(norm(states)), is_word)
-        )
-        states += self.drop(
-            attention, self.dropout, dropout_seed, 2 + 2 * number
-        )
+        seen = attended(self._attention(projections(norm(states)), is_word))
+        states += self.drop(seen, self.dropout, dropout_seed, 2 + 2 * number)
         output = narrow(wide(norm_too(states)))
         return states + self.drop(
             output, self.dropout, dropout_seed, 3 + 2 * number
@@ -154,19 +149,11 @@ class TransformerEncoder(token_encoder.StatesEncoder):
 
         Queries, keys and values lie behind one another.
         """
-        shape = tf.shape(projections)
-        head_dim = self.word_dim // self.num_heads
-        queries, keys, values = tf.unstack(
-            tf.reshape(
-                projections,
-                [shape[0], shape[1], 3, self.num_heads, head_dim],
-            ),
-            axis=2,
+        return attention.of_heads(
+            tf.split(projections, 3, axis=2),
+            self.num_heads,
+            is_word[:, None, None, :],
         )
-        scores = tf.einsum("nsak,ntak->nast", queries, keys) * head_dim**-0.5
-        weights = pooling.masked_softmax(scores, is_word[:, None, None, :])
-        seen = tf.einsum("nast,ntak->nsak", weights, values)
-        return tf.reshape(seen, [shape[0], shape[1], self.word_dim])
 
     def get_config(self) -> dict:
         """Returns what makes the encoder again, but for its weights."""
@@ -185,17 +172,3 @@ class TransformerEncoder(token_encoder.StatesEncoder):
             f"a transformer of {self.num_layers} layers, {self.num_heads} "
             f"heads, {self.positions} positions, {self.pooling} pooling"
         )
-
-
-def sinusoids(number: int | tf.Tensor, width: int) -> tf.Tensor:
-    """Returns encodings of the first places, [number, width].
-
-    Half of them are sines and half cosines, of wavelengths from 2 pi to
-    20,000 pi (Vaswani et al., section 3.5).
-    """
-    half = (width + 1) // 2
-    rates = 10000.0 ** (-np.arange(half) / max(half, 1))
-    angles = tf.cast(tf.range(number), tf.float32)[:, None] * tf.constant(
-        rates, tf.float32
-    )
-    return tf.concat([tf.sin(angles), tf.cos(angles)], axis=1)[:, :width]

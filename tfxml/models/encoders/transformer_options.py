@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from tfxml import options as options_lib
 from tfxml.models import module_options
@@ -14,6 +14,8 @@ POSITIONS = ("sinusoidal", "learnt", "none")
 @dataclasses.dataclass(frozen=True)
 class TransformerOptions(module_options.ModuleOptions):
     """Options of the transformer encoder."""
+
+    gives_states: ClassVar[bool] = True
 
     transformer_layers: int = options_lib.option(
         2, "Transformer: layers.", minimum=1

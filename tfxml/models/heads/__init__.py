@@ -9,7 +9,9 @@ from tfxml.models.heads import (
     centroid_options,
     chain_options,
     cornet_options,
+    decoder_options,
     graph_options,
+    label_attention_options,
     mach_options,
     sigmoid_options,
 )
@@ -24,6 +26,8 @@ _PLACES: dict[str, str] = {
     "cornet": "cornet.CorNetHead",
     "chain": "chain.ChainHead",
     "graph": "graph.GraphHead",
+    "label_attention": "label_attention.LabelAttentionHead",
+    "decoder": "decoder.DecoderHead",
 }
 # Of those whose options lie in a file without TensorFlow.
 _OPTIONS: dict[str, type[module_options.ModuleOptions]] = {
@@ -33,6 +37,8 @@ _OPTIONS: dict[str, type[module_options.ModuleOptions]] = {
     "cornet": cornet_options.CorNetOptions,
     "chain": chain_options.ChainOptions,
     "graph": graph_options.GraphOptions,
+    "label_attention": label_attention_options.LabelAttentionOptions,
+    "decoder": decoder_options.DecoderOptions,
 }
 HEADS: module_table.ModuleTable[type[contract.Head]] = module_table.ModuleTable(
     __name__, _PLACES, _OPTIONS
