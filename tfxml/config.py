@@ -98,6 +98,12 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
             "test split",
             self,
         )
+        require(
+            not (self.word_vectors and self.token_units == "subwords"),
+            "word_vectors",
+            "empty with token_units=subwords, whose pieces have none",
+            self,
+        )
         head = heads.HEADS.options(self.head)
         require(
             not (head.models_sets and self.reranker_passes),
@@ -105,7 +111,21 @@ class Config(*GROUPS.values()):  # type: ignore[misc]  # bases from a table
             f"0 with head={self.head}, whose sets the re-ranker has no part in",
             self,
         )
-        is_linear = encoders.ENCODERS.options(self.encoder).passes_rows(self)
+        encoder = encoders.ENCODERS.options(self.encoder)
+        require(
+            encoder.gives_states or not head.reads_states,
+            "head",
+            f"one that reads one vector an instance with encoder={self.encoder}"
+            ", which has no states of words",
+            self,
+        )
+        is_linear = encoder.passes_rows(self)
+        require(
+            not (self.mixup and (head.reads_states or is_linear)),
+            "mixup",
+            "0 unless an encoder makes one vector of an instance",
+            self,
+        )
         require(
             not (head.needs_encoder and is_linear),
             "head",

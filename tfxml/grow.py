@@ -68,7 +68,9 @@ def grow(
     data_dir = paths.absolute(data_dir, "data_dir")
     data = datasets.training_data(config, data_dir, strategy, old.text_features)
     _check(old, data)
-    grown = run_lib.Run(config, strategy, data)
+    grown = run_lib.Run(
+        config, strategy, data, backbone=workdir_lib.Workdir(path).backbone
+    )
     weights = old.model.named_variables()
     for name, weight in grown.model.named_variables().items():
         weight.assign(weights[name])

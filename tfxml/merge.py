@@ -55,7 +55,9 @@ def merge(path: str, checkpoint: str = "auto") -> pathlib.Path:
     default = tf.distribute.get_strategy()
     first = workdir_lib.Workdir(folders[0])
     config, facts = first.read()
-    merged_model = build.model(config, facts, first.read_label_counts())
+    merged_model = build.model(
+        config, facts, first.read_label_counts(), backbone=first.backbone
+    )
     step = 0
     for group, folder in enumerate(folders):
         placement = placement_lib.Placement(group, len(folders))

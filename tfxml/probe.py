@@ -120,7 +120,7 @@ def batch_sizes(
 
     from tfxml.run import datasets
 
-    config = config.replace(batch_nonzeros=0)
+    config = config.replace(batch_nonzeros=0, accumulate_steps=1)
     data = datasets.training_data(config, data_dir)
     tried, speeds = [], []
     for size in sizes:
@@ -180,6 +180,7 @@ def _steps(
         number,
         config.seed,
         datasets.takes_padded(data.facts, strategy),
+        num_pieces=config.accumulate_steps,
     )
     for _ in range(number):
         yield steps.train(1)

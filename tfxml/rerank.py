@@ -70,11 +70,18 @@ def rerank(
         )
     data = datasets.training_data(config, data_dir, features=old.text_features)
     workdir_lib.Workdir(path).check_data(data.fingerprint, data.facts.data_dir)
-    run = run_lib.Run(config, tf.distribute.get_strategy(), data)
+    run = run_lib.Run(
+        config,
+        tf.distribute.get_strategy(),
+        data,
+        backbone=workdir_lib.Workdir(path).backbone,
+    )
     weights = run.model.named_variables()
     for name, trained in old.model.named_variables().items():
         if not name.startswith("reranker_"):
             weights[name].assign(trained.value)
+    if run.averages is not None:
+        run.averages.restart()  # for more epochs later
     run.learn_reranker(lambda: None)
     metrics = run.evaluate()
     entry = {"step": run.steps_done, "epoch": run.epoch, **metrics}

@@ -227,9 +227,8 @@ def _costs(run: measured_lib.Measured) -> dict[str, str]:
     if steps:
         middle = statistics.median(steps)
         rows["median step of training"] = f"{middle:,.1f} ms"
-        rows["training"] = (
-            f"{1000 * config.batch_size / middle:,.0f} instances a second"
-        )
+        size = config.batch_size * config.accumulate_steps
+        rows["training"] = f"{1000 * size / middle:,.0f} instances a second"
     memory = [e["peak_memory_gib"] for e in run.history]
     if memory:
         rows["peak memory of training"] = f"{max(memory):.2f} GiB"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import scipy.sparse
+import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.data.catalogue import known_sets, named_sets
@@ -24,7 +25,7 @@ from tfxml.models import (
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import workdir as workdir_lib
-from tfxml.training import gradients, optimizers, schedules
+from tfxml.training import averages, gradients, optimizers, schedules
 from tfxml.training.solvers import label_classifiers
 
 _USUAL_PROPENSITIES = 0.55, 1.5  # Jain et al.'s default
@@ -37,6 +38,7 @@ def model(
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dropped: Sequence[int] | np.ndarray = (),
     label_pairs: scipy.sparse.csr_matrix | None = None,
+    backbone: str = "",
 ) -> extreme_classifier.ExtremeClassifier:
     """Returns the model, with biases that match the labels' frequencies.
 
@@ -49,6 +51,7 @@ def model(
         dropped: ids of labels that are never predicted.
         label_pairs: [L, L] sparse, in how many training instances each two
             labels occur, for heads that read them; None for restored weights.
+        backbone: the run's copy of its Keras model; empty: there is none yet.
     """
     site = sites.Site(
         facts.num_labels,
@@ -64,6 +67,8 @@ def model(
         group=placement.group,
         num_groups=placement.num_groups,
         devices=placement.devices,
+        backbone=backbone,
+        reads_states=heads.HEADS.options(config.head).reads_states,
         inverse_propensity=lambda priors: metrics.inverse_propensities(
             np.rint(priors * facts.num_train).astype(np.int64),
             facts.num_train,
@@ -86,6 +91,7 @@ def model(
         facts.num_features,
         facts.form,
         _reranker(config, facts),
+        mixup=config.mixup,
     )
 
 
@@ -175,6 +181,32 @@ def optimizer(
         )
     model_optimizer.build(model.trainable_variables)
     return model_optimizer
+
+
+def weight_averages(
+    config: config_lib.Config,
+    steps_per_epoch: int,
+    model: extreme_classifier.ExtremeClassifier,
+    strategy: tf.distribute.Strategy,
+) -> averages.Averages | None:
+    """Returns the averages of the weights that are trained, if any."""
+    rule: averages.Rule
+    if config.weight_average == "none":
+        return None
+    if config.weight_average == "ema":
+        rule = averages.Exponential(config.average_decay)
+    else:
+        rule = averages.ByEpoch(steps_per_epoch, config.swa_start)
+    trained = {id(weight) for weight in model.trainable_variables}
+    return averages.Averages(
+        strategy,
+        {
+            name: weight
+            for name, weight in model.named_variables().items()
+            if id(weight) in trained
+        },
+        rule,
+    )
 
 
 def ranking_metrics(

@@ -187,15 +187,18 @@ def _with_label_rows(
 def batches(
     config: config_lib.Config, train: pipeline.Source
 ) -> batching.Batches:
-    """Returns how an epoch of the training split is cut."""
+    """Returns how an epoch of the training split is cut into steps."""
+    batch_size = config.batch_size * config.accumulate_steps
     if config.length_window > 1:
         return batching.ByLength(
-            train.row_lengths(), config.batch_size, config.length_window
+            train.row_lengths(), batch_size, config.length_window
         )
     if not config.batch_nonzeros:
-        return batching.ByInstances(train.num_instances, config.batch_size)
+        return batching.ByInstances(train.num_instances, batch_size)
     return batching.ByNonzeros(
-        train.row_lengths(), config.batch_size, config.batch_nonzeros
+        train.row_lengths(),
+        batch_size,
+        config.batch_nonzeros * config.accumulate_steps,
     )
 
 

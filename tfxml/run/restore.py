@@ -68,6 +68,7 @@ def restore(
             None,
             placement,
             dropped=workdir.read_dropped_labels(),
+            backbone=workdir.backbone,
         )
     workdir.check_head(model.head.record())
     saved = checkpoints.Checkpoints(

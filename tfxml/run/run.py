@@ -17,12 +17,13 @@ from tfxml.data.text import word_vectors
 from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
-from tfxml.models import contract, heads
+from tfxml.models import contract, heads, keras_backbones, keras_encoder
 from tfxml.run import build, console, datasets, serving_file
 from tfxml.run import placement as placement_lib
 from tfxml.run import progress as progress_lib
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import asynchronous_loop, loop, solvers
+from tfxml.training import averages as averages_lib
 from tfxml.training.solvers import label_classifiers
 
 
@@ -35,6 +36,7 @@ class Run:
         data: what `run_data.training_data` returns.
         placement: which repetitions are trained, and where they lie.
         beat: called whenever parameter servers have got on.
+        backbone: the run's copy of its Keras model; empty: there is none yet.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Run:
         data: datasets.TrainingData,
         placement: placement_lib.Placement = placement_lib.EVERYWHERE,
         beat: Callable[[], None] = lambda: None,
+        backbone: str = "",
     ):
         self.config = config
+        self._backbone = backbone or config.backbone
         self.strategy = strategy
         self.data = data
         self._batches = datasets.batches(config, data.training_rows)
@@ -67,14 +71,20 @@ class Run:
                 data.label_counts,
                 placement,
                 label_pairs=label_pairs,
+                backbone=backbone,
             )
             optimizer = build.optimizer(
                 config, self.steps_per_epoch, self.model
             )
             step = loop.new_step_counter()
+            self.averages = build.weight_averages(
+                config, self.steps_per_epoch, self.model, strategy
+            )
         self.state = tf.train.Checkpoint(
             model=self.model.named_variables(), optimizer=optimizer, step=step
         )
+        if self.averages is not None:
+            self.state.averages = self.averages.variables
         # The steps of the epoch that is under way, and their losses' sum.
         self.epoch_steps, self.epoch_loss = 0, 0.0
         self.step_ms: list[float] = []
@@ -118,6 +128,11 @@ class Run:
         if data.text_features is not None:
             workdir.write_text_features(data.text_features)
         workdir.write_head(self.model.head.record())
+        if any(
+            isinstance(encoder, keras_encoder.KerasEncoder)
+            for encoder in self.model.encoders
+        ):
+            workdir.write_backbone(keras_backbones.file_of(self._backbone))
         workdir.write_serving(serving_file.of(self.model))
 
     def read_word_vectors(self) -> None:
@@ -272,10 +287,20 @@ class Run:
 
     def _make_loop(
         self, optimizer: keras.optimizers.Optimizer
-    ) -> asynchronous_loop.AsynchronousLoop | loop.SynchronousLoop:
+    ) -> (
+        asynchronous_loop.AsynchronousLoop
+        | averages_lib.AveragedLoop
+        | loop.SynchronousLoop
+    ):
         config, data = self.config, self.data
         is_padded = datasets.takes_padded(data.facts, self.strategy)
         if self._coordinator:
+            if self.averages is not None:
+                raise ValueError(
+                    "`weight_average` must be none with parameter servers, "
+                    "whose workers take steps each at their own time. "
+                    f"Received: weight_average={config.weight_average}"
+                )
             return asynchronous_loop.AsynchronousLoop(
                 self._coordinator,
                 self.model,
@@ -286,8 +311,9 @@ class Run:
                 config.seed,
                 is_padded,
                 self._beat,
+                config.accumulate_steps,
             )
-        return loop.SynchronousLoop(
+        synchronous = loop.SynchronousLoop(
             self.strategy,
             self.model,
             optimizer,
@@ -298,7 +324,12 @@ class Run:
             config.seed,
             is_padded,
             data.service,
+            config.accumulate_steps,
+            self.averages,
         )
+        if self.averages is None:
+            return synchronous
+        return averages_lib.AveragedLoop(synchronous, self.averages)
 
     def _make_evaluator(
         self,

@@ -18,7 +18,12 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
     """Returns the settings that turn the data into rows."""
     if not is_text:
         return {"normalize_rows": config.normalize_rows}
+    of_tokens = {}
+    reads_tokens = text_inputs.max_tokens(config) is not None
+    if reads_tokens and config.token_units == "subwords":
+        of_tokens = {"num_subwords": config.num_subwords}
     return {
+        **of_tokens,
         "unicode_normalization": config.unicode_normalization,
         "ngrams": config.ngrams,
         # Hashing keeps no vocabulary that rare terms could be dropped from.

@@ -136,7 +136,9 @@ def train(
         if data.label_rows is not None:
             print(console.describe_label_rows(data))
         beat = dog.beat if dog else lambda: None
-        run = run_lib.Run(config, strategy, data, placement, beat)
+        run = run_lib.Run(
+            config, strategy, data, placement, beat, folder.backbone
+        )
         print(console.describe_model(config, data.facts, run.model))
         history = resuming.resume(folder, output, run)
         if config.word_vectors and not run.steps_done:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pathlib
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from tfxml.run import fingerprint as fingerprint_lib
 from tfxml.run import fitted_scores, flags, manifest, paths
 from tfxml.training import checkpoint_folders
 
+_BACKBONE = "backbone.keras"
 # What stays the same during a run, and what comes to it.
 _CONSTANT = (
     "config.json",
@@ -36,6 +38,7 @@ _CONSTANT = (
     "serving.json",
     "text_features",
     "dropped_labels.npy",
+    _BACKBONE,
 )
 # What files raise that hold something else than was written.
 _NO_CONTENT = (
@@ -74,6 +77,7 @@ class Workdir:
     - `run.json`: facts about the data, command lines, versions.
     - `label_counts.npy`, `label_names.jsonl`, `head.json`, `serving.json`,
       `text_features/`: what evaluation and prediction need of the data.
+    - `backbone.keras`: the model that `--backbone` named.
     - `dropped_labels.npy`: labels that are never answered, if there are any.
     - `manifest.json`: the checksums of all these, written last; a folder
       without it holds no run.
@@ -266,6 +270,18 @@ class Workdir:
                 "be read wrongly. The folder was changed, or written by "
                 "another version of tfxml"
             )
+
+    def write_backbone(self, path: pathlib.Path) -> None:
+        """Keeps a Keras model, so that the run needs no other file."""
+        shutil.copyfile(path, self.path / _BACKBONE)
+
+    @property
+    def backbone(self) -> str:
+        """The file of the Keras model; empty: the run has none."""
+        if not self.is_started or _BACKBONE not in self._manifest:
+            return ""
+        self._manifest.check(_BACKBONE)
+        return str(self.path / _BACKBONE)
 
     def write_text_features(
         self, features: text_features_lib.TextFeatures

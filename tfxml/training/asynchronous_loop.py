@@ -36,6 +36,7 @@ class AsynchronousLoop:
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
         beat: called whenever steps have been applied.
+        num_pieces: of a batch; see `loop.make_replica_step`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AsynchronousLoop:
         seed: int,
         is_padded: bool = False,
         beat: Callable[[], None] = lambda: None,
+        num_pieces: int = 1,
     ):
         self._coordinator = coordinator
         self._beat = beat
@@ -68,7 +70,9 @@ class AsynchronousLoop:
         batch_at = pipeline.training_batch(source, seed, most_rows, batches)
         steps_per_epoch = batches.steps_per_epoch
 
-        replica_step = loop.make_replica_step(model, optimizer, seed)
+        replica_step = loop.make_replica_step(
+            model, optimizer, seed, num_pieces
+        )
 
         def replica(step, edges, tensors):
             context = tf.distribute.get_replica_context()

@@ -153,6 +153,24 @@ def dense_if_static(gradient: Gradient) -> Gradient:
     return gradient
 
 
+def added(one: tuple[list, tf.Tensor], other: tuple[list, tf.Tensor]) -> tuple:
+    """Returns the sums of two lists of gradients, and of their losses."""
+    return [_sum(*pair) for pair in zip(one[0], other[0], strict=True)], one[
+        1
+    ] + other[1]
+
+
+def _sum(one: Gradient, other: Gradient) -> Gradient:
+    if not isinstance(one, tf.IndexedSlices):
+        return one + other
+    # Rows that both have are summed with all others, before the step.
+    return tf.IndexedSlices(
+        tf.concat([one.values, other.values], axis=0),
+        tf.concat([one.indices, other.indices], axis=0),
+        one.dense_shape,
+    )
+
+
 def summed_outside(
     optimizer: keras.optimizers.Optimizer,
 ) -> keras.optimizers.Optimizer:

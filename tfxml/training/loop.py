@@ -10,6 +10,8 @@ import tensorflow as tf
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
 from tfxml.models import device_scope, dropout_seeds
 from tfxml.models import extreme_classifier as classifier_lib
+from tfxml.training import averages as averages_lib
+from tfxml.training import gradients as gradients_lib
 
 # N instances of a replica's batch
 
@@ -29,6 +31,7 @@ def make_replica_step(
     model: classifier_lib.ExtremeClassifier,
     optimizer: keras.optimizers.Optimizer,
     seed: int,
+    num_pieces: int = 1,
 ) -> Callable[[pipeline.Batch, tf.Tensor], tf.Tensor]:
     """Returns a function (batch, step) -> loss, for `strategy.run`.
 
@@ -38,7 +41,27 @@ def make_replica_step(
     Args:
         model, optimizer: made inside the strategy's scope.
         seed: of the dropout.
+        num_pieces: how many pieces of a batch are computed one after another,
+            so that only the gradients of all are in memory at once.
     """
+
+    def piece_gradients(batch, dropout_seed):
+        gradients: list = []
+        losses: list[tf.Tensor] = []
+        for part in model.parts():
+            # Backward ops are not placed with their forward ops otherwise.
+            with device_scope.on(part.device):
+                with tf.GradientTape() as tape:
+                    loss = model.loss_sum(
+                        batch.inputs,
+                        batch.label_ids,
+                        batch.weights,
+                        dropout_seed,
+                        part,
+                    )
+                gradients += _all_gradients(tape, loss, part)
+            losses.append(loss)
+        return gradients, tf.add_n(losses)
 
     def replica_step(batch: pipeline.Batch, step: tf.Tensor):
         replica = tf.distribute.get_replica_context()
@@ -49,28 +72,47 @@ def make_replica_step(
         if replica.num_replicas_in_sync > 1:
             total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
         weights = tf.math.divide_no_nan(batch.weights, total)
+        batch = batch._replace(weights=weights)
         dropout_seed = dropout_seeds.of_step(seed, step)
-        gradients: list = []
-        variables: list[keras.Variable] = []
-        losses: list[tf.Tensor] = []
-        for part in model.parts():
-            # Backward ops are not placed with their forward ops otherwise.
-            with device_scope.on(part.device):
-                with tf.GradientTape() as tape:
-                    loss = model.loss_sum(
-                        batch.inputs,
-                        batch.label_ids,
-                        weights,
-                        dropout_seed,
-                        part,
-                    )
-                gradients += _all_gradients(tape, loss, part)
-            variables += part.trainable_variables
-            losses.append(loss)
+        sums = piece_gradients(_piece(batch, 0, num_pieces), dropout_seed)
+        for number in range(1, num_pieces):
+            # A piece begins when the one before is done, or all of them would
+            # be in memory at once.
+            with tf.control_dependencies(tf.nest.flatten(sums, True)):
+                piece = _piece(batch, number, num_pieces)
+            sums = gradients_lib.added(
+                sums,
+                piece_gradients(
+                    piece,
+                    tf.random.experimental.stateless_fold_in(
+                        dropout_seed, number
+                    ),
+                ),
+            )
+        gradients, loss = sums
+        variables = [
+            variable
+            for part in model.parts()
+            for variable in part.trainable_variables
+        ]
         optimizer.apply(gradients, variables)
-        return tf.add_n(losses)
+        return loss
 
     return replica_step
+
+
+def _piece(
+    batch: pipeline.Batch, number: int, num_pieces: int
+) -> pipeline.Batch:
+    """Returns one of so many nearly equal pieces of a batch."""
+    if num_pieces == 1:
+        return batch
+    size = batch.weights.shape[0]  # static, where a TPU needs it
+    if size is None:
+        size = tf.shape(batch.weights)[0]
+    first = number * size // num_pieces
+    last = (number + 1) * size // num_pieces
+    return tf.nest.map_structure(lambda rows: rows[first:last], batch)
 
 
 def _all_gradients(
@@ -110,6 +152,8 @@ class SynchronousLoop:
         is_padded: whether rows are padded to static shapes.
         data_service: the tf.data service that makes the batches; empty: this
             process does.
+        num_pieces: of a batch; see `make_replica_step`.
+        averages: of the weights; None: there are none.
     """
 
     def __init__(
@@ -124,11 +168,13 @@ class SynchronousLoop:
         seed: int,
         is_padded: bool = False,
         data_service: str = "",
+        num_pieces: int = 1,
+        averages: averages_lib.Averages | None = None,
     ):
         self._step = step
         self._data_service = data_service
         self._train_steps = make_train_steps(
-            strategy, model, optimizer, step, seed
+            strategy, model, optimizer, step, seed, num_pieces, averages
         )
         self._optimizer = optimizer
         # Whether a step was traced, after which `gathers_rows` is known.
@@ -215,6 +261,8 @@ def make_train_steps(
     optimizer: keras.optimizers.Optimizer,
     step: tf.Variable,
     seed: int,
+    num_pieces: int = 1,
+    averages: averages_lib.Averages | None = None,
 ) -> Callable:
     """Returns a function (iterator, num_steps) -> the mean loss of a step.
 
@@ -225,8 +273,10 @@ def make_train_steps(
         strategy: any that is not a parameter server's.
         model, optimizer, step: made inside the strategy's scope.
         seed: of the dropout.
+        num_pieces: of a batch; see `make_replica_step`.
+        averages: of the weights; None: there are none.
     """
-    whole_batch_step = make_replica_step(model, optimizer, seed)
+    whole_batch_step = make_replica_step(model, optimizer, seed, num_pieces)
 
     def replica_step(batch, step):
         return whole_batch_step(on_device.whole(batch), step)
@@ -240,6 +290,8 @@ def make_train_steps(
                 tf.distribute.ReduceOp.SUM, loss, axis=None
             )
             step.assign_add(1)
+            if averages is not None:
+                averages.update(step.read_value())
         return total / tf.cast(num_steps, total.dtype)
 
     return train_steps

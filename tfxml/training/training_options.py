@@ -15,6 +15,7 @@ OPTIMIZERS = (
     "sgd",
     "lamb",
 )
+AVERAGES = ("none", "ema", "swa")
 DECAYS = ("constant", "linear", "cosine")
 
 
@@ -66,6 +67,13 @@ class TrainingOptions:
         "The largest length of a row of a weight matrix. 0: any.",
         minimum=0,
     )
+    mixup: float = options.option(
+        0.0,
+        "In training each instance is mixed with another, by a share from "
+        "Beta(mixup, mixup): the vectors of the encoder, and the labels. 0: "
+        "none.",
+        minimum=0,
+    )
     warmup_steps: int = options.option(
         0, "Steps in which the learning rate rises from 0.", minimum=0
     )
@@ -79,6 +87,12 @@ class TrainingOptions:
     )
     batch_size: int = options.option(
         128, "Instances per step, over all replicas.", minimum=1
+    )
+    accumulate_steps: int = options.option(
+        1,
+        "Batches whose gradients are summed for one step, as one batch of so "
+        "many times --batch_size would be, in the memory of one.",
+        minimum=1,
     )
     batch_nonzeros: int = options.option(
         0,
@@ -94,6 +108,21 @@ class TrainingOptions:
         "padded to long ones. 0: as they come.",
         minimum=0,
     )
+    weight_average: str = options.option(
+        "none",
+        "What is evaluated, saved and exported instead of the last weights. "
+        "ema: their moving average; swa: their mean at the ends of epochs. "
+        "Every row of a table is touched.",
+        choices=AVERAGES,
+    )
+    average_decay: float = options.option(
+        0.999, "Share that a step of weight_average=ema keeps.", minimum=0
+    )
+    swa_start: int = options.option(
+        5,
+        "Epochs before the first that weight_average=swa averages.",
+        minimum=0,
+    )
     num_epochs: int = options.option(
         10, "Passes over the training split.", minimum=1
     )
@@ -107,6 +136,15 @@ class TrainingOptions:
             self,
         )
         options.require(self.momentum < 1, "momentum", "below 1", self)
+        options.require(
+            self.average_decay < 1, "average_decay", "below 1", self
+        )
+        options.require(
+            self.weight_average != "swa" or self.swa_start < self.num_epochs,
+            "swa_start",
+            f"below num_epochs={self.num_epochs} with weight_average=swa",
+            self,
+        )
         options.require(
             self.head_optimizer == "same" or not self.global_clipnorm,
             "global_clipnorm",
