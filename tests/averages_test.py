@@ -171,7 +171,8 @@ def test_it_resumes_bit_for_bit(words, epochs, tmp_path):
         runs.assert_near(runs.tensors(tmp_path / "more"), everything)
         return
     steps = sorted((tmp_path / "whole" / "checkpoints").glob("step_*"))
-    for number in range(1, len(steps)):
+    # Of steps 3, 4, 7, 8, 11 and 12: within epochs, and at an end of one.
+    for number in (1, 4, 5):
         cut = shutil.copytree(tmp_path / "whole", tmp_path / str(number))
         (cut / "result.json").unlink()
         for folder in steps[number:]:

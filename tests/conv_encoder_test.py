@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 
+import exporting
 import numpy as np
 import pytest
 import runs
@@ -12,8 +13,15 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml import prepare
 from tfxml.data import inputs, requests
+from tfxml.export.saved_model import serving_model
+from tfxml.export.shared import checked_run
 from tfxml.models.encoders import conv_encoder
-from tfxml.run import request_predictor, restore, train_and_evaluate
+from tfxml.run import (
+    request_predictor,
+    restore,
+    text_inputs,
+    train_and_evaluate,
+)
 
 
 def _encoder(**words):
@@ -218,7 +226,14 @@ def test_word_vectors_are_what_training_starts_with(order_data, tmp_path):
 
 # --- conformance ------------------------------------------------------------
 
-CONFORMING = ["gru", "lstm"]
+CONFORMING = [
+    "gru",
+    "lstm",
+    "gru, attention",
+    "transformer",
+    "transformer, cls",
+    "joint",
+]
 
 
 def _short_config(name):
@@ -247,6 +262,39 @@ def test_resumed_equals_uninterrupted(short_run, order_data, tmp_path):
     assert runs.last_step(cut) < runs.last_step(path)
     train_and_evaluate.train(config, str(cut), str(order_data))
     runs.assert_near(runs.tensors(path), runs.tensors(cut))
+
+
+@pytest.mark.slow
+def test_a_saved_model_answers_as_the_run_does(short_run, tmp_path):
+    _, path = short_run
+    run = checked_run.read(str(path))
+    model = tf.saved_model.load(str(serving_model.write(run, tmp_path / "out")))
+    texts = tf.constant(
+        ["alpha omega", "word3 omega alpha word1", "", "unseen", "word4"]
+    )
+    examples = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    "text": tf.train.Feature(
+                        bytes_list=tf.train.BytesList(value=[text])
+                    )
+                }
+            )
+        ).SerializeToString()
+        for text in texts.numpy()
+    ]
+    scores, label_ids = run.model.top_k(
+        text_inputs.TextInputs(run.config, run.text_features)(texts), 2
+    )
+    served = model.signatures
+    for answers in (
+        served["serving_default"](text=texts, k=tf.constant(2)),
+        served["examples"](examples=tf.constant(examples), k=tf.constant(2)),
+    ):
+        exporting.same_ranking(
+            answers["scores"], answers["label_ids"], scores, label_ids, 1e-6
+        )
 
 
 @pytest.mark.parametrize(
