@@ -479,7 +479,7 @@ def test_an_encoder_on_no_device_of_a_part_is_an_error():
 @pytest.mark.parametrize("head", list(heads.HEADS))
 def test_a_head_that_needs_an_encoder_refuses_a_linear_model(head):
     if heads.HEADS.options(head).needs_encoder:
-        with pytest.raises(ValueError, match="reads rows in a linear model"):
+        with pytest.raises(ValueError, match="`head` must be one that reads"):
             config_lib.Config(head=head, hidden_units=())
     else:
         config_lib.Config(head=head, hidden_units=())
