@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.data import inputs
-from tfxml.models import mixing
+from tfxml.models import mixed_instances
 from tfxml.models.encoders import conv_encoder
 from tfxml.run import build, train_and_evaluate, workdir
 
@@ -17,7 +17,7 @@ SEED = tf.constant([3, 8])
 
 def test_pairs_are_a_permutation_with_shares_of_beta():
     weights = tf.constant([1.0] * 3000 + [0.0] * 10)
-    partners, shares = mixing.draw(0.4, weights, SEED)
+    partners, shares = mixed_instances.draw(0.4, weights, SEED)
     assert sorted(partners.numpy()) == list(range(3010))
     is_padding = partners.numpy() >= 3000
     assert (shares.numpy()[is_padding] == 1).all()
@@ -25,9 +25,9 @@ def test_pairs_are_a_permutation_with_shares_of_beta():
     # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)).
     assert abs(shares.mean() - 0.5) < 0.03
     assert abs(shares.var() - 1 / (4 * 1.8)) < 0.01
-    again = mixing.draw(0.4, weights, SEED)
+    again = mixed_instances.draw(0.4, weights, SEED)
     np.testing.assert_array_equal(again.partners, partners)
-    other = mixing.draw(0.4, weights, SEED + 1)
+    other = mixed_instances.draw(0.4, weights, SEED + 1)
     assert not np.array_equal(other.partners, partners)
 
 
@@ -53,7 +53,7 @@ def test_the_loss_is_that_of_mixed_vectors_and_labels(head):
         tf.constant(weights),
         SEED,
     )
-    partners, shares = mixing.draw(0.5, tf.constant(weights), SEED)
+    partners, shares = mixed_instances.draw(0.5, tf.constant(weights), SEED)
     (vectors,) = model.encode(batch)
     share = shares.numpy()[:, None]
     vectors = share * vectors + (1 - share) * vectors.numpy()[partners]

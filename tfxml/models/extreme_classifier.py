@@ -18,7 +18,7 @@ from tfxml.models import (
     contract_checks,
     device_scope,
     dropout_seeds,
-    mixing,
+    mixed_instances,
     sparse_labels,
     sparse_rows,
 )
@@ -199,8 +199,8 @@ class ExtremeClassifier(keras.Model):
         with dropout_seeds.given(dropout_seed):  # of a head that samples
             if dropout_seed is None or not self.mixup:
                 return loss_sum(label_ids, weights)
-            pairs = mixing.draw(self.mixup, weights, dropout_seed)
-            encoded = mixing.mixed(encoded, pairs)
+            pairs = mixed_instances.draw(self.mixup, weights, dropout_seed)
+            encoded = mixed_instances.mixed(encoded, pairs)
             others = tf.gather(label_ids, pairs.partners)
             return loss_sum(label_ids, weights * pairs.shares) + loss_sum(
                 others, weights * (1 - pairs.shares)
