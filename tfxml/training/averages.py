@@ -159,15 +159,29 @@ def _moved(average, weight, share) -> None:
     average.assign_add((weight - average) * tf.cast(share, average.dtype))
 
 
+class Loop(Protocol):
+    """What takes the steps; see `loop.SynchronousLoop`."""
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps the run has made."""
+
+    def train(self, num_steps: int) -> float:
+        """Trains, and returns the mean loss."""
+
+    def report(self) -> dict[str, float]:
+        """Returns figures of the steps."""
+
+
 class AveragedLoop:
     """A loop of steps after which the model holds the averages.
 
     Args:
-        loop: a `SynchronousLoop` that updates the averages.
+        loop: one that updates the averages.
         averages: of the model's weights.
     """
 
-    def __init__(self, loop, averages: Averages):
+    def __init__(self, loop: Loop, averages: Averages):
         self._loop = loop
         self._averages = averages
 
