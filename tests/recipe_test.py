@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
+from sklearn import multiclass, svm
 
 from tfxml import config as config_lib
 from tfxml import rerank
+from tfxml.data import arrays
 from tfxml.models import reranker_options
 from tfxml.recipe import (
     chooser,
@@ -293,6 +295,24 @@ def test_a_reranker_is_added_to_a_trained_run(head, tiny, tmp_path):
     assert train_and_evaluate.train(whole, str(added), str(tiny)) == expected
     with pytest.raises(ValueError, match="new folder"):
         rerank.rerank(str(tmp_path / "plain"), str(added), options)
+
+
+def test_quick_linear_classifiers_are_those_of_a_peer():
+    """Two thirds of the features are noise; labels overlap."""
+    rng = np.random.default_rng(5)
+    rows = rng.random((1500, 60)) * (rng.random((1500, 60)) < 0.3)
+    scores = rows[:, :20] @ rng.normal(size=(20, 12))
+    has = scores > np.quantile(scores, 0.8, axis=0)
+    split = (rows[:1200], has[:1200], rows[1200:], has[1200:])
+    data = datasets.training_data(TINY, arrays.data_of(split))
+    found = baselines.of(data)
+    peer = multiclass.OneVsRestClassifier(svm.LinearSVC(C=1.0))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    peer.fit((rows / lengths)[:1200], has[:1200])
+    best = peer.decision_function((rows / lengths)[1200:]).argmax(1)
+    expected = 100 * has[1200:][np.arange(300), best].mean()
+    assert found["quick linear classifiers"] == pytest.approx(expected, abs=3)
+    assert expected > 20 + found["the most frequent labels"]
 
 
 def test_baselines_and_what_is_said_of_them(tiny):

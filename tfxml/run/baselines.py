@@ -1,25 +1,36 @@
-"""What a model must beat: the most frequent labels, and nearest centroids.
+"""What a model must beat: frequent labels, centroids, a quick linear model.
 
-Both take seconds. A model that is not ahead of them has learnt too little of
+Each takes seconds. A model that is not ahead of them has learnt too little of
 the data, whatever its loss.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
 import numpy as np
 import tensorflow as tf
 
-from tfxml.cpu import predictor
+from tfxml.cpu import margins as margins_lib
+from tfxml.cpu import predictor, threads
 from tfxml.data import inputs
-from tfxml.models import extreme_classifier, row_forms
+from tfxml.data import instances as instances_lib
+from tfxml.data.feeding import in_memory
+from tfxml.models import extreme_classifier, reranker, row_forms
 from tfxml.models.heads import centroid
 from tfxml.run import datasets
-from tfxml.training.solvers import centroids
+from tfxml.training.solvers import centroids, label_classifiers
 
 _FEWEST = 1000  # training instances: with fewer, scores say little
 _MOST_ENTRIES = 300_000_000  # features of all instances that are summed
 _ROWS = 4000  # that are evaluated
 _FEATURES, _LABELS = 100, 200  # weights of a centroid, labels of a feature
+_LINEAR_LABELS = 300  # the most frequent, each with a linear classifier
+_LINEAR_ENTRIES = 1_000_000  # features of the instances that they learn from
+_LINEAR = label_classifiers.Settings(
+    cost=1.0, num_passes=3, mean_features=20_000, centroid=0.0, seed=0
+)
 _FALLING = 0.03  # of a loss, in its last epoch
 
 
@@ -32,18 +43,13 @@ def of(data: datasets.TrainingData, k: int = 1) -> dict[str, float]:
     if not data.facts.data_dir or train.num_instances < _FEWEST:
         return {}
     number = min(evaluation.num_instances, _ROWS)
-    found, labels = evaluation.rows(tf.range(number, dtype=tf.int64))
-    ids = found[inputs.FEATURE_IDS]
-    rows = row_forms.RaggedRows(
-        ids.flat_values.numpy(),
-        found[inputs.FEATURE_VALUES].flat_values.numpy(),
-        ids.row_splits.numpy(),
-    )
+    rows, labels = _rows(evaluation, np.arange(number))
     frequent = np.argsort(-data.label_counts, kind="stable")[:k]
     answers = {"the most frequent labels": np.tile(frequent, (number, 1))}
     mean = len(rows.values) / max(number, 1)
     if mean * train.num_instances <= _MOST_ENTRIES:
         answers["nearest centroids"] = _nearest(data, rows, k)
+    answers["quick linear classifiers"] = _linear(data, rows, k)
     return {
         name: _precision(top, labels.row_splits.numpy(), labels)
         for name, top in answers.items()
@@ -91,6 +97,80 @@ def _nearest(
         [], head, train.num_features, "ragged"
     )
     return predictor.CpuPredictor(model).candidates(rows, k)
+
+
+def _linear(
+    data: datasets.TrainingData, rows: row_forms.RaggedRows, k: int
+) -> np.ndarray:
+    """Returns the best of the most frequent labels, [N, k].
+
+    Their linear classifiers learn from a part of the training split, one
+    against all others (Fan et al., LIBLINEAR, JMLR 2008).
+    """
+    source, label_ids = _frequent_part(data)
+    everything = np.arange(source.num_labels, dtype=np.int32)
+
+    def every_label(number: int) -> np.ndarray:
+        return np.tile(everything, (number, 1))
+
+    layer = reranker.Reranker(
+        source.num_labels,
+        source.num_features,
+        min(_LINEAR.mean_features, source.num_features),
+        source.num_labels,
+    )
+    settings = dataclasses.replace(_LINEAR, mean_features=layer.mean_features)
+    layer.assign(
+        label_classifiers.learn(
+            source, every_label(source.num_instances), settings
+        )
+    )
+    margins = margins_lib.Reranker(layer).margins(
+        rows,
+        every_label(len(rows.splits) - 1),
+        threads.Threads(os.cpu_count() or 1),
+    )
+    best = np.argsort(-margins, axis=1, kind="stable")[:, :k]
+    return label_ids[best]
+
+
+def _frequent_part(
+    data: datasets.TrainingData,
+) -> tuple[in_memory.InMemorySource, np.ndarray]:
+    """Returns some training instances, whose only labels are frequent ones.
+
+    And the ids of those labels, by their ids in the part.
+    """
+    train = data.train
+    order = np.argsort(-data.label_counts, kind="stable")
+    label_ids = np.sort(order[:_LINEAR_LABELS])
+    lengths = train.row_lengths()
+    chosen = np.random.default_rng(0).permutation(train.num_instances)
+    number = np.searchsorted(np.cumsum(lengths[chosen]), _LINEAR_ENTRIES)
+    rows, labels = _rows(train, np.sort(chosen[: max(number, 1)]))
+    splits, flat = labels.row_splits.numpy(), labels.flat_values.numpy()
+    is_kept = np.isin(flat, label_ids)
+    part = instances_lib.Instances(
+        rows.splits,
+        rows.feature_ids.astype(np.int32),
+        rows.values,
+        np.concatenate([[0], np.cumsum(is_kept)])[splits],
+        np.searchsorted(label_ids, flat[is_kept]).astype(np.int32),
+    )
+    source = in_memory.InMemorySource(part, train.num_features, len(label_ids))
+    return source, label_ids
+
+
+def _rows(source, indices: np.ndarray):
+    """Returns rows of a source, and their label ids, [n, None]."""
+    found, labels = source.rows(tf.constant(indices, tf.int64))
+    ids = found[inputs.FEATURE_IDS]
+    rows = row_forms.RaggedRows(
+        ids.flat_values.numpy(),
+        found[inputs.FEATURE_VALUES].flat_values.numpy(),
+        ids.row_splits.numpy(),
+    )
+    return rows, labels
 
 
 def _precision(top: np.ndarray, splits: np.ndarray, labels) -> float:
