@@ -37,6 +37,7 @@ def _model(num_labels, dropped=(), **words):
         num_buckets=9,
         cornet_units=5,
         chain_units=5,
+        chain_l1=0.0,
         **words,
     )
     facts = workdir.Facts(D, num_labels, 100, "compact", False, "")

@@ -8,6 +8,10 @@ network for all places (NADE: Larochelle and Murray, AISTATS 2011, given x; the
 classifier chains of Dembczynski et al., ICML 2010). Sets are found by beam
 search. Labels are ranked as the base ranks them: for that, marginals are best,
 however labels depend on one another.
+
+A label tells the later ones how far it surprised the base, y_c - p(y_c | x),
+and an L1 penalty keeps what they hear at zero unless it is more than chance
+would give. So the chain of independent labels is its base.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ class ChainHead(candidate_head.CandidateHead):
         input_dim: H of all encoders together.
         units: Z.
         num_candidates: C.
-        penalty: L2, of what labels hear.
+        penalty: L1, of what labels hear.
         dropped: ids of labels that are never answered.
         seed: of the initial weights.
     """
@@ -74,9 +78,6 @@ class ChainHead(candidate_head.CandidateHead):
         self._hears = self.add_weight(
             name="hears", shape=(self.num_labels, units), initializer="zeros"
         )
-        self._bias = self.add_weight(
-            name="bias", shape=(self.num_labels,), initializer="zeros"
-        )
         self.built = True
 
     @classmethod
@@ -89,7 +90,8 @@ class ChainHead(candidate_head.CandidateHead):
             site.input_dim * cls.num_encoders_of(options),
             options.chain_units,
             options.chain_candidates,
-            options.chain_l2,
+            # What chance gives falls with the square root of the instances.
+            options.chain_l1 / max(site.num_train, 1) ** 0.5,
             site.dropped,
             site.seed,
         )
@@ -116,17 +118,18 @@ class ChainHead(candidate_head.CandidateHead):
         """
         logits, label_ids = self.candidates(encoded)
         targets = self.targets(positives, label_ids)
-        tells = self._of(self._tells, label_ids)  # [N, C, Z]
-        told = tf.cumsum(targets[..., None] * tells, axis=1, exclusive=True)
-        memory = tf.nn.elu(self._first(encoded)[:, None] + told)
-        chained = (
-            logits
-            + self._of(self._bias, label_ids)
-            + tf.reduce_sum(memory * self._of(self._hears, label_ids), axis=2)
+        surprises = targets - tf.stop_gradient(tf.sigmoid(logits))
+        told = tf.cumsum(
+            surprises[..., None] * self._of(self._tells, label_ids),
+            axis=1,
+            exclusive=True,
+        )
+        heard = self._heard(self._first(encoded)[:, None], told)
+        chained = logits + tf.reduce_sum(
+            heard * self._of(self._hears, label_ids), axis=2
         )
         losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, chained)
-        # What labels tell one another is noise where they are independent.
-        penalty = self.penalty * tf.nn.l2_loss(self._hears.value)
+        penalty = self.penalty * tf.reduce_sum(tf.abs(self._hears.value))
         return self.base.loss_sum(
             encoded, positives, weights, repetitions
         ) + tf.reduce_sum(weights * (tf.reduce_sum(losses, axis=1) + penalty))
@@ -157,10 +160,10 @@ class ChainHead(candidate_head.CandidateHead):
         )
         places = tf.range(self.num_candidates)
         logits = tf.where(
-            tf.gather(is_dropped, label_ids),
-            -float("inf"),
-            logits + self._of(self._bias, label_ids),
+            tf.gather(is_dropped, label_ids), -float("inf"), logits
         )
+        p = tf.sigmoid(logits)
+        first = self._first(encoded)[:, None]
         shape = [*tf.unstack(tf.shape(logits)), self.units]
         tells = tf.broadcast_to(self._of(self._tells, label_ids), shape)
         hears = tf.broadcast_to(self._of(self._hears, label_ids), shape)
@@ -168,9 +171,9 @@ class ChainHead(candidate_head.CandidateHead):
         size = self.num_candidates
 
         def decide(place, log_p, told, is_member):
-            memory = tf.nn.elu(told)  # [N, S, Z]
+            heard = self._heard(first, told)  # [N, S, Z]
             odds = logits[:, place, None] + tf.einsum(
-                "nsz,nz->ns", memory, hears[:, place]
+                "nsz,nz->ns", heard, hears[:, place]
             )
             both = tf.concat(
                 [
@@ -182,9 +185,9 @@ class ChainHead(candidate_head.CandidateHead):
             best, chosen = tf.math.top_k(both, num_sets)
             is_on = chosen >= num_sets
             parents = chosen % num_sets
-            told = tf.gather(told, parents, axis=1, batch_dims=1) + tf.where(
-                is_on[..., None], tells[:, place, None], 0.0
-            )
+            surprises = tf.cast(is_on, p.dtype) - p[:, place, None]
+            told = tf.gather(told, parents, axis=1, batch_dims=1)
+            told += surprises[..., None] * tells[:, place, None]
             is_member = tf.gather(is_member, parents, axis=1, batch_dims=1)
             is_here = is_on[..., None] & (places == place)
             return place + 1, best, told, is_member | is_here
@@ -192,7 +195,7 @@ class ChainHead(candidate_head.CandidateHead):
         # One set at first, which is empty.
         log_p = tf.where(tf.range(num_sets) == 0, 0.0, -float("inf"))
         log_p = tf.broadcast_to(log_p, [number, num_sets])
-        told = tf.tile(self._first(encoded)[:, None], [1, num_sets, 1])
+        told = tf.zeros([number, num_sets, self.units], p.dtype)
         _, log_p, _, is_member = tf.while_loop(
             lambda place, *_: place < size,
             decide,
@@ -211,6 +214,11 @@ class ChainHead(candidate_head.CandidateHead):
             f"{self.base.describe()}, and a chain of {self.units} units over "
             f"{self.extent} for sets"
         )
+
+    @staticmethod
+    def _heard(first: tf.Tensor, told: tf.Tensor) -> tf.Tensor:
+        """Returns what is heard of the labels so far; of no surprise, 0."""
+        return tf.nn.elu(first + told) - tf.nn.elu(first)
 
     def _first(self, encoded_: Any) -> tf.Tensor:
         """Returns the memory before any label is decided, [N, Z]."""

@@ -24,9 +24,10 @@ class ChainOptions(base_options.BaseOptions):
         "base's best.",
         minimum=1,
     )
-    chain_l2: float = options_lib.option(
-        0.0,
-        "Chain: L2 penalty of what labels learn from labels. More of it, and "
-        "they are nearer to independent.",
+    chain_l1: float = options_lib.option(
+        0.07,
+        "Chain: L1 penalty of what labels hear of labels, over the square root "
+        "of the number of training instances. More of it, and labels are "
+        "nearer to independent.",
         minimum=0,
     )
