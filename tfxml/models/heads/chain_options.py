@@ -25,7 +25,7 @@ class ChainOptions(base_options.BaseOptions):
         minimum=1,
     )
     chain_l1: float = options_lib.option(
-        0.07,
+        0.2,
         "Chain: L1 penalty of what labels hear of labels, over the square root "
         "of the number of training instances. More of it, and labels are "
         "nearer to independent.",
