@@ -16,8 +16,9 @@ class RerankerOptions:
 
     reranker_passes: int = options_lib.option(
         0,
-        "Passes over the data to learn the re-ranker, a sparse linear SVM per "
-        "label, after the last epoch. 0: no re-ranker.",
+        "Most passes over the data to learn the re-ranker, a sparse linear SVM "
+        "per label, after the last epoch; from the ninth on, a label that has "
+        "converged is done. 0: no re-ranker.",
         minimum=0,
     )
     num_hard_negatives: int = options_lib.option(

@@ -170,7 +170,7 @@ def _reranker(
     facts: facts_lib.Facts, num_negatives: int, num_candidates: int
 ) -> dict[str, Any]:
     return {
-        "reranker_passes": 6,
+        "reranker_passes": 100,  # at most: each label stops by itself
         "num_hard_negatives": num_negatives,
         "reranker_features": _features(facts, 1000),
         "num_candidates": min(num_candidates, facts.num_labels),
