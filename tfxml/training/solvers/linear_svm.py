@@ -25,7 +25,7 @@ from tfxml.training.solvers import label_problems
 _FULL_PASSES = 2  # at first; later passes leave pairs out
 _FULL_PASS_EVERY = 4  # passes
 _EARLIEST_STOP = 8  # passes: with fewer, all are taken
-_TOLERANCE = 0.01  # of the gradient; LIBLINEAR's is 0.1
+_TOLERANCE = 0.003  # of the gradient; LIBLINEAR's is 0.1
 _MIN_WEIGHT = 1e-12  # of an instance: as good as 0, and a divisor
 
 # Compiled loops read names of their own module.
@@ -60,7 +60,7 @@ def solve(
 
     A pair beyond its margin does not contribute to the weights, so most passes
     after the second leave it out. From the ninth pass on, a label is done when
-    no pair's projected gradient is larger than 0.01. Rows that share most of
+    no pair's projected gradient is larger than 0.003. Rows that share most of
     their features need tens of passes, sparse ones few.
 
     At the end `settings.centroid` times the label's centroid is added to its
