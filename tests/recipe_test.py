@@ -71,6 +71,14 @@ def test_labels_of_few_instances_get_no_sigmoid_head():
     assert list(_by_name(rare)) == ["centroid"]
 
 
+def test_names_are_tried_where_labels_have_few_instances():
+    rare = dataclasses.replace(SMALL, labels_per_instance=1)
+    assert (rare.instances_per_label, SMALL.instances_per_label) == (20, 60)
+    assert _by_name(rare)["centroid"].tries_names
+    assert not _by_name(SMALL)["centroid"].tries_names
+    assert not _by_name(rare)["sigmoid"].tries_names
+
+
 @pytest.mark.parametrize("planted", [SMALL, LARGE])
 def test_proposals_are_configs_of_the_planted_sizes(planted):
     for proposal in rules.proposals(planted):

@@ -21,6 +21,9 @@ _MOVES_OF_CORE = 1.0e8
 _FULL_PASSES = 3  # that the passes of the descent amount to
 _FEW_INSTANCES = 30_000  # below, small batches and more epochs
 _FEW_OF_LABEL = 10  # instances: too few for a shared representation
+# Instances of a label that tell more than its name does. A trial, which has
+# fewer of them than the training split, would not notice.
+_ENOUGH_OF_LABEL = 30
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
@@ -125,7 +128,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         options,
         powers=(1.0, 0.85, 0.7),
         costs=(1.0, 0.5),
-        tries_names=True,
+        tries_names=facts.instances_per_label < _ENOUGH_OF_LABEL,
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
