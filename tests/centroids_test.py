@@ -208,7 +208,8 @@ def test_the_same_command_changes_nothing(trained):
 
 
 @pytest.mark.parametrize(
-    ("weights", "atol"), [("float32", 1e-5), ("int8", 0.05)]
+    ("weights", "atol"),
+    [("float32", 1e-5), pytest.param("int8", 0.05, marks=pytest.mark.slow)],
 )
 def test_a_saved_model_answers_alike(weights, atol, trained, tmp_path):
     run = checked_run.read(trained[0])

@@ -104,7 +104,10 @@ def test_an_epoch_goes_on_at_a_step(prepared):
 
 @pytest.mark.parametrize(
     "strategy",
-    ["default", pytest.param("mirrored", marks=pytest.mark.slow)],
+    [
+        pytest.param("default", marks=pytest.mark.slow),
+        pytest.param("mirrored", marks=pytest.mark.slow),
+    ],
 )
 def test_training_takes_its_batches_from_the_service(
     service, prepared, tmp_path, strategy

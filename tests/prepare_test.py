@@ -48,7 +48,9 @@ def write_text(path, num_rows=N, seed=0):
             )
 
 
-@pytest.fixture(params=["xc_text", "json_lines"])
+@pytest.fixture(
+    params=[pytest.param("xc_text", marks=pytest.mark.slow), "json_lines"]
+)
 def data_dir(request, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -67,7 +67,7 @@ def _repetitions(logits):
     [
         *((one, 7, False) for one in mach_choices.ESTIMATORS),
         *(("logit", num_repetitions, False) for num_repetitions in (4, 16)),
-        ("mean", 7, True),
+        pytest.param("mean", 7, True, marks=pytest.mark.slow),
     ],
 )
 def test_planted_labels_are_found_and_certified(

@@ -214,6 +214,7 @@ def test_a_changed_recipe_that_was_killed_is_mended(tmp_path, monkeypatch):
     assert workdir.Workdir(tmp_path).read()[0] == more
 
 
+@pytest.mark.slow
 def test_stopped_before_labels_learnt_they_learn_when_resumed(tmp_path):
     config = TINY.replace(**HEADS["reranked"], keep_checkpoints=2)
     metrics = _train(tmp_path, config)

@@ -188,6 +188,7 @@ sys.stdout.buffer.write(b"\\n".join(found))
 """
 
 
+@pytest.mark.slow
 def test_served_without_this_package(tmp_path):
     module = tf.Module()
     module.inner = unicode_forms.normalizer("NFC")
