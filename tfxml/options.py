@@ -9,11 +9,16 @@ that they control.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
 from collections.abc import Sequence
 from typing import Any
+
+# A check of all options of a config asks for each field; resolving the hints
+# of its classes takes milliseconds.
+_hints = functools.cache(typing.get_type_hints)
 
 
 def option(
@@ -36,13 +41,13 @@ def option(
 
 def value_type(owner: type, field: dataclasses.Field) -> type:
     """Returns the plain type of a field's values: tuples without their item."""
-    hint = typing.get_type_hints(owner)[field.name]
+    hint = _hints(owner)[field.name]
     return tuple if isinstance(hint, types.GenericAlias) else hint
 
 
 def item_type(owner: type, field: dataclasses.Field) -> type:
     """Returns the type of the items of a field that holds a tuple."""
-    return typing.get_args(typing.get_type_hints(owner)[field.name])[0]
+    return typing.get_args(_hints(owner)[field.name])[0]
 
 
 def check_values(options: Any) -> None:

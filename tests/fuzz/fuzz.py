@@ -9,15 +9,16 @@ add it to `tests/fuzz_targets_test.py`.
 """
 
 import argparse
+import gc
 import os
 import pathlib
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [
     str(ROOT),
@@ -34,74 +35,79 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--found", default="fuzz_found")
     parser.add_argument("--input", default="")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.input:
         import fuzz_targets
 
         (name,) = arguments.targets
         fuzz_targets.make(name)(pathlib.Path(arguments.input).read_bytes())
-    elif arguments.here:
-        _fuzz(arguments)
     else:
         sys.exit(_fuzz_all(arguments))
 
 
 def _fuzz_all(arguments):
-    import fuzz_targets
-
-    names = arguments.targets or list(fuzz_targets.TARGETS)
-    num_bad = 0
-    for name in names:
-        command = [sys.executable, __file__, name, "--here"]
-        for key in ("runs", "seconds", "seed", "found"):
-            command.append(f"--{key}={getattr(arguments, key)}")
-        start = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True)
-        seconds = time.monotonic() - start
-        counts = re.findall(r"^#(\d+)\t.*?cov: (\d+)", done.stderr, re.M)
-        cases, coverage = counts[-1] if counts else ("0", "0")
-        verdict = "good" if done.returncode == 0 else "BAD"
-        print(
-            f"{name:18} {int(cases):9,} cases  coverage {coverage:>5}  "
-            f"{seconds:5.0f} s  seed {arguments.seed}  {verdict}",
-            flush=True,
-        )
-        if done.returncode:
-            num_bad += 1
-            print(done.stdout[-1500:] + done.stderr[-3000:], flush=True)
-    return num_bad
-
-
-def _fuzz(arguments):
+    """Forks a process for each target: what they test is imported once."""
     import atheris
 
     with atheris.instrument_imports(include=["tfxml"]):
         import fuzz_targets
-    (name,) = arguments.targets
+    os.makedirs(arguments.found, exist_ok=True)
+    num_bad = 0
+    for name in arguments.targets or fuzz_targets.TARGETS:
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+            child = os.fork()
+            if not child:
+                _fuzz(name, arguments, folder)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            text = pathlib.Path(folder, "log").read_text(errors="replace")
+        seconds = time.monotonic() - start
+        counts = re.findall(r"^#(\d+)\t.*?cov: (\d+)", text, re.M)
+        cases, coverage = counts[-1] if counts else ("0", "0")
+        print(
+            f"{name:18} {int(cases):9,} cases  coverage {coverage:>5}  "
+            f"{seconds:5.0f} s  seed {arguments.seed}  "
+            f"{'BAD' if code else 'good'}",
+            flush=True,
+        )
+        if code:
+            num_bad += 1
+            print(text[-4500:], flush=True)
+    return num_bad
+
+
+def _fuzz(name, arguments, folder):
+    """Fuzzes one target until this process ends; all its files are there."""
+    import atheris
+    import fuzz_targets
+
+    tempfile.tempdir = folder
+    with open(os.path.join(folder, "log"), "wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
     target = fuzz_targets.make(name)
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = used * resource.getpagesize() + fuzz_targets.MAX_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    os.makedirs(arguments.found, exist_ok=True)
-    with tempfile.TemporaryDirectory() as corpus:
-        for number, seed in enumerate(target.seeds):
-            (pathlib.Path(corpus) / str(number)).write_bytes(seed)
-        words = [
-            sys.argv[0],
-            f"-runs={arguments.runs}",
-            f"-seed={arguments.seed}",
-            f"-max_total_time={arguments.seconds}",
-            f"-artifact_prefix={arguments.found}/{name}-",
-            "-rss_limit_mb=0",  # the address space is limited above
-            "-max_len=4096",
-            "-len_control=20",
-            "-timeout=20",
-            "-print_final_stats=1",
-            corpus,
-        ]
-        atheris.Setup(words, target)
-        atheris.Fuzz()
+    gc.freeze()  # what the imports left, which no collection need walk through
+    corpus = tempfile.mkdtemp()
+    for number, seed in enumerate(target.seeds):
+        (pathlib.Path(corpus) / str(number)).write_bytes(seed)
+    words = [
+        sys.argv[0],
+        f"-runs={arguments.runs}",
+        f"-seed={arguments.seed}",
+        f"-max_total_time={arguments.seconds}",
+        f"-artifact_prefix={arguments.found}/{name}-",
+        "-rss_limit_mb=0",  # the address space is limited above
+        f"-max_len={target.max_bytes}",
+        "-len_control=20",
+        "-timeout=20",
+        "-print_final_stats=1",
+        corpus,
+    ]
+    atheris.Setup(words, target)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

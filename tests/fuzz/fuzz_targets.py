@@ -2,7 +2,7 @@
 those that its function documents.
 
 A target that reads several files takes them from one input, with SEPARATOR
-between them. Files lie in a folder in memory.
+between them.
 """
 
 import contextlib
@@ -29,28 +29,58 @@ from tfxml.run import workdir
 SEPARATOR = b"\0--\0"
 # Of all that a case may take, in bytes of address space beyond the imports.
 MAX_BYTES = 1 << 30
-_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Target:
-    """A function of bytes, and inputs to start from."""
+    """A function of bytes, inputs to start from, and the longest to try."""
 
     def __init__(self, run, seeds):
         self._run = run
         self.seeds = seeds
+        self.max_bytes = 64 + max(map(len, seeds)) * 5 // 4
 
     def __call__(self, data):
         with contextlib.suppress(data_errors.DataError):
             self._run(data)
 
 
+class Files:
+    """Files that hold the parts of an input; equal ones are left alone."""
+
+    def __init__(self, paths):
+        self.paths = [pathlib.Path(path) for path in paths]
+        self._handles = [
+            os.open(path, os.O_WRONLY | os.O_CREAT) for path in self.paths
+        ]
+        self._contents = [b""] * len(self.paths)
+        self._digests = [None] * len(self.paths)
+
+    def write(self, data):
+        parts = data.split(SEPARATOR, len(self.paths) - 1)
+        parts += [b""] * (len(self.paths) - len(parts))
+        for i, part in enumerate(parts):
+            if part != self._contents[i]:
+                os.ftruncate(self._handles[i], 0)
+                os.pwrite(self._handles[i], part, 0)
+                self._contents[i] = part
+                self._digests[i] = None
+
+    def digests(self):
+        """Returns what `checked_files.digest` says of each."""
+        for i, path in enumerate(self.paths):
+            if self._digests[i] is None:
+                self._digests[i] = checked_files.digest(path)
+        return list(self._digests)
+
+
 def _of_reader(name):
     read, files = readers_fuzz_test.READERS[name]
-    base = tempfile.mkdtemp(dir=_MEMORY)
+    base = tempfile.mkdtemp()
     paths = [os.path.join(base, file_name) for file_name, _ in files]
+    written = Files(paths)
 
     def run(data):
-        _write(paths, data)
+        written.write(data)
         for rows in read(*paths):
             if read.__name__ == "read" and hasattr(rows, "label_ids"):
                 readers_fuzz_test.check(rows)
@@ -61,7 +91,7 @@ def _of_reader(name):
 def _of_gzip(name):
     """What is read after it was unpacked: no checksum keeps it away."""
     read, [(file_name, content)] = readers_fuzz_test.READERS[name]
-    path = os.path.join(tempfile.mkdtemp(dir=_MEMORY), file_name)
+    path = os.path.join(tempfile.mkdtemp(), file_name)
 
     def run(data):
         pathlib.Path(path).write_bytes(gzip.compress(data, 1))
@@ -72,14 +102,15 @@ def _of_gzip(name):
 
 def _of_folder(name):
     files = readers_fuzz_test.FOLDERS[name]
-    base = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    base = pathlib.Path(tempfile.mkdtemp())
     paths = [base / file_name for file_name in files]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
+    written = Files(paths)
 
     def run(data):
         policy = bad_rows.POLICIES[len(data) % len(bad_rows.POLICIES)]
-        _write(paths, data)
+        written.write(data)
         found = folder_lib.detect(str(base))
         for rows in found.read("train", bad_rows.BadRows(policy)):
             readers_fuzz_test.check(rows)
@@ -89,7 +120,7 @@ def _of_folder(name):
 
 def _of_archived_arrays():
     """The arrays of an npz file, whose checksums are right."""
-    path = os.path.join(tempfile.mkdtemp(dir=_MEMORY), "train.npz")
+    path = os.path.join(tempfile.mkdtemp(), "train.npz")
     beside = path + ".txt"
     read = readers_fuzz_test.matrices.read
     with zipfile.ZipFile(io.BytesIO(readers_fuzz_test.npz())) as archive:
@@ -131,7 +162,7 @@ def _request_target():
 
 def _run_target():
     """A run directory whose checksums are right: what then is read."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    folder = pathlib.Path(tempfile.mkdtemp())
     names = [
         *("config.json", "run.json", "label_counts.npy"),
         *("label_names.jsonl", "head.json", "dropped_labels.npy"),
@@ -149,12 +180,11 @@ def _run_target():
         dropped.getvalue(),
     ]
 
+    written = Files(folder / name for name in names)
+
     def run(data):
-        parts = [*data.split(SEPARATOR), *[b""] * len(names)][: len(names)]
-        files = {}
-        for name, part in zip(names, parts, strict=True):
-            (folder / name).write_bytes(part)
-            files[name] = checked_files.digest(folder / name)
+        written.write(data)
+        files = dict(zip(names, written.digests(), strict=True))
         seal = {"files": files}
         checked_files.write_sealed(folder / "manifest.json", seal)
         found = workdir.Workdir(folder)
@@ -174,7 +204,7 @@ def _run_target():
 
 def _manifest_target():
     """The manifest of a run directory, which stands for itself."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    folder = pathlib.Path(tempfile.mkdtemp())
     path = folder / "manifest.json"
     (folder / "config.json").write_bytes(b"{}")
     files = {"config.json": checked_files.digest(folder / "config.json")}
@@ -189,7 +219,7 @@ def _manifest_target():
 
 def _records_target():
     """The manifest of prepared records, its checksum right where it can be."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    folder = pathlib.Path(tempfile.mkdtemp())
     shard = {"name": "train-00000-of-00001", "num_instances": 2, "files": {}}
     for suffix in record_files.SUFFIXES:
         path = record_files.shard_path(folder, shard["name"], suffix)
@@ -223,7 +253,7 @@ def _records_target():
 
 def _shard_target():
     """The files of a shard, their hashes right: any rows come out."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY))
+    folder = pathlib.Path(tempfile.mkdtemp())
     name = record_files.shard_name("train", 0, 1)
     with record_files.ShardWriter(folder, name) as writer:
         rows = readers_fuzz_test.xc_text.read(
@@ -238,15 +268,12 @@ def _shard_target():
     ]
     seed = SEPARATOR.join(path.read_bytes() for path in paths)
 
+    written = Files(paths)
+
     def run(data):
-        _write(paths, data)
-        shard = {
-            "name": name,
-            "num_instances": 3,
-            "files": {
-                path.suffix[1:]: checked_files.digest(path) for path in paths
-            },
-        }
+        written.write(data)
+        digests = zip(record_files.SUFFIXES, written.digests(), strict=True)
+        shard = {"name": name, "num_instances": 3, "files": dict(digests)}
         split = {
             "num_instances": 3,
             "most_features": 3,
@@ -274,7 +301,7 @@ def _written(path, content):
 
 def _archive_target():
     """Nothing is ever written beside the folder."""
-    base = pathlib.Path(tempfile.mkdtemp(dir=_MEMORY)) / "base"
+    base = pathlib.Path(tempfile.mkdtemp()) / "base"
     base.mkdir()
     path, folder = base / "archive", base / "folder"
     seeds = []
@@ -305,14 +332,6 @@ def _archive_target():
                 raise AssertionError("written beside the folder")
 
     return Target(run, seeds)
-
-
-def _write(paths, data):
-    parts = data.split(SEPARATOR, len(paths) - 1)
-    parts += [b""] * (len(paths) - len(parts))
-    for path, part in zip(paths, parts, strict=True):
-        with open(path, "wb") as file:
-            file.write(part)
 
 
 TARGETS = {

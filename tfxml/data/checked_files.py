@@ -26,6 +26,7 @@ def digest(path: str | os.PathLike) -> dict:
 
 def check(path: str | os.PathLike, expected: dict) -> None:
     """Raises DataError unless a file matches the result of `digest`."""
+    _check_digest(path, expected)
     try:
         # Its size first: a file that is cut need not be read.
         actual = {"bytes": os.path.getsize(path), "sha256": None}
@@ -42,6 +43,7 @@ def read(path: str | os.PathLike, expected: dict) -> bytes:
     Raises:
         DataError: if it is missing or different.
     """
+    _check_digest(path, expected)
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -98,6 +100,19 @@ def unsealed(path: str | os.PathLike, values: dict) -> dict:
             f"{_NEEDED}, {seal!r:.80}",
         )
     return rest
+
+
+def _check_digest(path, expected) -> None:
+    """Raises DataError unless `digest` can have returned this."""
+    kinds = {"bytes": int, "sha256": str}
+    if not isinstance(expected, dict) or any(
+        type(expected.get(name)) is not kind for name, kind in kinds.items()
+    ):
+        raise data_errors.DataError(
+            path,
+            f"{expected!r:.80} as what was written of it",
+            "its bytes and its sha256",
+        )
 
 
 def _compare(path, actual: dict, expected: dict) -> None:

@@ -228,7 +228,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
             _check_counts(split, "most_labels")
             for shard in split["shards"]:
                 _check_counts(shard, "num_instances")
-                _check_sizes(folder, shard)
+                _check_files(folder, shard)
     except data_errors.DataError:
         raise
     except FileNotFoundError as error:
@@ -287,7 +287,10 @@ def _check_counts(values: dict, *names: str) -> None:
             raise ValueError(f"{name}={values[name]!r:.80}")
 
 
-def _check_sizes(folder: pathlib.Path, shard: dict) -> None:
+def _check_files(folder: pathlib.Path, shard: dict) -> None:
+    """Raises unless all files of a shard are there, of their sizes."""
+    if not set(SUFFIXES) <= set(shard["files"]):
+        raise ValueError(f"files={shard['files']!r:.80}")
     for suffix, expected in shard["files"].items():
         path = shard_path(folder, shard["name"], suffix)
         size = path.stat().st_size if path.is_file() else None
