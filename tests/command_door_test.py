@@ -76,6 +76,19 @@ def test_the_file_that_was_opened_last_is_named():
     full = OSError(errno.ENOSPC, "No space left on device")
     text = command_door.explain(full, ["/data/a.json"], ["/run/x"])
     assert text == "/run/x, which was opened last: No space left on device"
+    broken = OSError(errno.EIO, "Input/output error")
+    text = command_door.explain(broken, ["/data/a.json"], ["/run/x"])
+    assert text == "/data/a.json, which was opened last: Input/output error"
+
+
+def test_what_a_reader_raises_in_tf_data_is_told():
+    def read(_):
+        raise OSError(errno.EIO, "Input/output error", "/data/x.units")
+
+    text = command_door.explain(
+        _raised(lambda: tf.numpy_function(read, [0], tf.int64))
+    )
+    assert text == "[Errno 5] Input/output error: '/data/x.units'"
 
 
 @pytest.mark.parametrize(

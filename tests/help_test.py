@@ -95,3 +95,27 @@ def test_a_mistake_is_one_paragraph_at_once(command, words, wanted):
     assert (code, output, imported) == (1, "", [])
     (line,) = errors.splitlines()
     assert re.match(f"FATAL {wanted}", line), line
+
+
+def _path_flags(module):
+    """Returns the flags of a command whose help says that they take a path."""
+    _, output, _, _ = runs.with_imports(module, "--help")
+    known = set()
+    for path in (documents.ROOT / "tfxml").rglob("*.py"):
+        known |= set(re.findall(r'paths\.define\(\s*"(\w+)"', path.read_text()))
+    known.add("word_vectors")
+    return sorted(known & set(re.findall(r"^  --(\w+)=", output, re.M)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_refuses_paths_of_no_scheme(module):
+    for name in _path_flags(module):
+        for path, needed in (
+            ("s3://bucket/x", "must be a path on this machine"),
+            ("~nobody-of-this-name/x", "must name the home folder of a user"),
+        ):
+            code, _, errors, _ = runs.with_imports(module, f"--{name}={path}")
+            assert code == 1, (name, errors)
+            assert errors.startswith(f"FATAL --{name}="), errors
+            assert f"`{name}` {needed}" in errors

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -196,9 +197,10 @@ def main() -> None:
         values.workdir, values.split, values.data_dir, values.learning_curve
     )
     print(describe(findings, values.workdir))
-    folder = values.output or pathlib.Path(values.workdir) / "diagnosis"
-    files = write(findings, pathlib.Path(folder))
-    remote.publish(folder)
+    folder = values.output or os.path.join(values.workdir, "diagnosis")
+    output = paths.local(folder, "output")
+    files = write(findings, pathlib.Path(output))
+    remote.publish(output)
     print(f"\nwritten   {folder}: {', '.join(one.name for one in files)}")
     if not diagnosis_plots.can_draw():
         print('pictures  need Matplotlib: pip install "tfxml[plots]"')

@@ -15,7 +15,9 @@ from tfxml.run import flags, paths
 
 
 def define_flags() -> None:
-    paths.define("workdir", "runs", "Where runs are to be written.")
+    paths.define(
+        "workdir", "runs", "Where runs are to be written.", is_here=True
+    )
     absl_flags.DEFINE_bool(
         "smoke", True, "Train and predict for some ten seconds."
     )

@@ -166,7 +166,9 @@ def define_flags() -> None:
 
 def main() -> None:
     values = absl_flags.FLAGS
-    _groups(pathlib.Path(values.workdir))  # said before TensorFlow is imported
+    if not remote.url_of(values.workdir):
+        # Said before TensorFlow is imported.
+        _groups(pathlib.Path(values.workdir))
     tensorflow_start.quietly()
     path = merge(values.workdir, values.checkpoint)
     print(f"merged    {remote.name_of(path)}")

@@ -26,6 +26,7 @@ def option(
     help_text: str,
     choices: Sequence[str] | None = None,
     minimum: float | None = None,
+    is_path: bool = False,
 ) -> Any:
     """Returns a dataclass field that is also a command-line flag.
 
@@ -34,8 +35,14 @@ def option(
         help_text: the text of `--help`.
         choices: the only values allowed; None: any.
         minimum: the smallest number allowed; None: any.
+        is_path: whether it names a file or a folder; empty: none.
     """
-    metadata = {"help": help_text, "choices": choices, "minimum": minimum}
+    metadata = {
+        "help": help_text,
+        "choices": choices,
+        "minimum": minimum,
+        "is_path": is_path,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -22,6 +22,7 @@ from tfxml.run import (
     early_checks,
     flags,
     paths,
+    remote,
     tensorflow_start,
 )
 
@@ -234,7 +235,7 @@ def main() -> None:
     early_checks.check_data(config, values.data_dir)
     tensorflow_start.quietly()
     strategy = device_flags.read_flags().make_strategy()
-    output = pathlib.Path(values.output)
+    output = pathlib.Path(paths.local(values.output, "output"))
     with strategy.scope():
         if values.what == "rate":
             found = rates(
@@ -246,11 +247,13 @@ def main() -> None:
             )
             columns = {"learning rate": found.rates, "loss": found.losses}
             write(output, "rate", columns, found.proposed)
+            remote.publish(output)
             print(f"--learning_rate={found.proposed:.2g}")
             return
         timed = batch_sizes(config, values.data_dir)
     columns = {"batch size": timed.sizes, "instances a second": timed.speeds}
     write(output, "batch", columns, timed.proposed)
+    remote.publish(output)
     for size, speed in zip(*timed, strict=True):
         print(f"{size:>6} {speed:>12,.0f} instances/s")
     print(f"--batch_size={timed.proposed}")

@@ -13,6 +13,7 @@ The second is a leaderboard of all runs in a folder.
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 
 from absl import app
@@ -24,6 +25,7 @@ from tfxml.run import (
     early_checks,
     flags,
     paths,
+    remote,
     tensorflow_start,
 )
 
@@ -56,7 +58,7 @@ def write(
     page = run_page.render(
         measure(workdir), measure(compare) if compare else None, num_examples
     )
-    return _written(output or pathlib.Path(workdir) / _REPORT, page)
+    return _written(output or os.path.join(workdir, _REPORT), page)
 
 
 def write_leaderboard(runs: str, output: str = "") -> pathlib.Path:
@@ -69,12 +71,13 @@ def write_leaderboard(runs: str, output: str = "") -> pathlib.Path:
     from tfxml.reporting import leaderboard
 
     page = leaderboard.render(runs)
-    return _written(output or pathlib.Path(runs) / _LEADERBOARD, page)
+    return _written(output or os.path.join(runs, _LEADERBOARD), page)
 
 
-def _written(path: str | pathlib.Path, page: str) -> pathlib.Path:
-    path = pathlib.Path(path)
+def _written(output: str, page: str) -> pathlib.Path:
+    path = pathlib.Path(paths.local(output, "output"))
     atomic_files.write_bytes(path, page.encode())
+    remote.publish(path)
     return path
 
 
@@ -106,7 +109,7 @@ def main() -> None:
             values.checkpoint,
             values.examples,
         )
-    print(f"report    {path}")
+    print(f"report    {remote.name_of(path)}")
 
 
 def define_flags() -> None:

@@ -21,6 +21,7 @@ class TokenOptions:
         "A file of word vectors that an encoder of sequences starts with: "
         "fastText's .vec, GloVe's .txt or word2vec's .bin, of --word_dim "
         "dimensions. Empty: random ones.",
+        is_path=True,
     )
     word_dropout: float = options.option(
         0.0,

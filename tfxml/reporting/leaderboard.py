@@ -10,7 +10,7 @@ from typing import Any
 from tfxml import config as config_lib
 from tfxml.evaluation import tables
 from tfxml.pages import assets
-from tfxml.run import evaluations
+from tfxml.run import evaluations, paths
 from tfxml.run import workdir as workdir_lib
 
 _SETTINGS = 12  # that differ and are shown
@@ -47,7 +47,7 @@ def read(folder: str | pathlib.Path) -> tuple[list[Entry], list[str]]:
     Raises:
         ValueError: if there are no runs.
     """
-    root = pathlib.Path(folder)
+    root = pathlib.Path(paths.local(folder, "runs"))
     entries, broken = [], []
     for manifest in sorted(root.glob("**/manifest.json")):
         path = manifest.parent

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import errno
 import json
 import lzma
 import os
+import re
 import select
 import signal
 import sys
@@ -45,6 +47,9 @@ _OF_FILES = (
     "NotFoundError",
     "PermissionDeniedError",
 )
+# What a broken disk answers, or a network folder whose server is gone.
+_FAILED_READS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
+_REFUSED = re.compile(r"\bOSError: (\[Errno \d+\] .*)")
 _REPORT = (
     "This is a bug of tfxml, and nothing that you did wrong. Please report it "
     "with the lines above and the command line.\n"
@@ -86,7 +91,7 @@ def explain(
     if isinstance(error, MemoryError) or kind in _OUT_OF_MEMORY:
         return f"out of memory: {_first_line(error) or 'no more is to be had'}"
     if isinstance(error, OSError) and (error.filename or not _is_told(error)):
-        return _explain_os(error, written or [])
+        return _explain_os(error, opened or [], written or [])
     if isinstance(error, app.UsageError) or _is_told(error):
         return str(error)
     if isinstance(error, _BAD_CONTENT):
@@ -97,13 +102,16 @@ def explain(
         )
     if kind in _OF_FILES and type(error).__module__.startswith("tensorflow"):
         return _first_line(error)
-    return None
+    # What our readers raise inside of tf.data.
+    refused = kind == "UnknownError" and _REFUSED.search(str(error))
+    return refused[1] if refused else None
 
 
-def _explain_os(error: OSError, written: list[str]) -> str:
+def _explain_os(error: OSError, opened: list[str], written: list[str]) -> str:
     """Returns what the system refused, and where.
 
-    Of a write that finds no space the system does not say to which file.
+    Of a read that fails, and of a write that finds no space, the system does
+    not say in which file.
     """
     names = [
         os.fsdecode(name)
@@ -112,8 +120,13 @@ def _explain_os(error: OSError, written: list[str]) -> str:
     ]
     if names:
         return f"{' and '.join(names)}: {error.strerror or error}"
-    if written and error.errno in data_errors.REFUSALS:
-        return f"{written[-1]}, which was opened last: {error.strerror}"
+    last = []
+    if error.errno in data_errors.REFUSALS:
+        last = written
+    elif error.errno in _FAILED_READS:
+        last = opened
+    if last:
+        return f"{last[-1]}, which was opened last: {error.strerror}"
     return str(error) or type(error).__name__
 
 

@@ -16,7 +16,7 @@ from absl import app, flags
 
 from tfxml import config as config_lib
 from tfxml import options
-from tfxml.run import command_door, help_text, tensorflow_start
+from tfxml.run import command_door, help_text, paths, tensorflow_start
 
 _HELP = ("--help", "-help", "-h", "--helpshort")
 _MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
@@ -150,7 +150,7 @@ def _mended(message: str) -> str:
     missing = _MISSING.findall(message)
     if missing:
         return f"--{' and --'.join(missing)} must be given"
-    found = re.match(r"flag (--[^:]*): (.*)", message, flags=re.DOTALL)
+    found = re.match(r"flag (--.*?): (.*)", message, flags=re.DOTALL)
     if found:
         message = f"{found[1]}: {found[2]}"
     return "; ".join(message.removeprefix("ERROR:: ").splitlines())
@@ -171,7 +171,9 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     default: Any = field.default
     name, help_text = field.name, field.metadata["help"]
     choices, minimum = field.metadata["choices"], field.metadata["minimum"]
-    if choices:
+    if field.metadata["is_path"]:
+        paths.define(name, default, help_text, flag_values=values)
+    elif choices:
         flags.DEFINE_enum(
             name, default, list(choices), help_text, flag_values=values
         )

@@ -18,7 +18,7 @@ from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import contract, heads, keras_backbones, keras_encoder
-from tfxml.run import build, console, datasets, serving_file
+from tfxml.run import build, console, datasets, paths, serving_file
 from tfxml.run import placement as placement_lib
 from tfxml.run import progress as progress_lib
 from tfxml.run import workdir as workdir_lib
@@ -149,7 +149,9 @@ class Run:
                 f"Received: word_vectors={config.word_vectors}"
             )
         vectors, is_there = word_vectors.read(
-            config.word_vectors, features.terms.tolist(), config.word_dim
+            paths.local(config.word_vectors, "word_vectors"),
+            features.terms.tolist(),
+            config.word_dim,
         )
         for encoder in self.model.encoders:
             encoder.assign_words(vectors, is_there)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import pathlib
 import struct
@@ -20,6 +21,24 @@ _INDEX_ENTRY = struct.Struct(
 )  # two rows of an index: units, values, and next
 _TOKEN_INDEX_ENTRY = struct.Struct("<2q")  # where a row's tokens start and end
 _QUIET_SECONDS = 0.1
+
+
+class _File:
+    """A file whose errors name it: what is read in tf.data says no more."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = str(path)
+        self._file = open(path, "rb", buffering=0)
+        self._descriptor = self._file.fileno()
+
+    def read(self, num_bytes: int, start: int) -> bytes:
+        try:
+            content = os.pread(self._descriptor, num_bytes, start)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from error
+        if len(content) != num_bytes:
+            raise OSError(errno.EIO, "the file was cut", self._path)
+        return content
 
 
 class RecordReader:
@@ -43,12 +62,7 @@ class RecordReader:
         tokens_as: np.dtype | None = None,
     ):
         self._files = [
-            [open(path, "rb", buffering=0) for path in shard_files]
-            for shard_files in paths
-        ]
-        self._descriptors = [
-            [file.fileno() for file in shard_files]
-            for shard_files in self._files
+            [_File(path) for path in shard_files] for shard_files in paths
         ]
         self._starts = starts
         self._tokens_as = tokens_as
@@ -79,36 +93,29 @@ class RecordReader:
         values: list[bytes] = []
         tokens: list[bytes] = []
         for shard, row in zip(shards.tolist(), rows.tolist(), strict=True):
-            index, units_file, values_file, *token_files = self._descriptors[
-                shard
-            ]
-            entry = os.pread(
-                index, _INDEX_ENTRY.size, row * _INDEX_ENTRY.size // 2
-            )
+            index, units_file, values_file, *token_files = self._files[shard]
+            entry = index.read(_INDEX_ENTRY.size, row * _INDEX_ENTRY.size // 2)
             first_unit, first_value, last_unit, last_value = (
                 _INDEX_ENTRY.unpack(entry)
             )
             units.append(
-                os.pread(
-                    units_file, 2 * (last_unit - first_unit), 2 * first_unit
-                )
+                units_file.read(2 * (last_unit - first_unit), 2 * first_unit)
             )
             values.append(
-                os.pread(
-                    values_file, 4 * (last_value - first_value), 4 * first_value
+                values_file.read(
+                    4 * (last_value - first_value), 4 * first_value
                 )
             )
             if self._tokens_as is not None:
                 token_index, tokens_file = token_files
-                entry = os.pread(
-                    token_index,
+                entry = token_index.read(
                     _TOKEN_INDEX_ENTRY.size,
                     row * _TOKEN_INDEX_ENTRY.size // 2,
                 )
                 start, end = _TOKEN_INDEX_ENTRY.unpack(entry)
                 size = self._tokens_as.itemsize
                 tokens.append(
-                    os.pread(tokens_file, size * (end - start), size * start)
+                    tokens_file.read(size * (end - start), size * start)
                 )
         columns = [*_joined(units, np.uint16), *_joined(values, np.float32)]
         if self._tokens_as is not None:
