@@ -85,9 +85,10 @@ def test_what_a_reader_raises_in_tf_data_is_told():
     def read(_):
         raise OSError(errno.EIO, "Input/output error", "/data/x.units")
 
-    text = command_door.explain(
-        _raised(lambda: tf.numpy_function(read, [0], tf.int64))
+    rows = tf.data.Dataset.range(1).map(
+        lambda i: tf.numpy_function(read, [i], tf.int64)
     )
+    text = command_door.explain(_raised(lambda: next(iter(rows))))
     assert text == "[Errno 5] Input/output error: '/data/x.units'"
 
 

@@ -1,6 +1,7 @@
 """What the fuzzers start from, and what they have found, by every target."""
 
 import base64
+import json
 import pathlib
 import sys
 
@@ -8,6 +9,15 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "fuzz"))
 import fuzz_targets  # noqa: E402
+
+
+def _manifest_with(files):
+    """Returns what the target of manifests starts from, with other files."""
+    (seed,) = fuzz_targets.make("records_manifest").seeds
+    manifest = json.loads(seed)
+    manifest["splits"]["train"]["shards"][0]["files"] = files
+    return json.dumps(manifest).encode()
+
 
 # Inputs that once did harm, by target.
 FOUND = [
@@ -17,6 +27,14 @@ FOUND = [
             "UEsDBBQAAAAAAPJSel1LoPTJBgAAAAYAAAALAAAAYS90cmFpbi50eHQxIDIgMwpQ"
             "SwECAAAUABQDAADyUnpdS6D0yQYAAAAGAAAACwAAAAAAAAAAAAAAgAEAAAEAAAAA"
             "AAAAbi50eHRQSwUGAAAAAAEAAQA5AAAALwAAAAAA"
+        ),
+    ),
+    # Checksums of records that are none, and not of every file.
+    ("records_manifest", _manifest_with({"units": {"bytes": 48}})),
+    (
+        "records_manifest",
+        _manifest_with(
+            {suffix: {"bytes": 48} for suffix in ("index", "units", "values")}
         ),
     ),
     # A line of libsvm of a carriage return alone.

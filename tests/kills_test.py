@@ -1,12 +1,14 @@
 """Killed at any file operation, a command run again ends as if never killed.
 
 `python -m pytest -m slow tests/kills_test.py` tries every operation of every
-command; the default suite one of training.
+command, and some of the exports that are converted for minutes; the default
+suite one of training.
 """
 
 import functools
 import io
 import json
+import os
 import shutil
 import threading
 import zipfile
@@ -31,7 +33,7 @@ _TRAIN = [
 # What differs from run to run: times of day, and what they are sealed in.
 _DIFFERS = (
     *("run.json", "manifest.json", "checkpoint.json", "metrics.jsonl"),
-    *(".keras", ".pb", "MODEL_CARD.md", "warmup_requests"),
+    *(".keras", ".pb", ".tflite", "MODEL_CARD.md", "warmup_requests"),
 )
 
 
@@ -140,11 +142,11 @@ def _prepare(given, out):
     ]
 
 
-def _export(kind):
+def _export(kind, tfjs_env=""):
     def words(given, out):
         return [
             *[f"--workdir={given.run}", f"--output={out}"],
-            f"--format={kind}",
+            *[f"--format={kind}", f"--tfjs_env={tfjs_env}"],
         ]
 
     return words
@@ -170,7 +172,12 @@ COMMANDS = {
     "export keras": _export("keras"),
     "export saved_model": _export("saved_model"),
     "export second version": _second_version,
+    "export tflite": _export("tflite"),
 }
+if "TFJS_ENV" in os.environ:  # see tfxml/export/js/js_model.py
+    COMMANDS["export tfjs"] = _export("tfjs", os.environ["TFJS_ENV"])
+# Of those that take minutes each time, so many operations are tried.
+_FEW = {"export tflite": 6, "export tfjs": 3}
 
 
 def _content(out):
@@ -234,7 +241,8 @@ def test_killed_at_every_operation(name, killer, given, whole, tmp_path):
     assert count > 10
     if name == "export second version":
         count -= 1  # then the version is there, and another run makes a third
-    for at in range(1, count + 1):
+    step = max(1, count // _FEW.get(name, count))
+    for at in range(1, count + 1, step):
         folder = tmp_path / str(at)
         folder.mkdir()
         found, _ = _die_and_recover(killer, name, given, folder, at)

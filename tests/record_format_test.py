@@ -1,5 +1,6 @@
 """Records hold exactly what was written, in whatever order they are read."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -10,8 +11,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from tfxml.data import data_errors, instances
-from tfxml.data.records import record_files, record_format, record_source
+from tfxml.data import checked_files, data_errors, instances
+from tfxml.data.records import (
+    record_checks,
+    record_files,
+    record_format,
+    record_source,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LARGEST = 2**31 - 2
@@ -178,6 +184,39 @@ def test_a_flipped_bit_is_named(tmp_path, name):
             record_source.RecordSource(tmp_path, "train")
     path.write_bytes(content)
     record_source.RecordSource(tmp_path, "train")
+
+
+def test_files_are_compared_once_until_they_are_written(tmp_path, monkeypatch):
+    write_shards(tmp_path, [from_rows([({1: 2.0, 3: 4.0}, {1})])], 5, 5)
+    compared = []
+    check = checked_files.check
+
+    def count(path, expected):
+        compared.append(path.suffix)
+        check(path, expected)
+
+    monkeypatch.setattr(checked_files, "check", count)
+    # Files this young may be written again without another time.
+    for _ in range(2):
+        record_source.RecordSource(tmp_path, "train")
+        assert sorted(compared) == [".index", ".units", ".values"]
+        compared.clear()
+    for path in tmp_path.iterdir():
+        os.utime(path, (1, 1))
+    for wanted in (3, 0, 0):
+        record_source.RecordSource(tmp_path, "train")
+        assert len(compared) == wanted
+        compared.clear()
+    path = next(tmp_path.glob("*.values"))
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(data_errors.DataError, match="values: found content"):
+        record_source.RecordSource(tmp_path, "train")
+    (tmp_path / record_checks.VERIFIED).write_text("[")  # says nothing
+    compared.clear()
+    path.write_bytes(content)
+    record_source.RecordSource(tmp_path, "train")
+    assert len(compared) == 3
 
 
 def test_a_shard_is_whole_only_with_its_own_bytes(tmp_path):

@@ -12,6 +12,7 @@ from tfxml import (
     grow,
     merge,
     prepare,
+    report,
 )
 from tfxml.data import requests
 from tfxml.run import (
@@ -105,6 +106,29 @@ def test_every_command_works_elsewhere(
     ]
     assert names[0] == names[1]
     runs.assert_near(runs.tensors(local), runs.tensors(tmp_path / "there"))
+
+
+@pytest.mark.slow
+def test_pages_are_written_elsewhere(elsewhere, tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    run, data = f"{elsewhere}/runs/a", f"{elsewhere}/data"
+    train_and_evaluate.train(CONFIG, run, data)
+    monkeypatch.chdir(tmp_path)
+    for write, place in (
+        (lambda: report.write(run), f"{run}/report.html"),
+        (lambda: report.write(run, output=f"{elsewhere}/b.html"), "b.html"),
+        (
+            lambda: report.write_leaderboard(f"{elsewhere}/runs"),
+            "runs/leaderboard.html",
+        ),
+    ):
+        forget(monkeypatch)
+        write()
+        url = place if place.startswith(run) else f"{elsewhere}/{place}"
+        with gfile.GFile(url) as file:
+            assert file.read().startswith("<!")
+    assert list(tmp_path.iterdir()) == []  # no folder of the url's name
 
 
 @pytest.mark.slow

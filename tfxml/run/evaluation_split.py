@@ -117,7 +117,8 @@ def choose(config: config_lib.Config, available: Sequence[str]) -> str:
         split = "test" if "test" in available else "dev"
     if split not in available:
         raise ValueError(
-            f"`eval_split` must be one of {tuple(available)}. "
-            f"Received: eval_split={config.eval_split!r}"
+            "`eval_split` must be auto, or a split of the data: "
+            f"{', '.join(available)}. "
+            f"Received: eval_split={config.eval_split}"
         )
     return split
