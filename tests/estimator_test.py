@@ -7,6 +7,7 @@ import pathlib
 import pickle
 import sys
 import threading
+import types
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ from sklearn.feature_extraction import text as sklearn_text
 from sklearn.utils import estimator_checks
 
 import tfxml
-from tfxml.run import console, estimator_config
+from tfxml.data import data_errors
+from tfxml.run import console, estimator_config, fitted_run
 
 WORDS = {"cat": "whiskers purr", "dog": "bark bone", "emu": "feather egg"}
 NAMES = list(WORDS)
@@ -521,3 +523,15 @@ def test_rows_of_another_kind_are_refused(of_rows, of_texts):
         of_rows.predict(ROWS, k=-1)
     with pytest.raises(ValueError, match="not fitted yet"):
         _estimator().predict(ROWS)
+
+
+def test_damaged_labels_of_a_run_are_named(tmp_path):
+    data = types.SimpleNamespace(labels=[3, np.int64(7)], is_single=True)
+    fitted_run.write_labels(str(tmp_path), data)
+    assert fitted_run.read_labels(str(tmp_path)) == ([3, 7], True)
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text().replace("7", "8", 1))
+    with pytest.raises(data_errors.DataError, match="estimator.json: found"):
+        fitted_run.read_labels(str(tmp_path))
+    path.unlink()
+    assert fitted_run.read_labels(str(tmp_path)) == (None, False)

@@ -76,8 +76,9 @@ def calibrate(
         is_per_label,
     )
     found.report["split"] = name
-    found.write(workdir)
-    remote.publish(workdir)
+    folder = paths.local(workdir, "workdir")
+    found.write(folder)
+    remote.publish(folder)
     return found
 
 

@@ -117,11 +117,12 @@ def _print_sets(values, k: int) -> None:
     print(tables.format_sets(result.result(), result.intervals()))
     if values.label_figures:
         names = run.label_names
-        with open(values.label_figures, "w", newline="") as file:
+        path = paths.local(values.label_figures, "label_figures")
+        with open(path, "w", newline="") as file:
             set_metrics.write_label_figures(
                 result, file, names.__getitem__ if names else str
             )
-        remote.publish(values.label_figures)
+        remote.publish(path)
 
 
 def main() -> None:

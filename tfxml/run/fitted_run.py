@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-import json
 import pathlib
 import shutil
 import tempfile
@@ -19,8 +18,8 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import arrays
-from tfxml.run import array_predictor, fitted_scores, restore
+from tfxml.data import arrays, checked_files
+from tfxml.run import array_predictor, fitted_scores, paths, remote, restore
 
 _FILE = "estimator.json"
 
@@ -38,16 +37,9 @@ class FittedRun:
     """
 
     def __init__(self, path: str):
-        self.path = path
+        self.path = paths.local(path, "workdir")
         self.run = restore.restore(path, tf.distribute.get_strategy())
-        labels, self.is_single = None, False
-        file = pathlib.Path(path) / _FILE
-        if file.is_file():
-            label_record = json.loads(file.read_text())
-            labels, self.is_single = (
-                label_record["labels"],
-                label_record["is_single"],
-            )
+        labels, self.is_single = read_labels(self.path)
         num_labels = self.run.facts.num_labels
         if labels is None or len(labels) != num_labels:  # labels were added
             labels = self.run.label_names or list(range(num_labels))
@@ -64,6 +56,7 @@ class FittedRun:
             (pathlib.Path(self.path) / fitted_scores.NAME).unlink(True)
         else:
             fitted.write(self.path)
+        remote.publish(self.path)
         self.run = dataclasses.replace(self.run, fitted=fitted, stale="")
         self.run.model.calibration = fitted.calibration if fitted else None
         self.__dict__.pop("predictor", None)  # it holds the scores of before
@@ -81,8 +74,25 @@ def write_labels(path: str, data: arrays.ArrayData) -> None:
             label.item() if isinstance(label, np.generic) else label
             for label in labels
         ]
-    label_record = {"labels": labels, "is_single": data.is_single}
-    (pathlib.Path(path) / _FILE).write_text(json.dumps(label_record))
+    folder = paths.local(path, "workdir")
+    checked_files.write_sealed(
+        pathlib.Path(folder) / _FILE,
+        {"labels": labels, "is_single": data.is_single},
+    )
+    remote.publish(folder)
+
+
+def read_labels(path: str) -> tuple[list | None, bool]:
+    """Returns what `write_labels` wrote: labels, and whether each row has one.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    try:
+        label_record = checked_files.read_sealed(pathlib.Path(path) / _FILE)
+    except FileNotFoundError:
+        return None, False
+    return label_record["labels"], label_record["is_single"]
 
 
 def archived(path: str) -> bytes:
