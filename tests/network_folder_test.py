@@ -7,6 +7,7 @@ which it needs the right to.
 import errno
 import os
 import signal
+import time
 
 import faults_test
 import network_folder
@@ -63,6 +64,7 @@ def test_a_stall_is_waited_for(kind, server, folders, tmp_path):
     if kind == "records":
         faults_test._wait_until_idle([running.process.pid])
         assert LAST not in running.text
+    time.sleep(3)
     server.send_signal(signal.SIGCONT)
     assert running.end() == 0, running.text[-3000:]
     whole = _train(folders[kind], tmp_path / "whole")

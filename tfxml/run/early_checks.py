@@ -76,7 +76,7 @@ def check_data(config: config_lib.Config, data_dir: str) -> None:
 def check_folder(data_dir: str) -> None:
     """Raises DataError unless the folder of a data set is there."""
     path = paths.checked(data_dir, "data_dir")
-    if not remote.url_of(path) and not os.path.exists(path):
+    if not remote.url_of(path) and not _exists(path):
         raise data_errors.DataError(
             remote.name_of(path), "no such folder", "the folder of a data set"
         )
@@ -85,7 +85,20 @@ def check_folder(data_dir: str) -> None:
 def check_input(path: str, name: str = "input") -> None:
     """Raises ValueError unless there is a file to read; "-" is one."""
     path = path if path == "-" else paths.checked(path, name)
-    if path != "-" and not remote.url_of(path) and not os.path.exists(path):
+    if path != "-" and not remote.url_of(path) and not _exists(path):
         raise ValueError(
             f"`{name}` must be a file that there is. Received: {name}={path}"
         )
+
+
+def _exists(path: str) -> bool:
+    """Tells whether there is such a path.
+
+    Raises:
+        OSError: if the system cannot say, as for a server that is gone.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
