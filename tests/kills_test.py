@@ -185,7 +185,7 @@ COMMANDS = {
 if "TFJS_ENV" in os.environ:  # see tfxml/export/js/js_model.py
     COMMANDS["export tfjs"] = _export("tfjs", os.environ["TFJS_ENV"])
 # Of those that take minutes each time, so many operations are tried.
-_FEW = {"export tflite": 6, "export tfjs": 3}
+_FEW = {"export tflite": 3, "export tfjs": 3}
 
 
 def _content(out):

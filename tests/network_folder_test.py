@@ -20,22 +20,22 @@ pytestmark = pytest.mark.slow
 
 RECIPE = [
     "--hidden_units=4",
-    "--batch_size=8",
-    "--num_epochs=6",
+    "--batch_size=16",
+    "--num_epochs=4",
     "--steps_per_loop=1",
     "--dropout=0",
 ]
-LAST = "epoch 6:"
+LAST = "epoch 4:"
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Returns the same data twice: as text, and prepared."""
     base = tmp_path_factory.mktemp("data")
-    rows = "".join(f"{i % 5} {i % 7}:1\n" for i in range(400))
+    rows = "".join(f"{i % 5} {i % 7}:1\n" for i in range(256))
     for split in ("train", "test"):
         (base / "text").mkdir(exist_ok=True)
-        (base / "text" / f"{split}.txt").write_text(f"400 7 5\n{rows}")
+        (base / "text" / f"{split}.txt").write_text(f"256 7 5\n{rows}")
     prepare.prepare(config.Config(), str(base / "text"), str(base / "records"))
     return {name: base / name for name in ("text", "records")}
 
