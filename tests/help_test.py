@@ -103,7 +103,7 @@ def _path_flags(module):
     known = set()
     for path in (documents.ROOT / "tfxml").rglob("*.py"):
         known |= set(re.findall(r'paths\.define\(\s*"(\w+)"', path.read_text()))
-    known.add("word_vectors")
+    known |= {"word_vectors", "backbone"}
     return sorted(known & set(re.findall(r"^  --(\w+)=", output, re.M)))
 
 

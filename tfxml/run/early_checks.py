@@ -67,8 +67,9 @@ def is_folder(config: config_lib.Config, data_dir: str) -> bool:
 
 def check_data(config: config_lib.Config, data_dir: str) -> None:
     """Raises an error unless folder and files are there that are read."""
-    if config.word_vectors:
-        check_input(config.word_vectors, "word_vectors")
+    for name in ("word_vectors", "backbone"):
+        if getattr(config, name):
+            check_input(getattr(config, name), name)
     if is_folder(config, data_dir) and config.dataset not in known_sets.names():
         check_folder(data_dir)  # those of the catalogue are fetched
 

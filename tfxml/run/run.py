@@ -49,7 +49,7 @@ class Run:
         backbone: str = "",
     ):
         self.config = config
-        self._backbone = backbone or config.backbone
+        self._backbone = backbone or paths.local(config.backbone, "backbone")
         self.strategy = strategy
         self.data = data
         self._batches = datasets.batches(config, data.training_rows)
@@ -71,7 +71,7 @@ class Run:
                 data.label_counts,
                 placement,
                 label_pairs=label_pairs,
-                backbone=backbone,
+                backbone=self._backbone,
             )
             optimizer = build.optimizer(
                 config, self.steps_per_epoch, self.model

@@ -17,6 +17,7 @@ class BackboneOptions(module_options.ModuleOptions):
         "",
         "Backbone: a Keras model, as a .keras file or a folder that holds one. "
         "Only take it from those you trust.",
+        is_path=True,
     )
     backbone_trained: bool = options_lib.option(
         True, "Backbone: whether its weights are trained further."
