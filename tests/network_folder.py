@@ -53,6 +53,7 @@ def mounted(source, mountpoint):
     )
     os.close(device)  # so that the mount is dead when its server is
     try:
+        os.listdir(mountpoint)  # it has begun
         yield server
     finally:
         server.kill()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -135,6 +136,8 @@ def test_the_last_run_on_the_same_data_is_found(tmp_path):
         (folder / "result.json").write_text(json.dumps({"P@1": number}))
         os.utime(folder / "result.json", (number, number))
     (tmp_path / "unfinished").mkdir()
+    shutil.copytree(tmp_path / "new", tmp_path / "odd")
+    (tmp_path / "odd" / "result.json").write_text("[1]")
     assert outcome.last_run(_Workdir(tmp_path / "this")) == {"new": {"P@1": 2}}
     assert outcome.last_run(_Workdir(tmp_path / "new" / "sub")) == {}
 

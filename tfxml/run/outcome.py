@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shlex
 from collections.abc import Mapping, Sequence
@@ -25,18 +26,33 @@ def last_run(
     data = workdir.read_fingerprint()
     results = [
         path
-        for path in workdir.path.absolute().parent.glob(f"*/{_RESULT}")
+        for path in _results(workdir.path.absolute().parent)
         if path.parent.name != workdir.path.name
     ]
     for path in sorted(results, key=_changed, reverse=True):
         try:
             run = json.loads((path.parent / _RUN).read_text())
             metrics = json.loads(path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue  # of another program, or just being written
-        if isinstance(run, dict) and run.get("data") == data:
+        is_run = isinstance(run, dict) and isinstance(metrics, dict)
+        if is_run and run.get("data") == data:
             return {path.parent.name: metrics}
     return {}
+
+
+def _results(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the results of the runs in a folder that can be looked at.
+
+    What lies beside a run may be anything: a folder of another user, a mount
+    whose server is gone. No run ends badly because of it.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    paths = [folder / name / _RESULT for name in names]
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def table(
@@ -111,5 +127,5 @@ def unfinished(workdir: workdir_lib.Workdir) -> str:
 def _changed(path: pathlib.Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         return 0.0
