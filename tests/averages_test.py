@@ -119,7 +119,9 @@ def _exponential(decay, number):
     "words",
     [
         {"weight_average": "ema", "average_decay": 0.4},
-        {"weight_average": "swa", "swa_start": 1},
+        pytest.param(
+            {"weight_average": "swa", "swa_start": 1}, marks=pytest.mark.slow
+        ),
     ],
     ids=["ema", "swa"],
 )
