@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_refused():
         config_lib.Config(head="label_attention")
     config = config_lib.Config(head="label_attention", encoder="conv")
     facts = workdir.Facts(30, 900_000, 9, "compact", True, "", num_tokens=31)
-    with pytest.raises(ValueError, match="`label_attention_gib` must .*439 G"):
+    with pytest.raises(ValueError, match="`label_attention_gib` must .*659 G"):
         build.model(config, facts, None)
 
 

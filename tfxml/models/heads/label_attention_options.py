@@ -18,7 +18,7 @@ class LabelAttentionOptions(module_options.ModuleOptions):
     label_attention_gib: float = options_lib.option(
         8.0,
         "Label attention: the most memory, in GiB, that a training step may "
-        "take for the attention of all labels: 16 bytes for each instance of "
+        "take for the attention of all labels: 24 bytes for each instance of "
         "--batch_size, word of --max_tokens and label.",
         minimum=0,
     )
