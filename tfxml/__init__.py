@@ -2,7 +2,8 @@
 
 The public names are those in `PUBLIC`; everything else is internal and may
 change. They are imported when they are first used: `import tfxml` starts no
-TensorFlow.
+TensorFlow. The first that needs it imports it without its messages, unless
+TF_CPP_MIN_LOG_LEVEL=0 is in the environment.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ PUBLIC: dict[str, str | dict[str, str]] = {
 }
 __all__ = sorted(PUBLIC)
 
+# What needs no TensorFlow, or imports it when it is called.
+_LIGHT = ("tfxml.config.Config", "tfxml.train", "tfxml.data")
+
 
 class _Names(types.ModuleType):
     """A namespace of public names, imported when they are first used."""
@@ -84,6 +88,9 @@ class _Names(types.ModuleType):
 
 def _resolved(dotted_name: str):
     """Returns the module or the member of a module with a dotted name."""
+    if dotted_name not in _LIGHT:
+        tensorflow_start = importlib.import_module("tfxml.run.tensorflow_start")
+        tensorflow_start.quietly()
     package, _, name = dotted_name.rpartition(".")
     if package == "tfxml":
         return importlib.import_module(dotted_name)

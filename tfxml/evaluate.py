@@ -43,6 +43,7 @@ def evaluate(
         strategy: which devices evaluate.
     """
     # Here, so that flags are checked before TensorFlow is imported.
+    tensorflow_start.quietly()
     import tensorflow as tf
 
     from tfxml.run import restore
@@ -66,6 +67,7 @@ def evaluate_sets(
         choice: how a set is chosen; None: the set of the best expected F1.
         split, data_dir, checkpoint: as of `evaluate`.
     """
+    tensorflow_start.quietly()
     import tensorflow as tf
 
     from tfxml.run import restore

@@ -21,6 +21,8 @@ PUBLIC = (
 def __getattr__(name: str):
     if name not in PUBLIC:
         raise AttributeError(f"module 'tfxml.data' has no attribute {name!r}")
+    tensorflow_start = importlib.import_module("tfxml.run.tensorflow_start")
+    tensorflow_start.quietly()
     return getattr(importlib.import_module("tfxml.data.own_pipelines"), name)
 
 

@@ -1,15 +1,15 @@
 """Imports TensorFlow without its chatter.
 
 Commands call this once flags and paths have been checked: the import takes
-seconds, and what a user has mistyped should be said at once.
+seconds, and what a user has mistyped should be said at once. From Python it is
+called when the first public name that needs TensorFlow is looked up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -18,11 +18,19 @@ from absl import flags, logging
 # What TensorFlow's C++ says while it starts: information and warnings that are
 # none to users, in glog's form. Newer versions heed no variable for it.
 _CHATTER = (
-    rb"[IW]\d{4} |WARNING: All log messages before absl::|"
-    rb"To enable the following instructions"
+    r"[IW]\d{4} |WARNING: All log messages before absl::|"
+    r"To enable the following instructions"
 )
 # And on every machine without a GPU, as if it were an error.
-_NO_GPU = rb"E\d{4} .*failed call to cuInit"
+_NO_GPU = r"E\d{4} .*failed call to cuInit"
+_PASS_ON = """
+import re, sys
+is_chatter = re.compile(sys.argv[1].encode()).match
+for line in sys.stdin.buffer:
+    if not is_chatter(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -46,36 +54,41 @@ def quietly() -> None:
     """Imports TensorFlow and looks for devices."""
     is_first = "tensorflow" not in sys.modules
     with contextlib.ExitStack() as stack:
-        if is_first and logging.get_verbosity() < logging.INFO:
+        if is_first and not _is_chatter_wanted():
             pattern = _CHATTER
             if not may_have_accelerators():
-                pattern += b"|" + _NO_GPU
-            stack.enter_context(_without(re.compile(pattern)))
+                pattern += "|" + _NO_GPU
+            stack.enter_context(_without(pattern))
         import tensorflow as tf
 
         tf.config.list_physical_devices()
 
 
+def _is_chatter_wanted() -> bool:
+    """Tells whether --verbosity or TensorFlow's own variables ask for it."""
+    return (
+        logging.get_verbosity() >= logging.INFO
+        or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
+        or "TF_CPP_MAX_VLOG_LEVEL" in os.environ
+    )
+
+
 @contextlib.contextmanager
-def _without(pattern: re.Pattern[bytes]) -> Iterator[None]:
+def _without(pattern: str) -> Iterator[None]:
     """Takes lines out of what is written to standard error, also by C++.
 
     A process of its own passes the others on, so that the last words of a
-    program that crashes are not lost.
+    program that crashes are not lost. It is started, not forked: a notebook
+    has threads.
     """
     sys.stderr.flush()
     reads, writes = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.close(writes)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with os.fdopen(reads, "rb") as lines:
-                for line in lines:
-                    if not pattern.match(line):
-                        os.write(2, line)
-        finally:
-            os._exit(0)
+    passing = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _PASS_ON, pattern],
+        stdin=reads,
+        stdout=2,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
     os.close(reads)
     kept = os.dup(2)
     os.dup2(writes, 2)
@@ -86,4 +99,4 @@ def _without(pattern: re.Pattern[bytes]) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        os.waitpid(child, 0)
+        passing.wait()
