@@ -361,18 +361,60 @@ def test_commands_on_raw_text(text_folder, tmp_path, hashing):
         np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-6)
 
 
-def test_tensorboard_gets_the_metrics(tmp_path):
-    config = TINY.replace(num_epochs=1)
+def test_tensorboard_gets_all_of_a_run(tmp_path):
+    config = TINY.replace(num_epochs=2)
     metrics = train_and_evaluate.train(
-        config, str(tmp_path), with_tensorboard=True
+        config, str(tmp_path), log_to=["tensorboard", "profile"]
     )
-    (path,) = (tmp_path / "tensorboard").iterdir()
-    found = {
-        value.tag: float(tf.make_ndarray(value.tensor))
+    folder = tmp_path / "tensorboard"
+    assert list(folder.glob("plugins/profile/*/*.xplane.pb"))
+    (path,) = (one for one in folder.iterdir() if one.is_file())
+    events = [
+        event_pb2.Event.FromString(record.numpy())
         for record in tf.data.TFRecordDataset(str(path))
-        for value in event_pb2.Event.FromString(record.numpy()).summary.value
+    ]
+    values = [value for event in events for value in event.summary.value]
+    found = {}
+    for value in values:
+        plugin = value.metadata.plugin_data.plugin_name
+        found.setdefault(plugin, {})[value.tag] = value.tensor
+    last = float(tf.make_ndarray(found["scalars"]["P@1"]))
+    assert last == pytest.approx(metrics["P@1"])
+    run = restore.restore(str(tmp_path), tf.distribute.get_strategy())
+    weights = run.model.named_variables()
+    assert set(found["histograms"]) == {
+        name for name, w in weights.items() if w.dtype.startswith("float")
     }
-    assert found["P@1"] == pytest.approx(metrics["P@1"])
+    for name, tensor in found["histograms"].items():
+        buckets = tf.make_ndarray(tensor)  # left, right, how many
+        assert buckets[:, 2].sum() == np.prod(weights[name].shape)
+    text = tf.make_ndarray(found["text"]["examples"]).item().decode()
+    assert text.startswith("| true | predicted |")
+    assert text.count("\n") == 6
+    assert any(event.graph_def for event in events)
+    assert any("hparams" in plugin for plugin in found)
+
+
+@pytest.mark.slow
+def test_mlflow_gets_one_run_of_a_folder(tmp_path, monkeypatch):
+    """Recipe, metrics of each epoch; a run that goes on is the same there."""
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    folder = tmp_path / "it's"
+    for num_epochs in (1, 2):
+        config = TINY.replace(num_epochs=num_epochs, decay="constant")
+        metrics = train_and_evaluate.train(
+            config, str(folder), log_to=["mlflow"]
+        )
+    client = mlflow.MlflowClient("sqlite:///mlflow.db")
+    experiment = client.get_experiment_by_name("tfxml")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["head"] == config.head
+    assert run.data.metrics["P_at_1"] == pytest.approx(metrics["P@1"])
+    epochs = client.get_metric_history(run.info.run_id, "epoch")
+    assert [entry.value for entry in epochs] == [1, 2]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -10,7 +10,14 @@ from absl import flags as absl_flags
 
 from strategies import cluster, watchdog
 from tfxml.recipe import recipe_flags
-from tfxml.run import device_flags, early_checks, flags, paths, tensorflow_start
+from tfxml.run import (
+    device_flags,
+    early_checks,
+    flags,
+    log_kinds,
+    paths,
+    tensorflow_start,
+)
 
 
 def define_flags() -> None:
@@ -19,8 +26,11 @@ def define_flags() -> None:
         "workdir", "", "Where the run is written; resumes what is there."
     )
     paths.define("data_dir", "", "The folder of the data set.")
-    absl_flags.DEFINE_bool(
-        "tensorboard", False, "Write metrics for TensorBoard too."
+    absl_flags.DEFINE_list(
+        "log_to",
+        [],
+        "Where the run is logged beside its own folder: tensorboard, profile "
+        "(of a loop of steps, for TensorBoard), mlflow.",
     )
     device_flags.define_flags()
     device_flags.define_training_flags()
@@ -32,6 +42,7 @@ def main() -> None:
     config = flags.read_config()
     early_checks.check_workdir(values.workdir)
     early_checks.check_data(config, values.data_dir)
+    log_kinds.check(values.log_to)
     tensorflow_start.quietly()
     from strategies import parameter_server
     from tfxml.recipe import chooser
@@ -55,7 +66,7 @@ def main() -> None:
             values.workdir,
             values.data_dir,
             strategy,
-            values.tensorboard,
+            values.log_to,
             where.placement(),
             dog,
             where.data_service,
@@ -72,6 +83,7 @@ class _Callable(types.ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains; see `run.train_and_evaluate.train`."""
+        tensorflow_start.quietly()
         from tfxml.run import train_and_evaluate
 
         return train_and_evaluate.train(*args, **kwargs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 
 from rich import console as rich_console
 from rich import progress as rich_progress
@@ -30,6 +31,10 @@ class Progress:
         num_epochs, steps_per_epoch: of the run.
         examples_per_step: on average, over all replicas.
         is_shown: whether it is written at all; on a chief alone.
+
+    Attributes:
+        after_loop: is called after each loop of steps, with whether
+            TensorFlow made its graph in it.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Progress:
         examples_per_step: float,
         is_shown: bool = True,
     ):
+        self.after_loop: Callable[[bool], None] = lambda is_traced: None
         self._num_epochs = num_epochs
         self._steps_per_epoch = steps_per_epoch
         self._examples_per_step = examples_per_step
@@ -75,6 +81,7 @@ class Progress:
             is_traced: whether TensorFlow made its graph meanwhile, so that
                 the time tells nothing of the steps to come.
         """
+        self.after_loop(is_traced)
         now = time.monotonic()
         number, seconds = step - self._step, now - (self._looked or now)
         self._step, self._looked = step, now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import keras
@@ -19,13 +20,13 @@ from tfxml.run import (
     datasets,
     early_checks,
     evaluations,
+    log_writers,
     outcome,
     paths,
     remote,
     resuming,
     run_lock,
     run_path,
-    tensorboard_writer,
     termination,
     watched_progress,
 )
@@ -57,7 +58,7 @@ def train(
     workdir: str = "",
     data_dir: str | os.PathLike | tuple | arrays.ArrayData = "",
     strategy: tf.distribute.Strategy | None = None,
-    with_tensorboard: bool = False,
+    log_to: Sequence[str] = (),
     placement: placement_lib.Placement = placement_lib.EVERYWHERE,
     dog: watchdog.Watchdog | None = None,
     data_service: str = "",
@@ -73,7 +74,8 @@ def train(
             data themselves, such as (X, Y) or (X, Y, X_test, Y_test); see
             `data.arrays.data_of`.
         strategy: which devices train.
-        with_tensorboard: whether metrics are written for TensorBoard too.
+        log_to: where the run is logged beside its own folder, by one chief:
+            some of `tensorboard`, `profile` and `mlflow`.
         placement: which repetitions are trained, and on which devices.
         dog: hears whenever parameter servers or a tf.data service have got
             on; None: a hang of theirs is waited for.
@@ -112,9 +114,8 @@ def train(
         name = remote.name_of(folder.path)
         print(f"workdir   {name}\n{factory.describe(strategy)}")
         keras.utils.set_random_seed(config.seed)
-        board = None
-        if with_tensorboard:
-            board = tensorboard_writer.Writer(output.path / "tensorboard")
+        is_chief = task is None or task.is_chief
+        logs = log_writers.LogWriters(log_to if is_chief else (), output.path)
         if folder.is_started:
             if recipe is not None:
                 config = recipe.kept(folder.read()[0], config)
@@ -149,7 +150,10 @@ def train(
         output.write_metrics(history)
         remote.publish(output.path)
         progress = _progress(run, task, dog if data_service else None)
-        _train_to_end(run, output, history, lock, board, progress)
+        progress.after_loop = logs.after_loop
+        logs.begin(config, run)
+        _train_to_end(run, output, history, lock, logs, progress)
+        logs.end()
         return _finish(run, output, folder, history, task is None)
 
 
@@ -158,7 +162,7 @@ def _train_to_end(
     output: workdir_lib.Workdir,
     history: list[dict],
     lock: run_lock.RunLock,
-    board: tensorboard_writer.Writer | None,
+    logs: log_writers.LogWriters,
     progress: progress_lib.Progress,
 ) -> None:
     """Takes the steps that are left; adds their evaluations to `history`."""
@@ -201,8 +205,7 @@ def _train_to_end(
             # First, so that what is told of is there.
             between.save(metrics, evaluations.is_best(config, history))
             output.append_metrics(entry)
-            if board:
-                board.write(entry)
+            logs.write(entry, run)
             print(console.describe_epoch(entry, progress.examples_per_second))
             between()
 
