@@ -13,7 +13,8 @@ import runs
 
 from tfxml import config as config_lib
 from tfxml import evaluate
-from tfxml.run import train_and_evaluate
+from tfxml.evaluation import label_sets
+from tfxml.run import scored_rows, train_and_evaluate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -22,7 +23,6 @@ from tfxml.reporting import (  # noqa: E402
     examples,
     figures,
     leaderboard,
-    measured,
 )
 
 CONFIG = config_lib.Config(
@@ -135,11 +135,16 @@ def test_what_spoke_for_a_label_is_shown(page):
 
 
 def test_examples_are_the_best_and_the_worst():
-    answers = measured.Answers(
-        np.array([[0.9, 0.8], [0.7, 0.6], [0.99, 0.1], [0.8, 0.5], [1, 1]]),
-        np.array([[0, 1], [0, 1], [2, 3], [1, 0], [0, 1]]),
-        np.array([0, 1, 3, 4, 5, 5]),
-        np.array([0, 0, 1, 1, 0]),
+    answers = scored_rows.ScoredRows(
+        label_sets.Candidates(
+            np.array([[0.9, 0.8], [0.7, 0.6], [0.99, 0.1], [0.8, 0.5], [1, 1]]),
+            np.array([[0, 1], [0, 1], [2, 3], [1, 0], [0, 1]]),
+        ),
+        label_sets.LabelSets(
+            np.array([0, 1, 3, 4, 5, 5]), np.array([0, 0, 1, 1, 0])
+        ),
+        None,
+        None,
     )
     good, bad = examples.choose(answers, 2)
     assert good.tolist() == [1, 0]  # both labels; then the first alone

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfxml.data import inputs
 from tfxml.reporting import measured as measured_lib
-from tfxml.run import explanations
+from tfxml.run import explanations, scored_rows
 
 _LABELS = 5  # that are shown of an answer
 _FEATURES = 5  # that are shown of a label
@@ -41,7 +41,7 @@ class Example(TypedDict):
 
 
 def choose(
-    answers: measured_lib.Answers, number: int
+    answers: scored_rows.ScoredRows, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns instances that went well and ones that went badly, by row.
 
@@ -53,11 +53,11 @@ def choose(
         number: how many of each, at most.
     """
     is_true = answers.is_true
-    best = answers.scores[:, 0]
+    best = answers.candidates.scores[:, 0]
     before = np.cumprod(is_true, axis=1).sum(axis=1)
     good = np.lexsort((-best, -before))
     good = good[before[good] > 0][:number]
-    wrong = np.flatnonzero(~is_true[:, 0] & (answers.num_true > 0))
+    wrong = np.flatnonzero(~is_true[:, 0] & (answers.truth.lengths() > 0))
     bad = wrong[np.argsort(-best[wrong], kind="stable")][:number]
     return good, bad
 
@@ -75,12 +75,12 @@ def _example(
     row: int,
     explainer: explanations.Explainer | None,
 ) -> Example:
-    answers = measured.answers
+    candidates, truth, *_ = measured.answers
     named, _ = measured.source.rows(tf.constant([row], tf.int64))
     ids = named[inputs.FEATURE_IDS].flat_values.numpy()
     values = named[inputs.FEATURE_VALUES].flat_values.numpy()
-    label_ids = answers.label_ids[row, :_LABELS]
-    true_ids = answers.true_ids[answers.splits[row] : answers.splits[row + 1]]
+    label_ids = candidates.label_ids[row, :_LABELS]
+    true_ids = truth.ids[truth.splits[row] : truth.splits[row + 1]]
     told: list[dict] = [{"features": [], "contributions": []}] * len(label_ids)
     if explainer is not None:
         told = explainer.explain(ids, values, label_ids, _FEATURES)
@@ -104,7 +104,7 @@ def _example(
                 ],
             }
             for label, score, one in zip(
-                label_ids, answers.scores[row], told, strict=False
+                label_ids, candidates.scores[row], told, strict=False
             )
         ],
         "missed": [measured.label_name(label) for label in missed[:_MISSED]],

@@ -31,7 +31,7 @@ def render(
     """
     runs = [run] if other is None else [run, other]
     good, bad = examples.choose(run.answers, num_examples)
-    scored = run.answers.scores.ravel(), run.answers.is_true.ravel()
+    scored = run.answers.candidates.scores.ravel(), run.answers.is_true.ravel()
     points = calibrating.reliability(*scored)
     error = calibrating.expected_error(*scored)
     return assets.render(
@@ -90,11 +90,11 @@ def _are_comparable(
     run: measured_lib.Measured, other: measured_lib.Measured
 ) -> bool:
     """Tells whether both were scored on the same instances, by the same ks."""
-    first, second = run.answers, other.answers
+    first, second = run.answers.truth, other.answers.truth
     return (
         run.shares.keys == other.shares.keys
         and np.array_equal(first.splits, second.splits)
-        and np.array_equal(first.true_ids, second.true_ids)
+        and np.array_equal(first.ids, second.ids)
     )
 
 
@@ -150,7 +150,7 @@ def _decile_figure(runs: Sequence[measured_lib.Measured]):
 
 def _data_rows(run: measured_lib.Measured) -> list[tuple[str, str]]:
     facts, counts = run.run.facts, run.run.label_counts
-    lengths = run.answers.num_true
+    lengths = run.answers.truth.lengths()
     seen = int(np.count_nonzero(counts))
     rows = [
         ("training instances", f"{facts.num_train:,}"),
@@ -195,7 +195,7 @@ def _data_figures(run: measured_lib.Measured) -> list:
                 [line], "rank of the label", "training instances", True
             )
         )
-    lengths = run.answers.num_true
+    lengths = run.answers.truth.lengths()
     most = int(np.percentile(lengths, 99))
     histogram = np.bincount(np.minimum(lengths, most + 1))
     line = figures.Curve("instances", range(len(histogram)), histogram)

@@ -29,6 +29,11 @@ class ScoredRows(NamedTuple):
     is_member: np.ndarray | None  # [N, S, K], of a head that models sets
     weights: np.ndarray | None  # [N, S]
 
+    @property
+    def is_true(self) -> np.ndarray:
+        """Which candidates are labels of their instance, [N, K]."""
+        return self.candidates.is_true(self.truth)
+
 
 def held_out(
     run: restore.TrainedRun, split: str = "", data_dir: str = ""
