@@ -79,6 +79,22 @@ MISTAKES = [
         ["--workdir=/none", "--output=x", "--ids=/none"],
         "`workdir` must be a folder that training wrote",
     ),
+    ("report", ["--runs=/none"], "`runs` must be a folder with run direct"),
+    ("report", [], "one of --workdir and --runs must be given"),
+    ("serve", ["--workdir=/none"], "`workdir` must be a folder that trai"),
+    (
+        "sweep",
+        ["--sweep=x", "--search=num_epoch=1|2", "--validation_fraction=0.1"],
+        ".*num_epoch",
+    ),
+    (
+        "sweep",
+        [
+            *("--sweep=x", "--search=num_epochs=1|2", "--data_dir=/none"),
+            "--validation_fraction=0.1",
+        ],
+        "/none: found no such folder",
+    ),
     ("plan", ["--num_labels=1", "--num_features=9"], "`num_labels` must be"),
 ]
 

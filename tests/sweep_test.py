@@ -10,7 +10,7 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
-from tfxml.sweeping import search_space
+from tfxml.sweeping import search_space, sweep_plan
 
 pytest.importorskip("optuna")
 from tfxml.sweeping import study  # noqa: E402  needs optuna
@@ -125,15 +125,15 @@ def test_yaml_that_says_nothing(text):
     [config_lib.Config(), config_lib.Config(eval_split="test")],
 )
 def test_a_test_split_is_never_looked_at(config, tmp_path):
-    plan = study.Plan(config, search_space.of_line("batch_size=8|16"))
+    plan = sweep_plan.Plan(config, search_space.of_line("batch_size=8|16"))
     with pytest.raises(ValueError, match="never looks at a test split"):
         study.Sweep(tmp_path, plan)
     dev = config_lib.Config(eval_split="dev")
-    study.Plan(dev, plan.space).check()
+    sweep_plan.Plan(dev, plan.space).check()
 
 
 def _plan(line, seconds=0.02, **words):
-    return study.Plan(
+    return sweep_plan.Plan(
         BASE,
         search_space.of_line(line),
         command=_trainer(seconds),

@@ -95,7 +95,11 @@ def main() -> None:
                 "pip install 'tfxml[report]'"
             )
     if values.workdir:
-        early_checks.check_run(values.workdir)
+        early_checks.check_run(values.workdir, values.data_dir)
+        if values.compare:
+            early_checks.check_run(values.compare)
+    else:
+        early_checks.check_runs(values.runs)
     tensorflow_start.quietly()
     if values.runs:
         path = write_leaderboard(values.runs, values.output)

@@ -19,8 +19,14 @@ import sys
 from absl import app
 from absl import flags as absl_flags
 
-from tfxml.run import flags, paths, run_lock
-from tfxml.sweeping import search_space
+from tfxml.run import (
+    early_checks,
+    flags,
+    paths,
+    run_lock,
+    tensorflow_start,
+)
+from tfxml.sweeping import search_space, sweep_plan
 
 _SHOWN = 5
 
@@ -37,15 +43,13 @@ def main() -> None:
         raise ValueError(
             "tfxml.sweep needs the package optuna: pip install 'tfxml[sweep]'"
         )
-    from tfxml.sweeping import study
-
     if values.search:
         space = search_space.of_line(values.search)
     else:
         search_file = paths.local(values.search_file, "search_file")
         text = pathlib.Path(search_file).read_text(encoding="utf-8")
         space = search_space.of_yaml(text)
-    plan = study.Plan(
+    plan = sweep_plan.Plan(
         base,
         space,
         values.data_dir,
@@ -54,6 +58,11 @@ def main() -> None:
         values.prune,
     )
     plan.check()
+    early_checks.check_data(base, values.data_dir)
+    early_checks.check_workdir(values.sweep, "sweep")
+    tensorflow_start.quietly()
+    from tfxml.sweeping import study
+
     folder = pathlib.Path(values.sweep)
     with run_lock.RunLock(folder):
         sweep = study.Sweep(folder, plan)

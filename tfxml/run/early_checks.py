@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 from tfxml import config as config_lib
 from tfxml.data import data_errors
@@ -10,13 +11,14 @@ from tfxml.data.catalogue import known_sets
 from tfxml.run import manifest, paths, remote
 
 
-def check_workdir(path: str) -> None:
+def check_workdir(path: str, name: str = "workdir") -> None:
     """Raises ValueError unless a run can be written to a path.
 
     Args:
         path: of the run directory; empty: a new one is made.
+        name: of the argument.
     """
-    path = paths.checked(path, "workdir")
+    path = paths.checked(path, name)
     if (
         path
         and not remote.url_of(path)
@@ -24,8 +26,8 @@ def check_workdir(path: str) -> None:
         and not os.path.isdir(path)
     ):
         raise ValueError(
-            "`workdir` must be a folder, or a path where one can be made. "
-            f"Received: workdir={path}, a file"
+            f"`{name}` must be a folder, or a path where one can be made. "
+            f"Received: {name}={path}, a file"
         )
 
 
@@ -45,6 +47,15 @@ def check_run(path: str, data_dir: str = "") -> None:
         manifest.Manifest(path).names()
     if data_dir:
         check_folder(data_dir)
+
+
+def check_runs(path: str) -> None:
+    """Raises ValueError unless run directories are in a folder."""
+    if not any(pathlib.Path(path).glob("**/manifest.json")):
+        raise ValueError(
+            "`runs` must be a folder with run directories in it. "
+            f"Received: runs={path}"
+        )
 
 
 def is_folder(config: config_lib.Config, data_dir: str) -> bool:

@@ -8,61 +8,24 @@ trial.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 from optuna import trial as trial_lib
 from optuna.storages import journal
 
-from tfxml import config as config_lib
 from tfxml.data import data_errors
 from tfxml.run import run_lock
-from tfxml.sweeping import search_space, trial_process
+from tfxml.sweeping import search_space, sweep_plan, trial_process
 
 _POLL_SECONDS, _WAIT_SECONDS = 0.2, 10.0
 _COMPLETE = trial_lib.TrialState.COMPLETE
 _UNPRUNED_TRIALS, _UNPRUNED_EPOCHS = 4, 1
 _FOLDER, _INTERRUPTED, _QUESTION = "folder", "interrupted", "question"
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a sweep does.
-
-    Attributes:
-        base: the recipe of what is not searched for.
-        space: what is.
-        data_dir: the folder of the data set; empty: the generated one.
-        num_trials: how many there shall be in the end, pruned ones included.
-        num_processes: how many at once.
-        is_pruning: whether poor trials are cut short.
-        command: what trains a recipe.
-    """
-
-    base: config_lib.Config
-    space: search_space.Space
-    data_dir: str = ""
-    num_trials: int = 20
-    num_processes: int = 1
-    is_pruning: bool = True
-    command: Sequence[str] = trial_process.TRAIN
-
-    def check(self) -> None:
-        """Raises ValueError for a recipe whose trials would see test rows."""
-        base = self.base
-        if not base.validation_fraction and base.eval_split != "dev":
-            raise ValueError(
-                "`validation_fraction` must be above 0, or `eval_split` dev: "
-                "a sweep never looks at a test split. Received: "
-                f"validation_fraction={base.validation_fraction}, "
-                f"eval_split={base.eval_split}"
-            )
-        search_space.check(base, self.space)
 
 
 class Sweep:
@@ -77,7 +40,7 @@ class Sweep:
     def __init__(
         self,
         folder: pathlib.Path,
-        plan: Plan,
+        plan: sweep_plan.Plan,
         say: Callable[[str], None] = print,
     ):
         plan.check()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pathlib
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 
 from tfxml import config as config_lib
 from tfxml.run import evaluations, flags
 from tfxml.run import workdir as workdir_lib
 
-TRAIN = (sys.executable, "-m", "tfxml.train")
 _LOG = "log.txt"
 
 
@@ -31,7 +29,7 @@ class TrialProcess:
         config: config_lib.Config,
         folder: pathlib.Path,
         data_dir: str,
-        command: Sequence[str] = TRAIN,
+        command: Sequence[str],
     ):
         self._config = config
         self._workdir = workdir_lib.Workdir(folder)
