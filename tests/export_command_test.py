@@ -53,6 +53,7 @@ def test_writes(kind, files, workdir, tmp_path):
         "--name=my model" if kind == "keras" else "--name=my_model",
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr == ""  # no notes of TensorFlow on signatures
     assert str(tmp_path / "out") in done.stdout
     for name in [*files, "MODEL_CARD.md"]:
         assert (tmp_path / "out" / name).is_file()

@@ -93,6 +93,12 @@ def _answered(predictor, lines, is_skipping=False, batch_size=4):
 GOOD = '{"text": "word1 all"}'
 
 
+def test_a_string_is_a_request(predictor):
+    texts = ["word1 all", "word2"]
+    wanted = predictor.predict([requests.Request(text) for text in texts])
+    assert predictor.predict(texts) == wanted
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 256])
 def test_each_line_has_its_answer(predictor, batch_size):
     lines = [GOOD, "", '{"text": "word2", "uid": "\u2028x"}', "{", " ", GOOD]

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.run import outcome, termination, train_and_evaluate, workdir
 from tfxml.run import run as run_lib
-from tfxml.run import termination, train_and_evaluate
 
 CONFIG = config_lib.Config(
     hidden_units=(),
@@ -46,7 +46,13 @@ def test_training_that_is_told_saves_and_resumes(
     output, errors = capfd.readouterr()
     assert "told to end: saved at step 1; the same command res" in output
     assert ("saves and ends" in errors) == (signum == signal.SIGINT)
+    # What evaluates it says so, and how it comes to its end.
+    run = workdir.Workdir(tmp_path / "run")
+    note = outcome.unfinished(run)
+    assert f"0 of {CONFIG.num_epochs} epochs evaluated" in note
+    assert f"python -m tfxml.train --flagfile={run.path}/flags.cfg" in note
     assert train_and_evaluate.train(CONFIG, str(tmp_path / "run")) == wanted
+    assert outcome.unfinished(run) == ""
     assert "resumes   at step 1" in capfd.readouterr().out
 
 

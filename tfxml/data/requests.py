@@ -30,9 +30,9 @@ _Fail = Callable[[str, str], NoReturn]
 class Request(NamedTuple):
     """One instance: text, or features."""
 
-    text: str | None
-    feature_ids: np.ndarray | None  # [E] int32, ascending
-    feature_values: np.ndarray | None  # [E] float32
+    text: str | None = None
+    feature_ids: np.ndarray | None = None  # [E] int32, ascending
+    feature_values: np.ndarray | None = None  # [E] float32
     uid: str | int | float | None = None
     line: int | None = None  # line number, from 1
 

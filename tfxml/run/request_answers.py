@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,14 +75,14 @@ class RequestAnswers:
 
     def predict(
         self,
-        batch: list[requests.Request],
+        batch: Sequence[requests.Request | str],
         k: int | None = None,
         explain: int = 0,
     ) -> list[dict]:
         """Returns label names, ids and scores for each request.
 
         Args:
-            batch: the requests.
+            batch: the requests; a string is one of a text.
             k: how many labels an instance; None: as many as there may be.
             explain: how many features are told a label, those that speak most
                 for it or against it.
@@ -91,13 +91,17 @@ class RequestAnswers:
             ValueError: if scores are not finite: values are too large. Or if
                 the model's labels cannot be explained, and are to be.
         """
-        texts = [one.text for one in batch if one.text is not None]
-        rows = [one for one in batch if one.text is None]
+        asked = [
+            requests.Request(one) if isinstance(one, str) else one
+            for one in batch
+        ]
+        texts = [one.text for one in asked if one.text is not None]
+        rows = [one for one in asked if one.text is None]
         k = self._k if k is None else min(k, self._k)
         text_answers = self._answers(self._predict_texts(texts), k, explain)
         row_answers = self._answers(self._predict_rows(rows), k, explain)
         results = []
-        for one in batch:
+        for one in asked:
             answer = next(row_answers if one.text is None else text_answers)
             name = _name(one)
             if not np.isfinite(answer["scores"]).all():
