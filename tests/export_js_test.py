@@ -224,6 +224,50 @@ def test_what_a_person_sees(words, opened):
     assert not page.errors
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "mach"])
+def test_what_spoke_for_a_label(name, opened):
+    """By how much its logit falls where a term is left out."""
+    run = exporting.text_run(name)
+    page = opened(run, "wasm")
+    text = "Trawler & HERRING: fishing quotas of the judge"
+    row, labels, told = page.evaluate(
+        "(text) => app.ready.then((ranker) => {"
+        "const labels = ranker.rank(text, 3).labelIds;"
+        "return [ranker.row(text), labels, ranker.why(text, labels)]; })",
+        text,
+    )
+
+    def logits(values):
+        scores, ids = exporting.answers(
+            run, np.array([row["ids"]]), np.array([values]), 5
+        )
+        by_label = np.asarray(scores)[0][np.argsort(np.asarray(ids)[0])]
+        return np.log(by_label) - np.log1p(-by_label)
+
+    whole = logits(row["values"])
+    falls = []
+    for place in range(len(row["ids"])):
+        values = [*row["values"]]
+        values[place] = 0.0
+        falls.append(whole - logits(values))
+    for label, features in zip(labels, told, strict=True):
+        of_label = [fall[label] for fall in falls]
+        order = np.argsort(-np.abs(of_label), kind="stable")[: len(features)]
+        np.testing.assert_allclose(
+            [one["share"] for one in features],
+            [of_label[i] for i in order],
+            atol=2e-3,
+        )
+    assert all(one["name"] in text.lower() for one in told[0])
+    page.fill("#input", text)
+    page.check("#explain")
+    page.wait_for_selector("#labels .why span")
+    shown = page.locator("#labels li").first.locator(".why span")
+    assert shown.count() == len(told[0])
+    assert shown.first.text_content().startswith(told[0][0]["name"])
+    assert not page.errors
+
+
 @pytest.mark.parametrize("form", ["none", "NFKC"])
 def test_rows_in_the_browser_are_the_shared_vectors(form, opened):
     run = exporting.text_run("sigmoid", unicode_normalization=form)

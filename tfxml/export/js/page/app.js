@@ -4,6 +4,8 @@
 
 const app = (() => {
   const MAX_BARS = 10;
+  // Features told of a label; features left out in turn; labels looked through.
+  const EXPLAINED = 3, LEFT_OUT = 32, LOOKED_THROUGH = 200;
   const BACKENDS = ["webgl", "wasm", "cpu"];
   const json = (id) => JSON.parse(document.getElementById(id).textContent);
 
@@ -66,7 +68,7 @@ const app = (() => {
       this.rank("", 1); // compiles
     }
 
-    // Returns ids and values of what was typed.
+    // Returns ids, values and names of what was typed.
     row(typed) {
       if (this.text) return this.text.row(typed);
       const sums = new Map(); // repeated features add up
@@ -80,7 +82,8 @@ const app = (() => {
         const feature = Number(id);
         sums.set(feature, (sums.get(feature) || 0) + Number(value ?? 1));
       }
-      return { ids: [...sums.keys()], values: [...sums.values()] };
+      const ids = [...sums.keys()];
+      return { ids, values: [...sums.values()], names: ids.map(String) };
     }
 
     // Returns label ids and scores, best first, and the time it took.
@@ -90,32 +93,72 @@ const app = (() => {
     }
 
     rankRow(ids, values, k) {
-      // At least one place, of value 0.
-      const places = Math.max(1, ids.length);
-      const idArray = new Int32Array(places);
-      const valueArray = new Float32Array(places);
-      idArray.set(ids);
-      valueArray.set(values);
-      k = Math.min(k, this.labelNames.length);
       const start = performance.now();
-      const answer = tf.tidy(() => {
-        const found = this.model.execute({
-          feature_ids: tf.tensor2d(idArray, [1, places], "int32"),
-          feature_values: tf.tensor2d(valueArray, [1, places]),
-          k: tf.scalar(k, "int32"),
-        }, [this.outputs.label_ids, this.outputs.scores]);
-        return found.map((tensor) => [...tensor.dataSync()]);
-      });
+      const [answer] = this.rankRows(ids, [values], k);
       return {
-        labelIds: answer[0],
-        scores: answer[1],
+        ...answer,
         known: ids.length,
         milliseconds: performance.now() - start,
       };
     }
+
+    // Returns the answers to rows with the same features, of other values.
+    rankRows(ids, rows, k) {
+      // At least one place, of value 0.
+      const places = Math.max(1, ids.length);
+      const idArray = new Int32Array(rows.length * places);
+      const valueArray = new Float32Array(rows.length * places);
+      rows.forEach((values, row) => {
+        idArray.set(ids, row * places);
+        valueArray.set(values, row * places);
+      });
+      k = Math.min(k, this.labelNames.length);
+      const [labelIds, scores] = tf.tidy(() => {
+        const shape = [rows.length, places];
+        return this.model.execute({
+          feature_ids: tf.tensor2d(idArray, shape, "int32"),
+          feature_values: tf.tensor2d(valueArray, shape),
+          k: tf.scalar(k, "int32"),
+        }, [this.outputs.label_ids, this.outputs.scores]).map(
+          (tensor) => [...tensor.dataSync()]);
+      });
+      const found = labelIds.length / rows.length;
+      return rows.map((_, row) => ({
+        labelIds: labelIds.slice(row * found, (row + 1) * found),
+        scores: scores.slice(row * found, (row + 1) * found),
+      }));
+    }
+
+    // Returns for each of some labels the features that speak most for it or
+    // against it: by how much its logit falls where a feature is left out.
+    why(typed, labels) {
+      const { ids, values, names } = this.row(typed);
+      const places = ids.map((_, place) => place)
+        .sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]))
+        .slice(0, LEFT_OUT);
+      const rows = places.map(
+        (place) => values.map((value, i) => i === place ? 0 : value));
+      const [whole, ...without] = this.rankRows(
+        ids, [values, ...rows], LOOKED_THROUGH);
+      return labels.map((label) => places
+        .map((place, row) => ({
+          name: names[place],
+          share: logitOf(label, whole) - logitOf(label, without[row]),
+        }))
+        .sort((a, b) => Math.abs(b.share) - Math.abs(a.share))
+        .slice(0, EXPLAINED));
+    }
   }
 
-  function show(ranker, answer) {
+  // Returns a label's logit in an answer; of one that is not there, the lowest.
+  function logitOf(label, { labelIds, scores }) {
+    const place = labelIds.indexOf(label);
+    const score = scores[place < 0 ? scores.length - 1 : place];
+    const within = Math.min(1 - 1e-6, Math.max(1e-6, score));
+    return Math.log(within / (1 - within));
+  }
+
+  function show(ranker, answer, reasons) {
     const list = document.getElementById("labels");
     const unit = ranker.text ? "known terms" : "features";
     if (!answer.known) {
@@ -137,10 +180,24 @@ const app = (() => {
       number.className = "score";
       number.textContent = score.toFixed(3);
       row.append(name, bar, number);
+      if (reasons) row.append(chips(reasons[place]));
       return row;
     }));
     say(`${answer.known} ${unit}, ${answer.milliseconds.toFixed(1)} ms ` +
         `on ${tf.getBackend()}`);
+  }
+
+  function chips(features) {
+    const why = document.createElement("span");
+    why.className = "why";
+    for (const { name, share } of features) {
+      const chip = document.createElement("span");
+      chip.className = share > 0 ? "for" : "against";
+      const sign = share > 0 ? "+" : "\u2212";
+      chip.textContent = `${name} ${sign}${Math.abs(share).toFixed(2)}`;
+      why.append(chip);
+    }
+    return why;
   }
 
   function say(message) {
@@ -152,6 +209,7 @@ const app = (() => {
     const ranker = new Ranker(settings);
     const input = document.getElementById("input");
     const choice = document.getElementById("backend");
+    const explain = document.getElementById("explain");
     tf.wasm.setWasmPaths({
       "tfjs-backend-wasm.wasm": blobUrl("wasm"),
       "tfjs-backend-wasm-simd.wasm": blobUrl("wasm-simd"),
@@ -164,7 +222,10 @@ const app = (() => {
       settings.labelNames.length.toLocaleString("en");
     const answer = () => {
       try {
-        show(ranker, ranker.rank(input.value, MAX_BARS));
+        const found = ranker.rank(input.value, MAX_BARS);
+        const reasons = explain.checked && found.known ?
+          ranker.why(input.value, found.labelIds) : null;
+        show(ranker, found, reasons);
       } catch (error) {
         say(error.message);
       }
@@ -188,6 +249,7 @@ const app = (() => {
       clearTimeout(waiting);
       waiting = setTimeout(answer, 150);
     });
+    explain.addEventListener("change", answer);
     choice.addEventListener("change", () => use([choice.value]));
     const asked = new URLSearchParams(location.search).get("backend");
     await use(BACKENDS.includes(asked) ? [asked] : BACKENDS);

@@ -40,14 +40,17 @@ const textFeatures = (() => {
       return Number(hash % BigInt(this.settings.hash_buckets));
     }
 
-    // Returns ids, ascending, and values of length 1; none without a term.
+    // Returns ids, ascending, values of length 1 and a term of each feature;
+    // none without a term.
     row(text) {
       const counts = new Map();
+      const termOf = new Map(); // of several, as hashes have them, the first
       const { unicode_normalization: form, ngrams } = this.settings;
       for (const term of terms(text, form, ngrams)) {
         const feature = this.featureOf(term);
         if (feature !== undefined) {
           counts.set(feature, (counts.get(feature) || 0) + 1);
+          if (!termOf.has(feature)) termOf.set(feature, term);
         }
       }
       const ids = [...counts.keys()].sort((one, other) => one - other);
@@ -58,7 +61,11 @@ const textFeatures = (() => {
         return weight * (this.idf ? this.idf[feature] : 1);
       });
       const norm = Math.hypot(...values);
-      return { ids, values: values.map((value) => value / norm) };
+      return {
+        ids,
+        values: values.map((value) => value / norm),
+        names: ids.map((feature) => termOf.get(feature)),
+      };
     }
   }
 
