@@ -40,7 +40,6 @@ def set_verbosity(values: flags.FlagValues = flags.FLAGS) -> None:
         # Without it absl takes INFO: TensorFlow tells of each checkpoint.
         flag = values["verbosity"]
         flag.value, flag.using_default_value = logging.WARNING, False
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # as versions heed
 
 
 def may_have_accelerators() -> bool:
@@ -55,6 +54,9 @@ def quietly() -> None:
     is_first = "tensorflow" not in sys.modules
     with contextlib.ExitStack() as stack:
         if is_first and not _is_chatter_wanted():
+            # Errors alone, once it has started: its warnings, as of a data
+            # set that "will not be optimized", are none to users.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
             pattern = _CHATTER
             if not may_have_accelerators():
                 pattern += "|" + _NO_GPU
