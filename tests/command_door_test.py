@@ -81,15 +81,17 @@ def test_the_file_that_was_opened_last_is_named():
     assert text == "/data/a.json, which was opened last: Input/output error"
 
 
-def test_what_a_reader_raises_in_tf_data_is_told():
+@pytest.mark.parametrize("number", [errno.EIO, errno.ECONNABORTED])
+def test_what_a_reader_raises_in_tf_data_is_told(number):
     def read(_):
-        raise OSError(errno.EIO, "Input/output error", "/data/x.units")
+        raise OSError(number, os.strerror(number), "/data/x.units")
 
     rows = tf.data.Dataset.range(1).map(
         lambda i: tf.numpy_function(read, [i], tf.int64)
     )
     text = command_door.explain(_raised(lambda: next(iter(rows))))
-    assert text == "[Errno 5] Input/output error: '/data/x.units'"
+    wanted = f"[Errno {number}] {os.strerror(number)}: '/data/x.units'"
+    assert text == wanted
 
 
 @pytest.mark.parametrize(

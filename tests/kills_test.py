@@ -129,13 +129,6 @@ def _drop(given, out):
     return [f"--workdir={given.run}", f"--output={out}", f"--ids={given.ids}"]
 
 
-def _rerank(given, out):
-    return [
-        *[f"--workdir={given.run}", f"--output={out}"],
-        *["--reranker_passes=1", "--num_hard_negatives=3"],
-    ]
-
-
 def _merge(given, out):
     if not out.exists():
         shutil.copytree(given.groups, out)
@@ -174,7 +167,6 @@ COMMANDS = {
     "train": _train,
     "grow": _grow,
     "drop": _drop,
-    "rerank": _rerank,
     "merge": _merge,
     "prepare": _prepare,
     "export keras": _export("keras"),

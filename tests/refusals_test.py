@@ -31,24 +31,27 @@ def _predict(given, out):
     ]
 
 
+def _rerank(given, out):
+    return [
+        *[f"--workdir={given.run}", f"--output={out / 'x'}"],
+        *["--reranker_passes=1", "--num_hard_negatives=3"],
+    ]
+
+
 def _report(given, out):
     return [f"--workdir={given.run}", f"--output={out / 'x.html'}"]
 
 
-def _diagnose(given, out):
-    return [f"--workdir={given.run}", f"--output={out / 'x'}"]
-
-
 COMMANDS = {**kills_test.COMMANDS, "predict": _predict}
 WRITERS = [name for name in COMMANDS if name != "download"]
-# What they write differs from run to run.
-PAGES = {"report": _report, "diagnose": _diagnose}
+# Whose refusals are tried alone.
+OTHERS = {"rerank": _rerank, "report": _report}
 
 
 def _words(name, given, out):
-    if name == "predict" or name in PAGES:
+    if name == "predict" or name in OTHERS:
         out.mkdir(exist_ok=True)
-    return {**COMMANDS, **PAGES}[name](given, out)
+    return {**COMMANDS, **OTHERS}[name](given, out)
 
 
 def _run(killer, name, words, under=""):
@@ -118,7 +121,7 @@ def test_a_full_disk(name, killer, given, whole, tmp_path):
         _assert_recovers(killer, name, words, out, wanted)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *PAGES])
+@pytest.mark.parametrize("name", [*COMMANDS, *OTHERS])
 def test_a_disk_that_is_read_only(name, killer, given, tmp_path):
     with _disk(tmp_path / "disk", "size=64m") as disk:
         words = _words(name, given, disk / "out")
@@ -140,7 +143,7 @@ def open_folder(given, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *PAGES])
+@pytest.mark.parametrize("name", [*COMMANDS, *OTHERS])
 def test_no_right_to_write(name, killer, given, open_folder):
     words = _words(name, given, open_folder / "out")
     before = kills_test._content(open_folder)

@@ -177,3 +177,5 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str, size: int) -> bytes:
         raise data_errors.DataError(
             path, f"damaged gzip data ({error})", "a whole gzip file"
         ) from error
+    except OSError as error:  # of a read, which does not name the file
+        raise OSError(error.errno, error.strerror, path) from error

@@ -49,7 +49,7 @@ _OF_FILES = (
 )
 # What a broken disk answers, or a network folder whose server is gone.
 _FAILED_READS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN)
-_REFUSED = re.compile(r"\bOSError: (\[Errno \d+\] .*)")
+_REFUSED = re.compile(r"\b\w+Error: (\[Errno \d+\] .*)")
 _REPORT = (
     "This is a bug of tfxml, and nothing that you did wrong. Please report it "
     "with the lines above and the command line.\n"
