@@ -29,8 +29,6 @@ SIZES = {
     "planted-order": (2000, 500, 1000),
     "eurlex57k": (4000, 500, 2000),
     "delicious": (6000, 500, 2000),
-    "yso-en": (6000, 500, 2000),
-    "tibkat-gnd": (4000, 500, 2000),
     "planted-dependent": (5000, 500, 2000),
     "planted-independent": (5000, 500, 2000),
 }
@@ -40,17 +38,6 @@ _SEQUENCES = {
     "conv_filters": 64,
     "recurrent_units": 64,
     "transformer_units": 128,
-}
-_TITLES = {
-    **_SEQUENCES,
-    "min_df": 2,
-    "hidden_units": (128,),
-    "dropout": 0.2,
-    "batch_size": 64,
-    "num_epochs": 8,
-    "head_optimizer": "sgd",
-    "head_learning_rate": 40.0,
-    "max_tokens": 40,
 }
 _PLANTED_SETS = {
     "hidden_units": (128,),
@@ -81,8 +68,6 @@ DATA: dict[str, dict] = {
         "max_tokens": 64,
     },
     "delicious": {"hidden_units": (512,), "num_epochs": 8},
-    "yso-en": _TITLES,
-    "tibkat-gnd": _TITLES,
     "planted-dependent": _PLANTED_SETS,
     "planted-independent": _PLANTED_SETS,
 }
@@ -119,18 +104,6 @@ COLUMNS = ["P@1", "P@3", "P@5", "PSP@1", "PSP@5", "SA", "F1"]
 # What differs from the bag, sigmoids and cross-entropy in each set's rows, in
 # order of interest: one thing at a time, then pairs.
 _CE = "cross-entropy"
-_TITLE_ROWS = (
-    ("bag + conv", "sigmoid", _CE),
-    ("bag", "sigmoid", "propensity"),
-    ("bag", "mach", _CE),
-    ("bag", "sigmoid", "softmax"),
-    ("bag", "cornet", _CE),
-    ("bag", "chain", _CE),
-    ("conv", "sigmoid", _CE),
-    ("bag", "graph", _CE),
-    ("transformer", "sigmoid", _CE),
-    ("bag + conv", "sigmoid", "softmax"),
-)
 _HEAD_ROWS = tuple(
     ("bag", head, _CE) for head in ("chain", "cornet", "mach", "graph")
 )
@@ -156,8 +129,6 @@ ROWS: dict[str, tuple[tuple[str, str, str], ...]] = {
         *_HEAD_ROWS[1:],
         ("bag", "cornet", "softmax"),
     ),
-    "yso-en": _TITLE_ROWS,
-    "tibkat-gnd": _TITLE_ROWS,
     "planted-dependent": _HEAD_ROWS,
     "planted-independent": _HEAD_ROWS,
 }

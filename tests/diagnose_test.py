@@ -115,6 +115,8 @@ OVERFITTED = {
     "num_epochs": 60,
     "eval_epochs": 60,
     "number": 1200,
+    "hidden_units": (512,),
+    "batch_size": 50,
     "dropout": 0.0,
 }
 PLANTED = {
