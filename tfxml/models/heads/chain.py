@@ -118,7 +118,7 @@ class ChainHead(candidate_head.CandidateHead):
         """
         logits, label_ids = self.candidates(encoded)
         targets = self.targets(positives, label_ids)
-        surprises = targets - tf.stop_gradient(tf.sigmoid(logits))
+        surprises = targets - tf.sigmoid(logits)
         told = tf.cumsum(
             surprises[..., None] * self._of(self._tells, label_ids),
             axis=1,
