@@ -179,7 +179,8 @@ CONDITIONS = {
 
 
 def _run_for(seconds, module, words, environments, killed):
-    importlib.import_module(module)  # which takes none of the seconds
+    for name in (module, "tensorflow"):
+        importlib.import_module(name)  # which takes none of the seconds
     tasks = [_start(module, words, one, lambda: None) for one in environments]
     if seconds is not None:
         time.sleep(seconds)
@@ -195,7 +196,9 @@ _KINDS = {"operation": _run, "moment": _run_for}
 
 def _start(module, words, environment, prepare):
     """Returns the fork that runs a command, and where its output goes."""
-    importlib.import_module(module)  # once, for all forks to come
+    # Once, for all forks to come, of which some may not read Python's folder.
+    for name in (module, "tensorflow"):
+        importlib.import_module(name)
     output = os.memfd_create("output")
     child = os.fork()
     if child:
