@@ -56,6 +56,7 @@ def _trained(path, strategy=None, **words):
     ids=str,
 )
 def test_batches_of_one_step_are_one_batch(words, tmp_path):
+    words = {"num_epochs": 1, **words}
     pieces = dict(PIECES)
     if "batch_nonzeros" in words:
         pieces["batch_nonzeros"] = words["batch_nonzeros"] // 4
@@ -115,19 +116,16 @@ def _exponential(decay, number):
     return shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
         {"weight_average": "ema", "average_decay": 0.4},
-        pytest.param(
-            {"weight_average": "swa", "swa_start": 1}, marks=pytest.mark.slow
-        ),
+        {"weight_average": "swa", "swa_start": 1},
     ],
     ids=["ema", "swa"],
 )
-@pytest.mark.parametrize(
-    "where", ["one", pytest.param("mirrored", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("where", ["one", "mirrored"])
 def test_averages_are_what_is_saved(
     words, where, every_step, tmp_path, request
 ):

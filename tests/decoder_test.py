@@ -47,16 +47,18 @@ def _batch():
 
 def _set_losses(model, labels):
     """Returns -log p of one set of labels for each row, [N]."""
-    ids = tf.ragged.constant([list(labels)] * N, tf.int32, ragged_rank=1)
-    encoded = model.encode(_batch())
+    ids = tf.constant([[*labels, *[-1] * (L - len(labels))]])
+    (states,) = model.encode(_batch())
     losses = []
     for row in range(N):
-        weights = tf.one_hot(row, N)
+        alone = encoded_lib.States(*(part[row : row + 1] for part in states))
+        weights = tf.ones([1])
         positives = sparse_labels.positives_of(ids, weights)
-        whole = model.loss_sum(_batch(), ids, weights)
-        losses.append(
-            float(whole - model.head.base.loss_sum(encoded, positives, weights))
+        whole, of_base = (
+            head.loss_sum(alone, positives, weights)
+            for head in (model.head, model.head.base)
         )
+        losses.append(float(whole - of_base))
     return np.array(losses)
 
 
