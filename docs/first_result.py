@@ -103,7 +103,7 @@ def page(folder: str, source: str) -> str:
         "What a new user types, what is said, and the seconds of the clock, on "
         f"a machine with {os.cpu_count()} cores that had other work too "
         f"(Python {platform.python_version()}; packages from a mirror "
-        "nearby). `python docs/first_result.py` walks it again and writes "
+        "nearby). `docs/first_result.py` walks it again and writes "
         "this page.\n",
         f"**From `git clone` to the first table of metrics: {first:.0f} s.**\n",
         "## Install\n",
