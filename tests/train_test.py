@@ -321,9 +321,8 @@ def text_folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize(
-    "hashing", [0, pytest.param(500, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("hashing", [0, 500])
 def test_commands_on_raw_text(text_folder, tmp_path, hashing):
     """The three commands, as a user types them."""
     path = tmp_path / "run"
