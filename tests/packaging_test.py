@@ -272,8 +272,8 @@ def test_hosted_ci_does_what_ci_run_does():
     steps = "\n".join(step.get("run", "") for step in _workflow()["steps"])
     wanted = re.findall(r'^"(?:pip|ruff|python)" (.+)$', script, flags=re.M)
     assert len(wanted) == 5
-    for words in wanted:
-        assert words.strip() in steps, words
+    for words in wanted:  # one may run beside the next
+        assert words.removesuffix("&").strip() in steps, words
 
 
 def test_hosted_ci_covers_the_supported_versions():
