@@ -71,6 +71,16 @@ def test_labels_of_few_instances_get_no_sigmoid_head():
     assert list(_by_name(rare)) == ["centroid"]
 
 
+def test_dense_rows_get_more_passes():
+    sparse = dataclasses.replace(SMALL, features_per_instance=10)
+    dense = dataclasses.replace(SMALL, features_per_instance=1000)
+    passes = [
+        _by_name(one)["centroid"].options["reranker_passes"]
+        for one in (sparse, dense)
+    ]
+    assert passes == [6, 100]
+
+
 def test_names_are_tried_where_labels_have_few_instances():
     rare = dataclasses.replace(SMALL, labels_per_instance=1)
     assert (rare.instances_per_label, SMALL.instances_per_label) == (20, 60)

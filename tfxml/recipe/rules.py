@@ -28,6 +28,8 @@ _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
 _FEWEST_TRIED = 200  # instances that are worth a trial
+_DENSE = 0.01  # share of all features that an instance has
+_FEW_PASSES, _MANY_PASSES = 6, 100
 _WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
 _BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps
 _BYTES_OF_TRAINED = 16  # a weight, its gradient and two moments
@@ -173,11 +175,21 @@ def _reranker(
     facts: facts_lib.Facts, num_negatives: int, num_candidates: int
 ) -> dict[str, Any]:
     return {
-        "reranker_passes": 100,  # at most: each label stops by itself
+        "reranker_passes": _passes(facts),
         "num_hard_negatives": num_negatives,
         "reranker_features": _features(facts, 1000),
         "num_candidates": min(num_candidates, facts.num_labels),
     }
+
+
+def _passes(facts: facts_lib.Facts) -> int:
+    """Returns how many passes the re-ranker's descent takes, at most.
+
+    Rows that share many features need tens until labels have converged. Those
+    of sparse text rank as well after a few, and many would cost minutes.
+    """
+    density = facts.features_per_instance / max(facts.num_features, 1)
+    return _MANY_PASSES if density > _DENSE else _FEW_PASSES
 
 
 def _features(facts: facts_lib.Facts, most: int) -> int:
