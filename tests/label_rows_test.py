@@ -139,7 +139,7 @@ def test_a_trial_tells_whether_names_pay(misleads, tmp_path, capsys):
     assert config.label_name_weight == (0.0 if misleads else 1.0)
     told = capsys.readouterr().out
     assert "names of labels as instances: P@1" in told
-    line = re.search(r"learnt from too: the names of \d+ labels", told)
+    line = re.search(r"also learning from the names of \d+ labels", told)
     assert bool(line) != misleads
 
 

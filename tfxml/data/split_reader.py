@@ -82,7 +82,7 @@ def stream(
                 "`features` must be given for text. Received: None, of "
                 f"{folder.path}"
             )
-        yield from _text_rows(runs, features, with_tokens, max_tokens)
+        yield from rows_of_texts(runs, features, with_tokens, max_tokens)
         return
     for run in runs:
         if isinstance(run, instances_lib.TextInstances):
@@ -122,12 +122,13 @@ def hold_out(
     return np.sort(order[num_held_out:]), np.sort(order[:num_held_out])
 
 
-def _text_rows(
+def rows_of_texts(
     runs: Iterable[instances_lib.AnyInstances],
     features: text_features_lib.TextFeatures,
     with_tokens: bool,
     max_tokens: int | None,
 ) -> Iterator[instances_lib.Instances]:
+    """Yields TF-IDF rows of runs of texts; see `stream`."""
     pending: collections.deque[instances_lib.TextInstances]
     pending = collections.deque()  # batches whose rows are being made
 

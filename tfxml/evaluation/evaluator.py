@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -126,13 +126,18 @@ def cpu_candidates(
     for first in range(0, source.num_instances, cpu_predictor.ROWS_AT_ONCE):
         last = min(first + cpu_predictor.ROWS_AT_ONCE, source.num_instances)
         inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))
-        ids = inputs[inputs_lib.FEATURE_IDS]
-        values = inputs[inputs_lib.FEATURE_VALUES]
-        rows = row_forms.RaggedRows(
-            ids.flat_values, values.flat_values, ids.row_splits
-        )
-        label_ids[first:last] = model.candidates(rows, k)
+        label_ids[first:last] = model.candidates(row_arrays(inputs), k)
     return label_ids
+
+
+def row_arrays(inputs: Mapping[str, tf.RaggedTensor]) -> row_forms.RaggedRows:
+    """Returns the features of named inputs as the compiled loops read them."""
+    ids = inputs[inputs_lib.FEATURE_IDS]
+    return row_forms.RaggedRows(
+        ids.flat_values.numpy().astype(np.uint32),
+        inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
+        ids.row_splits.numpy(),
+    )
 
 
 def by_instance(

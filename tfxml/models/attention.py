@@ -1,4 +1,4 @@
-"""Attention of several heads: what places see of other places.
+"""Attention of several heads, and the layers around it.
 
 # N instances, S places that ask, T places that are asked, W dimensions, A heads
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -49,3 +50,28 @@ def sinusoids(number: int | tf.Tensor, width: int) -> tf.Tensor:
         rates, tf.float32
     )
     return tf.concat([tf.sin(angles), tf.cos(angles)], axis=1)[:, :width]
+
+
+def norm(name: str, width: int) -> keras.layers.Layer:
+    """Returns a built normalisation of states, [N, S, width]."""
+    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
+    layer.build((None, None, width))
+    return layer
+
+
+def dense(
+    name: str,
+    width: int,
+    units: int,
+    seed: int,
+    activation: str | None = None,
+) -> keras.layers.Layer:
+    """Returns a built dense layer of states, from `width` to `units`."""
+    layer = keras.layers.Dense(
+        units,
+        activation,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        name=name,
+    )
+    layer.build((None, None, width))
+    return layer

@@ -23,6 +23,8 @@ from tfxml.topk import dropping
 class CandidateHead(contract.Head):
     """A head on top of a base head; subclasses set `BASES`.
 
+    Labels are ranked as the base ranks them, unless a subclass says otherwise.
+
     Args:
         base: what ranks labels first, without dropped ones.
         num_candidates: C; from L on all labels are.
@@ -72,6 +74,15 @@ class CandidateHead(contract.Head):
     def call(self, encoded: Any) -> tf.Tensor:
         """Returns the logits of the base."""
         return self.base.call(encoded)
+
+    def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
+        """Returns what given labels are ranked by: the base's estimates."""
+        return self.base.label_estimates(encoded, label_ids)
+
+    def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best labels' estimates and ids, [N, K], best first."""
+        number = min(k + len(self.dropped), self.num_labels)
+        return self.without_dropped(*self.base.top_k(encoded, number), k)
 
     def logits_loss(
         self,

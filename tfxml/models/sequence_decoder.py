@@ -80,23 +80,14 @@ class SequenceDecoder(keras.layers.Layer):
         ]
 
     def _norm(self, name: str) -> keras.layers.Layer:
-        layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
-        layer.build((None, None, self.units))
-        return layer
+        return attention.norm(name, self.units)
 
     def _dense(
         self, name: str, width: int, units: int, activation: str | None = None
     ) -> keras.layers.Layer:
-        layer = keras.layers.Dense(
-            units,
-            activation,
-            kernel_initializer=keras.initializers.GlorotUniform(
-                self._next_seed()
-            ),
-            name=name,
+        return attention.dense(
+            name, width, units, self._next_seed(), activation
         )
-        layer.build((None, None, width))
-        return layer
 
     def call(
         self,

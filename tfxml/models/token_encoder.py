@@ -16,6 +16,14 @@ from tfxml.data import inputs as inputs_lib
 from tfxml.models import contract, encoded, sites
 
 
+def padded_tokens(inputs: Mapping[str, Any]) -> tf.Tensor:
+    """Returns the tokens of named inputs, [N, T] int32, padded with 0."""
+    tokens = inputs[inputs_lib.TOKEN_IDS]
+    if isinstance(tokens, tf.RaggedTensor):
+        tokens = tokens.to_tensor(0)
+    return tokens
+
+
 class TokenEncoder(contract.Encoder):
     """Word vectors in the text's order; subclasses read them.
 
@@ -104,10 +112,7 @@ class TokenEncoder(contract.Encoder):
 
     def arrange(self, inputs: Mapping[str, Any], form: str) -> tf.Tensor:
         """Returns the tokens, [N, T] int32, padded with 0."""
-        tokens = inputs[inputs_lib.TOKEN_IDS]
-        if isinstance(tokens, tf.RaggedTensor):
-            tokens = tokens.to_tensor(0)
-        return tokens
+        return padded_tokens(inputs)
 
     @property
     def arrangement(self) -> str:

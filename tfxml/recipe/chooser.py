@@ -143,7 +143,10 @@ def _with_names(
         proposal = dataclasses.replace(
             proposal, costs=(options["reranker_cost"],)
         )
-    named = trial.judge(proposal, config.replace(**options), part)
+    config = config.replace(**options)
+    # Here, so that the names become rows once.
+    part = dataclasses.replace(part, data=datasets.of_config(config, data))
+    named = trial.judge(proposal, config, part)
     before, after = outcome.mixture, named.mixture
     is_better = after.quality > _WORTH * before.quality
     loses_first = after.precisions[0] < _KEPT * before.precisions[0]

@@ -16,7 +16,6 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml.cpu import margins as margins_lib
 from tfxml.cpu import predictor, threads
-from tfxml.data import inputs
 from tfxml.data.feeding import subset
 from tfxml.evaluation import evaluator
 from tfxml.models import reranker, row_forms
@@ -67,7 +66,7 @@ def part_of(
             label_counts=train.label_counts(),
             pairs=None,
         ),
-        _arrays(found),
+        evaluator.row_arrays(found),
         labels.row_splits.numpy(),
         labels.flat_values.numpy(),
     )
@@ -150,9 +149,8 @@ class _Found:
     ):
         self._config = config
         self._part = part
-        source = self._source = datasets.of_config(
-            config, part.data
-        ).training_rows
+        data = datasets.of_config(config, part.data)
+        source = self._source = data.training_rows
         self._negatives = evaluator.cpu_candidates(
             head, source, min(config.num_hard_negatives, source.num_labels)
         )
@@ -201,12 +199,3 @@ def _is_true(label_ids: np.ndarray, part: Part) -> np.ndarray:
     true_pairs = owners * width + part.label_ids
     pairs = np.arange(number)[:, None] * width + label_ids
     return np.isin(pairs, true_pairs)
-
-
-def _arrays(found: dict) -> row_forms.RaggedRows:
-    ids = found[inputs.FEATURE_IDS]
-    return row_forms.RaggedRows(
-        ids.flat_values.numpy().astype(np.uint32),  # as the loops read them
-        found[inputs.FEATURE_VALUES].flat_values.numpy(),
-        ids.row_splits.numpy(),
-    )

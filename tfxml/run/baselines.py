@@ -6,7 +6,6 @@ the data, whatever its loss.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import numpy as np
@@ -14,9 +13,9 @@ import tensorflow as tf
 
 from tfxml.cpu import margins as margins_lib
 from tfxml.cpu import predictor, threads
-from tfxml.data import inputs
 from tfxml.data import instances as instances_lib
-from tfxml.data.feeding import in_memory
+from tfxml.data.feeding import in_memory, pipeline
+from tfxml.evaluation import evaluator
 from tfxml.models import extreme_classifier, reranker, row_forms
 from tfxml.models.heads import centroid
 from tfxml.run import datasets
@@ -28,9 +27,7 @@ _ROWS = 4000  # that are evaluated
 _FEATURES, _LABELS = 100, 200  # weights of a centroid, labels of a feature
 _LINEAR_LABELS = 300  # the most frequent, each with a linear classifier
 _LINEAR_ENTRIES = 1_000_000  # features of the instances that they learn from
-_LINEAR = label_classifiers.Settings(
-    cost=1.0, num_passes=30, mean_features=20_000, centroid=0.0, seed=0
-)
+_LINEAR_FEATURES = 20_000  # weights of each, at most
 _FALLING = 0.03  # of a loss, in its last epoch
 
 
@@ -113,13 +110,19 @@ def _linear(
     def every_label(number: int) -> np.ndarray:
         return np.tile(everything, (number, 1))
 
+    settings = label_classifiers.Settings(
+        cost=1.0,
+        num_passes=30,
+        mean_features=min(_LINEAR_FEATURES, source.num_features),
+        centroid=0.0,
+        seed=0,
+    )
     layer = reranker.Reranker(
         source.num_labels,
         source.num_features,
-        min(_LINEAR.mean_features, source.num_features),
+        settings.mean_features,
         source.num_labels,
     )
-    settings = dataclasses.replace(_LINEAR, mean_features=layer.mean_features)
     layer.assign(
         label_classifiers.learn(
             source, every_label(source.num_instances), settings
@@ -161,16 +164,12 @@ def _frequent_part(
     return source, label_ids
 
 
-def _rows(source, indices: np.ndarray):
+def _rows(
+    source: pipeline.Source, indices: np.ndarray
+) -> tuple[row_forms.RaggedRows, tf.RaggedTensor]:
     """Returns rows of a source, and their label ids, [n, None]."""
-    found, labels = source.rows(tf.constant(indices, tf.int64))
-    ids = found[inputs.FEATURE_IDS]
-    rows = row_forms.RaggedRows(
-        ids.flat_values.numpy(),
-        found[inputs.FEATURE_VALUES].flat_values.numpy(),
-        ids.row_splits.numpy(),
-    )
-    return rows, labels
+    inputs, labels = source.rows(tf.constant(indices, tf.int64))
+    return evaluator.row_arrays(inputs), labels
 
 
 def _precision(top: np.ndarray, splits: np.ndarray, labels) -> float:

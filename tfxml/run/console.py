@@ -47,8 +47,8 @@ def describe_label_rows(data: datasets.TrainingData) -> str:
     """Returns a line about the names that are learnt from."""
     number = data.training_rows.num_instances - data.train.num_instances
     return (
-        f"data      learnt from too: the names of {number:,} labels, each an "
-        f"instance that counts {data.label_name_weight:g}"
+        f"data      also learning from the names of {number:,} labels, each an "
+        f"instance of weight {data.label_name_weight:g}"
     )
 
 

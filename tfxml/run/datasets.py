@@ -177,10 +177,13 @@ def _with_label_rows(
             "the batches of the training split alone. Received: "
             f"label_name_weight={config.label_name_weight:g}"
         )
+    rows = None
+    if config.label_name_weight:
+        rows = data.label_rows or label_rows.of(
+            config, data.label_names, data.text_features
+        )
     return dataclasses.replace(
-        data,
-        label_rows=label_rows.of(config, data.label_names, data.text_features),
-        label_name_weight=config.label_name_weight,
+        data, label_rows=rows, label_name_weight=config.label_name_weight
     )
 
 

@@ -90,8 +90,8 @@ class TrainingOptions:
     )
     accumulate_steps: int = options.option(
         1,
-        "Batches whose gradients are summed for one step, as one batch of so "
-        "many times --batch_size would be, in the memory of one.",
+        "Batches whose gradients are summed into one step: the step of a batch "
+        "that many times larger, in the memory of one.",
         minimum=1,
     )
     batch_nonzeros: int = options.option(
@@ -112,7 +112,7 @@ class TrainingOptions:
         "none",
         "What is evaluated, saved and exported instead of the last weights. "
         "ema: their moving average; swa: their mean at the ends of epochs. "
-        "Every row of a table is touched.",
+        "Each update reads and writes all weights.",
         choices=AVERAGES,
     )
     average_decay: float = options.option(

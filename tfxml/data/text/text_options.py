@@ -64,9 +64,9 @@ class TextOptions:
 
     label_name_weight: float = options.option(
         0.0,
-        "Text: learn from the labels' names too, each an instance with that "
-        "label alone. What such an instance counts, of one of the training "
-        "split. 0: do not.",
+        "Text: weight of each label's name as one more training instance, "
+        "with that label alone; those of the training split weigh 1. 0: names "
+        "are not used.",
         minimum=0,
     )
 

@@ -12,7 +12,13 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
-from tfxml.models import contract, keras_encoder, sites, sparse_rows
+from tfxml.models import (
+    contract,
+    keras_encoder,
+    sites,
+    sparse_rows,
+    token_encoder,
+)
 from tfxml.models.encoders import backbone_options
 
 
@@ -28,10 +34,7 @@ class BackboneEncoder(keras_encoder.KerasEncoder):
 
     def arrange(self, inputs: Mapping[str, Any], form: str) -> tf.Tensor:
         """Returns the tokens, [N, T] int32, padded with 0."""
-        tokens = inputs[inputs_lib.TOKEN_IDS]
-        if isinstance(tokens, tf.RaggedTensor):
-            tokens = tokens.to_tensor(0)
-        return tokens
+        return token_encoder.padded_tokens(inputs)
 
     @property
     def arrangement(self) -> str:

@@ -73,23 +73,12 @@ class TransformerEncoder(states_encoder.StatesEncoder):
         ]
 
     def _norm(self, name: str) -> keras.layers.Layer:
-        layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
-        layer.build((None, None, self.word_dim))
-        return layer
+        return attention.norm(name, self.word_dim)
 
     def _dense(
         self, name: str, width: int, units: int, activation: str | None = None
     ) -> keras.layers.Layer:
-        layer = keras.layers.Dense(
-            units,
-            activation,
-            kernel_initializer=keras.initializers.GlorotUniform(
-                self.next_seed()
-            ),
-            name=name,
-        )
-        layer.build((None, None, width))
-        return layer
+        return attention.dense(name, width, units, self.next_seed(), activation)
 
     @classmethod
     def create(

@@ -161,15 +161,6 @@ class DecoderHead(candidate_head.CandidateHead):
             encoded, positives, weights, repetitions
         ) + tf.reduce_sum(weights * losses)
 
-    def label_estimates(self, encoded: Any, label_ids: tf.Tensor) -> tf.Tensor:
-        """Returns what given labels are ranked by: the base's estimates."""
-        return self.base.label_estimates(encoded, label_ids)
-
-    def top_k(self, encoded: Any, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best labels' estimates and ids, [N, K], best first."""
-        number = min(k + len(self.dropped), self.num_labels)
-        return self.without_dropped(*self.base.top_k(encoded, number), k)
-
     def label_sets(
         self, encoded: Any, k: int, num_sets: int
     ) -> contract.LabelSets:
