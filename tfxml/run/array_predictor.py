@@ -70,7 +70,9 @@ class ArrayPredictor:
         else:
             self._check(features)
             k = min(choice.num_ranked, self._run.facts.num_labels)
-            answer = scored_rows.answers_of(self._run, k, with_sets=True)
+            answer = scored_rows.answers_of(
+                self._run.model, self._run.facts, k, with_sets=True
+            )
             found = self._found(
                 features,
                 k,

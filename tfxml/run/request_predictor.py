@@ -104,7 +104,8 @@ class RequestPredictor(request_answers.RequestAnswers):
         """Returns what `CpuPredictor.top_k` does, by the model itself."""
         models_sets = self._run.model.head.Options.models_sets
         self._answer_to = scored_rows.answers_of(
-            self._run,
+            self._run.model,
+            self._run.facts,
             self._k,
             models_sets and self._choice.way == set_choices.SET,
         )

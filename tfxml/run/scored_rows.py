@@ -16,7 +16,8 @@ import tensorflow as tf
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import filtered_pairs, label_sets
-from tfxml.run import evaluation_split, restore, set_choices
+from tfxml.models import extreme_classifier
+from tfxml.run import evaluation_split, restore, set_choices, workdir
 
 _ROWS = 512
 
@@ -100,7 +101,7 @@ def score(
     """
     with_sets = with_sets and run.model.head.Options.models_sets
     most = 0 if pairs is None else _most_pairs(pairs)
-    answer = answers_of(run, k + most, with_sets)
+    answer = answers_of(run.model, run.facts, k + most, with_sets)
     parts, lengths, true_ids = [], [], []
     for first in range(0, source.num_instances, _ROWS):
         last = min(first + _ROWS, source.num_instances)
@@ -156,14 +157,17 @@ def _without_pairs(scores, label_ids, sets, truth, pairs, k: int):
 
 
 def answers_of(
-    run: restore.TrainedRun, k: int, with_sets: bool
+    model: extreme_classifier.ExtremeClassifier,
+    facts: workdir.Facts,
+    k: int,
+    with_sets: bool = False,
 ) -> Callable[[Mapping], tuple[tf.Tensor, ...]]:
     """Returns a function from named inputs to scores and label ids, [N, K].
 
     With sets, and which labels they have, [N, S, K], and how probable they
     are, [N, S].
     """
-    model, is_padded = run.model, run.facts.form == "padded"
+    is_padded = facts.form == "padded"
     k = min(k, model.head.num_answers)
 
     @tf.function(reduce_retracing=True)

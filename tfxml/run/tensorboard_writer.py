@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml.data import inputs
 from tfxml.run import run as run_lib
+from tfxml.run import scored_rows
 
 _EXAMPLES, _LABELS = 5, 5
 _MOST_WEIGHTS = 1 << 24  # of a variable whose histogram is drawn
@@ -47,7 +47,9 @@ class TensorboardWriter:
         with self._writer.as_default():
             hparams.hparams(recipe)
             if _is_here(run):
-                self._top_k = _top_k(run)
+                self._top_k = scored_rows.answers_of(
+                    run.model, run.data.facts, _LABELS
+                )
                 named, _ = run.data.evaluation.rows(tf.range(1, dtype=tf.int64))
                 graph = self._top_k.get_concrete_function(named).graph
                 tf.summary.graph(graph)
@@ -84,18 +86,6 @@ def _is_here(run: run_lib.Run) -> bool:
             tf.distribute.TPUStrategy,
         ),
     )
-
-
-def _top_k(run: run_lib.Run) -> Any:
-    """Returns a function from named inputs to scores and ids, [N, K]."""
-    is_padded = run.data.facts.form == "padded"
-    k = min(_LABELS, run.model.head.num_answers)
-
-    @tf.function(reduce_retracing=True)
-    def top_k(named):
-        return run.model.top_k(inputs.padded(named) if is_padded else named, k)
-
-    return top_k
 
 
 def _histogram(name: str, weight) -> None:
