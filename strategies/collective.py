@@ -21,7 +21,7 @@ def make_sum_over_workers(
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return lambda values: np.asarray(values, np.float64)
 
-    @tf.function
+    @tf.function(autograph=False)
     def total(worker_values):
         def add_up(replica_values):
             replica = tf.distribute.get_replica_context()

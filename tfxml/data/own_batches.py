@@ -43,6 +43,7 @@ def of(
             )
         )
 
+    @tf.autograph.experimental.do_not_convert  # which takes seconds
     def batch(indices):
         named, labels = source.rows(indices)
         if padded:

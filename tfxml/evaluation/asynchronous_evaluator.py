@@ -52,7 +52,7 @@ class AsynchronousEvaluator:
         batch_at = pipeline.evaluation_batch(source, most_rows)
         labels = evaluator.labels_of_batch(model, k, by_head)
 
-        @tf.function
+        @tf.function(autograph=False)
         def worker_top_k(iterator, edges):
             batch = batch_at(0, edges[0], edges[1], next(iterator)[1:])
             return labels(batch), batch.label_ids, batch.instances

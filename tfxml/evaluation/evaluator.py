@@ -35,7 +35,7 @@ def make_top_k(
     """
     replica_step = labels_of_batch(model, k, by_head)
 
-    @tf.function
+    @tf.function(autograph=False)
     def top_k(batch):
         return strategy.run(replica_step, args=(batch,))
 

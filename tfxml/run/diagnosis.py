@@ -203,8 +203,10 @@ def of_cost(run: restore.TrainedRun, rows: dict) -> Finding:
     of_head = _size(model.head.weights)
     of_all = max(_size(model.weights), 1)
     share = 100 * _BYTES * of_head / limits.memory_bytes()
-    encode = tf.function(model.encode)
-    rank = tf.function(lambda encoded: model.head.top_k(encoded, _K))
+    encode = tf.function(model.encode, autograph=False)
+    rank = tf.function(
+        lambda encoded: model.head.top_k(encoded, _K), autograph=False
+    )
     encoded = encode(rows)
     encode_ms, head_ms = (
         _milliseconds(call)

@@ -71,6 +71,7 @@ class Explainer:
                 tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([None], tf.int32),
             ],
+            autograph=False,
         )
 
     def contributions(

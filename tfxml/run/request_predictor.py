@@ -76,6 +76,7 @@ class RequestPredictor(request_answers.RequestAnswers):
             self._features_of = tf.function(
                 self._inputs_of,
                 input_signature=[tf.TensorSpec([None], tf.string)],
+                autograph=False,
             )
             self._predict_texts([""])
         else:
@@ -115,7 +116,8 @@ class RequestPredictor(request_answers.RequestAnswers):
                 tf.TensorSpec([None], tf.int32),
                 tf.TensorSpec([None], tf.float32),
                 tf.TensorSpec([None], tf.int64),
-            ]
+            ],
+            autograph=False,
         )
         def answer(*rows):
             ids, values, splits = rows

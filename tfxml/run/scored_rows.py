@@ -170,7 +170,7 @@ def answers_of(
     is_padded = facts.form == "padded"
     k = min(k, model.head.num_answers)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(named):
         if is_padded:
             named = inputs_lib.padded(named)

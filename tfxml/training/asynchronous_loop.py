@@ -85,7 +85,7 @@ class AsynchronousLoop:
             )
             return replica_step(batch, step)
 
-        @tf.function
+        @tf.function(autograph=False)
         def worker_step(iterator, step, edges):
             applied_before = self._applied.read_value()
             # Keras' own step counter loses some steps; the learning rate must

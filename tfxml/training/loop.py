@@ -281,10 +281,14 @@ def make_train_steps(
     def replica_step(batch, step):
         return whole_batch_step(on_device.whole(batch), step)
 
-    @tf.function
+    # AutoGraph takes longer to rewrite a model than TensorFlow to trace it.
+    @tf.function(autograph=False)
     def train_steps(iterator, num_steps):
-        total = tf.constant(0.0)
-        for _ in tf.range(num_steps):
+        def is_left(number, total):
+            del total
+            return number < num_steps
+
+        def train_step(number, total):
             loss = strategy.run(replica_step, args=(next(iterator), step))
             total += strategy.reduce(
                 tf.distribute.ReduceOp.SUM, loss, axis=None
@@ -292,6 +296,10 @@ def make_train_steps(
             step.assign_add(1)
             if averages is not None:
                 averages.update(step.read_value())
+            return number + 1, total
+
+        start = (tf.constant(0), tf.constant(0.0))
+        total = tf.while_loop(is_left, train_step, start)[1]
         return total / tf.cast(num_steps, total.dtype)
 
     return train_steps

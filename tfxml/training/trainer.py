@@ -179,7 +179,7 @@ class Trainer:
         be inputs alone.
         """
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def top_k(batch):
             inputs = batch[0] if isinstance(batch, tuple) else batch
             logits = self.model(inputs, training=False)

@@ -45,16 +45,22 @@ class Synchronous:
             weight = strategy.reduce("SUM", weight, axis=None)
             return strategy.reduce("SUM", loss, axis=None) * weight, weight
 
-        @tf.function
+        # Like Keras' own training, without AutoGraph, which takes longer to
+        # rewrite a model than TensorFlow to trace it.
+        @tf.function(autograph=False)
         def train_steps(iterator, number):
-            loss_sum, weight_sum = tf.constant(0.0), tf.constant(0.0)
-            for _ in tf.range(number):
-                loss, weight = step(next(iterator))
-                loss_sum += loss
-                weight_sum += weight
-            return loss_sum, weight_sum
+            def is_left(done, loss_sum, weight_sum):
+                del loss_sum, weight_sum
+                return done < number
 
-        @tf.function(reduce_retracing=True)
+            def next_step(done, loss_sum, weight_sum):
+                loss, weight = step(next(iterator))
+                return done + 1, loss_sum + loss, weight_sum + weight
+
+            start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
+            return tf.while_loop(is_left, next_step, start)[1:]
+
+        @tf.function(reduce_retracing=True, autograph=False)
         def sums(batch):
             return strategy.reduce(
                 "SUM",
@@ -62,7 +68,9 @@ class Synchronous:
                 axis=None,
             )
 
-        self.train_step = tf.function(step, reduce_retracing=True)
+        self.train_step = tf.function(
+            step, reduce_retracing=True, autograph=False
+        )
         self.sums = sums
         self._train_steps = train_steps
 
@@ -171,7 +179,7 @@ class Asynchronous:
             parts = tf.nest.flatten(spec, expand_composites=True)
             signature = [tf.TensorSpec([], tf.int64), *parts]
 
-            @tf.function(input_signature=signature)
+            @tf.function(input_signature=signature, autograph=False)
             def function(number, *tensors):
                 batch = tf.nest.pack_sequence_as(
                     spec, tensors, expand_composites=True

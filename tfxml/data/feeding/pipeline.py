@@ -237,6 +237,7 @@ def shuffled(
 def _batch_at(source, order, most_rows, weights_of):
     lengths = source.max_lengths() if most_rows else None
 
+    @tf.autograph.experimental.do_not_convert  # which takes seconds
     def batch(epoch, first, limit, tensors=None):
         tensors = source.tensors if tensors is None else tensors
         indices = order(epoch, tf.range(first, limit))
@@ -252,12 +253,15 @@ def _dataset(batch, edges, steps_per_epoch: int, steps: range, shard: Shard):
     epochs = tf.data.Dataset.range(
         steps.start // steps_per_epoch, -(-steps.stop // steps_per_epoch)
     )
-    return (
-        epochs.map(
-            lambda epoch: _replica_ranges(
-                edges(epoch), epoch, steps_per_epoch, steps, shard
-            )
+
+    @tf.autograph.experimental.do_not_convert  # which takes seconds
+    def replica_ranges(epoch):
+        return _replica_ranges(
+            edges(epoch), epoch, steps_per_epoch, steps, shard
         )
+
+    return (
+        epochs.map(replica_ranges)
         .prefetch(1)  # the next epoch is cut while this one is read
         .flat_map(lambda *parts: tf.data.Dataset.from_tensor_slices(parts))
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -77,7 +77,7 @@ def model_top_k(run: restore.TrainedRun) -> Callable:
     """Returns the model as a function of padded ids, padded values and k."""
     form = run.facts.form
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def top_k(ids, values, k):
         if form == "padded":
             return run.model.top_k(inputs.features(ids, values), k)
