@@ -348,6 +348,48 @@ def test_commands_answer_with_sets(workdir, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_an_export_answers_as_the_command(workdir, tmp_path):
+    """Each label with its own threshold; rows that are unsure have none."""
+    calibrate.calibrate(str(workdir), is_per_label=True)
+    run = restore.restore(str(workdir), tf.distribute.get_strategy())
+    assert run.fitted.thresholds.of_labels
+    rows = [one.features() for one in _row_requests(run)]
+    lines = "".join(
+        json.dumps(
+            {"feature_ids": ids.tolist(), "feature_values": values.tolist()}
+        )
+        + "\n"
+        for ids, values in rows
+    )
+    rule = (f"--workdir={workdir}", "--abstain_below=0.6")
+    words = runs.command("tfxml.predict", *rule, "--predict=threshold")
+    wanted = [
+        json.loads(line)["label_names"]
+        for line in runs.run(words, stdin=lines).splitlines()
+    ]
+    assert [] in wanted and max(map(len, wanted)) > 1
+    words = ("--format=saved_model", f"--output={tmp_path / 'served'}")
+    runs.run(runs.command("tfxml.export", *rule, *words))
+    card = (tmp_path / "served" / "MODEL_CARD.md").read_text()
+    assert "below 0.6000, none of them is" in card
+    model = tf.saved_model.load(str(tmp_path / "served" / "1"))
+    shape = (len(rows), max(len(ids) for ids, _ in rows))
+    padded = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    for number, row in enumerate(rows):
+        for array, part in zip(padded, row, strict=True):
+            array[number, : len(part)] = part
+    found = model.signatures["serving_default"](
+        feature_ids=tf.constant(padded[0]),
+        feature_values=tf.constant(padded[1]),
+        k=tf.constant(set_choices.NUM_CANDIDATES),
+    )
+    answered = tf.ragged.boolean_mask(
+        found["label_names"], found["is_answered"]
+    )
+    assert [[n.decode() for n in row] for row in answered.to_list()] == wanted
+
+
+@pytest.mark.slow
 def test_sets_of_the_best_expected_f1_have_more_of_it(workdir):
     calibrate.calibrate(str(workdir))
     values = [
@@ -372,8 +414,13 @@ def test_the_estimator_calibrates_and_answers_with_sets():
     before = model.predict_proba(X[:3]).toarray()
     assert model.calibrate(X[200:], Y[200:]) is model
     assert not np.allclose(before, model.predict_proba(X[:3]).toarray())
+    best = model.predict_proba(X[200:], 1).max(axis=1).toarray()[:, 0]
+    least = float(np.median(best))
     for way in ("set", "threshold"):
         sets = model.predict_sets(X[200:], way)
         assert len(sets) == 100 and all(
             len(set(one)) == len(one) for one in sets
         )
+        unsure = model.predict_sets(X[200:], way, abstain_below=least)
+        for one, other, score in zip(sets, unsure, best, strict=True):
+            assert other.tolist() == (one.tolist() if score >= least else [])

@@ -165,7 +165,16 @@ def test_100_real_documents(weights, opened, real_run, documents):
 def test_heads_and_estimators(name, opened):
     run = exporting.features_run(name)
     ids, values = exporting.rows(run)
-    lines = [
+    lines = _lines(ids, values)
+    wanted = exporting.answers(run, ids, values, 10)
+    for backend in BACKENDS:
+        page = opened(run, backend)
+        exporting.same_ranking(*_rank(page, lines, 10), *wanted, 1e-4)
+
+
+def _lines(ids, values):
+    """Returns padded rows as a person types them."""
+    return [
         " ".join(
             f"{feature}:{value}"
             for feature, value in zip(*row, strict=True)
@@ -173,19 +182,51 @@ def test_heads_and_estimators(name, opened):
         )
         for row in zip(ids.tolist(), values.tolist(), strict=True)
     ]
-    wanted = exporting.answers(run, ids, values, 10)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "mach_mean", "reranked"])
+def test_answers_by_threshold_are_those_of_predict(name, opened):
+    run = exporting.answering_run(name)
+    ids, values = exporting.distinct(*exporting.rows(run))
+    lines = _lines(ids, values)
+    wanted = exporting.predicted(run, ids, values, "threshold")
+    ranked = exporting.predicted(run, ids, values, "top_k")
+    assert [] in wanted and [] in ranked and max(map(len, wanted)) > 5
     for backend in BACKENDS:
         page = opened(run, backend)
-        exporting.same_ranking(*_rank(page, lines, 10), *wanted, 1e-4)
+        found = page.evaluate(
+            "(lines) => app.ready.then("
+            "(ranker) => lines.map((line) => ranker.rank(line, 50)))",
+            lines,
+        )
+        assert exporting.answered(_columns(found)) == wanted
+    for line, by_threshold, by_rank in zip(lines, wanted, ranked, strict=True):
+        if not line:
+            continue
+        for answer, is_checked in ((by_threshold, True), (by_rank, False)):
+            page.set_checked("#by-threshold", is_checked)
+            page.evaluate("document.querySelector('#status').textContent = ''")
+            page.fill("#input", line)
+            page.wait_for_function(
+                "document.querySelector('#status').textContent"
+            )
+            names = page.locator("#labels .name").all_text_contents()
+            assert names == [run.label_names[label] for label in answer]
+            status = page.locator("#status").text_content()
+            assert status.startswith("none of the labels") == (not answer)
+    assert not page.errors
+
+
+def _columns(found):
+    """Returns answers to rows as an export's outputs, by name."""
+    names = {"label_ids": "labelIds", "is_answered": "isAnswered"}
+    return {to: [one[of] for one in found] for to, of in names.items()}
 
 
 def test_int8_leaves_what_is_looked_up_alone(opened):
     run = exporting.features_run("reranked")
     ids, values = exporting.rows(run)
-    lines = [
-        " ".join(f"{one}:{value}" for one, value in zip(*row, strict=True))
-        for row in zip(ids.tolist(), values.tolist(), strict=True)
-    ]
+    lines = _lines(ids, values)
     wanted = exporting.answers(run, ids, values, exporting.NUM_LABELS)
     page = opened(run, "wasm", "int8")
     scores, labels = _rank(page, lines, exporting.NUM_LABELS)

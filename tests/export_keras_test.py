@@ -31,6 +31,19 @@ def test_loaded_model_answers_the_same(name, tmp_path):
     assert scores.shape == labels.shape == (len(given["feature_ids"]), 5)
 
 
+def test_answers_by_threshold_are_those_of_predict(tmp_path):
+    run = exporting.answering_run()
+    loaded = keras.saving.load_model(keras_file.write(run, tmp_path))
+    ids, values = exporting.distinct(*exporting.rows(run))
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    unit = values / np.where(norms > 0, norms, 1)  # as the model card asks
+    scores, label_ids = loaded.top_k(inputs.features(ids, unit), 50)
+    is_answered = loaded.is_answered(scores, label_ids)
+    found = {"label_ids": label_ids, "is_answered": is_answered}
+    wanted = exporting.predicted(run, ids, values, "threshold")
+    assert exporting.answered(found) == wanted
+
+
 _LOAD = """
 import sys
 import keras, numpy as np

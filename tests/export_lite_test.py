@@ -22,7 +22,7 @@ NUM_LABELS = exporting.NUM_LABELS
 def test_answers_are_those_of_the_trained_model(name, tmp_path):
     run = exporting.features_run(name)
     files = lite_model.write(run, tmp_path, max_k=60)
-    ids, values = _distinct(*exporting.rows(run))
+    ids, values = exporting.distinct(*exporting.rows(run))
     wanted = exporting.answers(run, ids, values, NUM_LABELS)
     sizes = {}
     for precision, atol in (
@@ -47,11 +47,31 @@ def test_answers_are_those_of_the_trained_model(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["sigmoid", pytest.param("reranked", marks=pytest.mark.slow)]
+)
+def test_answers_by_threshold_are_those_of_predict(name, tmp_path):
+    run = exporting.answering_run(name)
+    ids, values = exporting.distinct(*exporting.rows(run))
+    files = lite_model.write(run, tmp_path)
+    wanted = exporting.predicted(run, ids, values, "threshold")
+    assert [] in wanted and max(map(len, wanted)) > 5
+    found = lite_report.Runner(files["float32"]).best(ids, values, 50)
+    assert exporting.answered(found) == wanted
+    # Thresholds stay as they are where kernels are narrowed.
+    for precision in ("float16", "int8"):
+        found = lite_report.Runner(files[precision]).best(ids, values, 50)
+        table = run.model.answering.table(NUM_LABELS) * 2.0**-24
+        reached = found["scores"] >= table[found["label_ids"]]
+        answers = found["scores"][:, :1] >= run.model.answering.abstain_below
+        np.testing.assert_array_equal(found["is_answered"], reached & answers)
+
+
 @pytest.mark.parametrize("name", ["sigmoid_blocks", "mach", "mach_min"])
 def test_label_blocks_change_nothing(name):
     run = exporting.features_run(name)
     model = plain_model.PlainModel(run.model)
-    ids, values = map(tf.constant, _distinct(*exporting.rows(run)))
+    ids, values = map(tf.constant, exporting.distinct(*exporting.rows(run)))
     whole = model.top_k(ids, values, 9)
     parts = model.top_k(ids, values, 9, label_block_size=7)
     for one, other in zip(whole, parts, strict=True):
@@ -87,16 +107,6 @@ def test_the_report_is_measured_on_the_evaluation_split(tmp_path):
     trained, float32 = lines[0].split()[2:5], lines[1].split()[2:5]
     assert trained == float32  # P@1, P@3, P@5
     assert float(lines[1].split()[6]) < 1e-5
-
-
-def _distinct(ids, values):
-    """Returns the rows with every feature once, as LiteRT wants them."""
-    ids, values = ids.copy(), values.copy()
-    for row_ids, row_values in zip(ids, values, strict=True):
-        _, first = np.unique(row_ids, return_index=True)
-        repeated = np.setdiff1d(np.arange(len(row_ids)), first)
-        row_values[repeated] = 0
-    return ids, values
 
 
 def _same_by_label(scores, labels, wanted_scores, wanted_labels, atol):

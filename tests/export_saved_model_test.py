@@ -57,6 +57,22 @@ def test_answers_are_those_of_the_trained_model(name, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["sigmoid", pytest.param("mach_mean", marks=pytest.mark.slow)],
+)
+def test_answers_by_threshold_are_those_of_predict(name, tmp_path):
+    run = exporting.answering_run(name)
+    model = tf.saved_model.load(str(serving_model.write(run, tmp_path / "out")))
+    ids, values = exporting.distinct(*exporting.rows(run))
+    found = _call(
+        model, "features", feature_ids=ids, feature_values=values, k=50
+    )
+    wanted = exporting.predicted(run, ids, values, "threshold")
+    assert [] in wanted and max(map(len, wanted)) > 5
+    assert exporting.answered(found) == wanted
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("sigmoid", {"hash_buckets": 97}),

@@ -11,10 +11,18 @@ import pytest
 import tensorflow as tf
 
 from tfxml import config as config_lib
-from tfxml.data import inputs
+from tfxml.data import inputs, requests
 from tfxml.data.text import text_fitting
-from tfxml.models import reranker
-from tfxml.run import build, restore, workdir
+from tfxml.evaluation import thresholds
+from tfxml.export.shared import checked_run
+from tfxml.models import calibration, reranker
+from tfxml.run import (
+    build,
+    request_predictor,
+    restore,
+    set_choices,
+    workdir,
+)
 from tfxml.training.solvers import weight_places
 
 FEATURES = config_lib.Config(
@@ -200,6 +208,16 @@ def rows(run: restore.TrainedRun, number: int = 7):
     return ids, values
 
 
+def distinct(ids, values):
+    """Returns the rows with every feature once."""
+    ids, values = ids.copy(), values.copy()
+    for row_ids, row_values in zip(ids, values, strict=True):
+        _, first = np.unique(row_ids, return_index=True)
+        repeated = np.setdiff1d(np.arange(len(row_ids)), first)
+        row_values[repeated] = 0
+    return ids, values
+
+
 def answers(run: restore.TrainedRun, ids, values, k: int):
     """Returns the model's scores and label ids of padded rows, [N, K].
 
@@ -228,6 +246,58 @@ def answers(run: restore.TrainedRun, ids, values, k: int):
 def text_answers(run: restore.TrainedRun, batch: list[str], k: int):
     """Returns the model's scores and label ids of texts, [N, K]."""
     return _top_k(run, *run.text_features(tf.constant(batch)), k)
+
+
+def answering_run(name: str = "sigmoid") -> restore.TrainedRun:
+    """Returns a calibrated run; half of its labels have own thresholds."""
+    run = features_run(name)
+    run.model.calibration = calibration.Calibration("platt", 0.7, -0.5)
+    scores, _ = answers(run, *rows(run), NUM_LABELS)
+    rng = np.random.default_rng(3)
+    ends = np.quantile(scores, (0.3, 1))
+    own = rng.choice(NUM_LABELS, NUM_LABELS // 2, replace=False).tolist()
+    limits = thresholds.Thresholds(
+        float(np.median(scores)) + 1e-3,
+        dict(zip(own, rng.uniform(*ends, len(own)).tolist(), strict=True)),
+    )
+    # One row at least abstains: the empty one is the least sure.
+    best = np.sort(scores[:, 0])
+    run.model.answering = checked_run.answering_of(
+        limits, float(best[:2].mean())
+    )
+    return run
+
+
+def predicted(run: restore.TrainedRun, ids, values, way: str) -> list[list]:
+    """Returns the label ids that `predict` answers padded rows with."""
+    rule = run.model.answering
+    own = dict(zip(rule.label_ids, rule.thresholds, strict=True))
+    choice = set_choices.SetChoice(
+        way,
+        k=10,
+        limits=thresholds.Thresholds(rule.threshold, own),
+        abstain_below=rule.abstain_below,
+    )
+    batch = []
+    for row_ids, row_values in zip(ids, values, strict=True):
+        row_ids, row_values = (
+            row_ids[row_values != 0],
+            row_values[row_values != 0],
+        )
+        order = np.argsort(row_ids)
+        batch.append(requests.Request(None, row_ids[order], row_values[order]))
+    predictor = request_predictor.RequestPredictor(run, choice=choice)
+    return [one["label_ids"] for one in predictor.predict(batch)]
+
+
+def answered(found) -> list[list[int]]:
+    """Returns the label ids that an export marks as answered."""
+    return [
+        np.asarray(ids)[np.asarray(is_answered, bool)].tolist()
+        for ids, is_answered in zip(
+            found["label_ids"], found["is_answered"], strict=True
+        )
+    ]
 
 
 def same_ranking(scores, ids, wanted_scores, wanted_ids, atol: float) -> None:

@@ -221,7 +221,11 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         return self
 
     def predict_sets(
-        self, X: Any, way: str = "set", aim: str = "f1"
+        self,
+        X: Any,
+        way: str = "set",
+        aim: str = "f1",
+        abstain_below: float = 0.0,
     ) -> list[np.ndarray]:
         """Returns a set of labels for each row, best first, some empty.
 
@@ -232,9 +236,13 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
                 0.5.
             aim: of `set`: `f1`, that of a row, or `subset`, the whole set
                 right.
+            abstain_below: a row whose best score is below it has none of the
+                labels.
         """
         fitted = self._fitted()
-        choice = set_choices.SetChoice(way, aim=aim)
+        choice = set_choices.SetChoice(
+            way, aim=aim, abstain_below=abstain_below
+        )
         if fitted.run.fitted is not None:
             choice = dataclasses.replace(
                 choice, limits=fitted.run.fitted.thresholds

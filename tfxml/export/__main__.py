@@ -13,6 +13,7 @@ from tfxml.run import (
     flags,
     paths,
     remote,
+    set_choices,
     tensorflow_start,
 )
 
@@ -59,6 +60,10 @@ def main() -> None:
     else:
         checked_run.check_output(output)
     run = checked_run.read(values.workdir, values.checkpoint)
+    run.model.answering = checked_run.answering_of(
+        set_choices.limits_from_flags(run.fitted and run.fitted.thresholds),
+        values.abstain_below,
+    )
     metrics = checked_run.metrics(values.workdir, run.step)
     with export_folder.new(output, is_growing=is_served) as folder:
         use = write(run, values, folder)
@@ -102,7 +107,8 @@ def _write_lite(run: restore.TrainedRun, values, output) -> str:
     text = " `text/TOKENIZER.md` defines how text becomes features."
     return (
         "LiteRT files; inputs `feature_ids`, `feature_values` and `k`, outputs "
-        f"`label_ids` (indices into `label_names.json`) and `scores`."
+        "`label_ids` (indices into `label_names.json`), `scores` and "
+        "`is_answered`."
         f"{text * run.facts.is_text}\n\n```\n{report}\n```"
     )
 
@@ -138,6 +144,7 @@ def _write_keras(run: restore.TrainedRun, values, output) -> str:
         "inputs = {"
         '"feature_ids": feature_ids, "feature_values": feature_values}\n'
         "scores, label_ids = model(inputs)  # top 5\n"
+        "is_answered = model.is_answered(scores, label_ids)\n"
         f"```\n\nRows are padded, [N, M]; unused entries have value 0{unit}."
     )
 
@@ -152,6 +159,7 @@ def define_flags() -> None:
         "tfxml",
         "The model's name: in the model card, and for TensorFlow Serving.",
     )
+    set_choices.define_limit_flags()
     absl_flags.DEFINE_integer(
         "max_k", 100, "The largest k a request may ask for.", lower_bound=1
     )

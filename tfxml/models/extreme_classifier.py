@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
+from tfxml.models import answering as answering_lib
 from tfxml.models import calibration as calibration_lib
 from tfxml.models import (
     contract,
@@ -55,6 +56,7 @@ class ExtremeClassifier(keras.Model):
         reranker: what ranks the head's best labels again; None: nothing.
         calibration: what makes probabilities of scores; None: nothing.
         mixup: alpha of the mixing in training; 0: none.
+        answering: the thresholds that exports carry; None: 0.5.
 
     Raises:
         ValueError: if an encoder is any other Keras layer.
@@ -69,6 +71,7 @@ class ExtremeClassifier(keras.Model):
         reranker: reranker_lib.Reranker | None = None,
         calibration: calibration_lib.Calibration | None = None,
         mixup: float = 0.0,
+        answering: answering_lib.Answering | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -87,6 +90,7 @@ class ExtremeClassifier(keras.Model):
         self.reranker = reranker
         self.calibration = calibration
         self.mixup = mixup
+        self.answering = answering or answering_lib.Answering()
         self.built = True
 
     def get_config(self) -> dict:
@@ -102,6 +106,7 @@ class ExtremeClassifier(keras.Model):
             "calibration": self.calibration
             and dataclasses.asdict(self.calibration),
             "mixup": self.mixup,
+            "answering": dataclasses.asdict(self.answering),
         }
 
     @classmethod
@@ -130,6 +135,7 @@ class ExtremeClassifier(keras.Model):
                 and deserialize(config["reranker"]),
                 "calibration": config["calibration"]
                 and calibration_lib.Calibration(**config["calibration"]),
+                "answering": answering_lib.Answering(**config["answering"]),
             }
         )
 
@@ -287,6 +293,11 @@ class ExtremeClassifier(keras.Model):
         best, places = tf.math.top_k(estimates, k)
         scores = calibration_lib.scores(best, self.link, self.calibration)
         return scores, tf.gather(label_ids, places)
+
+    def is_answered(self, scores: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """Tells which labels that `top_k` returned reach their thresholds."""
+        table = self.answering.table(self.head.num_labels)
+        return self.answering.is_answered(scores, label_ids, table)
 
     def label_estimates(
         self, inputs: Inputs, label_ids: tf.Tensor

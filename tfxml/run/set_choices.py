@@ -121,18 +121,23 @@ def define_flags() -> None:
         AIMS,
         "Of --predict=set: the F1 of an instance, or the whole set right.",
     )
-    absl_flags.DEFINE_float(
-        "threshold",
-        None,
-        "Of --predict=threshold, for all labels. None: what `python -m "
-        "tfxml.calibrate` has found, else 0.5.",
-    )
+    define_limit_flags()
     absl_flags.DEFINE_integer(
         "set_candidates",
         NUM_CANDIDATES,
         "The best labels, among which a set or what reaches a threshold is "
         "chosen.",
         lower_bound=1,
+    )
+
+
+def define_limit_flags() -> None:
+    absl_flags.DEFINE_float(
+        "threshold",
+        None,
+        "The score from which on a label is answered, where labels are chosen "
+        "by thresholds. None: what `python -m tfxml.calibrate` has found, "
+        "else 0.5.",
     )
     absl_flags.DEFINE_float(
         "abstain_below",
@@ -149,14 +154,21 @@ def from_flags(fitted: thresholds.Thresholds | None, k: int) -> SetChoice:
         k: labels of `top_k`.
     """
     values: Mapping = absl_flags.FLAGS.flag_values_dict()
-    limits = fitted or thresholds.Thresholds(0.5)
-    if values["threshold"] is not None:
-        limits = thresholds.Thresholds(values["threshold"])
     return SetChoice(
         values["predict"],
         k,
         values["aim"],
-        limits,
+        limits_from_flags(fitted),
         values["set_candidates"],
         values["abstain_below"],
     )
+
+
+def limits_from_flags(
+    fitted: thresholds.Thresholds | None,
+) -> thresholds.Thresholds:
+    """Returns the thresholds of the command line, else of the run, else 0.5."""
+    threshold = absl_flags.FLAGS.threshold
+    if threshold is not None:
+        return thresholds.Thresholds(threshold)
+    return fitted or thresholds.Thresholds(0.5)

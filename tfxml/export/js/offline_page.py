@@ -16,7 +16,7 @@ import numpy as np
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
 from tfxml.pages import assets
-from tfxml.run import restore
+from tfxml.run import restore, set_choices
 
 _ASSETS = pathlib.Path(__file__).parent / "page"
 
@@ -66,6 +66,8 @@ def _settings(run: restore.TrainedRun, model: dict, name: str) -> dict:
     return {
         "name": name,
         "labelNames": names,
+        "abstainBelow": run.model.answering.abstain_below,
+        "numCandidates": set_choices.NUM_CANDIDATES,
         "numFeatures": run.facts.num_features,
         "text": None if features is None else text_files.settings(features),
         "model": model,

@@ -40,12 +40,18 @@ class Runner:
         self, feature_ids: np.ndarray, feature_values: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns scores and label ids [N, K] of padded rows [N, M]."""
-        outputs = self._best(
+        outputs = self.best(feature_ids, feature_values, k)
+        return outputs["scores"], outputs["label_ids"]
+
+    def best(
+        self, feature_ids: np.ndarray, feature_values: np.ndarray, k: int
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs of `portable.save`, of padded rows [N, M]."""
+        return self._best(
             feature_ids=feature_ids,
             feature_values=feature_values,
             k=np.int32(k),
         )
-        return outputs["scores"], outputs["label_ids"]
 
 
 def table(

@@ -49,6 +49,10 @@ Signatures: {signatures}. `requests/` holds a request for each: `.json` is the
 body for REST, `.pb` a serialized `PredictRequest` for gRPC
 (`PredictionService.Predict`, port 8500).
 
+Each answers with `label_names`, `label_ids` and `scores`, best first, and with
+`is_answered`, which tells the labels that reach their thresholds: ask for a `k`
+of 50, and keep those. An instance of which none is, has none of the labels.
+
 `k` is at most {max_k}: one number, or one per instance, of which the largest
 counts. gRPC requests may omit it (default {default_k}); REST requires every
 input. In row format (`"instances"`) each row has its own `k`.

@@ -29,8 +29,9 @@ class _Untracked:
 class ServedModel(tf.Module):
     """A trained run with the signatures that servers call.
 
-    Each returns `label_names` (string), `label_ids` (int32) and `scores`
-    (float32), [N, K], best first. `k` is one number, or one per instance, so
+    Each returns `label_names` (string), `label_ids` (int32), `scores` (float32)
+    and `is_answered` (bool: whether a label reaches its threshold), [N, K],
+    best first. `k` is one number, or one per instance, so
     that servers can batch requests; the largest counts. K is at most the number
     of labels.
 
@@ -64,6 +65,10 @@ class ServedModel(tf.Module):
         self._facts = facts
         self._normalize = run.config.normalize_rows
         self._variables = variables
+        self._answering = _Untracked(run.model.answering)
+        self._table = run.model.answering.table(facts.num_labels)
+        if self._table is not None:
+            self._table = tf.constant(self._table)
         self._text_inputs = None
         if run.text_features is not None:
             self._text_features = run.text_features  # tracked: it has a table
@@ -190,4 +195,7 @@ class ServedModel(tf.Module):
             "label_names": names,
             "label_ids": label_ids,
             "scores": scores,
+            "is_answered": self._answering.value.is_answered(
+                scores, label_ids, self._table
+            ),
         }

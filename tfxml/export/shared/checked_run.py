@@ -8,6 +8,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfxml.data import atomic_files
+from tfxml.evaluation import thresholds
+from tfxml.models import answering
 from tfxml.run import fitted_scores, restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoint_folders
@@ -50,7 +52,22 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
             f"`workdir` must hold the calibration of its weights: {run.stale}, "
             f"or remove {fitted_scores.NAME}. Received: workdir={path}"
         )
+    if run.fitted is not None:
+        run.model.answering = answering_of(run.fitted.thresholds)
     return run
+
+
+def answering_of(
+    limits: thresholds.Thresholds, abstain_below: float = 0.0
+) -> answering.Answering:
+    """Returns thresholds, and when to abstain, as exports carry them."""
+    label_ids = tuple(sorted(limits.of_labels))
+    return answering.Answering(
+        limits.default,
+        label_ids,
+        tuple(limits.of_labels[label] for label in label_ids),
+        abstain_below,
+    )
 
 
 def metrics(path: str, step: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import tfxml
+from tfxml.models import answering
 from tfxml.run import fitted_scores, flags, restore
 
 _LIMITS = """## Limits
@@ -167,6 +168,7 @@ def _limits(run) -> str:
         scores += _RERANKED_SCORES
     if run.fitted is not None:
         scores = _fitted(run.fitted)
+    scores += _answered(run.model.answering)
     if not facts.is_text:
         limit = _FEATURES_LIMIT.format(num_features=facts.num_features)
     else:
@@ -183,8 +185,8 @@ def _limits(run) -> str:
 
 
 def _fitted(fitted: fitted_scores.FittedScores) -> str:
-    """Returns what the card says of fitted scores and thresholds."""
-    report, limits = fitted.report, fitted.thresholds
+    """Returns what the card says of scores that were fitted."""
+    report = fitted.report
     scores = "Scores are not calibrated."
     if fitted.calibration is not None:
         scores = (
@@ -194,17 +196,26 @@ def _fitted(fitted: fitted_scores.FittedScores) -> str:
             f"{report['before']['ECE@5']:.2f} to "
             f"{report['after']['ECE@5']:.2f} %."
         )
-    own = ""
-    if limits.of_labels:
-        own = (
-            f", and {len(limits.of_labels):,} labels have thresholds of their "
-            "own, which `python -m tfxml.predict` applies"
-        )
-    return (
-        f"{scores} This export ranks labels; to answer with a set "
-        f"({report['objective']}), keep those whose score is at least "
-        f"{limits.default:.4f}{own}."
+    return f"{scores} Thresholds are fitted there for {report['objective']}."
+
+
+def _answered(rule: answering.Answering) -> str:
+    """Returns what the card says of the labels that are answered."""
+    text = (
+        " Of the labels ranked, those are answered (`is_answered`) whose score "
+        f"is at least {rule.threshold:.4f}"
     )
+    if rule.label_ids:
+        text += (
+            f", or at least a threshold of its own, which "
+            f"{len(rule.label_ids):,} labels have"
+        )
+    if rule.abstain_below > 0:
+        text += (
+            "; where the best score is below "
+            f"{rule.abstain_below:.4f}, none of them is"
+        )
+    return f"{text}."
 
 
 def _rare(counts: np.ndarray) -> str:

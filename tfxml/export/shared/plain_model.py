@@ -58,6 +58,9 @@ class PlainModel(tf.Module):
         self._form = _Untracked(dataclasses.replace(form, blocks=()))
         self._link = model.link
         self._calibration = _Untracked(model.calibration)
+        self._answering = _Untracked(model.answering)
+        table = model.answering.table(form.num_labels)
+        self._table = None if table is None else tf.Variable(table)
         self._reranker: _Reranker | None = None
         if model.reranker is not None:
             self._reranker = _Reranker(model.reranker)
@@ -94,6 +97,10 @@ class PlainModel(tf.Module):
             estimates, self._link, self._calibration.value
         )
         return scores, label_ids
+
+    def is_answered(self, scores: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """Tells which labels that `top_k` returned reach their thresholds."""
+        return self._answering.value.is_answered(scores, label_ids, self._table)
 
     def _best(self, feature_ids, feature_values, k: int, label_block_size: int):
         """Returns the head's best labels' estimates and ids."""

@@ -22,7 +22,8 @@ def save(
 
     Inputs: `feature_ids` int32 [N, M] and `feature_values` float32 [N, M],
     each feature of an instance once, unused entries with value 0; `k` int32,
-    from 1 to `max_k`. Outputs: `label_ids` int32 and `scores` float32 [N, K].
+    from 1 to `max_k`. Outputs: `label_ids` int32, `scores` float32 and
+    `is_answered` bool, [N, K] each.
 
     Args:
         run: what `checked_run.read` returns.
@@ -39,7 +40,12 @@ def save(
         if run.config.normalize_rows:
             feature_values = _normalized(feature_values)
         scores, label_ids = model.top_k(feature_ids, feature_values, max_labels)
-        return {"scores": scores[:, :k], "label_ids": label_ids[:, :k]}
+        scores, label_ids = scores[:, :k], label_ids[:, :k]
+        return {
+            "scores": scores,
+            "label_ids": label_ids,
+            "is_answered": model.is_answered(scores, label_ids),
+        }
 
     model.best = tf.function(
         best,

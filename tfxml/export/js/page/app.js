@@ -86,7 +86,8 @@ const app = (() => {
       return { ids, values: [...sums.values()], names: ids.map(String) };
     }
 
-    // Returns label ids and scores, best first, and the time it took.
+    // Returns label ids, scores, best first, which of them reach their
+    // thresholds, and the time it took.
     rank(typed, k) {
       const { ids, values } = this.row(typed);
       return this.rankRow(ids, values, k);
@@ -113,20 +114,25 @@ const app = (() => {
         valueArray.set(values, row * places);
       });
       k = Math.min(k, this.labelNames.length);
-      const [labelIds, scores] = tf.tidy(() => {
+      const [labelIds, scores, isAnswered] = tf.tidy(() => {
         const shape = [rows.length, places];
         return this.model.execute({
           feature_ids: tf.tensor2d(idArray, shape, "int32"),
           feature_values: tf.tensor2d(valueArray, shape),
           k: tf.scalar(k, "int32"),
-        }, [this.outputs.label_ids, this.outputs.scores]).map(
+        }, ["label_ids", "scores", "is_answered"].map(
+          (name) => this.outputs[name])).map(
           (tensor) => [...tensor.dataSync()]);
       });
       const found = labelIds.length / rows.length;
-      return rows.map((_, row) => ({
-        labelIds: labelIds.slice(row * found, (row + 1) * found),
-        scores: scores.slice(row * found, (row + 1) * found),
-      }));
+      return rows.map((_, row) => {
+        const ofRow = (all) => all.slice(row * found, (row + 1) * found);
+        return {
+          labelIds: ofRow(labelIds),
+          scores: ofRow(scores),
+          isAnswered: ofRow(isAnswered).map(Boolean),
+        };
+      });
     }
 
     // Returns for each of some labels the features that speak most for it or
@@ -158,6 +164,16 @@ const app = (() => {
     return Math.log(within / (1 - within));
   }
 
+  // Returns an answer with those of its labels that reach their thresholds.
+  function answered(answer) {
+    const chosen = (all) => all.filter((_, place) => answer.isAnswered[place]);
+    return {
+      ...answer,
+      labelIds: chosen(answer.labelIds),
+      scores: chosen(answer.scores),
+    };
+  }
+
   function show(ranker, answer, reasons) {
     const list = document.getElementById("labels");
     const unit = ranker.text ? "known terms" : "features";
@@ -183,8 +199,9 @@ const app = (() => {
       if (reasons) row.append(chips(reasons[place]));
       return row;
     }));
-    say(`${answer.known} ${unit}, ${answer.milliseconds.toFixed(1)} ms ` +
-        `on ${tf.getBackend()}`);
+    const none = answer.labelIds.length ? "" : "none of the labels, ";
+    say(`${none}${answer.known} ${unit}, ` +
+        `${answer.milliseconds.toFixed(1)} ms on ${tf.getBackend()}`);
   }
 
   function chips(features) {
@@ -210,6 +227,7 @@ const app = (() => {
     const input = document.getElementById("input");
     const choice = document.getElementById("backend");
     const explain = document.getElementById("explain");
+    const byThreshold = document.getElementById("by-threshold");
     tf.wasm.setWasmPaths({
       "tfjs-backend-wasm.wasm": blobUrl("wasm"),
       "tfjs-backend-wasm-simd.wasm": blobUrl("wasm-simd"),
@@ -222,7 +240,11 @@ const app = (() => {
       settings.labelNames.length.toLocaleString("en");
     const answer = () => {
       try {
-        const found = ranker.rank(input.value, MAX_BARS);
+        const ranked = ranker.rank(
+          input.value, byThreshold.checked ? settings.numCandidates : MAX_BARS);
+        const abstains = ranked.scores[0] < settings.abstainBelow;
+        const found = byThreshold.checked || abstains ?
+          answered(ranked) : ranked;
         const reasons = explain.checked && found.known ?
           ranker.why(input.value, found.labelIds) : null;
         show(ranker, found, reasons);
@@ -250,6 +272,7 @@ const app = (() => {
       waiting = setTimeout(answer, 150);
     });
     explain.addEventListener("change", answer);
+    byThreshold.addEventListener("change", answer);
     choice.addEventListener("change", () => use([choice.value]));
     const asked = new URLSearchParams(location.search).get("backend");
     await use(BACKENDS.includes(asked) ? [asked] : BACKENDS);
