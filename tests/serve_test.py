@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -23,10 +24,14 @@ import runs
 from tfxml import config as config_lib
 from tfxml import serve
 from tfxml.data import requests
-from tfxml.run import request_predictor, train_and_evaluate
+from tfxml.evaluation import thresholds
+from tfxml.run import request_predictor, set_choices, train_and_evaluate
 
 web = pytest.importorskip("aiohttp.web")
-from tfxml.serving import http_service  # noqa: E402  needs aiohttp
+from tfxml.serving import (  # noqa: E402  needs aiohttp
+    http_service,
+    request_bodies,
+)
 
 NAME = "a-b"
 BASE = "/v1/models/a-b"
@@ -39,12 +44,17 @@ LIMITS = http_service.Limits(
     waiting=8,
 )
 TEXTS = exporting.TOPICS[:3]
+BEST = set_choices.SetChoice()
+CHOICE = set_choices.SetChoice(
+    limits=thresholds.Thresholds(0.5, {0: 0.1, 1: 0.9, 3: 0.2}),
+    abstain_below=0.7,
+)
 
 
 @contextlib.contextmanager
-def _served(run, limits=LIMITS):
+def _served(run, limits=LIMITS, choice=BEST):
     """Gives the port of a server that answers in a thread of its own."""
-    service = http_service.Service(run, NAME, limits)
+    service = http_service.Service(run, NAME, choice, limits)
     listening = serve.listen("127.0.0.1", 0)
     loops, is_ready = [], threading.Event()
 
@@ -176,6 +186,7 @@ BAD = {
     "k as text": {"instances": ["a"], "k": "3"},
     "k of a boolean": {"instances": ["a"], "k": True},
     "explain": {"instances": ["a"], "explain": 1000},
+    "another way": {"instances": ["a"], "predict": "set"},
     "unknown key": {"instances": ["a"], "path": "/etc/passwd"},
     "a number": {"instances": [3]},
     "no text": {"instances": [{}]},
@@ -325,6 +336,35 @@ def _csv(rows):
     return sink.getvalue()
 
 
+@pytest.fixture(scope="module")
+def choosy_port(run):
+    with _served(run, choice=CHOICE) as port:
+        yield port
+
+
+@pytest.mark.parametrize("way", request_bodies.WAYS)
+def test_thresholds_and_abstaining(way, choosy_port, run):
+    """The answers are those of `predict` with the same thresholds."""
+    port = choosy_port
+    texts = exporting.texts()
+    choice = dataclasses.replace(CHOICE, way=way)
+    predictor = request_predictor.RequestPredictor(run, choice=choice)
+    wanted = predictor.predict(texts, 4)
+    names = [one["label_names"] for one in wanted]
+    assert [] in names and max(map(len, names)) > 1
+    for start in range(0, len(texts), LIMITS.instances):
+        some = slice(start, start + LIMITS.instances)
+        body = {"instances": texts[some], "k": 4, "predict": way}
+        status, found = _ask(port, f"{BASE}:predict", body)
+        assert status == 200
+        assert json.loads(found)["predictions"] == wanted[some]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    path = f"{BASE}:upload?k=4&predict={way}"
+    _, found = _ask(port, path, lines.encode())
+    found = [json.loads(line) for line in found.splitlines()]
+    assert [one["label_names"] for one in found] == names
+
+
 @pytest.mark.parametrize("output", ["csv", "jsonl"])
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_file_is_answered(form, output, port, run):
@@ -378,6 +418,7 @@ def test_bad_lines_of_a_file_have_their_errors(port):
         ("?k=99", b""),
         ("?k=-1", b""),
         ("?path=/etc/passwd", b""),
+        ("?predict=set", b""),
         ("?input=csv", b""),
         ("?input=csv", b"a,b\n1,2\n"),
         ("?input=csv", b"uid\n1\n"),
@@ -410,7 +451,7 @@ def test_the_page_names_the_model_and_loads_from_here_alone(port):
 @pytest.mark.parametrize("name", ["", "a/b", "{a}", "a b", "..%2f"])
 def test_a_name_is_a_word(name, run):
     with pytest.raises(ValueError, match="`name` must be"):
-        http_service.Service(run, name)
+        http_service.Service(run, name, BEST)
 
 
 def test_a_port_that_is_taken_is_named(port):
@@ -454,6 +495,11 @@ def test_what_a_person_sees(port, run, wanted, tmp_path):
         assert cells.all_text_contents() == answers[2]
         page.fill("#input", "")
         page.locator("#labels li").first.wait_for(state="detached")
+        page.fill("#k", "4")
+        page.select_option("#way", "threshold")
+        page.fill("#input", "zzzz")
+        page.locator("#status", has_text="none of the labels").wait_for()
+        assert not page.locator("#labels li").count()
     # The one that asks for too many labels is told in the console too.
     assert all("400 (Bad Request)" in one for one in complaints), complaints
     assert all(

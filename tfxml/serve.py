@@ -27,6 +27,7 @@ from tfxml.run import (
     checkpoint_flags,
     early_checks,
     flags,
+    set_choices,
     tensorflow_start,
 )
 
@@ -100,6 +101,12 @@ def main() -> None:
     service = http_service.Service(
         run,
         values.name,
+        set_choices.SetChoice(
+            limits=set_choices.limits_from_flags(
+                run.fitted and run.fitted.thresholds
+            ),
+            abstain_below=values.abstain_below,
+        ),
         http_service.Limits(
             body_bytes=values.max_request_mib << 20,
             upload_bytes=values.max_upload_mib << 20,
@@ -132,6 +139,7 @@ def define_flags() -> None:
         lower_bound=0,
         upper_bound=65535,
     )
+    set_choices.define_limit_flags()
     absl_flags.DEFINE_string("name", "tfxml", "The model's name, in the URLs.")
     absl_flags.DEFINE_integer(
         "max_k", 100, "The largest k a request may ask for.", lower_bound=1

@@ -78,6 +78,7 @@ class RequestAnswers:
         batch: Sequence[requests.Request | str],
         k: int | None = None,
         explain: int = 0,
+        choice: set_choices.SetChoice | None = None,
     ) -> list[dict]:
         """Returns label names, ids and scores for each request.
 
@@ -86,6 +87,8 @@ class RequestAnswers:
             k: how many labels an instance; None: as many as there may be.
             explain: how many features are told a label, those that speak most
                 for it or against it.
+            choice: among as many labels as are ranked; None: that of the
+                predictor.
 
         Raises:
             ValueError: if scores are not finite: values are too large. Or if
@@ -98,8 +101,9 @@ class RequestAnswers:
         texts = [one.text for one in asked if one.text is not None]
         rows = [one for one in asked if one.text is None]
         k = self._k if k is None else min(k, self._k)
-        text_answers = self._answers(self._predict_texts(texts), k, explain)
-        row_answers = self._answers(self._predict_rows(rows), k, explain)
+        way = choice or self._choice, k, explain
+        text_answers = self._answers(self._predict_texts(texts), *way)
+        row_answers = self._answers(self._predict_rows(rows), *way)
         results = []
         for one in asked:
             answer = next(row_answers if one.text is None else text_answers)
@@ -133,21 +137,25 @@ class RequestAnswers:
         is_empty = before[rows.splits[1:]] == before[rows.splits[:-1]]
         return self._top_k(rows), is_empty, rows
 
-    def _answers(self, found, k: int, explain: int) -> Iterator[dict]:
+    def _answers(
+        self, found, choice: set_choices.SetChoice, k: int, explain: int
+    ) -> Iterator[dict]:
         """Yields answers of what `_top_k` returned and what goes with it."""
         arrays, is_empty, rows = found
         if not len(is_empty):
             return
         names = self._label_names
         scores, label_ids, *sets = map(np.asarray, arrays)
+        ranked = slice(choice.num_ranked)
+        scores, label_ids = scores[:, ranked], label_ids[:, ranked]
         # A row that is not finite keeps its scores, which `predict` refuses.
         is_wrong = ~np.isfinite(scores).all(axis=1)
         candidates = label_sets.Candidates(
             np.where(is_wrong[:, None], 0, scores), label_ids
         )
-        is_chosen = self._choice.choose(candidates, *sets)
+        is_chosen = choice.choose(candidates, *sets)
         is_chosen = is_chosen | is_wrong[:, None]
-        abstains = self._choice.abstains(candidates)
+        abstains = choice.abstains(candidates)
         for place, empty in enumerate(is_empty):
             ids = label_ids[place][is_chosen[place]][:k]
             of_ids = scores[place][is_chosen[place]][:k]
@@ -173,6 +181,7 @@ def predict_lines(
     batch_size: int,
     k: int | None = None,
     explain: int = 0,
+    choice: set_choices.SetChoice | None = None,
 ) -> Iterator[str]:
     """Yields a line of JSON for each line read.
 
@@ -180,7 +189,7 @@ def predict_lines(
         predictor: of the labels.
         read: what `requests.read` yields.
         batch_size: how many requests at once.
-        k, explain: see `RequestAnswers.predict`.
+        k, explain, choice: see `RequestAnswers.predict`.
 
     Raises:
         DataError: for what cannot be read, after the answers to what stands
@@ -196,20 +205,23 @@ def predict_lines(
             failure = error
         if not batch:
             break
-        yield from map(answers.to_line, _answer(predictor, batch, k, explain))
+        found = predictor.predict(
+            [one for one in batch if isinstance(one, requests.Request)],
+            k,
+            explain,
+            choice,
+        )
+        yield from map(answers.to_line, _in_order(batch, found))
     if failure is not None:
         raise failure
 
 
-def _answer(
-    predictor: RequestAnswers, batch: list, k: int | None, explain: int
-) -> Iterator[dict]:
-    """Yields an answer to each line, in order."""
-    good = [one for one in batch if isinstance(one, requests.Request)]
-    found = iter(predictor.predict(good, k, explain))
+def _in_order(batch: list, found: list[dict]) -> Iterator[dict]:
+    """Yields an answer to each line, `found` where it holds a request."""
+    of_requests = iter(found)
     for one in batch:
         if isinstance(one, requests.Request):
-            yield next(found)
+            yield next(of_requests)
         elif one.error is not None:
             yield {"line": one.line, "error": str(one.error)}
         else:

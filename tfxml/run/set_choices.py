@@ -22,6 +22,7 @@ SUBSET = "subset"
 AIMS = (F1, SUBSET)
 NUM_CANDIDATES = 50
 NUM_SETS = 32
+DEFAULT_LIMITS = thresholds.Thresholds(0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class SetChoice:
     way: str = TOP_K
     k: int = 5
     aim: str = F1
-    limits: thresholds.Thresholds = thresholds.Thresholds(0.5)
+    limits: thresholds.Thresholds = DEFAULT_LIMITS
     num_candidates: int = NUM_CANDIDATES
     abstain_below: float = 0.0
 
@@ -171,4 +172,4 @@ def limits_from_flags(
     threshold = absl_flags.FLAGS.threshold
     if threshold is not None:
         return thresholds.Thresholds(threshold)
-    return fitted or thresholds.Thresholds(0.5)
+    return fitted or DEFAULT_LIMITS

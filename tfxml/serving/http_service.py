@@ -27,8 +27,14 @@ from aiohttp import web
 
 from strategies import loopback
 from tfxml.pages import assets
-from tfxml.run import answers, explanations, request_predictor, restore
-from tfxml.serving import request_bodies, uploads
+from tfxml.run import (
+    answers,
+    explanations,
+    request_predictor,
+    restore,
+    set_choices,
+)
+from tfxml.serving import bounded_body, request_bodies, uploads
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -78,6 +84,7 @@ class Service:
     Args:
         run: what `restore.restore` returns.
         name: of the model, in the URLs.
+        choice: thresholds, and when to abstain.
         limits: of requests.
         is_local: whether only names of this machine are answered to, so that
             no page of another site can read answers by a name of its own.
@@ -88,6 +95,7 @@ class Service:
         self,
         run: restore.TrainedRun,
         name: str,
+        choice: set_choices.SetChoice,
         limits: Limits = Limits(),
         is_local: bool = True,
         runtime: str = "auto",
@@ -99,8 +107,11 @@ class Service:
             )
         self._run, self._name, self._limits = run, name, limits
         self._is_local = is_local
+        # As many labels are ranked as either way to answer needs.
+        k = max(limits.k, choice.num_candidates)
+        self._choice = dataclasses.replace(choice, k=k)
         self._predictor = request_predictor.RequestPredictor(
-            run, limits.k, runtime
+            run, runtime=runtime, choice=self._choice
         )
         # One at a time: a prediction uses all processors.
         self._worker = concurrent.futures.ThreadPoolExecutor(1)
@@ -183,7 +194,9 @@ class Service:
 
     async def _predict(self, request: web.Request) -> web.Response:
         limits = self._limits
-        body = await _body(request, limits.body_bytes, limits.body_seconds)
+        body = await bounded_body.read(
+            request, limits.body_bytes, limits.body_seconds
+        )
 
         def answer() -> str:
             asked = request_bodies.parse(
@@ -194,7 +207,10 @@ class Service:
                 self._run.facts.is_text,
             )
             found = self._predictor.predict(
-                asked.instances, asked.k, asked.explain
+                asked.instances,
+                asked.k,
+                asked.explain,
+                dataclasses.replace(self._choice, way=asked.way),
             )
             return answers.to_line(asked.reply(found))
 
@@ -206,11 +222,14 @@ class Service:
         limits = self._limits
         with _told_as_400():
             wanted = uploads.Wanted.of(request.query, limits.k)
-        body = await _body(request, limits.upload_bytes, limits.body_seconds)
+        body = await bounded_body.read(
+            request, limits.upload_bytes, limits.body_seconds
+        )
+        choice = dataclasses.replace(self._choice, way=wanted.way)
         async with self._place():
             lines = await self._in_turn(
                 lambda: uploads.answers(
-                    body, wanted, self._predictor, self._run.facts
+                    body, wanted, self._predictor, self._run.facts, choice
                 )
             )
             response = web.StreamResponse(headers=_HEADERS)
@@ -247,35 +266,6 @@ def _told_as_400():
         yield
     except ValueError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
-
-
-async def _body(request: web.Request, most: int, seconds: float) -> bytes:
-    """Returns the body of a request; raises for a large or a slow one."""
-
-    async def read() -> bytes:
-        body = bytearray()
-        async for chunk in request.content.iter_chunked(1 << 16):
-            body += chunk
-            if len(body) > most:
-                raise _too_large(most)
-        return bytes(body)
-
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
-    try:
-        return await asyncio.wait_for(read(), seconds)
-    except asyncio.TimeoutError as error:
-        raise web.HTTPRequestTimeout(
-            text=f"the body did not come within {seconds:g} s"
-        ) from error
-    except web.RequestPayloadError as error:
-        raise web.HTTPBadRequest(text="the body cannot be read") from error
-
-
-def _too_large(most: int) -> web.HTTPException:
-    return web.HTTPRequestEntityTooLarge(
-        most, most + 1, text=f"the body must be at most {most:,} bytes"
-    )
 
 
 def _error(status: int, message: str) -> web.Response:

@@ -1,7 +1,8 @@
 """The body of a predict request, in the REST form of TensorFlow Serving.
 
 By rows, {"instances": [...]}, or by columns, {"inputs": {"text": [...]}}; with
-"k", how many labels, and "explain", how many features a label.
+"k", how many labels at most, "predict", whether they are the best or those that
+reach their thresholds, and "explain", how many features a label.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import json
 from typing import Any, NoReturn
 
 from tfxml.data import requests
+from tfxml.run import set_choices
 
-_KEYS = {"instances", "inputs", "k", "explain", "signature_name"}
+_KEYS = {"instances", "inputs", "k", "predict", "explain", "signature_name"}
 _COLUMNS = ("text", "feature_ids", "feature_values")
 DEFAULT_K = 5
 MAX_EXPLAIN = 100
+WAYS = (set_choices.TOP_K, set_choices.THRESHOLD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Asked:
 
     instances: list[requests.Request]
     k: int
+    way: str
     explain: int
     is_by_columns: bool
 
@@ -86,6 +90,7 @@ def parse(
             for number, row in enumerate(rows, 1)
         ],
         whole_number("k", k, 1, max_k),
+        one_of_ways(values.get("predict", set_choices.TOP_K)),
         whole_number("explain", values.get("explain", 0), 0, MAX_EXPLAIN),
         is_by_columns,
     )
@@ -95,6 +100,13 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """Returns a number that was asked for; raises ValueError for others."""
     if type(value) is not int or not least <= value <= most:
         _fail(f"{name}={value!r}"[:80], f"a whole number in [{least}, {most}]")
+    return value
+
+
+def one_of_ways(value: Any) -> str:
+    """Returns which labels are asked for; raises ValueError for others."""
+    if value not in WAYS:
+        _fail(f"predict={value!r}"[:80], f"one of {', '.join(WAYS)}")
     return value
 
 

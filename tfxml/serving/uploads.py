@@ -10,7 +10,12 @@ import json
 from collections.abc import Iterator, Mapping
 
 from tfxml.data import requests
-from tfxml.run import request_answers, request_predictor, workdir
+from tfxml.run import (
+    request_answers,
+    request_predictor,
+    set_choices,
+    workdir,
+)
 from tfxml.serving import request_bodies
 
 CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl"}
@@ -27,6 +32,7 @@ class Wanted:
     input: str
     output: str
     k: int
+    way: str
 
     @classmethod
     def of(cls, query: Mapping[str, str], max_k: int) -> Wanted:
@@ -35,8 +41,10 @@ class Wanted:
         Raises:
             ValueError: if it says anything else.
         """
-        if unknown := sorted(set(query) - {"input", "output", "k"}):
-            raise ValueError(f"found {unknown}; needed input, output or k")
+        if unknown := sorted(set(query) - {"input", "output", "k", "predict"}):
+            raise ValueError(
+                f"found {unknown}; needed input, output, k or predict"
+            )
         for name in ("input", "output"):
             if query.get(name, "jsonl") not in CONTENT_TYPES:
                 raise ValueError(
@@ -49,6 +57,7 @@ class Wanted:
             request_bodies.whole_number(
                 "k", int(k) if k.isascii() and k.isdigit() else k, 1, max_k
             ),
+            request_bodies.one_of_ways(query.get("predict", set_choices.TOP_K)),
         )
 
 
@@ -57,6 +66,7 @@ def answers(
     wanted: Wanted,
     predictor: request_predictor.RequestPredictor,
     facts: workdir.Facts,
+    choice: set_choices.SetChoice,
 ) -> Iterator[bytes]:
     """Yields the answers to a file, some lines at a time.
 
@@ -68,6 +78,7 @@ def answers(
         wanted: how to read and write.
         predictor: of the labels.
         facts: of the run.
+        choice: which labels are answered.
 
     Raises:
         ValueError: if the file cannot be read at all.
@@ -82,7 +93,9 @@ def answers(
     read = requests.read(
         source, _NAME, facts.num_features, facts.is_text, is_skipping=True
     )
-    lines = request_answers.predict_lines(predictor, read, _BATCH, wanted.k)
+    lines = request_answers.predict_lines(
+        predictor, read, _BATCH, wanted.k, choice=choice
+    )
     return _written(lines, wanted)
 
 

@@ -81,7 +81,11 @@ const page = (() => {
     }
     try {
       const start = performance.now();
-      const body = { instances: [instance()], k: Number(element("k").value) };
+      const body = {
+        instances: [instance()],
+        k: Number(element("k").value),
+        predict: element("way").value,
+      };
       if (element("explain")?.checked) body.explain = EXPLAINED;
       const response = await checked(await fetch(`${base}:predict`, {
         method: "POST",
@@ -91,8 +95,10 @@ const page = (() => {
       const [answer] = (await response.json()).predictions;
       if (number !== asked) return;
       show(answer);
-      const time = `${(performance.now() - start).toFixed(0)} ms`;
-      say("status", answer.empty ? `${time}, no known feature` : time);
+      const said = [`${(performance.now() - start).toFixed(0)} ms`];
+      if (answer.empty) said.push("no known feature");
+      if (!answer.label_names.length) said.push("none of the labels");
+      say("status", said.join(", "));
     } catch (error) {
       if (number !== asked) return;
       show({ label_names: [], scores: [] });
@@ -156,6 +162,7 @@ const page = (() => {
       input: /\.csv$/i.test(file.name) ? "csv" : "jsonl",
       output,
       k: element("k").value,
+      predict: element("way").value,
     });
     element("send").disabled = true;
     say("upload-status", "…");
@@ -187,6 +194,7 @@ const page = (() => {
   };
   element("input").addEventListener("input", soon);
   element("k").addEventListener("input", soon);
+  element("way").addEventListener("change", ask);
   element("explain")?.addEventListener("change", ask);
   element("send").addEventListener("click", send);
   document.querySelector(".origin").textContent = location.origin;
