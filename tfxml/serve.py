@@ -103,7 +103,7 @@ def main() -> None:
         values.name,
         set_choices.SetChoice(
             limits=set_choices.limits_from_flags(
-                run.fitted and run.fitted.thresholds
+                run.fitted.thresholds if run.fitted else None
             ),
             abstain_below=values.abstain_below,
         ),

@@ -61,7 +61,9 @@ def main() -> None:
         checked_run.check_output(output)
     run = checked_run.read(values.workdir, values.checkpoint)
     run.model.answering = checked_run.answering_of(
-        set_choices.limits_from_flags(run.fitted and run.fitted.thresholds),
+        set_choices.limits_from_flags(
+            run.fitted.thresholds if run.fitted else None
+        ),
         values.abstain_below,
     )
     metrics = checked_run.metrics(values.workdir, run.step)
