@@ -138,7 +138,7 @@ def test_a_trial_tells_whether_names_pay(misleads, tmp_path, capsys):
     config, _ = workdir.Workdir(tmp_path / "run").read()
     assert config.label_name_weight == (0.0 if misleads else 1.0)
     told = capsys.readouterr().out
-    assert "names of labels as instances: P@1" in told
+    assert "names of labels as instances, weight 1: P@1" in told
     line = re.search(r"also learning from the names of \d+ labels", told)
     assert bool(line) != misleads
 

@@ -12,8 +12,6 @@ from tfxml.run import datasets
 
 # A dearer recipe must be better by this factor.
 _WORTH = 1.005
-# What labels' names may not cost P@1.
-_KEPT = 0.995
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _with_names(
     part: trial.Part,
     request: recipe_request.Request,
 ) -> trial.Outcome:
-    """Returns what is better: an outcome, or the same with labels' names.
+    """Returns what is best: an outcome, or the same with labels' names.
 
     Args:
         outcome: without them.
@@ -137,38 +135,52 @@ def _with_names(
         or data.label_names is None
     ):
         return outcome
-    options = {**outcome.options, "label_name_weight": 1.0}
     proposal = dataclasses.replace(outcome.proposal, powers=())
-    if "reranker_cost" in options:
+    if "reranker_cost" in outcome.options:
         proposal = dataclasses.replace(
-            proposal, costs=(options["reranker_cost"],)
+            proposal, costs=(outcome.options["reranker_cost"],)
         )
-    config = config.replace(**options)
-    # Here, so that the names become rows once.
-    part = dataclasses.replace(part, data=datasets.of_config(config, data))
-    named = trial.judge(proposal, config, part)
-    before, after = outcome.mixture, named.mixture
-    is_better = after.quality > _WORTH * before.quality
-    loses_first = after.precisions[0] < _KEPT * before.precisions[0]
-    if loses_first:
-        verdict = "left out, for P@1 falls"
-    elif is_better:
-        verdict = "learnt from too"
-    else:
-        verdict = "left out, for they do not pay"
-    _say(
-        "names of labels as instances: "
-        + " ".join(f"P@{k} {value:.2f}" for k, value in _by_k(after))
-        + f" in {named.seconds:.0f} s; {verdict}"
-    )
-    if loses_first or not is_better:
-        return outcome
-    return dataclasses.replace(
-        named,
-        proposal=outcome.proposal,
-        options={**options, **named.options},
-        seconds=outcome.seconds + named.seconds,
-    )
+    best, seconds, last_worth = outcome, outcome.seconds, 0.0
+    for weight in rules.NAME_WEIGHTS:
+        options = {**outcome.options, "label_name_weight": weight}
+        tried = config.replace(**options)
+        # Here, so that the names become rows once.
+        data = datasets.of_config(tried, data)
+        named = trial.judge(
+            proposal, tried, dataclasses.replace(part, data=data)
+        )
+        seconds += named.seconds
+        worth = _worth_of_names(named.mixture)
+        needed = _worth_of_names(best.mixture)
+        is_best = worth > needed * (_WORTH if best is outcome else 1)
+        _say(
+            f"names of labels as instances, weight {weight:g}: "
+            + " ".join(
+                f"P@{k} {value:.2f}" for k, value in _by_k(named.mixture)
+            )
+            + f" in {named.seconds:.0f} s; "
+            + ("learnt from too" if is_best else "left out")
+        )
+        if is_best:
+            best = dataclasses.replace(
+                named,
+                proposal=outcome.proposal,
+                options={**options, **named.options},
+            )
+        if worth <= last_worth:
+            break  # a smaller weight is no better
+        last_worth = worth
+    return dataclasses.replace(best, seconds=seconds)
+
+
+def _worth_of_names(mixture: mixing.Mixture) -> float:
+    """Returns a mean of the precisions in which P@1 counts twice.
+
+    Names bring labels that few instances have, which raises P@3 and P@5, and
+    may put the label that a text is named after before those that it has.
+    """
+    first, *others = mixture.precisions
+    return (2 * first + sum(others)) / (2 + len(others))
 
 
 def _open(

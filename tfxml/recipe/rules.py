@@ -24,6 +24,8 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 # Instances of a label that tell more than its name does. A trial, which has
 # fewer of them than the training split, would not notice.
 _ENOUGH_OF_LABEL = 30
+# Of a name as an instance: the fewer instances a label has, the more it tells.
+NAME_WEIGHTS = (1.0, 0.5, 0.25)
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
