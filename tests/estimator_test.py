@@ -6,6 +6,7 @@ import json
 import pathlib
 import pickle
 import sys
+import tempfile
 import threading
 import types
 
@@ -341,12 +342,19 @@ def test_fit_leaves_numpys_generator_alone():
     np.testing.assert_array_equal(np.random.random(3), wanted)
 
 
-def test_progress_is_shown_where_someone_looks_on(capfd, monkeypatch):
+def test_progress_is_shown_where_someone_looks_on(capfd, monkeypatch, tmp_path):
     _estimator(num_epochs=2).fit(TEXTS, SETS)
     assert capfd.readouterr().out == ""
     monkeypatch.setattr(console, "is_watched", lambda: True)
     _estimator(num_epochs=2).fit(TEXTS, SETS)
-    assert "epoch 2: " in capfd.readouterr().out
+    output = capfd.readouterr().out
+    assert "epoch 2: " in output
+    # No command can read a folder that goes with the estimator.
+    assert tempfile.gettempdir() not in output
+    for name in ("predict", "calibrate", "save"):
+        assert f"{name}(" in output and callable(getattr(_estimator(), name))
+    _estimator(num_epochs=1, workdir=str(tmp_path / "run")).fit(TEXTS, SETS)
+    assert f"tfxml.predict --workdir={tmp_path}/run" in capfd.readouterr().out
     assert not console.is_shown(0)
     monkeypatch.undo()
     assert console.is_shown(1) and not console.is_shown("auto")

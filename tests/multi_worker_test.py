@@ -32,7 +32,14 @@ def test_two_workers_equal_one_process(head, form, tmp_path):
     runs.run(runs.command("tfxml.train", *flags, f"--workdir={one}"))
     words = [*flags, "--strategy=multi_worker", f"--workdir={two}"]
     launched = runs.launched(["--workers=2"], "tfxml.train", *words)
-    assert "replicas=2" in runs.run(launched)
+    said = runs.run(launched)
+    assert "replicas=2" in said and "[worker:0] epoch 2: " in said
+    # Others than the chief say who they are, and no more.
+    lines = [line for line in said.splitlines() if "[worker:1]" in line]
+    assert [line.split()[1].split("=")[0] for line in lines] == [
+        "workdir",
+        "strategy",
+    ]
     for prefix in ("model/", "step/"):
         runs.assert_near(
             runs.tensors(one, prefix), runs.tensors(two, prefix), atol=1e-5
@@ -49,3 +56,12 @@ def test_two_workers_resume_a_finished_run(tmp_path):
     launched = runs.launched(["--workers=2"], "tfxml.train", *words)
     runs.run(launched)
     assert "resumes   at step 12" in runs.run(launched)
+
+
+@pytest.mark.slow
+def test_only_the_chief_prints_an_evaluation(tmp_path):
+    runs.run(runs.command("tfxml.train", *RECIPE, f"--workdir={tmp_path}"))
+    words = [f"--workdir={tmp_path}", "--strategy=multi_worker", "--deciles"]
+    said = runs.run(runs.launched(["--workers=2"], "tfxml.evaluate", *words))
+    assert "[worker:0] decile" in said
+    assert "[worker:1]" not in said

@@ -204,6 +204,87 @@ def test_archives_pass_an_index(archives):
         assert target.startswith("https://"), target
 
 
+def _write_stub(folder, name, version, extras):
+    """Writes a wheel of nothing, so that pip has what is asked for."""
+    facts = [
+        "Metadata-Version: 2.1",
+        f"Name: {name}",
+        f"Version: {version}",
+        *(f"Provides-Extra: {extra}" for extra in extras),
+    ]
+    stem = f"{name.replace('-', '_')}-{version}"
+    files = {
+        "METADATA": "\n".join(facts) + "\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\n"
+        "Root-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(f"{stem}.dist-info/{file}", text)
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory):
+    """Returns a folder with a stub of every package that we ask for."""
+    requirements = pytest.importorskip("packaging.requirements")
+    folder = tmp_path_factory.mktemp("stubs")
+    lines = _lines(SETUP["options"]["install_requires"])
+    for extra in EXTRAS.values():
+        lines += _lines(extra)
+    wanted = {}
+    for line in lines:
+        one = requirements.Requirement(line)
+        least = [
+            spec.version
+            for spec in one.specifier
+            if spec.operator in ("==", ">=")
+        ]
+        wanted.setdefault(one.name, (set(), set()))
+        wanted[one.name][0].update(least or ["1"])
+        wanted[one.name][1].update(one.extras)
+    for name, (versions, extras) in wanted.items():
+        for version in versions:
+            _write_stub(folder, name, version, extras)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "version",
+    re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.M),
+)
+def test_the_oldest_pip_finds_every_extra(version, archives, stubs, tmp_path):
+    """The pip that comes with each supported Python."""
+    python = shutil.which(f"python{version}")
+    chosen = {**os.environ, "PYENV_VERSION": version}
+    if python is None or subprocess.run([python, "-V"], env=chosen).returncode:
+        pytest.skip(f"python{version} is not installed")
+    subprocess.run(
+        [python, "-m", "venv", tmp_path], env=chosen, check=True, timeout=120
+    )
+    pip = [tmp_path / "bin" / "python", "-m", "pip", "--isolated"]
+    for extra in EXTRAS:
+        done = subprocess.run(
+            [
+                *(*pip, "install", "--dry-run", "--no-index"),
+                *("--disable-pip-version-check", f"--find-links={stubs}"),
+                f"{archives[2]}[{extra}]",
+            ],
+            env=chosen,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "does not provide" not in done.stdout + done.stderr, extra
+        (line,) = re.findall("^Would install (.*)$", done.stdout, flags=re.M)
+        installed = {re.sub(r"-[\d.]+$", "", one) for one in line.split()}
+        for wanted in _lines(EXTRAS[extra]):
+            name = re.match(r"[\w-]+", wanted)[0]
+            assert name in installed, (extra, wanted)
+
+
 # --- containers and conda -------------------------------------------------
 
 

@@ -143,12 +143,12 @@ def test_the_last_run_on_the_same_data_is_found(tmp_path):
 
 
 def test_the_next_commands_can_be_typed(tmp_path):
-    text = outcome.next_commands(tmp_path / "my run", is_text=True)
+    text = outcome.next_steps(f"{tmp_path}/my run", is_text=True)
     assert text.count(f"'--workdir={tmp_path}/my run'") == 3
     for command in ("evaluate", "predict", "export"):
         assert f"python -m tfxml.{command} " in text
     assert """echo '{"text": "..."}' |""" in text
-    text = outcome.next_commands(tmp_path, is_text=False)
+    text = outcome.next_steps(str(tmp_path), is_text=False)
     assert '"feature_ids": [0, 1]' in text
 
 

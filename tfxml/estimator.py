@@ -353,7 +353,11 @@ class XMLClassifier(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
             is_shown = console.is_shown(self.verbose)
             with quiet.unless(is_shown), quiet.as_in_notebooks():
                 self.metrics_ = train_and_evaluate.train(
-                    config, path, data, recipe=recipe
+                    config,
+                    path,
+                    data,
+                    recipe=recipe,
+                    is_temporary=not self.workdir,
                 )
             if not isinstance(data, str):
                 fitted_run.write_labels(path, data)

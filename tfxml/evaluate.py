@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 
+from strategies import cluster
 from tfxml.run import (
     checkpoint_flags,
     device_flags,
     early_checks,
     flags,
     paths,
+    quiet,
     remote,
     set_choices,
     tensorflow_start,
@@ -131,10 +133,6 @@ def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir, values.data_dir)
     tensorflow_start.quietly()
-    from tfxml.evaluation import tables
-    from tfxml.run import outcome
-    from tfxml.run import workdir as workdir_lib
-
     result = evaluate(
         values.workdir,
         values.split,
@@ -142,6 +140,17 @@ def main() -> None:
         values.checkpoint,
         device_flags.read_flags().make_strategy(),
     )
+    task = cluster.from_environment()
+    with quiet.but_chief(task is None or task.is_chief):
+        _report(values, result)
+
+
+def _report(values, result: metrics.RankingMetrics) -> None:
+    """Prints the tables, and writes the file, that flags ask for."""
+    from tfxml.evaluation import tables
+    from tfxml.run import outcome
+    from tfxml.run import workdir as workdir_lib
+
     note = outcome.unfinished(workdir_lib.Workdir(values.workdir))
     if note:
         print(note)

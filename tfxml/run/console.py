@@ -137,15 +137,12 @@ def describe_zeros(variables: Sequence[tf.Variable]) -> str:
     return f"zeros     {100 * share:.1f} % of the weights"
 
 
-def describe_cost(step_ms: list[float], path: str) -> str:
-    """Returns the costs of a run, and the path of its run directory."""
+def describe_cost(step_ms: list[float]) -> str:
+    """Returns a line about the costs of a run."""
     step = "not measured"  # where the only call made the graph
     if step_ms:
         step = f"{statistics.median(step_ms):.1f} ms"
-    return (
-        f"median step {step}, peak memory {peak_memory_gib():.2f} GiB\n"
-        f"run directory: {path}"
-    )
+    return f"median step {step}, peak memory {peak_memory_gib():.2f} GiB"
 
 
 def peak_memory_gib() -> float:

@@ -77,19 +77,28 @@ def table(
     return tables.format_rows({"this run": metrics, **others}, keys)
 
 
-def next_commands(path: str, is_text: bool) -> str:
-    """Returns the commands that come next, as they can be typed.
+_OF_ESTIMATOR = """\
+next      predict(X) answers; calibrate(X, y), on rows that were held out, makes
+          probabilities of scores; save("runs/mine") keeps the run directory,
+          which `python -m tfxml.predict` and the other commands read"""
+
+
+def next_steps(path: str, is_text: bool) -> str:
+    """Returns what comes next, as it can be typed.
 
     Args:
-        path: the run directory.
+        path: the run directory; empty: it goes with its estimator.
         is_text: whether the run reads text.
     """
+    if not path:
+        return _OF_ESTIMATOR
     request = '{"feature_ids": [0, 1], "feature_values": [1, 1]}'
     if is_text:
         request = '{"text": "..."}'
     workdir = shlex.quote(f"--workdir={path}")
     output = shlex.quote(f"--output=exported/{pathlib.PurePath(path).name}")
     return (
+        f"run directory: {path}\n"
         f"next      python -m tfxml.evaluate {workdir} --deciles\n"
         f"          echo '{request}' | python -m tfxml.predict {workdir}\n"
         f"          python -m tfxml.export {workdir} --format=saved_model "

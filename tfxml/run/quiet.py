@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import signal
 import sys
@@ -31,6 +32,25 @@ def unless(is_wanted: bool | int) -> Iterator[None]:
     except Exception:
         sys.stderr.write(captured.getvalue())
         raise
+
+
+@contextlib.contextmanager
+def but_chief(is_chief: bool, first: str = "") -> Iterator[None]:
+    """Drops what other workers than the chief print; errors stay.
+
+    Args:
+        is_chief: whether this process is the chief, or alone.
+        first: lines that every worker prints.
+    """
+    print(first, end="", flush=True)
+    if is_chief:
+        yield
+        return
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        yield
 
 
 @contextlib.contextmanager

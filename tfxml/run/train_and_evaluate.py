@@ -23,6 +23,7 @@ from tfxml.run import (
     log_writers,
     outcome,
     paths,
+    quiet,
     remote,
     resuming,
     run_lock,
@@ -63,6 +64,7 @@ def train(
     dog: watchdog.Watchdog | None = None,
     data_service: str = "",
     recipe: Recipe | None = None,
+    is_temporary: bool = False,
 ) -> dict[str, float]:
     """Trains to the end, resuming what `workdir` holds.
 
@@ -83,6 +85,8 @@ def train(
             grpc://host:port; empty: each worker makes its own.
         recipe: chooses options of `config` by the data, such as a
             `chooser.Chooser`; None: they are as they are.
+        is_temporary: whether `workdir` goes with the estimator that trains,
+            so that no command can read it.
 
     Returns:
         The metrics of the evaluation split, in percent; see
@@ -105,16 +109,17 @@ def train(
     folder = run_path.of(name, workdir, task, placement)
     # Of several workers only the chief writes to the run's own folder.
     output = workdir_lib.Workdir(cluster.write_folder(str(folder.path), task))
+    is_chief = task is None or task.is_chief
+    name = "" if is_temporary else remote.name_of(folder.path)
+    first = f"workdir   {name or 'a temporary one'}\n"
     with (
         run_lock.RunLock(output.path) as lock,
         remote.claimed(output.path),
+        quiet.but_chief(is_chief, f"{first}{factory.describe(strategy)}\n"),
     ):
         atomic_files.remove_leftovers(output.path)
         output.mend()
-        name = remote.name_of(folder.path)
-        print(f"workdir   {name}\n{factory.describe(strategy)}")
         keras.utils.set_random_seed(config.seed)
-        is_chief = task is None or task.is_chief
         logs = log_writers.LogWriters(log_to if is_chief else (), output.path)
         if folder.is_started:
             if recipe is not None:
@@ -149,12 +154,14 @@ def train(
                 run.start_folder(new)
         output.write_metrics(history)
         remote.publish(output.path)
-        progress = _progress(run, task, dog if data_service else None)
+        progress = _progress(run, is_chief, dog if data_service else None)
         progress.after_loop = logs.after_loop
         logs.begin(config, run)
         _train_to_end(run, output, history, lock, logs, progress)
         logs.end()
-        return _finish(run, output, folder, history, task is None)
+        metrics = _result(run, output, folder, history, task is None)
+        print(outcome.next_steps(name, data.facts.is_text))
+        return metrics
 
 
 def _train_to_end(
@@ -212,7 +219,7 @@ def _train_to_end(
 
 def _progress(
     run: run_lib.Run,
-    task: cluster.Cluster | None,
+    is_shown: bool,
     dog: watchdog.Watchdog | None,
 ) -> progress_lib.Progress:
     """Returns what shows the steps: on the chief alone, and to a watchdog."""
@@ -221,13 +228,12 @@ def _progress(
         run.steps_per_epoch,
         run.data.training_rows.num_instances / run.steps_per_epoch,
     )
-    is_shown = task is None or task.is_chief
     if dog is None:
         return progress_lib.Progress(*sizes, is_shown)
     return watched_progress.WatchedProgress(*sizes, dog, is_shown)
 
 
-def _finish(
+def _result(
     run: run_lib.Run,
     output: workdir_lib.Workdir,
     workdir: workdir_lib.Workdir,
@@ -250,10 +256,5 @@ def _finish(
             print(line)
     if config.l1:
         print(console.describe_zeros(run.model.trainable_variables))
-    print(console.describe_cost(run.step_ms, remote.name_of(workdir.path)))
-    print(
-        outcome.next_commands(
-            remote.name_of(workdir.path), run.data.facts.is_text
-        )
-    )
+    print(console.describe_cost(run.step_ms))
     return metrics
