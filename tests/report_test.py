@@ -14,7 +14,7 @@ import runs
 from tfxml import config as config_lib
 from tfxml import evaluate
 from tfxml.evaluation import label_sets
-from tfxml.run import scored_rows, train_and_evaluate
+from tfxml.run import scored_rows, set_choices, train_and_evaluate
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -105,6 +105,25 @@ def test_the_metrics_are_those_of_evaluate(folder, page):
         row = rows[str(number)]
         assert row[2] == f"{decile['share']:.1f}"
         assert row[-1] == f"{decile['MicroRecall@5']:.1f}"
+
+
+@pytest.mark.slow
+def test_labels_one_by_one_are_those_of_evaluate(folder, page):
+    choice = set_choices.SetChoice("threshold")
+    found = evaluate.evaluate_sets(str(folder / "first"), choice)
+    rows = {row[0]: row for row in _Page(page.read_text()).rows if row}
+    for key, value in found.result().items():
+        assert rows[key][1] == f"{value:.2f}"
+    by_label = found.by_label()
+    for label, name in enumerate(exporting.LABEL_NAMES):
+        row = rows[name]
+        assert row[2:4] == [
+            str(by_label[key][label]) for key in ("support", "predicted")
+        ]
+        assert row[4:] == [
+            f"{by_label[key][label]:.1f}"
+            for key in ("precision", "recall", "f1")
+        ]
 
 
 @pytest.mark.slow

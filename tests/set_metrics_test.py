@@ -92,6 +92,26 @@ def test_intervals_cover_the_truth():
     assert 50 <= covered <= 60
 
 
+def test_intervals_hold_their_figures():
+    """MacroF1 too, of many rare labels: resamples lack some of them."""
+    rng = np.random.default_rng(0)
+    number, num_labels = 200, 300
+    splits = np.arange(number + 1) * 2
+    ids = np.concatenate(
+        [rng.choice(num_labels, 2, replace=False) for _ in range(number)]
+    )
+    is_right = (ids < 30) | (rng.random(len(ids)) < 0.1)
+    predicted = np.where(is_right, ids, num_labels + ids)
+    metrics = set_metrics.SetMetrics(
+        label_sets.LabelSets(splits, predicted),
+        label_sets.LabelSets(splits, ids),
+        2 * num_labels,
+    )
+    for key, value in metrics.result().items():
+        low, high = metrics.intervals()[key]
+        assert low < value < high, key
+
+
 @pytest.mark.parametrize(
     ("splits", "ids"), [([0, 2], [1, 1]), ([0, 3], [1]), ([1, 1], [])]
 )

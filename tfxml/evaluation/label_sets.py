@@ -83,6 +83,10 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def first(self, k: int) -> Candidates:
+        """Returns the k best candidates of each instance."""
+        return Candidates(self.scores[:, :k], self.label_ids[:, :k])
+
     def chosen(self, is_chosen: np.ndarray) -> LabelSets:
         """Returns the sets that a mask [N, K] chooses."""
         return LabelSets(

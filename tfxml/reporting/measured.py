@@ -12,8 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data.feeding import pipeline
-from tfxml.evaluation import filtered_pairs, metrics, resampling
-from tfxml.run import build, restore, scored_rows
+from tfxml.evaluation import (
+    filtered_pairs,
+    metrics,
+    resampling,
+    set_metrics,
+)
+from tfxml.run import build, restore, scored_rows, set_choices
 from tfxml.run import workdir as workdir_lib
 
 _MOST_RANKED = 10  # labels an instance, where k asks for fewer
@@ -35,6 +40,8 @@ class Measured:
         top_ids: [N, at least the largest k], without pairs not scored.
         metrics: over all instances.
         shares: what each instance adds to the metrics.
+        choice: how labels are chosen by thresholds.
+        sets: figures of the labels that are chosen.
         seconds: that scoring took.
     """
 
@@ -49,6 +56,8 @@ class Measured:
     top_ids: np.ndarray
     metrics: metrics.RankingMetrics
     shares: resampling.Shares
+    choice: set_choices.SetChoice
+    sets: set_metrics.SetMetrics
     seconds: float
 
     @property
@@ -78,9 +87,26 @@ def measure(
     run = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
     source, pairs = scored_rows.of_split(run, split, data_dir)
     ks = run.config.metric_ks
+    choice = set_choices.SetChoice(
+        set_choices.THRESHOLD,
+        limits=run.fitted.thresholds
+        if run.fitted
+        else set_choices.DEFAULT_LIMITS,
+    )
     start = time.perf_counter()
-    answers = scored_rows.score(run, source, max(*ks, _MOST_RANKED))
+    answers = scored_rows.score(
+        run, source, max(*ks, choice.num_candidates), pairs=pairs
+    )
     seconds = time.perf_counter() - start
+    candidates = answers.candidates.first(choice.num_candidates)
+    sets = set_metrics.SetMetrics(
+        candidates.chosen(choice.choose(candidates)),
+        answers.truth,
+        run.facts.num_labels,
+    )
+    answers = answers._replace(
+        candidates=answers.candidates.first(max(*ks, _MOST_RANKED))
+    )
     top_ids, splits, true_ids = _scored(answers, pairs, max(ks))
     ranking = build.ranking_metrics(run.config, run.facts, run.label_counts)
     ranking.update(top_ids, splits, true_ids)
@@ -106,6 +132,8 @@ def measure(
             ),
             ks,
         ),
+        choice=choice,
+        sets=sets,
         seconds=seconds,
     )
 

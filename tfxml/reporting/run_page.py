@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 
 from tfxml import config as config_lib
-from tfxml.evaluation import calibrating, metrics, resampling, tables
+from tfxml.evaluation import (
+    calibrating,
+    metrics,
+    resampling,
+    set_metrics,
+    tables,
+)
 from tfxml.pages import assets
 from tfxml.reporting import examples, figures
 from tfxml.reporting import measured as measured_lib
 
 _PLOTTED = 400  # points of a curve over labels
+_MOST_LABELS = 500  # told one by one
 
 
 def render(
@@ -45,6 +52,9 @@ def render(
         deciles=run.metrics.result_by_decile(),
         decile_ks=run.run.config.metric_ks,
         decile_figure=_decile_figure(runs),
+        sets=_set_rows(runs),
+        labels=_label_rows(run),
+        num_labels_more=max(0, run.run.facts.num_labels - _MOST_LABELS),
         reliability=figures.reliability(points, error),
         calibration_error=error,
         data=_data_rows(run),
@@ -83,6 +93,35 @@ def _metrics_table(
             ),
         }
         for key in keys
+    ]
+
+
+def _set_rows(runs: Sequence[measured_lib.Measured]) -> list[dict[str, Any]]:
+    """Returns a row for each figure of the labels chosen by thresholds."""
+    found = [(run.sets.result(), run.sets.intervals()) for run in runs]
+    return [
+        {
+            "key": key,
+            "cells": [
+                (values[key], resampling.Interval(*intervals[key]))
+                for values, intervals in found
+            ],
+        }
+        for key in set_metrics.KEYS
+    ]
+
+
+def _label_rows(run: measured_lib.Measured) -> list[dict[str, Any]]:
+    """Returns the figures of the labels with most instances, by label."""
+    by_label = run.sets.by_label()
+    order = np.argsort(-by_label["support"], kind="stable")[:_MOST_LABELS]
+    return [
+        {
+            "name": run.label_name(label),
+            "trained": int(run.run.label_counts[label]),
+            **{key: column[label] for key, column in by_label.items()},
+        }
+        for label in order.tolist()
     ]
 
 
