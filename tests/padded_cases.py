@@ -1,5 +1,9 @@
 """Models of every kind and a small split, for the tests of static shapes."""
 
+import functools
+import tempfile
+
+import keras
 import numpy as np
 import pytest
 
@@ -23,6 +27,13 @@ _SMALL = {
     "form": "compact",
     "batch_size": BATCH_SIZE,
 }
+_WORDS = {
+    "word_dim": 8,
+    "conv_filters": 6,
+    "recurrent_units": 5,
+    "decoder_units": 8,
+    "decoder_labels": 3,
+}
 CASES = {
     "sigmoid": {},
     "sigmoid_linear": {"hidden_units": ()},
@@ -44,11 +55,38 @@ CASES = {
     "cornet": {"head": "cornet"},
     "chain": {"head": "chain", "chain_candidates": 16},
     "graph": {"head": "graph", "graph_candidates": 16},
+    "gru": {"encoder": "recurrent", **_WORDS},
+    "lstm": {"encoder": "recurrent", "recurrent_cell": "lstm", **_WORDS},
+    "joint": {"encoder": "joint", **_WORDS},
+    "label_attention": {
+        "encoder": "recurrent",
+        "head": "label_attention",
+        **_WORDS,
+    },
+    "decoder": {"encoder": "conv", "head": "decoder", **_WORDS},
+    "backbone": {"encoder": "backbone"},
 }
+# Those that the quick tests leave out; what is in them is in others too.
+SLOW = {"gru", "lstm", "joint", "label_attention", "decoder", "backbone"}
 
 
 def config(name: str, **changes) -> config_lib.Config:
+    if name == "backbone":
+        changes["backbone"] = _backbone()
     return config_lib.Config(**{**_SMALL, **CASES[name], **changes})
+
+
+@functools.cache
+def _backbone() -> str:
+    """Returns the file of a Keras model that reads words."""
+    layers = [
+        keras.Input((None,), dtype="int32"),
+        keras.layers.Embedding(D + 1, 4),
+        keras.layers.Conv1D(6, 3, padding="causal"),
+    ]
+    path = f"{tempfile.mkdtemp()}/backbone.keras"
+    keras.Sequential(layers).save(path)
+    return path
 
 
 def source() -> in_memory.InMemorySource:

@@ -7,6 +7,7 @@ batches of 63 leave one instance to the last step of each epoch: shares are
 uneven in every step, and all but one are empty in the last.
 """
 
+import module_rows
 import numpy as np
 import pytest
 import runs
@@ -59,16 +60,35 @@ STRATEGIES = {
     "repetition groups x2": (None, []),
     "repetition devices x2": ([], [*TWO, "--repetition_devices=CPU:0,CPU:1"]),
 }
+# Of the rows of all modules; the other strategies share the code of these.
+OF_MODULES = ("mirrored x2", "multi_worker x2", "parameter_server, 1 worker")
 ROWS = [
     (strategy, head)
     for strategy in STRATEGIES
     for head in HEADS
     if not strategy.startswith("repetition") or head == "mach, 4 encoders"
+] + [
+    (strategy, name)
+    for strategy in OF_MODULES
+    for name in module_rows.ROWS
+    # Parameter servers refuse averages: no moment is that of one step.
+    if strategy != OF_MODULES[-1] or name not in module_rows.AVERAGED
 ]
 
 
-def _train(head, path, strategy=None):
-    words = ["tfxml.train", *RECIPE, *HEADS[head], f"--workdir={path}"]
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    module_rows.write_data(folder)
+    return folder
+
+
+def _train(head, path, data, strategy=None):
+    if head in HEADS:
+        recipe = [*RECIPE, *HEADS[head]]
+    else:
+        recipe = module_rows.flags(head, data)
+    words = ["tfxml.train", *recipe, f"--workdir={path}"]
     launcher, own = STRATEGIES.get(strategy, ([], []))
     if launcher is None:
         for group in ("0/2", "1/2"):
@@ -82,8 +102,9 @@ def _train(head, path, strategy=None):
 
 def _weights(path, head):
     # What takes no gradients is learnt in one step more.
-    steps = 0 if "--head=centroid" in HEADS[head] else 50
-    last = steps + ("--reranker_passes=3" in HEADS[head])
+    words = HEADS.get(head, ())
+    steps = 0 if "--head=centroid" in words else 50
+    last = steps + ("--reranker_passes=3" in words)
     assert runs.last_step(path) == f"step_{last:08}"
     return runs.tensors(path, "model/")
 
@@ -93,7 +114,7 @@ def _metrics(path):
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory):
+def single(tmp_path_factory, data):
     """Returns a function from a head to its run on a single device."""
     root = tmp_path_factory.mktemp("single")
     made = {}
@@ -101,7 +122,7 @@ def single(tmp_path_factory):
     def path(head):
         if head not in made:
             made[head] = root / str(len(made))
-            _train(head, made[head])
+            _train(head, made[head], data)
         return made[head]
 
     return path
@@ -119,10 +140,10 @@ def table():
 @pytest.mark.strategy_table
 @pytest.mark.parametrize("strategy, head", ROWS)
 def test_weights_are_those_of_a_single_device(
-    strategy, head, tmp_path, single, table
+    strategy, head, tmp_path, single, table, data
 ):
     run = tmp_path / "run"
-    _train(head, run, strategy)
+    _train(head, run, data, strategy)
     ours, theirs = _weights(run, head), _weights(single(head), head)
     assert ours.keys() == theirs.keys()
     worst = max(np.abs(ours[key] - theirs[key]).max() for key in ours)

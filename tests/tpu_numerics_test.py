@@ -90,9 +90,21 @@ class _Run:
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
+NO_DROPOUT = dict.fromkeys(
+    (
+        "dropout",
+        "conv_dropout",
+        "recurrent_dropout",
+        "transformer_dropout",
+        "backbone_dropout",
+    ),
+    0.0,
+)
+
+
 def _both(name, **changes):
     recipe = padded_cases.config(
-        name, **{"dropout": 0.0, "learning_rate": 0.01, **changes}
+        name, **{"learning_rate": 0.01, **NO_DROPOUT, **changes}
     )
     return _Run(recipe, is_compiled=True), _Run(recipe, is_compiled=False)
 

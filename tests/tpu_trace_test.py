@@ -19,13 +19,16 @@ from tensorflow.python.tpu import tpu_system_metadata
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import mach_choices
+from tfxml.run import build
 from tfxml.training import loop, optimizers
 
 pytestmark = pytest.mark.filterwarnings("ignore:To make it possible")
 
 NUM_CORES = 2
+QUICK = padded_cases.marked(padded_cases.CASES.keys() - padded_cases.SLOW)
 # What the TPU's own compiler adds to XLA's kernels: between its replicas.
 OF_TPU = {"AllToAll", "CrossReplicaSum", "TPUReplicateMetadata"}
+ARGUMENT = "Placeholder"  # of a function: it runs no kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +121,14 @@ def _on_cores(function):
                 for name in _called(operation):
                     called = graph._get_function(name).graph
                     for inner in _graphs(called):
-                        found += inner.get_operations()
+                        found += filter(_is_run, inner.get_operations())
     return found
+
+
+def _is_run(operation):
+    """Tells whether it is no argument that a loop's condition ignores."""
+    is_read = any(output.consumers() for output in operation.outputs)
+    return operation.type != ARGUMENT or is_read
 
 
 def _has_kernel(operation, device):
@@ -152,19 +161,21 @@ def _faults(function, device):
     missing = {
         one.type
         for one in operations
-        if one.type not in OF_TPU and not _has_kernel(one, device)
+        if one.type not in {ARGUMENT, *OF_TPU} and not _has_kernel(one, device)
     }
     return shapes | missing
 
 
 def _traced_training(recipe, is_padded=True):
     """Returns the traced steps and the number of trained variables."""
+    num_pieces = recipe.accumulate_steps
     with _tpu() as strategy:
         split = padded_cases.source()
         with strategy.scope():
             model, optimizer, step = padded_cases.parts(recipe, split)
+            averages = build.weight_averages(recipe, 5, model, strategy)
         train_steps = loop.make_train_steps(
-            strategy, model, optimizer, step, seed=0
+            strategy, model, optimizer, step, 0, num_pieces, averages
         )
         batches = strategy.distribute_datasets_from_function(
             lambda context: pipeline.training(
@@ -216,9 +227,23 @@ def _check_training(recipe, device):
     assert counts["CrossReplicaSum"] == num_variables + 1
 
 
-@pytest.mark.parametrize("name", sorted(padded_cases.CASES))
+@pytest.mark.parametrize("name", QUICK)
 def test_train_steps(name, xla_device):
     _check_training(padded_cases.config(name), xla_device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"accumulate_steps": 2},
+        {"weight_average": "ema"},
+        {"weight_average": "swa", "swa_start": 1},
+    ],
+    ids=str,
+)
+def test_accumulated_and_averaged_train_steps(words, xla_device):
+    _check_training(padded_cases.config("sigmoid", **words), xla_device)
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
@@ -231,7 +256,7 @@ def _evaluate(strategy, model):
     return evaluator.make_top_k(strategy, model, k=5)
 
 
-@pytest.mark.parametrize("name", sorted(padded_cases.CASES))
+@pytest.mark.parametrize("name", QUICK)
 def test_evaluate_step(name, xla_device):
     function = _traced_top_k(padded_cases.config(name), _evaluate)
     assert not _faults(function, xla_device)
