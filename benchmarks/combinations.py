@@ -16,6 +16,7 @@ same command goes on with the next. At the end it prints the tables.
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import pathlib
@@ -28,7 +29,10 @@ from absl import app, flags
 SIZES = {
     "planted-order": (2000, 500, 1000),
     "eurlex57k": (4000, 500, 2000),
+    "eurlex57k-longer": (8000, 1000, 2000),
     "delicious": (6000, 500, 2000),
+    "yso-en": (20_000, 500, 2000),
+    "tibkat-gnd": (12_000, 500, 2000),
     "planted-dependent": (5000, 500, 2000),
     "planted-independent": (5000, 500, 2000),
 }
@@ -38,6 +42,15 @@ _SEQUENCES = {
     "conv_filters": 64,
     "recurrent_units": 64,
     "transformer_units": 128,
+}
+_TITLES = {
+    **_SEQUENCES,
+    "min_df": 2,
+    "hidden_units": (256,),
+    "batch_size": 256,
+    "learning_rate": 0.01,
+    "num_epochs": 6,
+    "max_tokens": 32,
 }
 _PLANTED_SETS = {
     "hidden_units": (128,),
@@ -67,7 +80,18 @@ DATA: dict[str, dict] = {
         "num_epochs": 10,
         "max_tokens": 64,
     },
+    # As many epochs as the bag gains from, on the thousand rows of its dev.
+    "eurlex57k-longer": {
+        "min_df": 3,
+        "hidden_units": (512,),
+        "batch_size": 128,
+        "learning_rate": 0.005,
+        "num_epochs": 15,
+        "max_tokens": 96,
+    },
     "delicious": {"hidden_units": (512,), "num_epochs": 8},
+    "yso-en": _TITLES,
+    "tibkat-gnd": _TITLES,
     "planted-dependent": _PLANTED_SETS,
     "planted-independent": _PLANTED_SETS,
 }
@@ -86,6 +110,9 @@ HEADS: dict[str, dict] = {
     "cornet": {"head": "cornet", "cornet_candidates": 1024},
     "graph": {"head": "graph", "graph_candidates": 1024},
     "chain": {"head": "chain"},
+    "centroid": {"head": "centroid"},
+    "label_attention": {"head": "label_attention"},
+    "decoder": {"head": "decoder"},
 }
 LOSSES: dict[str, dict] = {
     "cross-entropy": {},
@@ -98,81 +125,116 @@ LOSSES: dict[str, dict] = {
         "several_labels": "average",
     },
 }
-COLUMNS = ["P@1", "P@3", "P@5", "PSP@1", "PSP@5", "SA", "F1"]
+COLUMNS = ["P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "SA", "F1"]
 
 
 # What differs from the bag, sigmoids and cross-entropy in each set's rows, in
 # order of interest: one thing at a time, then pairs.
 _CE = "cross-entropy"
 _HEAD_ROWS = tuple(
-    ("bag", head, _CE) for head in ("chain", "cornet", "mach", "graph")
+    ("bag", head, _CE)
+    for head in ("chain", "cornet", "mach", "graph", "centroid")
 )
+_LOSS_ROWS = tuple(("bag", "sigmoid", loss) for loss in list(LOSSES)[1:])
+_TITLE_ROWS = (
+    ("bag + conv", "sigmoid", _CE),
+    ("bag", "mach", _CE),
+    ("bag", "centroid", _CE),
+    ("bag", "sigmoid", "softmax"),
+    ("bag", "chain", _CE),
+    ("bag", "sigmoid", "propensity"),
+    ("conv", "sigmoid", _CE),
+    ("bag", "cornet", _CE),
+)
+_PLANTED_ROWS = (*_HEAD_ROWS[:-1], *_LOSS_ROWS[:2])
 ROWS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "planted-order": tuple(
-        (encoder, "sigmoid", _CE) for encoder in list(ENCODERS)[1:]
+    "planted-order": (
+        *((encoder, "sigmoid", _CE) for encoder in list(ENCODERS)[1:]),
+        ("recurrent", "label_attention", _CE),
+        ("conv", "decoder", _CE),
     ),
     "eurlex57k": (
         ("bag + conv", "sigmoid", _CE),
+        *_LOSS_ROWS,
         ("bag", "chain", _CE),
-        ("bag", "sigmoid", "propensity"),
-        ("bag", "sigmoid", "softmax"),
+        ("conv", "label_attention", _CE),
+        ("bag", "centroid", _CE),
         ("conv", "sigmoid", _CE),
-        *_HEAD_ROWS[1:],
-        ("bag + conv", "chain", _CE),
+        ("bag", "cornet", _CE),
+        ("conv", "decoder", _CE),
+        ("bag", "mach", _CE),
         ("transformer", "sigmoid", _CE),
-        ("bag", "sigmoid", "smoothing"),
+        ("bag + conv", "sigmoid", "softmax"),
         ("recurrent", "sigmoid", _CE),
+        ("bag", "graph", _CE),
+        ("bag + conv", "chain", _CE),
+        ("bag + recurrent", "sigmoid", _CE),
     ),
+    "eurlex57k-longer": (("bag + conv", "sigmoid", _CE),),
     "delicious": (
-        ("bag", "chain", _CE),
-        *(("bag", "sigmoid", loss) for loss in list(LOSSES)[1:]),
+        *_HEAD_ROWS[:1],
+        *_LOSS_ROWS,
         *_HEAD_ROWS[1:],
         ("bag", "cornet", "softmax"),
     ),
-    "planted-dependent": _HEAD_ROWS,
-    "planted-independent": _HEAD_ROWS,
+    "yso-en": _TITLE_ROWS,
+    "tibkat-gnd": _TITLE_ROWS,
+    "planted-dependent": _PLANTED_ROWS,
+    "planted-independent": _PLANTED_ROWS,
 }
-_USUAL = ("bag", "sigmoid", "cross-entropy")
+SOURCES = {"eurlex57k-longer": "eurlex57k"}  # where the names differ
+SEEDS = {"eurlex57k-longer": 3}
+_USUAL = ("bag", "sigmoid", _CE)
+NAMES = ("data", "encoder", "head", "loss", "seed")
 
 
-def combinations() -> list[tuple[str, str, str, str]]:
-    """Returns data, encoder, head and loss of each row."""
-    return [(data, *names) for data in ROWS for names in (_USUAL, *ROWS[data])]
+def combinations() -> list[tuple[str, str, str, str, int]]:
+    """Returns data, encoder, head, loss and seed of each row.
+
+    The rows of all sets take turns, so that a table cut short has some of each.
+    """
+    of_sets = [
+        [
+            (data, *names, seed)
+            for seed in range(SEEDS.get(data, 1))
+            for names in (_USUAL, *ROWS[data])
+        ]
+        for data in ROWS
+    ]
+    turns = itertools.zip_longest(*of_sets)
+    return [row for turn in turns for row in turn if row is not None]
 
 
-def measure(row: tuple, cut: str, changes: dict, split: str = "test") -> dict:
+def measure(row: tuple, cut: str) -> dict:
     """Returns the figures of one combination.
 
     Args:
         row: its names.
         cut: the folder of the data.
-        changes: options that differ from those of the names.
-        split: which part is evaluated.
     """
     # Here, so that the process that starts the others needs no TensorFlow.
     from tfxml import calibrate, config
     from tfxml.run import train_and_evaluate
 
-    data, encoder, head, loss = row
+    data, encoder, head, loss, seed = row
     options = {
         **DATA[data],
         **ENCODERS[encoder],
         **HEADS[head],
         **LOSSES[loss],
-        **changes,
+        "seed": seed,
     }
     options.setdefault("eval_epochs", options["num_epochs"])
-    recipe = config.Config(eval_split=split, **options)
+    recipe = config.Config(eval_split="test", **options)
     with tempfile.TemporaryDirectory() as workdir:
         begun = time.process_time()
         metrics = train_and_evaluate.train(recipe, workdir, cut)
         seconds = time.process_time() - begun
         calibrate.calibrate(workdir, "dev")
-        sets, size = _sets(workdir, split)
+        sets, size = _sets(workdir)
     values = {key: metrics[key] for key in COLUMNS[:-2]}
-    names = ("data", "encoder", "head", "loss")
     return {
-        **dict(zip(names, row, strict=True)),
+        **dict(zip(NAMES, row, strict=True)),
         **values,
         **sets,
         "seconds": seconds,
@@ -180,7 +242,7 @@ def measure(row: tuple, cut: str, changes: dict, split: str = "test") -> dict:
     }
 
 
-def _sets(workdir: str, split: str) -> tuple[dict, int]:
+def _sets(workdir: str) -> tuple[dict, int]:
     """Returns subset accuracy and instance-F1, and the number of weights."""
     import tensorflow as tf
 
@@ -188,7 +250,7 @@ def _sets(workdir: str, split: str) -> tuple[dict, int]:
     from tfxml.run import restore, scored_rows, set_choices
 
     run = restore.restore(workdir, tf.distribute.get_strategy())
-    source, pairs = scored_rows.of_split(run, split)
+    source, pairs = scored_rows.of_split(run, "test")
     rows = scored_rows.score(
         run, source, set_choices.NUM_CANDIDATES, True, pairs
     )
@@ -208,7 +270,7 @@ def _sets(workdir: str, split: str) -> tuple[dict, int]:
 
 def _measure_to(path: str, row: tuple, cut: str) -> None:
     """Appends the figures of a row to a file, in a process of its own."""
-    figures = measure(row, cut, {})
+    figures = measure(row, cut)
     with open(path, "a") as file:
         file.write(json.dumps(figures) + "\n")
 
@@ -218,22 +280,18 @@ def read_rows(path: pathlib.Path) -> dict[tuple, dict]:
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    names = ("data", "encoder", "head", "loss")
-    return {tuple(row[name] for name in names): row for row in rows}
+    return {tuple(row[name] for name in NAMES): row for row in rows}
 
 
 def table(rows: dict[tuple, dict], data: str) -> str:
     """Returns the table of one data set in Markdown."""
-    lines = [
-        "| encoder | head | loss | "
-        + " | ".join(COLUMNS)
-        + " | s | parameters |",
-        "|" + " --- |" * (len(COLUMNS) + 5),
-    ]
+    names = [name for name in NAMES[1:] if name != "seed" or data in SEEDS]
+    head = [*names, *COLUMNS, "s", "parameters"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows.values():
         if row["data"] != data:
             continue
-        cells = [row["encoder"], row["head"], row["loss"]]
+        cells = [str(row[name]) for name in names]
         if "stopped" in row:
             cells += ["-"] * len(COLUMNS) + [f"stopped at {row['stopped']}", ""]
         else:
@@ -263,7 +321,10 @@ def main(_) -> None:
         cut = output / row[0]
         if not cut.exists():
             held_out_cuts.write(
-                row[0], pathlib.Path(values.source), cut, SIZES[row[0]]
+                SOURCES.get(row[0], row[0]),
+                pathlib.Path(values.source),
+                cut,
+                SIZES[row[0]],
             )
         process = spawn.Process(
             target=_measure_to, args=(str(path), row, str(cut))
@@ -273,9 +334,7 @@ def main(_) -> None:
         if process.is_alive():
             process.kill()
             process.join()
-            names = dict(
-                zip(("data", "encoder", "head", "loss"), row, strict=True)
-            )
+            names = dict(zip(NAMES, row, strict=True))
             with open(path, "a") as file:
                 stopped = {**names, "stopped": values.row_seconds}
                 file.write(json.dumps(stopped) + "\n")
