@@ -13,7 +13,7 @@ from tfxml import config as config_lib
 from tfxml.data import requests
 from tfxml.evaluation import calibrating, label_sets, thresholds
 from tfxml.export.shared import checked_run, plain_model
-from tfxml.models import calibration
+from tfxml.models import calibrated_sets, calibration
 from tfxml.run import (
     fitted_scores,
     numpy_predictor,
@@ -424,3 +424,33 @@ def test_the_estimator_calibrates_and_answers_with_sets():
         unsure = model.predict_sets(X[200:], way, abstain_below=least)
         for one, other, score in zip(sets, unsure, best, strict=True):
             assert other.tolist() == (one.tolist() if score >= least else [])
+
+
+def test_sets_follow_the_calibrated_scores():
+    """Exactly where labels are independent; ratios of dependence stay."""
+    rng = np.random.default_rng(0)
+    number, size = 4, 5
+    before = rng.normal(size=(number, size)).astype(np.float32)
+    after = 0.6 * before - 0.3
+    every = np.indices([2] * size).reshape(size, -1).T.astype(bool)
+
+    def log_p(logits):
+        p = 1 / (1 + np.exp(-logits[:, None]))
+        return np.log(np.where(every, p, 1 - p)).sum(axis=2)
+
+    is_member = np.broadcast_to(every, (number, *every.shape))
+    found, values = calibrated_sets.calibrated(
+        tf.constant(is_member),
+        *map(tf.constant, (log_p(before), before, after)),
+    )
+    order = np.argsort(-log_p(after), axis=1)
+    np.testing.assert_array_equal(found, every[order])
+    np.testing.assert_allclose(
+        values, np.take_along_axis(log_p(after), order, 1), atol=1e-5
+    )
+    # Sets that come to more than 1 are scaled.
+    _, values = calibrated_sets.calibrated(
+        tf.constant(is_member),
+        *map(tf.constant, (log_p(before) + 1, before, after)),
+    )
+    np.testing.assert_allclose(np.exp(values).sum(axis=1), 1, atol=1e-5)

@@ -67,15 +67,15 @@ def test_expectations_are_means_of_draws():
 
 
 @functools.cache
-def _rows(is_dependent):
+def _rows(is_dependent, seed=0):
     model = planted_sets.PlantedSets(is_dependent=is_dependent)
-    return model.rows(NUM_TRAIN, seed=0), model.rows(NUM_TEST, seed=1)
+    return model.rows(NUM_TRAIN, seed=seed), model.rows(NUM_TEST, seed=seed + 1)
 
 
 @functools.cache
-def _optimum(is_dependent, knows_sets):
+def _optimum(is_dependent, knows_sets, seed=0):
     """Returns the best subset accuracy and F1, knowing sets or marginals."""
-    _, rows = _rows(is_dependent)
+    _, rows = _rows(is_dependent, seed)
     p = np.where(rows.label_ids < 0, 0, rows.marginals)
     if not knows_sets or not is_dependent:
         exact, f1 = best_sets.most_probable(p), best_sets.best_f1(p)
@@ -90,9 +90,9 @@ def _optimum(is_dependent, knows_sets):
 
 
 @functools.cache
-def _learnt(head, is_dependent):
+def _learnt(head, is_dependent, seed=0):
     """Returns a head's expected subset accuracy, F1, and P@1 and P@3."""
-    train, rows = _rows(is_dependent)
+    train, rows = _rows(is_dependent, seed)
     model = estimator.XMLClassifier(
         head=head,
         hidden_units=(128,),
@@ -119,7 +119,8 @@ def _learnt(head, is_dependent):
         is_best = (rows.label_ids[:, :, None] == best[:, None, :k]).any(axis=2)
         gains = (rows.marginals * is_best).sum(axis=1)
         found.append(100 * float(gains.mean()) / k)
-    print(head, is_dependent, np.round(found, 2), _optimum(is_dependent, True))
+    optimum = _optimum(is_dependent, True, seed)
+    print(head, is_dependent, seed, np.round(found, 2), optimum)
     return found
 
 
@@ -131,20 +132,26 @@ def test_marginals_alone_leave_a_gap():
 
 
 @pytest.mark.slow
-def test_a_chain_closes_half_of_the_gap():
-    found = _learnt("chain", True)
+@pytest.mark.parametrize("seed", [0, 2, 4])  # the penalty was chosen on 0
+def test_a_chain_closes_half_of_the_gap(seed):
+    found = _learnt("chain", True, seed)
     for place in (0, 1):
-        low, high = (_optimum(True, knows)[place] for knows in (False, True))
+        low, high = (
+            _optimum(True, knows, seed)[place] for knows in (False, True)
+        )
         assert found[place] >= low + (high - low) / 2
         # What independent labels reach is no more than their optimum.
-        assert _learnt("sigmoid", True)[place] <= low + 1
+        assert _learnt("sigmoid", True, seed)[place] <= low + 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["chain", "cornet", "graph"])
-def test_nothing_is_lost_without_dependence(head):
+@pytest.mark.parametrize(
+    "head, seed",
+    [("chain", 0), ("chain", 2), ("chain", 4), ("cornet", 0), ("graph", 0)],
+)
+def test_nothing_is_lost_without_dependence(head, seed):
     for found, wanted in zip(
-        _learnt(head, False), _learnt("sigmoid", False), strict=True
+        _learnt(head, False, seed), _learnt("sigmoid", False, seed), strict=True
     ):
         assert found >= wanted - 0.2
 

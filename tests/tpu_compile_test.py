@@ -18,6 +18,7 @@ from tfxml.data import inputs
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import mach_choices
+from tfxml.models import contract
 from tfxml.models.heads import mach_head
 from tfxml.run import build, workdir
 from tfxml.training import loop
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.tpu_compile
 
 HBM_BYTES = 16e9  # of a v5e chip
 N, D, L = 256, 100_000, 200_000
-MOST_FEATURES, MOST_LABELS = 256, 32  # of an instance
+MOST_FEATURES, MOST_LABELS, MOST_TOKENS = 256, 32, 128  # of an instance
 RECIPES = {
     "sigmoid": {},
     "mach": {"head": "mach", "num_repetitions": 4, "num_buckets": 10_000},
@@ -36,7 +37,17 @@ RECIPES = {
         "num_buckets": 10_000,
         "num_encoders": 2,
     },
+    "conv": {"encoder": "conv"},
+    "gru": {"encoder": "recurrent"},
+    "transformer": {"encoder": "transformer"},
+    "joint": {"encoder": "joint"},
+    "cornet": {"head": "cornet", "cornet_candidates": 1024},
+    "chain": {"head": "chain"},
+    "label_attention": {"encoder": "conv", "head": "label_attention"},
+    "decoder": {"encoder": "conv", "head": "decoder"},
 }
+# Their memory grows with instances times words times labels.
+FEWER_LABELS = {"label_attention": 10_000, "decoder": 20_000}
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +120,14 @@ def _print(name, memory) -> None:
 
 class _Parts:
     def __init__(self, recipe):
+        size = FEWER_LABELS.get(recipe.head, L)
         facts = workdir.Facts(
-            D, L, 10 * L, recipe.form, is_text=False, data_dir=""
+            *(D, size, 10 * L, recipe.form),
+            is_text=False,
+            data_dir="",
+            num_tokens=D,
         )
-        self.model = build.model(recipe, facts, np.ones(L, np.int64))
+        self.model = build.model(recipe, facts, np.ones(size, np.int64))
         self.optimizer = build.optimizer(recipe, 1000, self.model)
 
     def state_bytes(self) -> int:
@@ -128,12 +143,15 @@ def parts(request):
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch(parts):
+    named = inputs.features(
+        tf.zeros([N, MOST_FEATURES], tf.int32),
+        tf.zeros([N, MOST_FEATURES]),
+    )
+    if any(one.reads != contract.BAG for one in parts[1].model.encoders):
+        named[inputs.TOKEN_IDS] = tf.zeros([N, MOST_TOKENS], tf.int32)
     return pipeline.Batch(
-        inputs.features(
-            tf.zeros([N, MOST_FEATURES], tf.int32),
-            tf.zeros([N, MOST_FEATURES]),
-        ),
+        named,
         tf.zeros([N, MOST_LABELS], tf.int32),
         tf.zeros([N]),
         tf.zeros([N], tf.int64),

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
 from tfxml.models import answering as answering_lib
-from tfxml.models import calibration as calibration_lib
 from tfxml.models import (
+    calibrated_sets,
     contract,
     contract_checks,
     device_scope,
@@ -23,6 +23,7 @@ from tfxml.models import (
     sparse_labels,
     sparse_rows,
 )
+from tfxml.models import calibration as calibration_lib
 from tfxml.models import encoders as encoders_lib
 from tfxml.models import heads as heads_lib
 from tfxml.models import reranker as reranker_lib
@@ -346,12 +347,14 @@ class ExtremeClassifier(keras.Model):
         scores = calibration_lib.scores(
             estimates, self.head.link, self.calibration
         )
-        return (
-            scores,
-            label_ids,
-            is_member,
-            tf.exp(found.log_probabilities),
-        )
+        log_p = found.log_probabilities
+        if self.calibration is not None:
+            before = calibration_lib.logits(estimates, self.head.link)
+            after = calibration_lib.logits(scores, calibration_lib.IDENTITY)
+            is_member, log_p = calibrated_sets.calibrated(
+                is_member, log_p, before, after
+            )
+        return scores, label_ids, is_member, tf.exp(log_p)
 
     def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
