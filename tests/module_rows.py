@@ -26,9 +26,10 @@ _GENERATED = {
     "synthetic_train": NUM_TRAIN,
     "synthetic_test": NUM_TEST,
 }
-# In Adam's steps, rounding of tiny gradients grows to whole steps: not here.
+# In Adam's usual steps rounding of tiny gradients grows to whole steps.
+_EPSILON = 1e-2
 _WORDS = {
-    "epsilon": 1e-2,
+    "epsilon": _EPSILON,
     "min_df": 1,
     "max_tokens": 9,
     "word_dim": 8,
@@ -46,7 +47,11 @@ _WORDS = {
 }
 OF_FEATURES = {
     "cornet": {"head": "cornet", "cornet_units": 8},
-    "cornet, 9 labels": {"head": "cornet", "cornet_candidates": 9},
+    "cornet, 9 labels": {
+        "head": "cornet",
+        "cornet_candidates": 9,
+        "epsilon": _EPSILON,
+    },
     "cornet over mach": {"head": "cornet", "base_head": "mach"},
     "graph": {"head": "graph"},
     "chain": {"head": "chain", "chain_units": 8, "chain_candidates": 12},
