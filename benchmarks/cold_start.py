@@ -47,7 +47,7 @@ def main(_) -> None:
         print("| | " + " | ".join(f"{name}, s" for name in trees) + " |")
         print("| --- |" + " --- |" * len(trees))
         for case in cases["now"]:
-            seconds = {name: [] for name in trees}
+            seconds: dict[str, list[float]] = {name: [] for name in trees}
             for _repeat in range(values.repeats):
                 for name, tree in trees.items():
                     words, stdin = cases[name][case]

@@ -250,7 +250,7 @@ def _prepare(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "tfxml.prepare"]
     command += [f"--data_dir={_DATA_DIR.value}", f"--output={_OUTPUT.value}"]
     process = subprocess.Popen([*command, *arguments])
-    peaks = {}
+    peaks: dict[int, float] = {}
     while process.poll() is None:
         for pid in [process.pid, *_children(process.pid)]:
             peaks[pid] = max(peaks.get(pid, 0), _peak_mib(pid))

@@ -37,6 +37,7 @@ from tfxml.export.shared import (
     weight_formats,
 )
 from tfxml.mach import mach_choices
+from tfxml.run import restore
 
 _BATCH = 64
 _WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Trained runs.")
@@ -47,7 +48,7 @@ _INSTANCES = flags.DEFINE_integer("instances", 200, "Of the evaluation split.")
 class Case(NamedTuple):
     """A run to export, and the answers that exports should give."""
 
-    run: object
+    run: restore.TrainedRun
     texts: list[str] | None
     rows: accuracy.Sample
     reference: accuracy.Answers
@@ -178,6 +179,7 @@ def pages(case: Case, folder: pathlib.Path) -> Iterator[Result]:
     page_path = offline_page.write(case.run, folder, environment, "parity")
     for backend in ("wasm", "webgl"):
         with browser_page(page_path, backend) as page:
+            rows: list
             if case.texts is None:
                 rows = [
                     sparse(*row)
@@ -247,7 +249,7 @@ def clock(function, calls: list[tuple]) -> list[float]:
     """
     for arguments in calls:
         function(*arguments)
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < 100:
         for arguments in calls:
             start = time.perf_counter()
@@ -288,8 +290,8 @@ def read_texts(run) -> list[str]:
     split = "test" if "test" in data.splits else "dev"
     if run.config.eval_split != "auto":
         split = run.config.eval_split
-    texts = []
-    for instances in json_lines.read(*data.split_paths[split]):
+    texts: list[str] = []
+    for instances in json_lines.read(data.split_paths[split][0]):
         texts += instances.texts
         if len(texts) >= _INSTANCES.value:
             break

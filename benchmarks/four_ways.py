@@ -182,7 +182,7 @@ def main(arguments):
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     )
     for name in FLAGS.sets:
-        times = {way: [] for way in FLAGS.ways}
+        times: dict[str, list] = {way: [] for way in FLAGS.ways}
         values = {}
         for _ in range(FLAGS.repeats):  # ways in turn: a machine has moods
             for way in FLAGS.ways:

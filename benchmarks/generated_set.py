@@ -16,7 +16,7 @@ import zipfile
 import numpy as np
 from absl import app, flags
 
-_OUTPUT = flags.DEFINE_string("output", None, "The folder that is written.")
+_OUTPUT = flags.DEFINE_string("output", "", "The folder that is written.")
 _GIGABYTES = flags.DEFINE_float("gigabytes", 5, "Size of X.trn.npz.")
 _FEATURES = flags.DEFINE_integer("features", 500_000, "D.")
 _LABELS = flags.DEFINE_integer("labels", 100_000, "L.")
@@ -78,6 +78,8 @@ def _write(path, num_rows, num_columns, mean, seed, with_values) -> None:
 
 
 def main(_) -> None:
+    if not _OUTPUT.value:
+        raise app.UsageError("--output must be given")
     folder = pathlib.Path(_OUTPUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     num_train = int(_GIGABYTES.value * 1e9 / (8 * _EACH.value + 8))

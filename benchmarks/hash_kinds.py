@@ -17,6 +17,7 @@ seeds of hash and weights.
 
 from __future__ import annotations
 
+import functools
 import time
 from unittest import mock
 
@@ -44,17 +45,19 @@ def _makers(num_labels: int) -> dict:
     """Returns functions of seed, repetition and B, by name."""
 
     def universal(capacity):
-        return lambda *arguments: hashing.from_seed(*arguments, capacity)
+        return lambda seed, repetition, num_buckets: hashing.from_seed(
+            seed, repetition, num_buckets, capacity
+        )
 
     return {
         "version 1": universal(hashing.LARGEST_PRIME),
         "version 2, capacity 1.25 L": universal(num_labels * 5 // 4),
         "version 2, capacity L": universal(num_labels),
-        "affine permutation": lambda *arguments: permutations.affine(
-            *arguments, num_labels
+        "affine permutation": functools.partial(
+            permutations.affine, num_labels=num_labels
         ),
-        "Feistel permutation": lambda *arguments: permutations.feistel(
-            *arguments, num_labels
+        "Feistel permutation": functools.partial(
+            permutations.feistel, num_labels=num_labels
         ),
     }
 

@@ -14,6 +14,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +117,7 @@ class Omikuji:
         return _padded(rows)
 
 
-PEERS = {
+PEERS: dict[str, Callable[[], Any]] = {
     "xr-linear": XRLinear,
     "plt": NapkinXC,
     "ovr": lambda: NapkinXC("OVR"),

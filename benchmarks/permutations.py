@@ -109,7 +109,7 @@ class PermutedBuckets:
             yield start, self.permutation.forward(ids) % self.num_buckets
 
     def members(self, bucket: int, num_ids: int) -> np.ndarray:
-        slots = np.arange(bucket, num_ids, self.num_buckets, np.int64)
+        slots = np.arange(bucket, num_ids, self.num_buckets, dtype=np.int64)
         return np.sort(self.permutation.backward(slots))
 
 

@@ -116,8 +116,9 @@ def main(_) -> None:
     values = flags.FLAGS
     seeds = range(values.num_seeds)
     bests = [best(values.data, seed, values.split) for seed in seeds]
-    if None not in bests:
-        print(f"The best P@1 on the others is {np.mean(bests):.2f}.\n")
+    known = [one for one in bests if one is not None]
+    if known:
+        print(f"The best P@1 on the others is {np.mean(known):.2f}.\n")
     print("| regulariser | P@1 learnt | P@1 others | gap recovered |")
     print("| --- | --- | --- | --- |")
     before = None

@@ -56,7 +56,7 @@ def _compare(data_dir: pathlib.Path) -> None:
             ]
         )
         for peer in peers.PEERS.value:
-            cost = peers.call(
+            peer_cost = peers.call(
                 [
                     peers.PYTHON.value,
                     str(_HERE / "peer_models.py"),
@@ -65,11 +65,11 @@ def _compare(data_dir: pathlib.Path) -> None:
                     output,
                 ]
             )
-            if cost is None:
+            if peer_cost is None:
                 print(f"{peer} is not installed in {peers.PYTHON.value}")
                 continue
             scores = peers.scores(pathlib.Path(features), np.load(output))
-            print(_line(data_dir.name, peer, cost, scores), flush=True)
+            print(_line(data_dir.name, peer, peer_cost, scores), flush=True)
 
 
 def _ours(data_dir: pathlib.Path, place: str) -> tuple[dict, list[float]]:
