@@ -1,4 +1,4 @@
-"""Kernels stored in fewer bits and read as float32.
+"""Kernels stored in fewer bits and read as float32; ids in 16 where they fit.
 
 # D rows of a kernel, H units, T weights in one row
 
@@ -23,6 +23,7 @@ from tfxml.export.shared import weight_formats
 from tfxml.models import extreme_classifier
 
 _RUN = 16  # weights that share a scale
+_FEWEST_IDS = 1024  # that are worth it
 
 
 class NarrowKernel:
@@ -76,11 +77,40 @@ class NarrowKernel:
         return _widen(self.stored, scales)
 
 
+class NarrowIds:
+    """Replaces int32 numbers below 2^16 that are gathered or read whole."""
+
+    def __init__(self, ids: np.ndarray):
+        self.shape = tf.TensorShape(ids.shape)
+        self.dtype = tf.int32
+        self.stored = tf.Variable(ids.astype(np.uint16), trainable=False)
+
+    @property
+    def value(self) -> NarrowIds:
+        """Itself: models read the `value` of a Keras variable."""
+        return self
+
+    def variables(self) -> list[tf.Variable]:
+        """Returns the stored numbers."""
+        return [self.stored]
+
+    def sparse_read(
+        self, indices: tf.Tensor, name: str | None = None
+    ) -> tf.Tensor:
+        """Returns the numbers at `indices`; `tf.gather` calls this."""
+        return tf.cast(tf.gather(self.stored, indices, name=name), tf.int32)
+
+    def __tf_tensor__(self, dtype=None, name: str | None = None):
+        return tf.cast(self.stored, tf.int32)
+
+
 @contextlib.contextmanager
 def kernels(
     model: extreme_classifier.ExtremeClassifier, weights: str
 ) -> Iterator[list[tf.Variable]]:
     """Stores the model's kernels as `weights` while the context lasts.
+
+    If they are not float32, ids below 2^16 are stored in 16 bits too.
 
     Yields:
         The variables that the model reads meanwhile.
@@ -97,12 +127,14 @@ def kernels(
     layers = [*model.encoders, model.head]
     if model.reranker is not None:
         layers.append(model.reranker)
-    holders = [holder for layer in layers for holder in _kernels_of(layer)]
-    narrow_of = {}  # by the id of the kernel that each replaces
+    holders = [holder for layer in layers for holder in _holders_of(layer)]
+    narrow_of: dict[
+        int, NarrowKernel | NarrowIds
+    ] = {}  # by the id of the kernel that each replaces
     for holder in holders:
         kernel = holder.read()
         if id(kernel) not in narrow_of:
-            narrow_of[id(kernel)] = NarrowKernel(kernel.numpy(), weights)
+            narrow_of[id(kernel)] = _narrow(kernel.numpy(), weights)
     wide_kernels = [holder.read() for holder in holders]
     for holder, kernel in zip(holders, wide_kernels, strict=True):
         holder.write(narrow_of[id(kernel)])
@@ -126,16 +158,22 @@ class _Holder(NamedTuple):
     write: Callable[[object], None]
 
 
-def _kernels_of(layer: keras.layers.Layer) -> list[_Holder]:
-    """Returns the holders of all kernels of a layer and its sublayers.
+def _narrow(values: np.ndarray, weights: str) -> NarrowKernel | NarrowIds:
+    if values.dtype == np.int32:
+        return NarrowIds(values)
+    return NarrowKernel(values, weights)
 
-    A kernel is a weight whose name starts with "kernel", held in an attribute
-    or in a list.
+
+def _holders_of(layer: keras.layers.Layer) -> list[_Holder]:
+    """Returns the holders of what a layer and its sublayers store narrow.
+
+    That are weights in an attribute or in a list: kernels, whose name starts
+    with "kernel", and small ids.
     """
     holders = []
     for inner in layer._flatten_layers():
         for name, value in list(vars(inner).items()):
-            if _is_kernel(value):
+            if _is_kernel(value) or _are_small_ids(value):
                 holders.append(_attribute(inner, name))
             elif isinstance(value, list) and not name.startswith("_"):
                 holders += [
@@ -152,6 +190,13 @@ def _is_kernel(value) -> bool:
         and value.name.startswith("kernel")
         and value.dtype == "float32"
     )
+
+
+def _are_small_ids(value) -> bool:
+    if not isinstance(value, keras.Variable) or value.dtype != "int32":
+        return False
+    ids = value.numpy()
+    return ids.size >= _FEWEST_IDS and 0 <= ids.min() and ids.max() < 1 << 16
 
 
 def _attribute(layer: keras.layers.Layer, name: str) -> _Holder:
