@@ -22,7 +22,7 @@ def _checkpoints(folder, value=0.0, keep=2):
 def test_restores_what_was_saved(tmp_path):
     variable, saved = _checkpoints(tmp_path, 3.0)
     epoch = {"steps": 2, "loss_sum": 0.5}
-    history = [{"step": 7, "P@1": 50.0}]
+    history = [{"step": 7, "epoch": 1, "P@1": 50.0}]
     saved.save(7, {"P@1": 50.0}, False, epoch, history)
     variable.assign(0.0)
     meta = saved.restore(7)

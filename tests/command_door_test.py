@@ -150,6 +150,53 @@ def test_a_command_ends(body, code, wanted):
     assert ("This is a bug of tfxml" in errors) == ("ZeroDivision" in wanted)
 
 
+@pytest.mark.parametrize(
+    ("body", "redirection", "code", "wanted"),
+    [
+        ("print(1)", ">&-", 0, ""),
+        ("print(1, file=sys.stderr)", "2>&-", 0, ""),
+        ("open('/none/x')", ">&- <&-", 1, "FATAL /none/x: No such file"),
+        ("print(1)", ">/dev/full", 1, "FATAL standard output: No space left"),
+        (
+            "print('x' * 99999, flush=True)",
+            ">/dev/full",
+            1,
+            "FATAL standard output: No space left",
+        ),
+    ],
+)
+def test_standard_output_that_is_closed_or_full(
+    body, redirection, code, wanted
+):
+    command = [sys.executable, "-c", _COMMAND.format(body)]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith(wanted) and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("redirection", [">&- 2>&-", "<&- >&-"])
+def test_no_file_takes_the_place_of_what_was_closed(redirection, tmp_path):
+    """Else what libraries print ends in it."""
+    path = tmp_path / "x"
+    body = (
+        f"file = open({str(path)!r}, 'w'); file.write('mine'); file.flush()\n"
+        "    import os; [os.write(number, b'other') for number in (1, 2)]"
+    )
+    command = [sys.executable, "-c", _COMMAND.format(body)]
+    subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *command],
+        stderr=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+    assert path.read_text() == "mine"
+
+
 def test_an_interrupt_ends_quietly():
     process = _start("print('up', flush=True); time.sleep(60)")
     assert process.stdout.readline() == "up\n"

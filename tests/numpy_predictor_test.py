@@ -1,5 +1,6 @@
 """Prediction without TensorFlow: weights, forms and texts read by NumPy."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -92,6 +93,103 @@ def test_forms_come_back_and_answer_alike():
     np.testing.assert_array_equal(found[1], wanted[1])
     assert 2 not in found[1]
     assert stored_forms.to_json(again, names) == stored
+
+
+def _with(form, path, value):
+    """Returns nested forms with another value at a path."""
+    if not path:
+        return value
+    name, *rest = path
+    if isinstance(name, int):
+        parts = list(form)
+        parts[name] = _with(parts[name], rest, value)
+        return parts
+    inner = _with(getattr(form, name), rest, value)
+    return dataclasses.replace(form, **{name: inner})
+
+
+FLOATS = np.zeros((9, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["num_features"], 0),
+        (["num_features"], "x"),
+        (["link"], "other"),
+        (["encoders"], []),
+        (["encoders", 0, "feature_hash"], None),
+        (["encoders", 0, "feature_hash"], hashing.from_seed(1, 0, 11, 12)),
+        (["encoders", 0, "tables"], []),
+        (["encoders", 0, "tables", 0], FLOATS[:8]),
+        (["encoders", 0, "tables", 0], FLOATS[:, :3]),
+        (["encoders", 0, "tables", 0], FLOATS.astype(np.float64)),
+        (["encoders", 0, "kernels", 0], FLOATS[:3]),
+        (["encoders", 0, "biases"], [FLOATS[0]]),
+        (["encoders", 0, "biases", 1], FLOATS[0, :3]),
+        (["head", "num_labels"], 6),
+        (["head", "num_labels"], 10**12),
+        (["head", "estimator"], "best"),
+        (["head", "hashes"], [hashing.from_seed(0, 1, 3, 5)]),
+        (["head", "hashes", 0], hashing.from_seed(0, 1, 4, 5)),
+        (["head", "hashes"], None),
+        (["head", "blocks"], []),
+        (["head", "blocks", 0, "kernel"], FLOATS[:2]),
+        (["head", "blocks", 0, "kernel"], FLOATS[:3, :3]),
+        (["head", "blocks", 0, "bias"], FLOATS[0]),
+        (["head", "blocks", 0, "is_linear"], True),
+        (["head", "dropped"], np.array([5])),
+        (["head", "dropped"], np.array([-1])),
+        (["head", "dropped"], np.array([2, 1])),
+        (["head", "dropped"], np.arange(5)),
+        (["head", "dropped"], np.array([0.5])),
+    ],
+)
+def test_forms_that_do_not_fit_reach_no_loop(path, value):
+    model, _ = _model()
+    cpu_predictor.CpuPredictor(model)
+    with pytest.raises(ValueError, match="that fits its other parts"):
+        cpu_predictor.CpuPredictor(_with(model, path, value))
+
+
+def _index():
+    """Returns the forms of an index and a re-ranker."""
+    pages, places = np.zeros((2, 32), np.int32), np.zeros(6, np.int32)
+    head = forms.InvertedIndex(
+        *(3, np.array([0, 0, 1, 2, 2], np.int32), pages),
+        *(pages.astype(np.float32), 2.0, 0.5, "sigmoid", np.zeros(0, int)),
+    )
+    splits, bias = np.array([0, 2, 4, 6], np.int32), np.zeros(3, np.float32)
+    kernel = places.astype(np.float32)
+    reranker = forms.SparseReranker(4, 2, 0.5, splits, places, kernel, bias)
+    return forms.ServingModel(4, [], head, "sigmoid", "sigmoid", reranker)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["num_features"], 5),
+        (["encoders"], _model()[0].encoders),
+        (["head", "num_labels"], 4),
+        (["head", "splits"], np.zeros(4, np.int32)),
+        (["head", "labels"], np.zeros((1, 32), np.int32)),
+        (["head", "labels"], np.zeros((2, 32), np.float32)),
+        (["head", "kernel"], np.zeros(64, np.float32)),
+        (["head", "slope"], float("nan")),
+        (["head", "middle"], "x"),
+        (["reranker", "num_features"], 5),
+        (["reranker", "num_candidates"], -1),
+        (["reranker", "weight"], float("inf")),
+        (["reranker", "splits"], np.zeros(3, np.int32)),
+        (["reranker", "features"], np.zeros(5, np.int32)),
+        (["reranker", "kernel"], np.zeros(6, np.int32)),
+        (["reranker", "bias"], np.zeros(2, np.float32)),
+    ],
+)
+def test_an_index_that_does_not_fit_reaches_no_loop(path, value):
+    cpu_predictor.CpuPredictor(_index())
+    with pytest.raises(ValueError, match="that fits its other parts"):
+        cpu_predictor.CpuPredictor(_with(_index(), path, value))
 
 
 # --- texts ----------------------------------------------------------------

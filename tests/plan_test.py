@@ -109,7 +109,10 @@ def test_sizes(text, size):
     assert plan.parse_memory(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "many", "24 gibibytes", "-1GB"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "many", "24 gibibytes", "-1GB", "1.2.3GiB", ".", "1e400GiB"],
+)
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="memory"):
         plan.parse_memory(text)

@@ -8,6 +8,8 @@ import pathlib
 import runpy
 import sys
 
+from tfxml.run import command_door
+
 # In the order in which they are used.
 COMMANDS = (
     "train",
@@ -63,7 +65,7 @@ def run() -> None:
     """Runs the command that is named first, as `python -m` does."""
     name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else ""
     if name in ("", "__help", "_h", "help"):
-        print(usage())
+        command_door.run(lambda: print(usage()))
         sys.exit(0 if name else 1)
     if name not in COMMANDS:
         sys.stderr.write(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 
 from strategies import cluster
+from tfxml.data import atomic_files
 from tfxml.run import (
     checkpoint_flags,
     device_flags,
@@ -122,10 +124,11 @@ def _print_sets(values, k: int) -> None:
     if values.label_figures:
         names = run.label_names
         path = paths.local(values.label_figures, "label_figures")
-        with open(path, "w", newline="") as file:
-            set_metrics.write_label_figures(
-                result, file, names.__getitem__ if names else str
-            )
+        table = io.StringIO(newline="")
+        set_metrics.write_label_figures(
+            result, table, names.__getitem__ if names else str
+        )
+        atomic_files.write_output(path, table.getvalue().encode())
         remote.publish(path)
 
 

@@ -6,6 +6,7 @@ sigmoid head on the same encoder.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -15,7 +16,7 @@ from absl import flags as absl_flags
 from tfxml.mach import planner
 from tfxml.run import flags
 
-_UNITS = {"": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_memory(text: str) -> int:
@@ -24,14 +25,18 @@ def parse_memory(text: str) -> int:
     Raises:
         ValueError: if the text is not a size.
     """
-    match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*([KMGT]?)(i?)B?", text.strip())
-    if not match:
+    match = re.fullmatch(
+        r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([KMGT]?)(i?)B?", text.strip()
+    )
+    size = math.inf
+    if match:
+        number, unit, binary = match.groups()
+        size = float(number) * (1024 if binary else 1000) ** _UNITS[unit]
+    if not math.isfinite(size):
         raise ValueError(
             f"`memory` must be a size such as 24GiB. Received: memory={text!r}"
         )
-    number, unit, binary = match.groups()
-    power = _UNITS[unit] if unit else 0
-    return int(float(number) * (1024 if binary else 1000) ** power)
+    return int(size)
 
 
 def describe(

@@ -46,7 +46,12 @@ def main() -> None:
     answers.check_output(output, input_path)
     with contextlib.ExitStack() as files:
         # Typed as a BinaryIO; it is buffered.
-        source = cast(io.BufferedReader, sys.stdin.buffer)
+        if sys.stdin is None and values.input == "-":
+            raise ValueError(
+                "`input` must be a file, or standard input that is open. "
+                "Received: input=-, which is closed"
+            )
+        source = cast(io.BufferedReader, getattr(sys.stdin, "buffer", None))
         name = "standard input"
         if values.input != "-":
             name = values.input

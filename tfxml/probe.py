@@ -226,7 +226,9 @@ def define_flags() -> None:
     )
     absl_flags.DEFINE_float("low", 1e-5, "The first rate.")
     absl_flags.DEFINE_float("high", 1.0, "The last rate.")
-    absl_flags.DEFINE_integer("num_steps", 100, "Steps from low to high.")
+    absl_flags.DEFINE_integer(
+        "num_steps", 100, "Steps from low to high.", lower_bound=2
+    )
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def write_leaderboard(runs: str, output: str = "") -> pathlib.Path:
 
 def _written(output: str, page: str) -> pathlib.Path:
     path = pathlib.Path(paths.local(output, "output"))
-    atomic_files.write_bytes(path, page.encode())
+    atomic_files.write_output(path, page.encode())
     remote.publish(path)
     return path
 

@@ -18,6 +18,7 @@ from tfxml.run import (
     early_checks,
     flags,
     paths,
+    remote,
     tensorflow_start,
 )
 
@@ -94,6 +95,7 @@ def rerank(
         saved.save(run.steps_done, metrics, False, meta, [entry])
         new.append_metrics(entry)
         new.write_result({key: metrics[key] for key in config.metric_keys()})
+    remote.publish(target.path)
     return metrics
 
 

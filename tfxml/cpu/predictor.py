@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfxml.cpu import best, dense_stack, margins, ranking, threads
+from tfxml.cpu import (
+    best,
+    dense_stack,
+    form_checks,
+    margins,
+    ranking,
+    threads,
+)
 from tfxml.models import calibration, forms, row_forms
 
 if TYPE_CHECKING:
@@ -116,6 +123,7 @@ class CpuPredictor:
     ):
         if not isinstance(model, forms.ServingModel):
             model = serving_model(model)
+        form_checks.check(model)
         self.num_features = model.num_features
         self._link, self._head_link = model.link, model.head_link
         self._calibration = model.calibration

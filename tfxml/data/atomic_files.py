@@ -36,6 +36,18 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         raise
 
 
+def write_output(path: str | os.PathLike, content: bytes) -> None:
+    """Writes where a user asked for it: a file all at once, through links.
+
+    What is no file, as a pipe or /dev/null, is written to, not replaced.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            file.write(content)
+        return
+    write_bytes(os.path.realpath(path), content)
+
+
 def write_json(path: str | os.PathLike, values: object) -> None:
     """Writes a JSON file all at once."""
     text = json.dumps(values, indent=1, allow_nan=False)

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import struct
+from collections.abc import Iterator
 
 from tfxml.data import atomic_files, data_errors
 
 _CHUNK_BYTES = 1 << 22
 _SEAL = "sha256"  # of all other members
 _NEEDED = "the file as it was written"
+# What files raise that hold something else than was written.
+_NO_CONTENT = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    struct.error,
+)
+
+
+@contextlib.contextmanager
+def reading(
+    path: str | os.PathLike, needed: str = "what tfxml writes there"
+) -> Iterator[None]:
+    """Names a file that makes no sense, though its checksum is right.
+
+    Args:
+        path: of the file, or of the folder.
+        needed: what it must hold.
+
+    Raises:
+        DataError: for what such content raises.
+    """
+    try:
+        yield
+    except data_errors.DataError:
+        raise
+    except _NO_CONTENT as error:
+        raise data_errors.DataError(
+            path, f"what cannot be read ({error!r:.200})", needed
+        ) from error
+
+
+def check_inside(path: str | os.PathLike, names: object) -> dict:
+    """Returns a table of files, by names that all stay below their folder.
+
+    Args:
+        path: what the table was read from.
+        names: what was found there.
+
+    Raises:
+        DataError: for another name, or no table.
+    """
+    with reading(path):
+        for name in dict(names):  # type: ignore[call-overload]
+            parts = pathlib.PurePosixPath(name).parts
+            if not parts or "/" in parts or ".." in parts:
+                raise ValueError(f"a file called {name!r:.80}")
+        return dict(names)  # type: ignore[call-overload]
 
 
 def digest(path: str | os.PathLike) -> dict:

@@ -56,7 +56,7 @@ def read(folder: str | pathlib.Path) -> tuple[list[Entry], list[str]]:
             continue
         try:
             entries.append(_entry(path, name))
-        except (ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError) as error:
             broken.append(f"{name}: {error}")
     if not entries:
         raise ValueError(

@@ -268,7 +268,8 @@ def _costs(run: measured_lib.Measured) -> dict[str, str]:
         rows["median step of training"] = f"{middle:,.1f} ms"
         size = config.batch_size * config.accumulate_steps
         rows["training"] = f"{1000 * size / middle:,.0f} instances a second"
-    memory = [e["peak_memory_gib"] for e in run.history]
+    name = "peak_memory_gib"  # of a run that was only re-ranked there is none
+    memory = [entry[name] for entry in run.history if name in entry]
     if memory:
         rows["peak memory of training"] = f"{max(memory):.2f} GiB"
     rows["started"] = run.about["started"]

@@ -71,8 +71,10 @@ def sink(path: str) -> Iterator[Callable[[str], None]]:
     if path == "-":
         yield _writer(sys.stdout, "standard output")
         return
-    path = os.path.realpath(path)
+    # Before links are followed: where /dev/stdout leads to may have no path.
     is_file = not os.path.exists(path) or os.path.isfile(path)
+    if is_file:
+        path = os.path.realpath(path)
     written = _partial(path) if is_file else path
     file = open(written, "w", encoding="utf-8", newline="\n")
     try:

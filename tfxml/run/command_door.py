@@ -58,21 +58,42 @@ _REPORT = (
 
 def run(main: Callable[[], None]) -> None:
     """Calls `main()`, and ends the process where it raises."""
+    open_standard_files()
     opened, written = _watch_files()
     try:
         main()
-        sys.stdout.flush()
+        _flush()
     except KeyboardInterrupt:
         _end("interrupted\n", 128 + signal.SIGINT)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_gone(sys.stdout):
             # Nobody reads on, as after `head`: no error, and no word.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             sys.exit(128 + signal.SIGPIPE)
+        if isinstance(error, OSError) and not error.filename:
+            try:
+                _flush()  # again: what was not written is still there
+            except OSError as refused:
+                error = refused
         text = explain(error, opened, written)
         if text is None:
             _end(traceback.format_exc() + _REPORT, 1)
         _end(f"FATAL {text}\n", 1)
+
+
+def open_standard_files() -> None:
+    """Gives what was closed of standard output and error to nobody.
+
+    Else the next file that is opened takes its place, and what is printed is
+    written there. Of standard input, `sys.stdin` keeps that it was closed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, this one
+        if getattr(sys, name) is None and number:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def explain(
@@ -122,6 +143,8 @@ def _explain_os(error: OSError, opened: list[str], written: list[str]) -> str:
         return f"{' and '.join(names)}: {error.strerror or error}"
     last = []
     if error.errno in data_errors.REFUSALS:
+        if not written:  # so it was what is printed
+            return f"standard output: {error.strerror}"
         last = written
     elif error.errno in _FAILED_READS:
         last = opened
@@ -182,8 +205,30 @@ def _is_gone(file) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _end(text: str, code: int) -> None:
-    with contextlib.suppress(OSError):
+def _flush() -> None:
+    """Writes what is printed and still waits.
+
+    Raises:
+        OSError: naming standard output.
+    """
+    try:
         sys.stdout.flush()
-    sys.stderr.write(remote.named(text))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _end(text: str, code: int) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _give_up_output()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(remote.named(text))
     sys.exit(code)
+
+
+def _give_up_output() -> None:
+    """Sends what still waits to nobody: Python tries again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -125,6 +125,7 @@ def define_flags() -> None:
         1,
         "Split the CPU into this many devices, CPU:0, CPU:1, ...",
         lower_bound=1,
+        upper_bound=1024,  # beyond it TensorFlow takes minutes to start
     )
     absl_flags.DEFINE_string(
         "tpu", "", "Use a TPU: local (Colab), its name, or grpc://host:port."

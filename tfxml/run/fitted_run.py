@@ -92,7 +92,8 @@ def read_labels(path: str) -> tuple[list | None, bool]:
         label_record = checked_files.read_sealed(pathlib.Path(path) / _FILE)
     except FileNotFoundError:
         return None, False
-    return label_record["labels"], label_record["is_single"]
+    with checked_files.reading(pathlib.Path(path) / _FILE):
+        return label_record["labels"], bool(label_record["is_single"])
 
 
 def archived(path: str) -> bytes:

@@ -44,10 +44,22 @@ def read(folder: str | pathlib.Path) -> FittedScores | None:
     Raises:
         DataError: if the file is damaged.
     """
+    path = pathlib.Path(folder) / NAME
     try:
-        values = checked_files.read_sealed(pathlib.Path(folder) / NAME)
+        values = checked_files.read_sealed(path)
     except FileNotFoundError:
         return None
+    with checked_files.reading(path, "what calibrating writes"):
+        return _parsed(values)
+
+
+def _parsed(values: dict) -> FittedScores:
+    """Returns what the object of a file says.
+
+    Raises:
+        ValueError, TypeError, LookupError or AttributeError: if it says
+            something else.
+    """
     of_scores = values["calibration"]
     if of_scores is not None:
         of_scores = calibration_lib.Calibration(
@@ -57,11 +69,20 @@ def read(folder: str | pathlib.Path) -> FittedScores | None:
                 "values": tuple(of_scores["values"]),
             }
         )
-    limits = thresholds_lib.Thresholds(
-        values["thresholds"]["default"],
-        {label: limit for label, limit in values["thresholds"]["of_labels"]},
+    limits = values["thresholds"]
+    of_labels = {int(label): float(one) for label, one in limits["of_labels"]}
+    report = values["report"]
+    numbers = [report[when]["ECE@5"] for when in ("before", "after")]
+    if not all(
+        isinstance(n, int | float) for n in [*numbers, report["num_rows"]]
+    ):
+        raise ValueError(f"{report!r:.80}")
+    return FittedScores(
+        int(values["step"]),
+        of_scores,
+        thresholds_lib.Thresholds(float(limits["default"]), of_labels),
+        {**report, "objective": str(report["objective"])},
     )
-    return FittedScores(values["step"], of_scores, limits, values["report"])
 
 
 def of_step(

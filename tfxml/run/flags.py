@@ -75,13 +75,15 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     A word that is no flag, a flag that does not exist and a value of the wrong
     type end the program with one paragraph that says what to mend.
     """
+    command_door.open_standard_files()
     define()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # logs follow the run
 
     def parse(argv):
         if any(word in _HELP for word in argv[1:]):
-            _print_help()
+            command_door.run(_print_help)
+            sys.exit(0)
         try:
             words = flags.FLAGS(argv)
             check_numbers(_own())
@@ -120,13 +122,12 @@ def _stop(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _print_help() -> NoReturn:
+def _print_help() -> None:
     about = sys.modules["__main__"].__doc__ or ""
     print(
         help_text.text(_command(), about, help_text.groups(_own())),
         end="",
     )
-    sys.exit(0)
 
 
 def _command() -> str:

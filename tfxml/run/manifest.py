@@ -64,7 +64,7 @@ class Manifest:
                     "`workdir` must be a folder that training wrote. "
                     f"Received: workdir={self._folder}, without {_NAME}"
                 ) from error
-            self._files = dict(sealed["files"])
+            self._files = _files_in(self._folder / _NAME, sealed)
         return self._files
 
 
@@ -124,13 +124,23 @@ def mend(folder: pathlib.Path) -> None:
     """Ends a replacement that was killed."""
     if not (folder / _CHANGES).exists():
         return
-    texts = checked_files.read_sealed(folder / _CHANGES)["texts"]
-    for name, text in texts.items():
-        atomic_files.write_bytes(folder / name, text.encode())
-    files = checked_files.read_sealed(folder / _NAME)["files"]
+    sealed = checked_files.read_sealed(folder / _CHANGES)
+    with checked_files.reading(folder / _CHANGES):
+        texts = checked_files.check_inside(folder / _CHANGES, sealed["texts"])
+        contents = {name: text.encode() for name, text in texts.items()}
+    for name, content in contents.items():
+        atomic_files.write_bytes(folder / name, content)
+    sealed = checked_files.read_sealed(folder / _NAME)
+    files = _files_in(folder / _NAME, sealed)
     files |= {name: checked_files.digest(folder / name) for name in texts}
     checked_files.write_sealed(folder / _NAME, {"files": files})
     (folder / _CHANGES).unlink()
+
+
+def _files_in(path: pathlib.Path, sealed: dict) -> dict[str, dict]:
+    """Returns the checksums that a manifest holds, by name."""
+    with checked_files.reading(path):
+        return checked_files.check_inside(path, sealed["files"])
 
 
 def is_unfinished(folder: pathlib.Path) -> bool:

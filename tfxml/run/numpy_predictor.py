@@ -29,6 +29,8 @@ from tfxml.run import (
 )
 from tfxml.training import bundle_files, checkpoint_folders
 
+_FORMS = "serving.json"
+
 
 class NumpyPredictor(request_answers.RequestAnswers):
     """Predicts label names with the forms of a model.
@@ -113,37 +115,58 @@ def open_run(
     path = pathlib.Path(paths.local(workdir, "workdir"))
     kept = manifest.Manifest(path)
     step = checkpoint_folders.chosen_step(path / "checkpoints", which)
-    if "serving.json" not in kept or step is None:
+    if _FORMS not in kept or step is None:
         return None
-    serving = json.loads(kept.read("serving.json"))
-    if is_cheapest and serving["head"].get("is_exhaustive") is False:
-        return None
-    config = config_lib.Config.from_json(kept.read("config.json").decode())
-    facts = json.loads(kept.read("run.json"))["facts"]
-    folder = checkpoint_folders.path(path / "checkpoints", step)
-    meta = checkpoint_folders.read_meta(path / "checkpoints", step)
-    for name, expected in meta["files"].items():
-        checked_files.check(folder / name, expected)
-    bundle = bundle_files.Bundle(folder / "model")
+    with checked_files.reading(path / _FORMS):
+        serving = json.loads(kept.read(_FORMS))
+        if is_cheapest and serving["head"].get("is_exhaustive") is False:
+            return None
+    with checked_files.reading(path):
+        config = config_lib.Config.from_json(kept.read("config.json").decode())
+        facts = json.loads(kept.read("run.json"))["facts"]
+        num_labels, is_text = int(facts["num_labels"]), facts["is_text"]
+        names = None
+        if "label_names.jsonl" in kept:
+            lines = kept.read("label_names.jsonl").decode().split("\n")
+            names = [json.loads(line) for line in lines[:-1]]
     text_folder = None
-    if facts["is_text"]:
+    if is_text:
         kept.check("text_features/")
         text_folder = path / "text_features"
-    names = None
-    if "label_names.jsonl" in kept:
-        lines = kept.read("label_names.jsonl").decode().split("\n")
-        names = [json.loads(line) for line in lines[:-1]]
     fitted, stale = fitted_scores.of_step(path, step)
-    model = stored_forms.from_json(serving, bundle.read)
-    if fitted is not None:
-        model = dataclasses.replace(model, calibration=fitted.calibration)
-    predictor = NumpyPredictor(
-        model,
-        choose(fitted.thresholds if fitted else None),
-        facts["num_labels"],
-        names,
-        config.normalize_rows,
-        text_folder,
-    )
+    choice = choose(fitted.thresholds if fitted else None)
+    bundle = _weights(path / "checkpoints", step)
+    with checked_files.reading(path / _FORMS):
+        model = stored_forms.from_json(serving, bundle.read)
+        if fitted is not None:
+            model = dataclasses.replace(model, calibration=fitted.calibration)
+        _check_same_labels(model, num_labels, names)
+        predictor = NumpyPredictor(
+            model, choice, num_labels, names, config.normalize_rows, text_folder
+        )
     predictor.stale = stale
     return predictor
+
+
+def _check_same_labels(
+    model: forms.ServingModel, num_labels: int, names: list[str] | None
+) -> None:
+    """Raises ValueError unless forms, facts and names speak of as many."""
+    counts = {num_labels, model.head.num_labels}
+    if names is not None:
+        counts.add(len(names))
+    if len(counts) > 1:
+        raise ValueError(
+            "`num_labels` must be the same in forms, facts and names. "
+            f"Received: {sorted(counts)}"
+        )
+
+
+def _weights(checkpoints: pathlib.Path, step: int) -> bundle_files.Bundle:
+    """Returns the weights of a step, their files compared with checksums."""
+    folder = checkpoint_folders.path(checkpoints, step)
+    meta = checkpoint_folders.read_meta(checkpoints, step)
+    for name, expected in meta["files"].items():
+        checked_files.check(folder / name, expected)
+    with checked_files.reading(folder):
+        return bundle_files.Bundle(folder / "model")

@@ -35,7 +35,11 @@ def last_run(
             metrics = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError):
             continue  # of another program, or just being written
-        is_run = isinstance(run, dict) and isinstance(metrics, dict)
+        is_run = (
+            isinstance(run, dict)
+            and isinstance(metrics, dict)
+            and all(isinstance(one, int | float) for one in metrics.values())
+        )
         if is_run and run.get("data") == data:
             return {path.parent.name: metrics}
     return {}

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import tfxml
 from tfxml import config as config_lib
-from tfxml.data import atomic_files, data_errors
+from tfxml.data import atomic_files, checked_files, data_errors
 from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
@@ -39,14 +39,6 @@ _CONSTANT = (
     "text_features",
     "dropped_labels.npy",
     _BACKBONE,
-)
-# What files raise that hold something else than was written.
-_NO_CONTENT = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    RecursionError,
 )
 _CHANGING = (
     "checkpoints",
@@ -175,11 +167,19 @@ class Workdir:
 
     def read_fingerprint(self) -> dict:
         """Returns what tells the run's data from others."""
-        return self._parsed("run.json", lambda text: json.loads(text)["data"])
+        return self._parsed(
+            "run.json", lambda text: dict(json.loads(text)["data"])
+        )
 
     def read_about(self) -> dict:
         """Returns `run.json`: data, command line, start and versions."""
-        return self._parsed("run.json", json.loads)
+
+        def parse(text: bytes) -> dict:
+            about = json.loads(text)
+            names = {"started": str(about["started"])}
+            return {**about, **names, "versions": dict(about["versions"])}
+
+        return self._parsed("run.json", parse)
 
     def read_metrics(self) -> list[dict]:
         """Returns the evaluations of the run so far, in order."""
@@ -187,14 +187,17 @@ class Workdir:
         if not path.is_file():
             return []
         # The last line may still be being written.
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        with checked_files.reading(path, "an evaluation in each line"):
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return [_numbers(json.loads(line), "step") for line in lines]
 
     def read_result(self) -> dict[str, float] | None:
         """Returns the final metrics, or None before the run's end."""
         if not self.is_finished:
             return None
-        return json.loads((self.path / "result.json").read_text())
+        path = self.path / "result.json"
+        with checked_files.reading(path, "the final metrics"):
+            return _numbers(json.loads(path.read_text()))
 
     def check_data(self, fingerprint: dict, data_dir: str) -> None:
         """Raises ValueError unless data are those that the run began with."""
@@ -326,19 +329,24 @@ class Workdir:
 
     def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
         """Returns what a file says; its checksum says that it is whole."""
-        try:
+        with checked_files.reading(self.path / name):
             return parse(self._manifest.read(name))
-        except _NO_CONTENT as error:
-            if isinstance(error, data_errors.DataError):
-                raise
-            raise data_errors.DataError(
-                self.path / name,
-                f"what cannot be read ({error!r:.200})",
-                "what training writes",
-            ) from error
 
     def _write(self, name: str, text: str) -> None:
         (self.path / name).write_bytes(text.encode())
 
     def _write_array(self, name: str, array: np.ndarray) -> None:
         np.save(self.path / name, array, allow_pickle=False)
+
+
+def _numbers(values: dict, *names: str) -> dict:
+    """Returns metrics.
+
+    Raises:
+        TypeError, ValueError or LookupError: unless they are numbers, and some
+            are there.
+    """
+    for name in {*names, *values}:
+        if not isinstance(values[name], int | float):
+            raise ValueError(f"{name}={values[name]!r:.80}")
+    return dict(values)

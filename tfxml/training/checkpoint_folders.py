@@ -25,11 +25,26 @@ def read_meta(folder: pathlib.Path, step: int) -> dict:
     """
     meta = path(folder, step) / META
     try:
-        return checked_files.read_sealed(meta)
+        values = checked_files.read_sealed(meta)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no checkpoint {meta.parent}"
         ) from error
+    with checked_files.reading(meta):
+        checked_files.check_inside(meta, values["files"])
+        _check(values)
+    return values
+
+
+def _check(values: dict) -> None:
+    """Raises an error unless metadata say what is read of them."""
+    numbers = [entry["step"] for entry in values["history"]]
+    numbers += [entry["epoch"] for entry in values["history"]]
+    if values["epoch"] is not None:
+        numbers += [values["epoch"][name] for name in ("steps", "loss_sum")]
+    is_right = all(isinstance(number, int | float) for number in numbers)
+    if not is_right or not isinstance(values["is_best"], bool):
+        raise ValueError(f"{values!r:.80}")
 
 
 def latest_step(folder: pathlib.Path) -> int | None:

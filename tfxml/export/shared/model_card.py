@@ -74,7 +74,7 @@ def write(
         "## Training\n\n```sh\npython -m tfxml.train --flagfile=flags.cfg\n"
         f"```\n\n`flags.cfg`:\n\n```\n{flags.to_flagfile(run.config)}```\n",
     ]
-    path.write_text("\n".join(sections))
+    path.write_text("\n".join(sections), encoding="utf-8")
     return path
 
 

@@ -83,7 +83,7 @@ def write(
     """Writes the files into a new folder."""
     folder = pathlib.Path(folder)
     folder.mkdir()
-    (folder / "TOKENIZER.md").write_text(_GUIDE)
+    (folder / "TOKENIZER.md").write_text(_GUIDE, encoding="utf-8")
     (folder / "text.json").write_text(json.dumps(settings(features), indent=1))
     if features.terms is not None:
         lines = "".join(f"{term}\n" for term in features.terms)

@@ -1,0 +1,140 @@
+"""Sealed files that say what nobody wrote: named, and never followed."""
+
+import json
+
+import pytest
+
+from tfxml.data import checked_files, data_errors
+from tfxml.run import fitted_scores, manifest
+from tfxml.training import checkpoint_folders
+
+OUTSIDE = ["../x", "/x", "a/../../x", "", ".."]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_manifest_names_no_file_elsewhere(name, tmp_path):
+    digest = {"bytes": 0, "sha256": ""}
+    path = tmp_path / "manifest.json"
+    checked_files.write_sealed(path, {"files": {name: digest}})
+    with pytest.raises(data_errors.DataError, match="a file called"):
+        manifest.Manifest(tmp_path).names()
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_change_that_was_killed_writes_no_file_elsewhere(name, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    checked_files.write_sealed(folder / "manifest.json", {"files": {}})
+    changes = {"texts": {"config.json": "{}", name: "x"}}
+    checked_files.write_sealed(folder / ".changes.json", changes)
+    with pytest.raises(data_errors.DataError, match="a file called"):
+        manifest.mend(folder)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        ".changes.json",
+        "manifest.json",
+        "run",
+    ]
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"files": None}, {"files": 3}, {"files": [["a"]]}]
+)
+def test_a_manifest_without_files_is_named(values, tmp_path):
+    path = tmp_path / "manifest.json"
+    checked_files.write_sealed(path, values)
+    with pytest.raises(data_errors.DataError) as error:
+        manifest.Manifest(tmp_path).names()
+    assert error.value.path == str(path)
+
+
+FITTED = {
+    "step": 3,
+    "calibration": {
+        "method": "platt",
+        "slope": 2.0,
+        "offset": 0.5,
+        "knots": [],
+        "values": [],
+    },
+    "thresholds": {"default": 0.5, "of_labels": [[7, 0.25]]},
+    "report": {
+        "num_rows": 9,
+        "objective": "micro_f1",
+        "before": {"ECE@5": 1.5},
+        "after": {"ECE@5": 0.5},
+    },
+}
+
+
+def _changed(values, path, new):
+    """Returns a copy of nested dicts with another value at a path."""
+    values = json.loads(json.dumps(values))
+    inner = values
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = new
+    return values
+
+
+@pytest.mark.parametrize(
+    ("path", "new"),
+    [
+        (["step"], "x"),
+        (["calibration"], 5),
+        (["calibration"], {}),
+        (["calibration", "method"], "none"),
+        (["calibration", "slope"], -1),
+        (["calibration", "slope"], "x"),
+        (["calibration", "knots"], [0.5, 1.0]),
+        (["calibration", "other"], 1),
+        (["thresholds"], None),
+        (["thresholds", "default"], "x"),
+        (["thresholds", "of_labels"], 5),
+        (["thresholds", "of_labels"], [["a", 1]]),
+        (["report"], 5),
+        (["report", "before"], {}),
+        (["report", "num_rows"], "x"),
+    ],
+)
+def test_fitted_scores_that_make_no_sense_are_named(path, new, tmp_path):
+    file = tmp_path / fitted_scores.NAME
+    checked_files.write_sealed(file, FITTED)
+    found = fitted_scores.read(tmp_path)
+    assert (found.step, found.thresholds.of_labels) == (3, {7: 0.25})
+    checked_files.write_sealed(file, _changed(FITTED, path, new))
+    with pytest.raises(data_errors.DataError) as error:
+        fitted_scores.read(tmp_path)
+    assert error.value.path == str(file)
+
+
+META = {
+    "files": {},
+    "is_best": False,
+    "epoch": {"steps": 3, "loss_sum": 0.5},
+    "history": [{"step": 3, "epoch": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "new"),
+    [
+        (["files"], {"../model": {}}),
+        (["files"], None),
+        (["is_best"], "x"),
+        (["epoch"], 3),
+        (["epoch", "steps"], "x"),
+        (["history"], None),
+        (["history"], [3]),
+        (["history"], [{"step": 3}]),
+        (["history"], [{"step": 3, "epoch": None}]),
+    ],
+)
+def test_a_checkpoint_that_makes_no_sense_is_named(path, new, tmp_path):
+    file = tmp_path / "step_00000003" / checkpoint_folders.META
+    file.parent.mkdir()
+    checked_files.write_sealed(file, META)
+    assert checkpoint_folders.best_step(tmp_path) is None
+    checked_files.write_sealed(file, _changed(META, path, new))
+    with pytest.raises(data_errors.DataError) as error:
+        checkpoint_folders.best_step(tmp_path)
+    assert error.value.path == str(file)
