@@ -146,7 +146,8 @@ def _check_dropped(dropped: np.ndarray, num_labels: int) -> None:
             and len(ids) < num_labels
         )
     )
-    _require(is_right, "dropped", ids, f"ascending ids below {num_labels}")
+    needed = f"ascending ids below {num_labels}"
+    _require(bool(is_right), "dropped", ids, needed)
 
 
 def _check_array(
