@@ -9,6 +9,7 @@ import os
 import pathlib
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from tfxml.data import atomic_files, data_errors
 
@@ -50,22 +51,23 @@ def reading(
         ) from error
 
 
-def check_inside(path: str | os.PathLike, names: object) -> dict:
+def check_inside(path: str | os.PathLike, table: Any) -> dict[str, Any]:
     """Returns a table of files, by names that all stay below their folder.
 
     Args:
         path: what the table was read from.
-        names: what was found there.
+        table: what was found there.
 
     Raises:
         DataError: for another name, or no table.
     """
     with reading(path):
-        for name in dict(names):  # type: ignore[call-overload]
+        files = dict(table)
+        for name in files:
             parts = pathlib.PurePosixPath(name).parts
             if not parts or "/" in parts or ".." in parts:
                 raise ValueError(f"a file called {name!r:.80}")
-        return dict(names)  # type: ignore[call-overload]
+        return files
 
 
 def digest(path: str | os.PathLike) -> dict:
