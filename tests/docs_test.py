@@ -229,3 +229,28 @@ def test_blocks_say_their_language():
     for page in PAGES:
         for block in documents.blocks(page.read_text()):
             assert block.language in known, (page, block.line)
+
+
+def test_every_feature_of_ours_is_linked_to_a_command():
+    text = (ROOT / "docs" / "feature-table.md").read_text()
+    commands = {
+        title.lower().replace(" ", "-"): body
+        for title, body in re.findall(
+            r"^### ([^\n]+)\n\n```sh\n(.+?)```", text, re.M | re.S
+        )
+    }
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
+    header = next(row for row in rows if "tfxml" in row)
+    features = [row for row in rows if len(row) == len(header)]
+    for name, ours, *_ in features:
+        if name in ("", "---", "licence"):
+            continue
+        targets = re.findall(r"\]\(#([^)]+)\)", ours)
+        assert targets, name
+        for target in targets:
+            assert "python -m " in commands[target], name
+    assert len(features) > 15

@@ -44,6 +44,16 @@ def test_help_has_every_flag_of_the_recipe_under_its_group():
     for name in ("workdir", "data_dir", "strategy", "tpu"):
         assert f"  --{name}=" in by_title["where and how"]
     assert "--flagfile" in by_title["every command"]
+    # A flag that is on says how it is put off, not how it is put on.
+    assert "\n  --use_idf (off: --nouse_idf)\n" in output
+    assert "(required)" not in output
+
+
+def test_help_tells_what_is_required():
+    _, output, _, _ = runs.with_imports("tfxml.export", "--help")
+    required = re.findall(r"^  --(\w+)=.* \(required\)$", output, re.M)
+    assert required == ["workdir", "output", "format"]
+    assert "\n  --threshold=...\n" in output
 
 
 FILE = pathlib.Path(__file__)
@@ -52,7 +62,8 @@ MISTAKES = [
     ("train", ["--dropout=2"], "`dropout` must be below 1. Received: dropout="),
     ("train", ["--heda=mach"], "there is no flag --heda. Did you mean --head?"),
     ("train", ["--head=mch"], "--head=mch: value should be one of <sigmoid|"),
-    ("train", ["--num_epochs=x"], "--num_epochs=x: invalid literal"),
+    ("train", ["--num_epochs=x"], "--num_epochs must be a whole number. Rec"),
+    ("train", ["--dropout=x"], "--dropout must be a number. Received: --dro"),
     ("train", ["--batch_size=0"], "--batch_size=0: 0 is not a positive intege"),
     ("train", ["more"], "more: belongs to no flag"),
     ("train", ["--data_dir=/none"], "/none: found no such folder"),

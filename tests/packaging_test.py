@@ -74,7 +74,10 @@ def test_one_command_has_all_the_others():
     assert _tfxml("plan", "--help").stdout.startswith("usage: python -m tfxml.")
     done = _tfxml("tarin")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("FATAL there is no command tarin")
+    assert done.stderr == (
+        "FATAL there is no command tarin. Did you mean train? `tfxml --help` "
+        "lists them\n"
+    )
     done = _tfxml("plan", "--num_labels=1", "--num_features=9")
     assert done.stderr.startswith("FATAL `num_labels` must be at least 2")
 

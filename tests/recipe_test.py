@@ -340,5 +340,10 @@ def test_baselines_and_what_is_said_of_them(tiny):
         20.0, {"the most frequent labels": 30.0, "nearest centroids": 10.0}, []
     )
     assert len(told) == 2 and "not ahead of the most frequent" in told[1]
+    names = ("nearest centroids", "quick linear classifiers")
+    told = baselines.remarks(20.0, dict.fromkeys(names, 20.0), [])
+    assert len(told) == 2 and " and ".join(names) in told[1]
+    # None can be ahead where all are right.
+    assert len(baselines.remarks(100.0, dict.fromkeys(names, 100.0), [])) == 1
     assert "still fell" in baselines.remarks(50.0, {}, [5.0, 4.0])[0]
     assert not baselines.remarks(50.0, {}, [5.0, 4.95])

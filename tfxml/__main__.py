@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.util
 import pathlib
 import runpy
@@ -68,9 +69,11 @@ def run() -> None:
         command_door.run(lambda: print(usage()))
         sys.exit(0 if name else 1)
     if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        maybe = f". Did you mean {near[0]}?" if near else ";"
         sys.stderr.write(
-            f"FATAL there is no command {sys.argv[1]}; `tfxml --help` lists "
-            "them\n"
+            f"FATAL there is no command {sys.argv[1]}{maybe} `tfxml --help` "
+            "lists them\n"
         )
         sys.exit(1)
     sys.argv = [f"tfxml {name}", *sys.argv[2:]]

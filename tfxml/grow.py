@@ -152,7 +152,7 @@ def define_flags() -> None:
     )
     absl_flags.DEFINE_integer("num_epochs", 1, "Of fine-tuning.", lower_bound=1)
     absl_flags.DEFINE_float(
-        "learning_rate", None, "Of fine-tuning; none: the run's."
+        "learning_rate", None, "Of fine-tuning. Left out: the run's."
     )
 
 

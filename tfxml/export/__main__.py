@@ -1,4 +1,8 @@
-"""Exports: `python -m tfxml.export --workdir=... --format=... --output=...`."""
+"""Exports a trained run: `python -m tfxml.export --workdir=... --format=...`.
+
+`--format` says for what: `saved_model` for TensorFlow Serving, `tflite` for
+phones, `tfjs` for browsers, `keras` for Python. Each has a model card beside it.
+"""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ def remarks(
     if found:
         words = ", ".join(f"{name} {v:.2f}" for name, v in found.items())
         lines.append(f"baselines P@1: {words}")
-    lines += [
-        f"the model is not ahead of {name}: try --recipe=auto, or more "
-        "--num_epochs and --reranker_passes=30"
-        for name, value in found.items()
-        if precision <= value
-    ]
+    ahead = [name for name, value in found.items() if value >= precision]
+    if ahead and precision < 100:
+        lines.append(
+            f"the model is not ahead of {' and '.join(ahead)}: try "
+            "--recipe=auto, or more --num_epochs and --reranker_passes=30"
+        )
     if len(losses) > 1 and losses[-1] < (1 - _FALLING) * losses[-2]:
         lines.append(
             f"the loss still fell in the last epoch, from {losses[-2]:.3g} to "

@@ -19,7 +19,11 @@ from tfxml import options
 from tfxml.run import command_door, help_text, paths, tensorflow_start
 
 _HELP = ("--help", "-help", "-h", "--helpshort")
-_MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
+# What Python says of a number, and what we do.
+_NUMBERS = {
+    "invalid literal for int()": "a whole number",
+    "could not convert string to float": "a number",
+}
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -148,11 +152,15 @@ def _unknown(name: str) -> str:
 
 def _mended(message: str) -> str:
     """Returns what absl says of a value, in one line and our form."""
-    missing = _MISSING.findall(message)
+    missing = help_text.MISSING.findall(message)
     if missing:
         return f"--{' and --'.join(missing)} must be given"
     found = re.match(r"flag (--.*?): (.*)", message, flags=re.DOTALL)
     if found:
+        for reason, needed in _NUMBERS.items():
+            if found[2].startswith(reason):
+                name = found[1].partition("=")[0]
+                return f"{name} must be {needed}. Received: {found[1]}"
         message = f"{found[1]}: {found[2]}"
     return "; ".join(message.removeprefix("ERROR:: ").splitlines())
 

@@ -13,6 +13,8 @@ from absl import flags
 from tfxml import config as config_lib
 
 _INDENT = " " * 6
+# What absl says of a flag that is required and was left out.
+MISSING = re.compile(r"Flag --(\w+) must have a value other than None")
 # What absl gives every command, in our words.
 _COMMON = (
     ("--flagfile=FILE", "Reads flags from a file, one a line."),
@@ -62,13 +64,18 @@ def groups(own: Sequence[flags.Flag]) -> dict[str, list[flags.Flag]]:
 def _form(flag: flags.Flag) -> str:
     """Returns a flag with its default, as it is typed."""
     if flag.boolean:
-        return f"--{'no' * bool(flag.default)}{flag.name}"
+        return f"--{flag.name}{f' (off: --no{flag.name})' * bool(flag.default)}"
     default = flag.default
     if isinstance(default, list | tuple):
         default = ",".join(map(str, default))
     if default is None:
-        return f"--{flag.name}=..."
+        return f"--{flag.name}=...{' (required)' * is_required(flag)}"
     return f"--{flag.name}={default}"
+
+
+def is_required(flag: flags.Flag) -> bool:
+    """Tells whether a command does not run without the flag."""
+    return any(MISSING.search(one.message) for one in flag.validators)
 
 
 def _help(flag: flags.Flag) -> str:

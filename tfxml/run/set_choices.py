@@ -137,7 +137,7 @@ def define_limit_flags() -> None:
         "threshold",
         None,
         "The score from which on a label is answered, where labels are chosen "
-        "by thresholds. None: what `python -m tfxml.calibrate` has found, "
+        "by thresholds. Left out: what `python -m tfxml.calibrate` has found, "
         "else 0.5.",
     )
     absl_flags.DEFINE_float(
