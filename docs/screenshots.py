@@ -1,10 +1,11 @@
 """Takes the pictures of pages for the documentation, in headless Chromium.
 
-    python docs/screenshots.py --workdir=runs/a --compare=runs/b --text='...'
+    python docs/screenshots.py --workdir=runs/a --compare=runs/b --text='...' \\
+        --page=exported/index.html
 
 needs `pip install ".[serve,report,browser]"` and Chromium, and writes
-docs/images/{serve,report}-{light,dark}.png and leaderboard.png, the last of the
-folder that both runs are in.
+docs/images/{serve,report}-{light,dark}.png; leaderboard.png, of the folder that
+both runs are in; and browser-page.png, of a page that `--format=tfjs` exported.
 """
 
 from __future__ import annotations
@@ -65,17 +66,34 @@ def report_pages(browser: sync_api.Browser, workdir: str, compare: str) -> None:
         ):
             *flags, output = words
             subprocess.run([*command, *flags, f"--output={output}"], check=True)
-        for path, scheme, anchor, height, name in (
-            (report, "light", "", 1250, "report-light.png"),
-            (report, "dark", "#examples", 900, "report-dark.png"),
-            (board, "light", "", 400, "leaderboard.png"),
+        for path, scheme, anchor, size, name in (
+            (report, "light", "", (WIDTH, 1250), "report-light.png"),
+            (report, "dark", "#examples", (WIDTH, 900), "report-dark.png"),
+            (board, "light", "", (1500, 430), "leaderboard.png"),
         ):
+            width, height = size
             page = browser.new_page(
                 color_scheme=scheme,
-                viewport={"width": WIDTH, "height": height},
+                viewport={"width": width, "height": height},
             )
             page.goto(f"{path.as_uri()}{anchor}")
             page.screenshot(path=FOLDER / name)
+
+
+def exported_page(
+    browser: sync_api.Browser, path: pathlib.Path, text: str
+) -> None:
+    """Takes the page of an export, with what spoke for each label."""
+    page = browser.new_page(
+        color_scheme="light", viewport={"width": WIDTH, "height": 900}
+    )
+    page.goto(f"{path.absolute().as_uri()}?backend=wasm")
+    page.evaluate("app.ready.then(() => null)")
+    page.check("#by-threshold")
+    page.check("#explain")
+    page.fill("#input", text)
+    page.wait_for_selector("#labels .why span")
+    page.screenshot(path=FOLDER / "browser-page.png")
 
 
 def main() -> None:
@@ -83,6 +101,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--compare", required=True)
     parser.add_argument("--text", required=True)
+    parser.add_argument("--page", required=True, type=pathlib.Path)
     words = parser.parse_args()
     paths = [path for path in map(shutil.which, BROWSERS) if path]
     if not paths:
@@ -93,6 +112,7 @@ def main() -> None:
         )
         serve_pages(browser, words.workdir, words.text)
         report_pages(browser, words.workdir, words.compare)
+        exported_page(browser, words.page, words.text)
         browser.close()
 
 

@@ -39,7 +39,7 @@ def test_help_has_every_flag_of_the_recipe_under_its_group():
     by_title = dict(zip(sections[1::2], sections[2::2], strict=True))
     for title, group in config_lib.GROUPS.items():
         title = f"with --{title}" if "=" in title else title
-        flags = re.findall(r"^  --(?:no)?(\w+)", by_title[title], flags=re.M)
+        flags = re.findall(r"^  --(\w+)", by_title[title], flags=re.M)
         assert flags == [f.name for f in config_lib.dataclasses.fields(group)]
     for name in ("workdir", "data_dir", "strategy", "tpu"):
         assert f"  --{name}=" in by_title["where and how"]

@@ -12,7 +12,7 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
-from tfxml import evaluate
+from tfxml import evaluate, rerank
 from tfxml.evaluation import label_sets
 from tfxml.run import scored_rows, set_choices, train_and_evaluate
 
@@ -168,6 +168,19 @@ def test_examples_are_the_best_and_the_worst():
     good, bad = examples.choose(answers, 2)
     assert good.tolist() == [1, 0]  # both labels; then the first alone
     assert bad.tolist() == [2, 3]  # surer of what is wrong; 4 has no labels
+
+
+@pytest.mark.slow
+def test_a_run_that_a_reranker_was_added_to(folder, tmp_path):
+    """It has no epochs of its own, so neither curves nor costs of training."""
+    rerank.rerank(
+        str(folder / "first"),
+        str(tmp_path / "reranked"),
+        {"reranker_passes": 1},
+    )
+    path = report.write(str(tmp_path / "reranked"), str(folder / "first"))
+    text = _Page(path.read_text()).text
+    assert "against" in text and "peak memory of training" in text
 
 
 @pytest.mark.slow
