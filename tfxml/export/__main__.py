@@ -1,7 +1,7 @@
 """Exports a trained run: `python -m tfxml.export --workdir=... --format=...`.
 
 `--format` says for what: `saved_model` for TensorFlow Serving, `tflite` for
-phones, `tfjs` for browsers, `keras` for Python. Each has a model card beside it.
+phones, `tfjs` for browsers, `keras` for Python, each with a model card.
 """
 
 from __future__ import annotations
