@@ -213,7 +213,7 @@ def _data_rows(run: measured_lib.Measured) -> list[tuple[str, str]]:
         rows.append(
             (
                 "training instances of a label",
-                f"{int(np.median(counts))} in the middle, at most "
+                f"median {int(np.median(counts))}, at most "
                 f"{int(counts.max()):,}",
             )
         )
