@@ -54,14 +54,21 @@ def serve_pages(browser: sync_api.Browser, workdir: str, text: str) -> None:
         process.wait()
 
 
-def report_pages(browser: sync_api.Browser, workdir: str, compare: str) -> None:
+def report_pages(
+    browser: sync_api.Browser, workdir: str, compare: str, split: str
+) -> None:
     """Takes the head of a report in light colours, and examples in dark."""
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.html"
         board = pathlib.Path(folder) / "leaderboard.html"
         command = [sys.executable, "-m", "tfxml.report"]
         for words in (
-            [f"--workdir={workdir}", f"--compare={compare}", report],
+            [
+                f"--workdir={workdir}",
+                f"--compare={compare}",
+                f"--split={split}",
+                report,
+            ],
             [f"--runs={pathlib.Path(workdir).parent}", board],
         ):
             *flags, output = words
@@ -101,6 +108,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--compare", required=True)
     parser.add_argument("--text", required=True)
+    parser.add_argument("--split", default="")
     parser.add_argument("--page", required=True, type=pathlib.Path)
     words = parser.parse_args()
     paths = [path for path in map(shutil.which, BROWSERS) if path]
@@ -111,7 +119,7 @@ def main() -> None:
             executable_path=paths[0], args=["--no-sandbox"]
         )
         serve_pages(browser, words.workdir, words.text)
-        report_pages(browser, words.workdir, words.compare)
+        report_pages(browser, words.workdir, words.compare, words.split)
         exported_page(browser, words.page, words.text)
         browser.close()
 
