@@ -32,6 +32,85 @@ STEPS = (
     "python -m tfxml.evaluate --workdir=runs/first --deciles",
     f"echo '{ROW}' | python -m tfxml.predict --workdir=runs/first --k=3",
 )
+# What a new user stumbled over, what is said now, and the test that holds it.
+STUMBLES = (
+    (
+        "six lines of absl, CUDA and oneDNN first; one of TensorFlow an epoch",
+        "our lines alone",
+        "train_test.py::test_killed_and_resumed_equals_uninterrupted",
+    ),
+    (
+        "progress without examples a second, memory or the time left; its loss "
+        "was not the epoch's",
+        "one line with all of them, and the epoch's loss so far",
+        "progress_test.py::test_the_figures_are_those_of_the_definition",
+    ),
+    (
+        "an end without a word on what comes next",
+        "three commands, filled in",
+        "progress_test.py::test_the_next_commands_can_be_typed",
+    ),
+    (
+        "`--help`: 5 s of processor time, for three flags",
+        "at once, without TensorFlow, every flag in its group",
+        "help_test.py::test_help_starts_no_tensorflow",
+    ),
+    (
+        "`--hidden_units=abc`: a screen of usage, the message last",
+        "one paragraph that begins with FATAL",
+        "help_test.py::test_a_mistake_is_one_paragraph_at_once",
+    ),
+    (
+        "a missing folder: told after a run directory had been announced",
+        "told first",
+        "help_test.py::test_a_mistake_is_one_paragraph_at_once",
+    ),
+    (
+        "Ctrl-C: 40 lines of traceback, nothing saved",
+        "saved, and how to resume",
+        "termination_test.py::test_training_that_is_told_saves_and_resumes",
+    ),
+    (
+        "`evaluate` of a run that has not ended: figures without a word",
+        "a note with the command that resumes",
+        "termination_test.py::test_training_that_is_told_saves_and_resumes",
+    ),
+    (
+        "more epochs in the same run directory: refused",
+        "they continue the run",
+        "train_test.py::test_more_epochs_continue_a_finished_run",
+    ),
+    (
+        "other data in it: `Received incompatible tensor`",
+        "refused, with what differs",
+        "workdir_test.py::test_other_data_in_a_run_directory_are_refused",
+    ),
+    (
+        "extras with an underscore: not found by older versions of pip",
+        "hyphens, found by the oldest pip of every Python",
+        "packaging_test.py::test_the_oldest_pip_finds_every_extra",
+    ),
+    (
+        "the Colab notebook: no clone cell, a package short, no outputs",
+        "all there",
+        "notebook_test.py::test_colab_installs_what_the_readme_says",
+    ),
+    (
+        "an export: seven lines of TensorFlow on signatures",
+        "our lines alone",
+        "export_command_test.py::test_writes",
+    ),
+    (
+        "a predictor that took no string",
+        "a string is a request",
+        "predict_test.py::test_a_string_is_a_request",
+    ),
+    (
+        "a median step of 400 to 2,000 ms, mostly tracing",
+        "the median of steps that made no graph",
+        "progress_test.py::test_the_figures_are_those_of_the_definition",
+    ),
+)
 MISTAKES = (
     "python -m tfxml.train --heda=mach",
     "python -m tfxml.train --hidden_units=abc",
@@ -113,8 +192,25 @@ def page(folder: str, source: str) -> str:
         "## What is mistyped\n",
         "One paragraph, at once:\n",
         *map(to_block, mistakes),
+        stumbles(),
     ]
     return "\n".join(blocks)
+
+
+def stumbles() -> str:
+    """Returns the table of what was mended."""
+    rows = [
+        f"| {before} | {now} | `{test}` |" for before, now, test in STUMBLES
+    ]
+    return "\n".join(
+        [
+            "## What a new user stumbled over\n",
+            "| once | now | test, in `tests/` |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
 
 
 def main() -> None:

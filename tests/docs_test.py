@@ -254,3 +254,12 @@ def test_every_feature_of_ours_is_linked_to_a_command():
         for target in targets:
             assert "python -m " in commands[target], name
     assert len(features) > 15
+
+
+def test_what_was_mended_has_its_test():
+    walk = runpy.run_path(str(ROOT / "docs" / "first_result.py"))
+    for _, _, test in walk["STUMBLES"]:
+        path, name = test.split("::")
+        assert f"\ndef {name}(" in (ROOT / "tests" / path).read_text(), test
+    page = (ROOT / "docs" / "first-result.md").read_text()
+    assert walk["stumbles"]() in page
