@@ -350,7 +350,9 @@ def test_commands_answer_with_sets(workdir, tmp_path, capsys):
 @pytest.mark.slow
 def test_an_export_answers_as_the_command(workdir, tmp_path):
     """Each label with its own threshold; rows that are unsure have none."""
-    calibrate.calibrate(str(workdir), is_per_label=True)
+    command = runs.command("tfxml.calibrate", f"--workdir={workdir}")
+    said = runs.run([*command, "--per_label"])
+    assert f"tfxml.predict --workdir={workdir} " in said  # what comes next
     run = restore.restore(str(workdir), tf.distribute.get_strategy())
     assert run.fitted.thresholds.of_labels
     rows = [one.features() for one in _row_requests(run)]

@@ -8,6 +8,8 @@ to.
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 from absl import flags as absl_flags
 
@@ -205,6 +207,13 @@ def main() -> None:
         values.set_candidates,
     )
     print(describe(found))
+    workdir = shlex.quote(f"--workdir={values.workdir}")
+    print(
+        f"\nnext      python -m tfxml.predict {workdir} --input=rows.jsonl "
+        "--predict=threshold\n"
+        f"          python -m tfxml.evaluate {workdir} --sets "
+        "--predict=threshold"
+    )
 
 
 def define_flags() -> None:
