@@ -167,7 +167,7 @@ class _Step:
     def times(self) -> dict[str, float]:
         """Returns the median milliseconds of each part and of the whole."""
         model, batch = self._model, self._batch
-        part = model.parts()[0]
+        trained = model.trainable_variables
         seed = tf.constant([0, 1])
         weights = batch.weights / tf.reduce_sum(batch.weights)
 
@@ -205,15 +205,13 @@ class _Step:
                 value = model.loss_sum(
                     batch.inputs, batch.label_ids, weights, seed
                 )
-            return tape.gradient(value, part.trainable_variables)
+            return tape.gradient(value, trained)
 
         step_gradients = gradients()
 
         @tf.function(input_signature=[_spec(one) for one in step_gradients])
         def update(*step_gradients):
-            self._optimizer.apply(
-                list(step_gradients), part.trainable_variables
-            )
+            self._optimizer.apply(list(step_gradients), trained)
 
         forward = _median_ms(encode)
         return {

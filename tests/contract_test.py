@@ -30,8 +30,8 @@ from tfxml.models import (
     row_forms,
     sparse_labels,
 )
-from tfxml.run import build, placement, workdir
-from tfxml.training import loop, optimizers, solvers
+from tfxml.run import build, workdir
+from tfxml.training import optimizers, replica_step, solvers
 
 N, D, L, K = 11, 30, 41, 6
 PACKAGES = {
@@ -265,7 +265,7 @@ def test_every_trainable_weight_is_trained(head, encoder, loss):
     batch, labels, weights = _batch()
     optimizer = optimizers.create("sgd", 0.5)
     optimizer.build(model.trainable_variables)
-    step = loop.make_replica_step(model, optimizer, seed=0)
+    step = replica_step.make_replica_step(model, optimizer, seed=0)
 
     share = pipeline.Batch(batch, labels, weights, tf.range(N, dtype=tf.int64))
     tf.distribute.get_strategy().run(
@@ -429,7 +429,7 @@ def test_a_weight_without_a_gradient_is_an_error():
     model = _tempered()
     optimizer = optimizers.create("sgd", 0.5)
     optimizer.build(model.trainable_variables)
-    step = loop.make_replica_step(model, optimizer, seed=0)
+    step = replica_step.make_replica_step(model, optimizer, seed=0)
 
     batch, labels, weights = _batch()
     share = pipeline.Batch(batch, labels, weights, tf.range(N, dtype=tf.int64))
@@ -464,16 +464,7 @@ def test_a_part_that_leaves_a_weight_out_is_an_error():
         [encoders.ENCODERS["bag"](D, (7,))], Forgetful(L, 7), D, "compact"
     )
     with pytest.raises(ValueError, match="temperature, in 0 parts"):
-        model.parts()
-
-
-def test_an_encoder_on_no_device_of_a_part_is_an_error():
-    config = _config(head="mach", num_encoders=3)
-    devices = placement.Placement(devices=("CPU:0", "CPU:1"))
-    model = _model(config, placement=devices)
-    model.encoders[0].device = None
-    with pytest.raises(ValueError, match="Received: 2 such, of 3"):
-        model.parts()
+        model.head_parts()
 
 
 @pytest.mark.parametrize("head", list(heads.HEADS))

@@ -481,7 +481,7 @@ def test_encoders_lie_where_their_repetitions_do(copy, command):
     ]
     for name, more in (
         ("together", []),
-        ("apart", ["--repetition_devices=CPU:0,CPU:1"]),
+        ("apart", ["--model_devices=CPU:0,CPU:1"]),
     ):
         path = f"--workdir=runs/{name}"
         code, output = command("tfxml.train", *words, *more, path)

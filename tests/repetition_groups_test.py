@@ -9,8 +9,6 @@ from tfxml import config as config_lib
 from tfxml import evaluate, merge
 from tfxml.data import requests
 from tfxml.run import (
-    build,
-    datasets,
     flags,
     request_predictor,
     restore,
@@ -103,45 +101,6 @@ def test_groups_as_commands(tmp_path):
     runs.assert_near(
         _model(tmp_path / "whole"), _model(tmp_path / "run"), atol=1e-5
     )
-
-
-@pytest.mark.slow
-def test_repetitions_on_two_devices_equal_repetitions_on_one(tmp_path):
-    train_and_evaluate.train(APART, str(tmp_path / "one"))
-    placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
-    train_and_evaluate.train(APART, str(tmp_path / "two"), placement=placement)
-    runs.assert_near(
-        _model(tmp_path / "one"), _model(tmp_path / "two"), atol=1e-5
-    )
-
-
-@pytest.mark.slow
-def test_repetitions_are_computed_where_they_lie():
-    data = datasets.training_data(APART, "")
-    placement = placement_lib.Placement(devices=("CPU:0", "CPU:1"))
-    model = build.model(APART, data.facts, data.label_counts, placement)
-    devices = [
-        variable.value.device[-5:] for variable in model.head.trainable_weights
-    ]
-    assert devices == ["CPU:0"] * 4 + ["CPU:1"] * 4
-    assert [part.device for part in model.parts()] == ["CPU:0", "CPU:1"]
-
-    @tf.function
-    def gradients():
-        rows, labels = data.train.rows(tf.range(8, dtype=tf.int64))
-        found = []
-        for part in model.parts():
-            with tf.device(part.device):
-                with tf.GradientTape() as tape:
-                    loss = model.loss_sum(rows, labels, tf.ones([8]), part=part)
-                found += tape.gradient(loss, part.trainable_variables)
-        return found
-
-    graph = gradients.get_concrete_function().graph
-    products = [op for op in graph.get_operations() if op.type == "MatMul"]
-    places = [op.device[-5:] for op in products]
-    # First layer: forward, weights. Repetition: forward, hidden, weights.
-    assert places.count("CPU:0") == places.count("CPU:1") >= 2 * 5
 
 
 @pytest.mark.parametrize(

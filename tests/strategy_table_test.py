@@ -58,7 +58,7 @@ STRATEGIES = {
         ["--strategy=parameter_server"],
     ),
     "repetition groups x2": (None, []),
-    "repetition devices x2": ([], [*TWO, "--repetition_devices=CPU:0,CPU:1"]),
+    "repetition devices x2": ([], [*TWO, "--model_devices=CPU:0,CPU:1"]),
 }
 # Of the rows of all modules; the other strategies share the code of these.
 OF_MODULES = ("mirrored x2", "multi_worker x2", "parameter_server, 1 worker")

@@ -22,6 +22,7 @@ from tfxml.models import contract
 from tfxml.models.heads import mach_head
 from tfxml.run import build, workdir
 from tfxml.training import loop
+from tfxml.training import replica_step as replica_step_lib
 
 pytestmark = pytest.mark.tpu_compile
 
@@ -161,7 +162,9 @@ def batch(parts):
 def test_train_step_fits(parts, batch, compile_for_v5e):
     name, parts = parts
     step = loop.new_step_counter()
-    replica_step = loop.make_replica_step(parts.model, parts.optimizer, seed=0)
+    replica_step = replica_step_lib.make_replica_step(
+        parts.model, parts.optimizer, seed=0
+    )
 
     def train_step(batch):
         strategy = tf.distribute.get_strategy()

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import evaluator
 from tfxml.mach import mach_choices
-from tfxml.training import loop, optimizers
+from tfxml.training import optimizers
+from tfxml.training import replica_step as replica_step_lib
 
 # Two epochs and more; each ends with a batch that is not full.
 NUM_STEPS = 12
@@ -42,7 +43,9 @@ class _Run:
     def train(self):
         """Returns the losses of the steps."""
         strategy = tf.distribute.get_strategy()
-        replica_step = loop.make_replica_step(self.model, self.optimizer, 0)
+        replica_step = replica_step_lib.make_replica_step(
+            self.model, self.optimizer, 0
+        )
 
         @self.function
         def train_step(batch):

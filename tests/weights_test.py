@@ -15,7 +15,7 @@ from tfxml.data.feeding import batching, in_memory, pipeline, subset
 from tfxml.data.formats import folder
 from tfxml.data.records import preparing
 from tfxml.run import build, datasets, workdir
-from tfxml.training import loop
+from tfxml.training import replica_step
 from tfxml.training.solvers import (
     centroids,
     label_pairs,
@@ -57,7 +57,7 @@ def _step(name, source, is_padded):
     (batch,) = pipeline.training(
         source, batches, seed=0, first_step=0, num_steps=1, is_padded=is_padded
     )
-    step = loop.make_replica_step(model, optimizer, seed=0)
+    step = replica_step.make_replica_step(model, optimizer, seed=0)
     loss = tf.distribute.get_strategy().run(
         step, args=(batch, tf.constant(0, tf.int64))
     )

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import contract, device_scope, forms, sparse_rows
+from tfxml.models import contract, device_scope, forms, sites, sparse_rows
 from tfxml.models.losses import fused
 
 
@@ -31,7 +31,7 @@ class OutputBlock(keras.layers.Layer):
         is_linear: whether the block reads the sparse rows directly, as in
             linear one-vs-rest.
         seed: of the initial kernel.
-        device: where the weights are stored and used; None: anywhere.
+        place: where the weights are stored and used; None: anywhere.
     """
 
     built: bool
@@ -44,7 +44,7 @@ class OutputBlock(keras.layers.Layer):
         priors: np.ndarray | None = None,
         is_linear: bool = False,
         seed: int = 0,
-        device: str | None = None,
+        place: sites.Place | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,7 +52,7 @@ class OutputBlock(keras.layers.Layer):
         self.loss = loss if priors is None else loss.of_outputs(priors)
         self.is_linear = is_linear
         self.seed = seed
-        self.device = device
+        self.place = place
         self._priors = priors
         if input_dim is not None:
             self.build((None, input_dim))
@@ -61,7 +61,7 @@ class OutputBlock(keras.layers.Layer):
         """Adds the weights, for inputs [N, input_shape[-1]]."""
         if self.built:
             return
-        with device_scope.on(self.device):
+        with device_scope.creating(self.place):
             self._add_weights(input_shape[-1])
         self.built = True
 
@@ -102,18 +102,19 @@ class OutputBlock(keras.layers.Layer):
 
     def call(self, encoded: Any) -> tf.Tensor:
         """Returns logits, [N, B]."""
-        with device_scope.on(self.device):
+        with device_scope.computing(self.place):
+            kernel = device_scope.readable(self.kernel)
             if self.is_linear:
-                product = sparse_rows.matmul(encoded, [self.kernel.value])
+                product = sparse_rows.matmul(encoded, [kernel])
             else:
-                product = tf.matmul(encoded, self.kernel, transpose_b=True)
-            return product + self.bias
+                product = tf.matmul(encoded, kernel, transpose_b=True)
+            return product + device_scope.readable(self.bias)
 
     def loss_sum(
         self, encoded: Any, positives: contract.Positives, weights: tf.Tensor
     ) -> tf.Tensor:
         """Returns the weighted sum of the losses of the block, a scalar."""
-        with device_scope.on(self.device):
+        with device_scope.computing(self.place):
             if self.is_linear:
                 return self.loss.trained_value(
                     self.call(encoded), positives, weights
@@ -121,8 +122,8 @@ class OutputBlock(keras.layers.Layer):
             return fused.of_product(
                 self.loss,
                 encoded,
-                tf.convert_to_tensor(self.kernel),
-                tf.convert_to_tensor(self.bias),
+                tf.convert_to_tensor(device_scope.readable(self.kernel)),
+                tf.convert_to_tensor(device_scope.readable(self.bias)),
                 positives,
                 weights,
             )
@@ -130,6 +131,35 @@ class OutputBlock(keras.layers.Layer):
     def form(self) -> forms.Block:
         """Returns its serving form."""
         return forms.Block(self.kernel, self.bias, self.is_linear)
+
+
+def parts_of(
+    head: contract.Head, blocks: Sequence[OutputBlock]
+) -> list[contract.HeadPart]:
+    """Returns the blocks of each place; one part if they are in one place."""
+    places = list(dict.fromkeys(block.place for block in blocks))
+    if len(places) == 1:
+        return [
+            contract.HeadPart(places[0], None, list(head.trainable_weights))
+        ]
+    parts = []
+    for place in places:
+        numbers = [
+            number
+            for number, block in enumerate(blocks)
+            if block.place == place
+        ]
+        weights = [
+            weight
+            for number in numbers
+            for weight in blocks[number].trainable_weights
+        ]
+        parts.append(
+            contract.HeadPart(
+                place, range(numbers[0], numbers[-1] + 1), weights
+            )
+        )
+    return parts
 
 
 def named_weights(

@@ -20,7 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxml.models import forms, keras_strategies, module_options, sites
+from tfxml.models import (
+    forms,
+    keras_strategies,
+    module_options,
+    sites,
+)
 from tfxml.topk import selection
 
 GRADIENTS = "gradients"  # how a head learns: in steps of the training loop
@@ -151,7 +156,8 @@ class Encoder(keras.layers.Layer):
     )
     reads: ClassVar[str] = BAG
     output_dim: int
-    device: str | None = None  # where its weights are stored and used
+    # Where its weights are stored and used; None: anywhere.
+    place: sites.Place | None = None
 
     @classmethod
     def create(cls, options: Any, site: sites.Site, number: int) -> Encoder:
@@ -212,10 +218,10 @@ class LabelSets(NamedTuple):
 
 
 class HeadPart(NamedTuple):
-    """A part of a head that trains independently of the others."""
+    """The blocks of a head in one place; parts' losses add up."""
 
-    device: str | None
-    repetitions: range | None  # None: the whole head
+    place: sites.Place | None
+    blocks: range | None  # their numbers; None: the whole head
     variables: list[keras.Variable]
 
 
@@ -233,9 +239,13 @@ class Head(keras.layers.Layer):
     learns: ClassVar[str] = GRADIENTS
     reads_rows: ClassVar[bool] = False  # whether it has no use for encoders
     reads_pairs: ClassVar[bool] = False  # whether `site.label_pairs` are read
+    # Whether its blocks can lie in the different places of a site.
+    has_blocks: ClassVar[bool] = False
     num_labels: int
     dropped: np.ndarray  # ids that are never answered
     loss: Loss
+    # Where its weights are stored and used, unless its blocks say it.
+    place: sites.Place | None = None
 
     # --- from options ---------------------------------------------------
 
@@ -282,7 +292,7 @@ class Head(keras.layers.Layer):
         encoded: Any,
         positives: Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar.
 
@@ -290,14 +300,14 @@ class Head(keras.layers.Layer):
             encoded: what the encoders return.
             positives: the labels of the batch.
             weights: [N].
-            repetitions: those of the part that is trained; None: all.
+            blocks: those whose losses are added; None: all.
         """
-        del repetitions
+        del blocks
         return self.loss.trained_value(self.call(encoded), positives, weights)
 
     def parts(self) -> list[HeadPart]:
-        """Returns the parts that train separately; all weights are in one."""
-        return [HeadPart(None, None, list(self.trainable_weights))]
+        """Returns the parts, each in its place; every weight is in one."""
+        return [HeadPart(self.place, None, list(self.trainable_weights))]
 
     # --- ranking --------------------------------------------------------
 

@@ -58,7 +58,7 @@ class CorrectingHead(candidate_head.CandidateHead):
         encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns the base's loss and that of the corrected logits, a scalar.
 
@@ -66,7 +66,7 @@ class CorrectingHead(candidate_head.CandidateHead):
         """
         logits, label_ids = self.candidates(encoded)
         return self.base.loss_sum(
-            encoded, positives, weights, repetitions
+            encoded, positives, weights, blocks
         ) + self.loss.trained_value(
             self.corrected(logits, label_ids),
             self.among(positives, label_ids),

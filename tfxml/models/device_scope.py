@@ -1,15 +1,65 @@
-"""The device of a layer, if it has one of its own."""
+"""Where a part of the model lies, and the scopes that put it there."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
+from tfxml.models import sites
 
-def on(device: str | None) -> contextlib.AbstractContextManager:
-    """Returns a scope of the device; None keeps the current device.
 
-    `tf.device(None)` would drop the device of the replica.
+def creating(place: sites.Place | None) -> contextlib.AbstractContextManager:
+    """Returns a scope whose variables lie at a place; None: where they would.
+
+    The innermost scope counts. Slots of optimizers lie with their variables.
     """
-    return contextlib.nullcontext() if device is None else tf.device(device)
+    if place is None:
+        return contextlib.nullcontext()
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+        return tf.device(place.devices[0])
+
+    def creator(next_creator, **kwargs):
+        kwargs.setdefault("colocate_with", place)
+        return next_creator(**kwargs)
+
+    return tf.variable_creator_scope(creator)
+
+
+def computing(place: sites.Place | None) -> contextlib.AbstractContextManager:
+    """Returns a scope of the place's device for the current replica.
+
+    None keeps the current device: `tf.device(None)` would drop that of the
+    replica.
+    """
+    if place is None:
+        return contextlib.nullcontext()
+    replica = tf.distribute.get_replica_context()
+    number = 0
+    if replica is not None and len(place.devices) > 1:
+        number = int(tf.get_static_value(replica.replica_id_in_sync_group))
+    return tf.device(place.devices[number])
+
+
+def readable(variable: keras.Variable) -> tf.Variable:
+    """Returns what a replica reads: its copy, or the one that all share."""
+    return copies_of(variable)[0] if is_shared(variable) else variable.value
+
+
+def is_shared(variable: keras.Variable) -> bool:
+    """Tells whether all replicas, if several, share one copy of a variable."""
+    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    value = variable.value
+    return (
+        num_replicas > 1
+        and isinstance(value, tf.distribute.DistributedValues)
+        and len(value.values) == 1
+    )
+
+
+def copies_of(variable: keras.Variable) -> Sequence[tf.Variable]:
+    """Returns the copies of a variable, one per device."""
+    return getattr(variable.value, "values", (variable.value,))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -29,19 +30,6 @@ from tfxml.models import heads as heads_lib
 from tfxml.models import reranker as reranker_lib
 
 Inputs = Mapping[str, tf.RaggedTensor | tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """The encoders and the part of the head that train on one device.
-
-    Their gradients do not depend on the other parts.
-    """
-
-    device: str | None
-    encoders: Sequence[contract.Encoder]
-    repetitions: range | None  # None: the whole head
-    trainable_variables: Sequence[keras.Variable]
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -144,28 +132,28 @@ class ExtremeClassifier(keras.Model):
         self,
         inputs: Inputs,
         dropout_seed: tf.Tensor | None = None,
-        encoders: Sequence[contract.Encoder] | None = None,
+        tapes: Sequence[tf.GradientTape] = (),
     ) -> list:
         """Returns the input of the head: [N, H] per encoder, or the rows.
 
         Args:
             inputs: rows by the names of `inputs`.
             dropout_seed: [2] int32, or None for no dropout.
-            encoders: some of the model's; None: all of them.
+            tapes: that record each encoder; none: nothing is recorded.
         """
         if not self.encoders:
             return [self._rows(inputs, self.form)]
-        encoders = self.encoders if encoders is None else encoders
         # Encoders that read the same rows share them.
         arranged = {}
-        for encoder in encoders:
+        for encoder in self.encoders:
             if encoder.arrangement not in arranged:
                 arranged[encoder.arrangement] = encoder.arrange(
                     inputs, self.form
                 )
         encoded = []
-        for encoder in encoders:
-            with device_scope.on(encoder.device):
+        for number, encoder in enumerate(self.encoders):
+            tape = tapes[number] if tapes else contextlib.nullcontext()
+            with device_scope.computing(encoder.place), tape:
                 encoded.append(
                     encoder.call(
                         arranged[encoder.arrangement], dropout_seed=dropout_seed
@@ -179,7 +167,6 @@ class ExtremeClassifier(keras.Model):
         label_ids: tf.RaggedTensor | tf.Tensor,
         weights: tf.Tensor,
         dropout_seed: tf.Tensor | None = None,
-        part: Part | None = None,
     ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar.
 
@@ -188,19 +175,32 @@ class ExtremeClassifier(keras.Model):
             label_ids: [N, (L)] ragged, or [N, P] padded with -1.
             weights: [N]; the loss of a row with weight 0 does not count.
             dropout_seed: [2] int32, or None for no dropout.
-            part: whose part of the sum is returned; None: all of it.
         """
-        encoders = repetitions = None
-        if part is not None:
-            encoders, repetitions = part.encoders, part.repetitions
-        encoded = self.encode(inputs, dropout_seed, encoders)
+        encoded = self.encode(inputs, dropout_seed)
+        return self.head_loss_sum(encoded, label_ids, weights, dropout_seed)
+
+    def head_loss_sum(
+        self,
+        encoded: list,
+        label_ids: tf.RaggedTensor | tf.Tensor,
+        weights: tf.Tensor,
+        dropout_seed: tf.Tensor | None = None,
+        blocks: range | None = None,
+    ) -> tf.Tensor:
+        """Returns `loss_sum` from what `encode` returned.
+
+        Args:
+            encoded: the input of the head.
+            label_ids, weights, dropout_seed: see `loss_sum`.
+            blocks: of the head, whose part of the sum is returned; None: all.
+        """
 
         def loss_sum(label_ids, weights):
             return self.head.loss_sum(
                 encoded,
                 sparse_labels.positives_of(label_ids, weights),
                 weights,
-                repetitions,
+                blocks,
             )
 
         with dropout_seeds.given(dropout_seed):  # of a head that samples
@@ -213,42 +213,9 @@ class ExtremeClassifier(keras.Model):
                 others, weights * (1 - pairs.shares)
             )
 
-    def parts(self) -> list[Part]:
-        """Returns the parts that train independently, one per device.
-
-        Every trainable weight of the encoders and the head is in one part.
-        """
-        head_parts = contract_checks.checked_parts(self.head, self.head.parts())
-        parts = []
-        for device, repetitions, variables in head_parts:
-            encoders = self.encoders
-            if len(head_parts) > 1:
-                encoders = [
-                    encoder
-                    for encoder in self.encoders
-                    if encoder.device == device
-                ]
-            encoder_weights = [
-                weight
-                for encoder in encoders
-                for weight in encoder.trainable_weights
-            ]
-            parts.append(
-                Part(
-                    device,
-                    encoders,
-                    repetitions,
-                    [*encoder_weights, *variables],
-                )
-            )
-        num_placed = sum(len(part.encoders) for part in parts)
-        if num_placed != len(self.encoders):
-            raise ValueError(
-                "`encoders` must each be on the device of one part of the "
-                f"head, or they would not be trained. Received: {num_placed} "
-                f"such, of {len(self.encoders)}"
-            )
-        return parts
+    def head_parts(self) -> Sequence[contract.HeadPart]:
+        """Returns the parts of the head, which hold all weights of it once."""
+        return contract_checks.checked_parts(self.head, self.head.parts())
 
     @property
     def link(self) -> str:
@@ -259,12 +226,11 @@ class ExtremeClassifier(keras.Model):
 
     def top_k(self, inputs: Inputs, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best labels' scores and ids, [N, K] each, best first."""
-        encoded = self.encode(inputs)
         if self.reranker is None:
-            estimates, label_ids = self.head.top_k(encoded, k)
+            estimates, label_ids = self._head_top_k(inputs, k)
         else:
-            estimates, label_ids = self.head.top_k(
-                encoded, max(k, self.reranker.num_candidates)
+            estimates, label_ids = self._head_top_k(
+                inputs, max(k, self.reranker.num_candidates)
             )
             estimates, label_ids = self.reranker.rerank(
                 self._rows(inputs, "ragged"),
@@ -309,7 +275,9 @@ class ExtremeClassifier(keras.Model):
             inputs: rows by the names of `inputs`.
             label_ids: [C], ascending and distinct.
         """
-        estimates = self.head.label_estimates(self.encode(inputs), label_ids)
+        encoded = self.encode(inputs)
+        with device_scope.computing(self.head.place):
+            estimates = self.head.label_estimates(encoded, label_ids)
         if self.reranker is None:
             return estimates
         return self.reranker.estimates(
@@ -335,8 +303,9 @@ class ExtremeClassifier(keras.Model):
             each set has, [N, S, K] bool, and the sets' probabilities, [N, S].
         """
         encoded = self.encode(inputs)
-        found = self.head.label_sets(encoded, k, num_sets)
-        estimates, label_ids = self.head.top_k(encoded, k)
+        with device_scope.computing(self.head.place):
+            found = self.head.label_sets(encoded, k, num_sets)
+            estimates, label_ids = self.head.top_k(encoded, k)
         # From the order of the sets to that of the scores.
         is_same = label_ids[:, :, None] == found.label_ids[:, None, :]
         places = tf.argmax(tf.cast(is_same, tf.int32), axis=2)  # [N, K]
@@ -358,7 +327,7 @@ class ExtremeClassifier(keras.Model):
 
     def candidates(self, inputs: Inputs, k: int) -> tf.Tensor:
         """Returns the head's best labels, without the re-ranker, [N, K]."""
-        return self.head.top_k(self.encode(inputs), k)[1]
+        return self._head_top_k(inputs, k)[1]
 
     def named_variables(self) -> dict[str, keras.Variable]:
         """Returns every weight under the name that checkpoints give it.
@@ -390,6 +359,12 @@ class ExtremeClassifier(keras.Model):
     def call(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the scores and ids of the top 5 labels, [N, 5] each."""
         return self.top_k(inputs, k=5)
+
+    def _head_top_k(self, inputs: Inputs, k: int):
+        """Returns what the head's `top_k` does, computed where it lies."""
+        encoded = self.encode(inputs)
+        with device_scope.computing(self.head.place):
+            return self.head.top_k(encoded, k)
 
     def _rows(self, inputs: Inputs, form: str):
         """Returns the bag of features, for layers that read the rows."""

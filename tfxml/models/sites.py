@@ -17,10 +17,34 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The devices of a part of the model.
+
+    Attributes:
+        devices: one per replica, each with a copy of the part, in the order of
+            the replicas; or a single one, whose copy all replicas share.
+    """
+
+    devices: tuple[str, ...]
+
+    @property
+    def _devices(self) -> tuple[str, ...]:
+        """What MirroredStrategy asks for where variables are colocated."""
+        return self.devices
+
+
 def group_range(number: int, group: int, num_groups: int) -> range:
     """Returns the numbers of a group's encoders or repetitions."""
     size = number // num_groups
     return range(group * size, (group + 1) * size)
+
+
+def spread(places: Sequence[Place], number: int) -> list[Place | None]:
+    """Returns a place for each of so many things, in equal runs."""
+    if not places:
+        return [None] * number
+    return [places[index * len(places) // number] for index in range(number)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +67,8 @@ class Site:
             labels occur, for heads that say `reads_pairs`; None likewise.
         dropped: ids of labels that are never answered.
         group, num_groups: which group of repetitions is trained here.
-        devices: to spread the repetitions over; none: anywhere.
+        encoder_places, head_places: where to spread the encoders and the head's
+            blocks; none: anywhere.
         seed: of the initial weights and the dropout.
         hash_seed: of the hashes of labels and features.
         inverse_propensity: from the shares of the instances with each output,
@@ -66,21 +91,28 @@ class Site:
     dropped: Sequence[int] | np.ndarray = ()
     group: int = 0
     num_groups: int = 1
-    devices: tuple[str, ...] = ()
+    encoder_places: tuple[Place, ...] = ()
+    head_places: tuple[Place, ...] = ()
     inverse_propensity: Callable[[np.ndarray], np.ndarray] | None = None
 
     def group_range(self, number: int) -> range:
         """Returns the numbers of this group's encoders or repetitions."""
         return group_range(number, self.group, self.num_groups)
 
-    def devices_of(self, number: int) -> list[str | None]:
-        """Returns a device for each of the group's encoders or repetitions."""
-        if not self.devices:
-            return [None] * number
-        return [
-            self.devices[index * len(self.devices) // number]
-            for index in range(number)
-        ]
+    def block_places(self, number: int) -> list[Place | None]:
+        """Returns a place for each of the head's blocks.
+
+        Raises:
+            ValueError: if a place would have none.
+        """
+        if number < len(self.head_places):
+            raise ValueError(
+                f"`model_devices` must leave each device a block of the head, "
+                f"which has {number}: a repetition of MACH, or "
+                "label_block_size labels. Received: "
+                f"{len(self.head_places)} devices"
+            )
+        return spread(self.head_places, number)
 
     def seeds_of(self, numbers: range) -> list[int]:
         """Returns a seed per encoder or repetition, independent of others."""

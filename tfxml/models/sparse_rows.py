@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfxml.models import row_forms
+from tfxml.models import device_scope, row_forms, sites
 
 # A dense product takes about 2e-11 s per row, feature and unit, a compact one
 # about 2e-9 s per row, stored feature and unit (2 cores; forward and backward).
@@ -114,7 +114,9 @@ def arrange(
 
 
 def matmul(
-    rows: CompactRows | PaddedRows | tf.Tensor, tables: Sequence[tf.Tensor]
+    rows: CompactRows | PaddedRows | tf.Tensor,
+    tables: Sequence[tf.Tensor],
+    places: Sequence[sites.Place | None] = (),
 ) -> tf.Tensor:
     """Returns rows [N, D] times the kernel [D, H], [N, H].
 
@@ -124,17 +126,26 @@ def matmul(
     Args:
         rows: as `arrange` returns them, but not ragged.
         tables: the variables of the kernel, each a run of its rows.
+        places: of the tables, which are read and multiplied there; none: here.
     """
+    places = places or [None] * len(tables)
     if isinstance(rows, CompactRows):
-        kernel_rows = _gather(tables, rows.feature_ids)  # [U, H]
+        kernel_rows = _gather(tables, rows.feature_ids, places)  # [U, H]
         return _csr_matmul(
             rows.indices, rows.values, rows.num_rows, kernel_rows
         )
     if isinstance(rows, PaddedRows):
-        kernel_rows = _gather(tables, rows.feature_ids)  # [N, K, H]
+        kernel_rows = _gather(tables, rows.feature_ids, places)  # [N, K, H]
         return tf.einsum("nk,nkh->nh", rows.values, kernel_rows)
-    kernel = tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
-    return tf.matmul(rows, kernel)
+    if len(tables) == 1:
+        return tf.matmul(rows, tables[0])
+    columns = tf.split(rows, [table.shape[0] for table in tables], axis=1)
+    return tf.add_n(
+        [
+            _product_at(place, part, table)
+            for part, table, place in zip(columns, tables, places, strict=True)
+        ]
+    )
 
 
 def map_chunks(
@@ -199,7 +210,27 @@ def map_chunks(
     ]
 
 
-def _gather(tables: Sequence, ids: tf.Tensor) -> tf.Tensor:
+def _product_at(
+    place: sites.Place | None, rows: tf.Tensor, table: tf.Tensor
+) -> tf.Tensor:
+    """Returns rows [N, D] times a table [D, H], both ways at its place.
+
+    The gradient of a plain product would be computed elsewhere.
+    """
+
+    @tf.custom_gradient
+    def product(table):
+        def gradient(upstream):
+            with device_scope.computing(place):
+                return tf.matmul(rows, upstream, transpose_a=True)
+
+        return tf.matmul(rows, table), gradient
+
+    with device_scope.computing(place):
+        return product(tf.convert_to_tensor(table))
+
+
+def _gather(tables: Sequence, ids: tf.Tensor, places: Sequence) -> tf.Tensor:
     """Returns rows of the kernel, each read from the table that holds it."""
     if len(tables) == 1:
         return tf.gather(tables[0], ids)
@@ -209,14 +240,13 @@ def _gather(tables: Sequence, ids: tf.Tensor) -> tf.Tensor:
     positions = tf.dynamic_partition(
         tf.range(tf.size(flat_ids)), owners, len(tables)
     )
-    rows = [
-        tf.gather(
-            table, tf.gather(flat_ids, table_positions) - index * rows_per_table
-        )
-        for index, (table, table_positions) in enumerate(
-            zip(tables, positions, strict=True)
-        )
-    ]
+    rows = []
+    for index, (table, table_positions, place) in enumerate(
+        zip(tables, positions, places, strict=True)
+    ):
+        row_numbers = tf.gather(flat_ids, table_positions)
+        with device_scope.computing(place):
+            rows.append(tf.gather(table, row_numbers - index * rows_per_table))
     stitched = tf.dynamic_stitch(positions, rows)
     units = tables[0].shape[1]
     return tf.reshape(stitched, tf.concat([tf.shape(ids), [units]], 0))

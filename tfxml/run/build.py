@@ -47,12 +47,13 @@ def model(
         facts: of the data.
         label_counts: [L], in how many training instances each label occurs;
             None: zero biases, for a model whose weights will be restored.
-        placement: which repetitions it has, and on which devices.
+        placement: which repetitions it has, and on which devices it lies.
         dropped: ids of labels that are never predicted.
         label_pairs: [L, L] sparse, in how many training instances each two
             labels occur, for heads that read them; None for restored weights.
         backbone: the run's copy of its Keras model; empty: there is none yet.
     """
+    strategy = tf.distribute.get_strategy()
     site = sites.Site(
         facts.num_labels,
         facts.num_features,
@@ -66,7 +67,8 @@ def model(
         dropped=dropped,
         group=placement.group,
         num_groups=placement.num_groups,
-        devices=placement.devices,
+        encoder_places=placement.encoder_places(strategy),
+        head_places=placement.head_places(strategy),
         backbone=backbone,
         reads_states=heads.HEADS.options(config.head).reads_states,
         inverse_propensity=lambda priors: metrics.inverse_propensities(
@@ -87,7 +89,7 @@ def model(
     loss = losses.LOSSES[config.loss].from_options(config, site)
     return extreme_classifier.ExtremeClassifier(
         model_encoders,
-        heads.HEADS[config.head].create(config, site, loss),
+        _head(config, site, loss),
         facts.num_features,
         facts.form,
         _reranker(config, facts),
@@ -109,15 +111,42 @@ def _encoders(
         return []
     encoder_class = encoders.ENCODERS[config.encoder]
     numbers = site.group_range(heads.HEADS[config.head].num_encoders_of(config))
+    places = sites.spread(site.encoder_places, len(numbers))
+    if len(numbers) > 1:  # each whole in its place
+        site = dataclasses.replace(site, encoder_places=())
     created = []
-    for number, device in zip(
-        numbers, site.devices_of(len(numbers)), strict=True
-    ):
-        with device_scope.on(device):
+    for number, place in zip(numbers, places, strict=True):
+        with device_scope.creating(place):
             encoder = encoder_class.create(config, site, number)
-        encoder.device = device
+        encoder.place = place
         created.append(encoder)
     return created
+
+
+def _head(
+    config: config_lib.Config, site: sites.Site, loss: contract.Loss
+) -> contract.Head:
+    """Returns the head: its blocks in the site's places, or all in one.
+
+    Raises:
+        ValueError: if there are several places, and it has no blocks.
+    """
+    head_class = heads.HEADS[config.head]
+    if head_class.has_blocks or not site.head_places:
+        return head_class.create(config, site, loss)
+    if len(site.head_places) > 1:
+        raise ValueError(
+            "`model_devices` must leave one device for a head that is not made "
+            "of blocks: use two, with model_partition=layers. Received: "
+            f"{len(site.head_places)} devices for head={config.head}"
+        )
+    (place,) = site.head_places
+    with device_scope.creating(place):
+        head = head_class.create(
+            config, dataclasses.replace(site, head_places=()), loss
+        )
+    head.place = place
+    return head
 
 
 def _reranker(

@@ -39,7 +39,8 @@ class Launch:
     logical_cpus: int = 1
     tpu: str = ""
     repetition_group: str = "0/1"
-    repetition_devices: tuple[str, ...] = ()
+    model_devices: tuple[str, ...] = ()
+    model_partition: str = placement_lib.WIDTH
     connect_seconds: float = 600.0
     stall_seconds: float = 300.0
     data_service: str = ""
@@ -79,7 +80,7 @@ class Launch:
             )
         group, num_groups = map(int, match.groups())
         return placement_lib.Placement(
-            group, num_groups, self.repetition_devices
+            group, num_groups, self.model_devices, self.model_partition
         )
 
 
@@ -161,9 +162,19 @@ def define_training_flags() -> None:
         "stay the same, but may come in another order.",
     )
     absl_flags.DEFINE_list(
-        "repetition_devices",
+        "model_devices",
         [],
-        "MACH: devices to spread the repetitions over, e.g. GPU:0,GPU:1.",
+        "Devices to spread the model over, e.g. GPU:0,GPU:1. With several "
+        "replicas: an equal run for each, its own device first.",
+    )
+    absl_flags.DEFINE_enum(
+        "model_partition",
+        placement_lib.WIDTH,
+        placement_lib.PARTITIONS,
+        "What lies where. width: label blocks, repetitions, encoders and table "
+        "shards over all model_devices. layers: encoders on the first, the "
+        "head over the others. replicas: encoders in each replica, the head's "
+        "blocks over the replicas' own devices.",
     )
 
 

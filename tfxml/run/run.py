@@ -18,7 +18,14 @@ from tfxml.evaluation import asynchronous_evaluator as asynchronous_evaluation
 from tfxml.evaluation import evaluator
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import contract, heads, keras_backbones, keras_encoder
-from tfxml.run import build, console, datasets, paths, serving_file
+from tfxml.run import (
+    build,
+    console,
+    datasets,
+    device_memory,
+    paths,
+    serving_file,
+)
 from tfxml.run import placement as placement_lib
 from tfxml.run import progress as progress_lib
 from tfxml.run import workdir as workdir_lib
@@ -117,6 +124,15 @@ class Run:
         """What must be finite to be saved: the model's and optimizer's."""
         moments = {v.path: v for v in self.state.optimizer.variables}
         return {**self.model.named_variables(), **moments}
+
+    def describe_memory(self) -> str:
+        """Returns a line for each device: what lies there."""
+        state = [variable.value for variable in self.state.optimizer.variables]
+        if self.averages is not None:
+            state += self.averages.variables.values()
+        return device_memory.describe(
+            [weight.value for weight in self.model.weights], state
+        )
 
     def start_folder(self, workdir: workdir_lib.Workdir) -> None:
         """Writes what stays the same into the folder of a beginning."""

@@ -146,6 +146,7 @@ def train(
             config, strategy, data, placement, beat, folder.backbone
         )
         print(console.describe_model(config, data.facts, run.model))
+        print(run.describe_memory())
         history = resuming.resume(folder, output, run)
         if config.word_vectors and not run.steps_done:
             run.read_word_vectors()

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfxml.data.feeding import batching, pipeline, worker_tensors
 from tfxml.models import extreme_classifier as classifier_lib
-from tfxml.training import loop, optimizers
+from tfxml.training import optimizers, replica_step
 
 _POLL_SECONDS = 0.01
 
@@ -36,7 +36,7 @@ class AsynchronousLoop:
         seed: of the order and the dropout.
         is_padded: whether rows are padded to static shapes.
         beat: called whenever steps have been applied.
-        num_pieces: of a batch; see `loop.make_replica_step`.
+        num_pieces: of a batch; see `replica_step`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AsynchronousLoop:
         batch_at = pipeline.training_batch(source, seed, most_rows, batches)
         steps_per_epoch = batches.steps_per_epoch
 
-        replica_step = loop.make_replica_step(
+        take_step = replica_step.make_replica_step(
             model, optimizer, seed, num_pieces
         )
 
@@ -83,7 +83,7 @@ class AsynchronousLoop:
                 edges[replica_id + 1],
                 tensors[1:],
             )
-            return replica_step(batch, step)
+            return take_step(batch, step)
 
         @tf.function(autograph=False)
         def worker_step(iterator, step, edges):

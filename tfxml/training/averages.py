@@ -101,10 +101,8 @@ class Averages:
 
     @staticmethod
     def _like(weight: keras.Variable) -> tf.Variable:
-        device = weight.value.device
-        if tf.distribute.in_cross_replica_context():
-            device = None  # the strategy's matter
-        with tf.device(device):
+        strategy = tf.distribute.get_strategy()
+        with strategy.extended.colocate_vars_with(weight.value):
             return tf.Variable(
                 tf.zeros(weight.shape, weight.dtype), trainable=False
             )

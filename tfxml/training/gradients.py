@@ -16,6 +16,8 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
+from tfxml.models import device_scope
+
 # A gradient: a tensor, or the rows of a table that it reaches.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
@@ -91,9 +93,32 @@ class SummedGradients(keras.optimizers.Optimizer):
             self.gathers_rows = any(
                 isinstance(gradient, tf.IndexedSlices) for gradient, _ in pairs
             )
-            pairs = super()._all_reduce_sum_gradients(pairs)
+            pairs = self._summed_over_replicas(pairs)
         grads = [sum_repeated_rows(gradient) for gradient, _ in pairs]
         super().apply(grads, [variable for _, variable in pairs])
+
+    def _summed_over_replicas(self, pairs: list[tuple]) -> list[tuple]:
+        """Returns pairs of a variable and the sum of its gradients.
+
+        The strategy's collectives sum what lies on the replicas' own devices:
+        for other devices they would have to be ordered. What replicas share has
+        a single gradient, of all their rows.
+        """
+        kinds = [_kind(variable) for _, variable in pairs]
+        groups = {
+            kind: [
+                pair
+                for pair, its_kind in zip(pairs, kinds, strict=True)
+                if its_kind == kind
+            ]
+            for kind in ("own", "elsewhere", "shared")
+        }
+        if groups["own"]:
+            groups["own"] = super()._all_reduce_sum_gradients(groups["own"])
+        if groups["elsewhere"]:
+            groups["elsewhere"] = _copied_and_summed(groups["elsewhere"])
+        left = {kind: iter(group) for kind, group in groups.items()}
+        return [next(left[kind]) for kind in kinds]
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # done before clipping
@@ -119,6 +144,38 @@ class SummedGradients(keras.optimizers.Optimizer):
                 distribution.extended.update(
                     variable, hold, args=(learning_rate,), group=False
                 )
+
+
+def _kind(variable: keras.Variable) -> str:
+    """Tells where a variable lies: `own`, `elsewhere` or `shared`."""
+    if device_scope.is_shared(variable):
+        return "shared"
+    devices = [copy.device for copy in device_scope.copies_of(variable)]
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MirroredStrategy) and tuple(
+        devices
+    ) != tuple(strategy.extended.worker_devices):
+        return "elsewhere"
+    return "own"
+
+
+def _copied_and_summed(pairs: list[tuple]) -> list[tuple]:
+    """Returns pairs with gradients summed on the first replica's device."""
+    reduction = tf.distribute.ReductionToOneDevice()
+
+    def reduced(strategy, values):
+        del strategy
+        return [
+            reduction.reduce(tf.distribute.ReduceOp.SUM, value, value)
+            for value in values
+        ]
+
+    replica = tf.distribute.get_replica_context()
+    sums = replica.merge_call(reduced, ([value for value, _ in pairs],))
+    return [
+        (value, variable)
+        for value, (_, variable) in zip(sums, pairs, strict=True)
+    ]
 
 
 def sum_repeated_rows(gradient: Gradient) -> Gradient:

@@ -1,4 +1,4 @@
-"""The step that every strategy runs, and the synchronous loop around it."""
+"""The synchronous loop: all replicas take each step together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import keras
 import tensorflow as tf
 
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
-from tfxml.models import device_scope, dropout_seeds
 from tfxml.models import extreme_classifier as classifier_lib
 from tfxml.training import averages as averages_lib
-from tfxml.training import gradients as gradients_lib
-
-# N instances of a replica's batch
+from tfxml.training import replica_step as replica_step_lib
 
 
 def new_step_counter() -> tf.Variable:
@@ -25,116 +22,6 @@ def new_step_counter() -> tf.Variable:
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         name="step",
     )
-
-
-def make_replica_step(
-    model: classifier_lib.ExtremeClassifier,
-    optimizer: keras.optimizers.Optimizer,
-    seed: int,
-    num_pieces: int = 1,
-) -> Callable[[pipeline.Batch, tf.Tensor], tf.Tensor]:
-    """Returns a function (batch, step) -> loss, for `strategy.run`.
-
-    It computes the gradients of a replica's part of a batch and updates the
-    weights by their sum over the replicas.
-
-    Args:
-        model, optimizer: made inside the strategy's scope.
-        seed: of the dropout.
-        num_pieces: how many pieces of a batch are computed one after another,
-            so that only the gradients of all are in memory at once.
-    """
-
-    def piece_gradients(batch, dropout_seed):
-        gradients: list = []
-        losses: list[tf.Tensor] = []
-        for part in model.parts():
-            # Backward ops are not placed with their forward ops otherwise.
-            with device_scope.on(part.device):
-                with tf.GradientTape() as tape:
-                    loss = model.loss_sum(
-                        batch.inputs,
-                        batch.label_ids,
-                        batch.weights,
-                        dropout_seed,
-                        part,
-                    )
-                gradients += _all_gradients(tape, loss, part)
-            losses.append(loss)
-        return gradients, tf.add_n(losses)
-
-    def replica_step(batch: pipeline.Batch, step: tf.Tensor):
-        replica = tf.distribute.get_replica_context()
-        # The one subtle line: each instance is divided by the true size of the
-        # global batch, so that summing the gradients over replicas is exact
-        # for uneven and even for empty parts.
-        total = tf.reduce_sum(batch.weights)
-        if replica.num_replicas_in_sync > 1:
-            total = replica.all_reduce(tf.distribute.ReduceOp.SUM, total)
-        weights = tf.math.divide_no_nan(batch.weights, total)
-        batch = batch._replace(weights=weights)
-        dropout_seed = dropout_seeds.of_step(seed, step)
-        sums = piece_gradients(_piece(batch, 0, num_pieces), dropout_seed)
-        for number in range(1, num_pieces):
-            # A piece begins when the one before is done, or all of them would
-            # be in memory at once.
-            with tf.control_dependencies(tf.nest.flatten(sums, True)):
-                piece = _piece(batch, number, num_pieces)
-            sums = gradients_lib.added(
-                sums,
-                piece_gradients(
-                    piece,
-                    tf.random.experimental.stateless_fold_in(
-                        dropout_seed, number
-                    ),
-                ),
-            )
-        gradients, loss = sums
-        variables = [
-            variable
-            for part in model.parts()
-            for variable in part.trainable_variables
-        ]
-        optimizer.apply(gradients, variables)
-        return loss
-
-    return replica_step
-
-
-def _piece(
-    batch: pipeline.Batch, number: int, num_pieces: int
-) -> pipeline.Batch:
-    """Returns one of so many nearly equal pieces of a batch."""
-    if num_pieces == 1:
-        return batch
-    size = batch.weights.shape[0]  # static, where a TPU needs it
-    if size is None:
-        size = tf.shape(batch.weights)[0]
-    first = number * size // num_pieces
-    last = (number + 1) * size // num_pieces
-    return tf.nest.map_structure(lambda rows: rows[first:last], batch)
-
-
-def _all_gradients(
-    tape: tf.GradientTape, loss: tf.Tensor, part: classifier_lib.Part
-) -> list[tf.Tensor | tf.IndexedSlices]:
-    """Returns a gradient for every weight of a part.
-
-    Raises:
-        ValueError: if the loss does not depend on a weight, which would then
-            silently never change.
-    """
-    gradients = tape.gradient(loss, part.trainable_variables)
-    for gradient, variable in zip(
-        gradients, part.trainable_variables, strict=True
-    ):
-        if gradient is None:
-            raise ValueError(
-                "`loss_sum` must depend on every trainable weight. "
-                f"Received: {variable.path} has no gradient; use it in the "
-                "loss, or make it trainable=False"
-            )
-    return gradients
 
 
 class SynchronousLoop:
@@ -152,7 +39,7 @@ class SynchronousLoop:
         is_padded: whether rows are padded to static shapes.
         data_service: the tf.data service that makes the batches; empty: this
             process does.
-        num_pieces: of a batch; see `make_replica_step`.
+        num_pieces: of a batch; see `replica_step`.
         averages: of the weights; None: there are none.
     """
 
@@ -273,10 +160,12 @@ def make_train_steps(
         strategy: any that is not a parameter server's.
         model, optimizer, step: made inside the strategy's scope.
         seed: of the dropout.
-        num_pieces: of a batch; see `make_replica_step`.
+        num_pieces: of a batch; see `replica_step`.
         averages: of the weights; None: there are none.
     """
-    whole_batch_step = make_replica_step(model, optimizer, seed, num_pieces)
+    whole_batch_step = replica_step_lib.make_replica_step(
+        model, optimizer, seed, num_pieces
+    )
 
     def replica_step(batch, step):
         return whole_batch_step(on_device.whole(batch), step)

@@ -14,7 +14,14 @@ import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
 from tfxml.mach import hashing
-from tfxml.models import contract, dropout_seeds, forms, sites, sparse_rows
+from tfxml.models import (
+    contract,
+    device_scope,
+    dropout_seeds,
+    forms,
+    sites,
+    sparse_rows,
+)
 from tfxml.models.encoders import bag_options
 
 
@@ -32,10 +39,11 @@ class BagEncoder(contract.Encoder):
         seed: of the initial weights and of the dropout; two encoders with one
             seed are equal.
         table_shards: in how many variables the first kernel is kept, each a
-            run of features: what parameter servers share.
+            run of features: what parameter servers, or devices, share.
         feature_hash: what makes the D features of the instances' own ids, or
             None.
         feature_dropout: the share of the stored features dropped in training.
+        table_places: to spread the shards over; none: where the encoder is.
     """
 
     Options = bag_options.BagOptions
@@ -51,6 +59,7 @@ class BagEncoder(contract.Encoder):
         table_shards: int = 1,
         feature_hash: hashing.UniversalHash | None = None,
         feature_dropout: float = 0.0,
+        table_places: Sequence[sites.Place] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -71,6 +80,7 @@ class BagEncoder(contract.Encoder):
         self.table_shards = table_shards
         self.feature_hash = feature_hash
         self.feature_dropout = feature_dropout
+        self._table_places = sites.spread(table_places, table_shards)
         self.output_dim = self.hidden_units[-1]
         # Whether the gradient of the table may hold a row several times.
         self.repeats_rows = False
@@ -102,6 +112,7 @@ class BagEncoder(contract.Encoder):
             table_shards=options.table_shards,
             feature_hash=feature_hash,
             feature_dropout=options.feature_dropout,
+            table_places=site.encoder_places,
         )
 
     @property
@@ -158,7 +169,8 @@ class BagEncoder(contract.Encoder):
         rows = self._drop_features(rows, dropout_seed)
         # The variables themselves, so that rows are gathered.
         tables = [table.value for table in self.tables]
-        output = tf.nn.relu(sparse_rows.matmul(rows, tables) + self.biases[0])
+        product = sparse_rows.matmul(rows, tables, self._table_places)
+        output = tf.nn.relu(product + self.biases[0])
         hidden = self._drop(output, 0, dropout_seed)
         for layer, (kernel, bias) in enumerate(
             zip(self.upper_kernels, self.biases[1:], strict=True), 1
@@ -214,18 +226,22 @@ class BagEncoder(contract.Encoder):
             # for a rare one is hardly trained and its initial weights are
             # noise.
             stddev = (2 / (fan_in + units)) ** 0.5
-            shards = self.table_shards if layer == 0 else 1
+            places = self._table_places if layer == 0 else [None]
+            shards = len(places)
             for shard, size in enumerate(shard_sizes(fan_in, shards)):
                 initializer = keras.initializers.RandomNormal(
                     stddev=stddev,
                     seed=(self.seed * 1009 + layer) * shards + shard,
                 )
                 name = f"kernel_{layer}" + f"_of_{shard}" * (shards > 1)
-                self.kernels.append(
-                    self.add_weight(
-                        name=name, shape=(size, units), initializer=initializer
+                with device_scope.creating(places[shard]):
+                    self.kernels.append(
+                        self.add_weight(
+                            name=name,
+                            shape=(size, units),
+                            initializer=initializer,
+                        )
                     )
-                )
             self.biases.append(
                 self.add_weight(
                     name=f"bias_{layer}", shape=(units,), initializer="zeros"

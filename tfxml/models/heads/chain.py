@@ -110,7 +110,7 @@ class ChainHead(candidate_head.CandidateHead):
         encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns the base's loss and -log p of the labels' sets, a scalar.
 
@@ -131,7 +131,7 @@ class ChainHead(candidate_head.CandidateHead):
         losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, chained)
         penalty = self.penalty * tf.reduce_sum(tf.abs(self._hears.value))
         return self.base.loss_sum(
-            encoded, positives, weights, repetitions
+            encoded, positives, weights, blocks
         ) + tf.reduce_sum(weights * (tf.reduce_sum(losses, axis=1) + penalty))
 
     def label_sets(

@@ -127,7 +127,7 @@ class DecoderHead(candidate_head.CandidateHead):
         encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns the base's loss and -log p of the labels' sets, a scalar.
 
@@ -158,7 +158,7 @@ class DecoderHead(candidate_head.CandidateHead):
         of_written = tf.gather(log_p, written, axis=2, batch_dims=2)
         losses = -tf.reduce_sum(is_target * of_written, axis=1)
         return self.base.loss_sum(
-            encoded, positives, weights, repetitions
+            encoded, positives, weights, blocks
         ) + tf.reduce_sum(weights * losses)
 
     def label_sets(

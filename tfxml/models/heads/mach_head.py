@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.mach import decode, hashing, label_decoder
+from tfxml.models import blocks as blocks_lib
 from tfxml.models import (
-    blocks,
     calibration,
     contract,
     form_ops,
@@ -54,7 +54,7 @@ class MachHead(contract.Head):
         estimator: how the repetitions combine; see `mach_choices.ESTIMATORS`.
         is_linear: whether there is no encoder.
         seeds: R seeds of the initial weights; None: made from `seed`.
-        devices: the device of each repetition, R of them; None: anywhere.
+        places: the place of each repetition, R of them; None: anywhere.
         decode_by: how the best labels are found: `exhaustive`, `threshold`,
             or `auto`, by cost; the answer is the same.
         dropped: ids of labels that are never answered.
@@ -62,6 +62,7 @@ class MachHead(contract.Head):
     """
 
     Options = mach_options.MachOptions
+    has_blocks = True
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class MachHead(contract.Head):
         estimator: str = "logit",
         is_linear: bool = False,
         seeds: Sequence[int] | None = None,
-        devices: Sequence[str | None] | None = None,
+        places: Sequence[sites.Place | None] | None = None,
         decode_by: str = "auto",
         dropped: Sequence[int] | np.ndarray = (),
         loss: contract.Loss | None = None,
@@ -110,19 +111,19 @@ class MachHead(contract.Head):
         num_blocks = len(self.hashes)
         if seeds is None:
             seeds = range(seed * 1009, seed * 1009 + num_blocks)
-        devices = [None] * num_blocks if devices is None else devices
+        places = [None] * num_blocks if places is None else places
         self.blocks = [
-            blocks.OutputBlock(
+            blocks_lib.OutputBlock(
                 label_hash.num_buckets,
                 self.loss,
                 input_dim,
                 label_buckets.bucket_priors(label_hash, log_absent),
                 is_linear,
                 seed=block_seed,
-                device=device,
+                place=place,
             )
-            for label_hash, block_seed, device in zip(
-                self.hashes, seeds, devices, strict=True
+            for label_hash, block_seed, place in zip(
+                self.hashes, seeds, places, strict=True
             )
         ]
         self.built = input_dim is not None
@@ -148,7 +149,7 @@ class MachHead(contract.Head):
             estimator=options.estimator,
             is_linear=site.is_linear,
             seeds=site.seeds_of(numbers),
-            devices=site.devices_of(len(numbers)),
+            places=site.block_places(len(numbers)),
             decode_by=mach_options.decode_by(options, site),
             dropped=site.dropped,
             loss=loss,
@@ -219,7 +220,7 @@ class MachHead(contract.Head):
         encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns sum_i w_i sum_r of repetition r's loss, a scalar.
 
@@ -231,23 +232,17 @@ class MachHead(contract.Head):
                 repetitions.
             positives: the labels of the batch.
             weights: [N].
-            repetitions: whose losses are added; None: all R.
+            blocks: the repetitions whose losses are added; None: all R.
         """
-        numbers = (
-            range(len(self.blocks)) if repetitions is None else repetitions
-        )
+        encoder_outputs = self._per_repetition(encoded)
         return tf.add_n(
             [
                 self.blocks[number].loss_sum(
-                    encoder_output,
+                    encoder_outputs[number],
                     label_buckets.buckets_of(positives, self.hashes[number]),
                     weights,
                 )
-                for number, encoder_output in zip(
-                    numbers,
-                    encoded_lib.spread(encoded, len(numbers)),
-                    strict=True,
-                )
+                for number in blocks or range(len(self.blocks))
             ]
         )
 
@@ -273,29 +268,8 @@ class MachHead(contract.Head):
         )
 
     def parts(self) -> list[contract.HeadPart]:
-        """Returns the repetitions of each device; one part without devices."""
-        devices = list(dict.fromkeys(block.device for block in self.blocks))
-        if len(devices) <= 1:
-            return [
-                contract.HeadPart(
-                    devices[0], None, list(self.trainable_weights)
-                )
-            ]
-        parts = []
-        for device in devices:
-            numbers = [
-                number
-                for number, block in enumerate(self.blocks)
-                if block.device == device
-            ]
-            weights = [
-                weight
-                for number in numbers
-                for weight in self.blocks[number].trainable_weights
-            ]
-            repetitions = range(numbers[0], numbers[-1] + 1)
-            parts.append(contract.HeadPart(device, repetitions, weights))
-        return parts
+        """Returns the repetitions of each place."""
+        return blocks_lib.parts_of(self, self.blocks)
 
     @property
     def link(self) -> str:
@@ -356,7 +330,7 @@ class MachHead(contract.Head):
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """Returns every weight under the name that checkpoints give it."""
-        return blocks.named_weights(self, self.blocks)
+        return blocks_lib.named_weights(self, self.blocks)
 
     def record(self) -> dict:
         """Returns the hashes: with them the model needs no seed."""

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxml.models import blocks as blocks_lib
 from tfxml.models import (
-    blocks,
     contract,
+    device_scope,
     dropout_seeds,
     forms,
     keras_strategies,
@@ -44,9 +45,14 @@ class SigmoidHead(contract.Head):
         seed: of the initial weights.
         dropped: ids of labels that are never answered.
         loss: of the labels; None: sigmoid cross-entropy.
+        places: of its label blocks, in equal runs; none: anywhere.
+
+    Raises:
+        ValueError: if there are several places and the loss does not separate.
     """
 
     Options = sigmoid_options.SigmoidOptions
+    has_blocks = True
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class SigmoidHead(contract.Head):
         seed: int = 0,
         dropped: Sequence[int] | np.ndarray = (),
         loss: contract.Loss | None = None,
+        places: Sequence[sites.Place | None] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,17 +76,21 @@ class SigmoidHead(contract.Head):
         self.dropped = dropping.checked(dropped, num_labels)
         self.loss = loss or sigmoid_cross_entropy.SigmoidCrossEntropy()
         self.starts = range(0, num_labels, block_size)
+        places = [None] * len(self.starts) if places is None else places
         self.blocks = []
-        for number, start in enumerate(self.starts):
+        for number, (start, place) in enumerate(
+            zip(self.starts, places, strict=True)
+        ):
             stop = min(start + block_size, num_labels)
             self.blocks.append(
-                blocks.OutputBlock(
+                blocks_lib.OutputBlock(
                     stop - start,
                     self.loss,
                     input_dim,
                     None if label_priors is None else label_priors[start:stop],
                     is_linear,
                     seed=seed * 1009 + number,
+                    place=place,
                 )
             )
         self.built = input_dim is not None
@@ -89,15 +100,25 @@ class SigmoidHead(contract.Head):
         cls, options: Any, site: sites.Site, loss: contract.Loss
     ) -> SigmoidHead:
         """Returns the head that the options describe."""
+        block_size = options.label_block_size
+        num_blocks = len(range(0, site.num_labels, block_size))
+        places = site.block_places(num_blocks)
+        if len(set(places)) > 1 and not loss.separates:
+            raise ValueError(
+                "`loss` must be a sum over labels, such as `sigmoid`, with "
+                "label blocks on several devices. Received: "
+                f"{type(loss).__name__}"
+            )
         return cls(
             site.num_labels,
             site.input_dim,
             label_priors=site.label_priors(),
-            block_size=options.label_block_size,
+            block_size=block_size,
             is_linear=site.is_linear,
             seed=site.seed,
             dropped=site.dropped,
             loss=loss,
+            places=places,
         )
 
     def build(self, input_shape: Any) -> None:
@@ -135,7 +156,7 @@ class SigmoidHead(contract.Head):
         encoded: Any,
         positives: contract.Positives,
         weights: tf.Tensor,
-        repetitions: range | None = None,
+        blocks: range | None = None,
     ) -> tf.Tensor:
         """Returns the weighted sum of the instances' losses, a scalar.
 
@@ -143,7 +164,7 @@ class SigmoidHead(contract.Head):
             encoded: one tensor, from the only encoder.
             positives: the labels of the batch.
             weights: [N].
-            repetitions: ignored: this head has none.
+            blocks: those whose losses are added; None: all.
         """
         seed = dropout_seeds.current()
         sampling = self._sampling_loss()
@@ -156,14 +177,22 @@ class SigmoidHead(contract.Head):
         encoded = encoded_lib.only(encoded)
         return tf.add_n(
             [
-                block.loss_sum(
+                self.blocks[number].loss_sum(
                     encoded,
-                    _labels_of_block(positives, start, block.num_outputs),
+                    _labels_of_block(
+                        positives,
+                        self.starts[number],
+                        self.blocks[number].num_outputs,
+                    ),
                     weights,
                 )
-                for start, block in zip(self.starts, self.blocks, strict=True)
+                for number in blocks or range(len(self.blocks))
             ]
         )
+
+    def parts(self) -> list[contract.HeadPart]:
+        """Returns the label blocks of each place."""
+        return blocks_lib.parts_of(self, self.blocks)
 
     def _sampling_loss(self) -> sampled_softmax.SampledSoftmax | None:
         """Returns the loss if a step looks at sampled labels alone."""
@@ -214,8 +243,8 @@ class SigmoidHead(contract.Head):
             is_inside = (places >= 0) & (places < block.num_outputs)
             places = tf.where(is_inside, places, 0)
             # The variables themselves, so that gradients are of rows.
-            kernel = tf.gather(block.kernel.value, places)
-            bias = tf.gather(block.bias.value, places)
+            kernel = tf.gather(device_scope.readable(block.kernel), places)
+            bias = tf.gather(device_scope.readable(block.bias), places)
             kernels.append(tf.where(is_inside[:, None], kernel, 0.0))
             biases.append(tf.where(is_inside, bias, 0.0))
         return tf.add_n(kernels), tf.add_n(biases)
@@ -228,17 +257,18 @@ class SigmoidHead(contract.Head):
         k = min(k, self.num_answers)
         best_logits, best_ids = [], []
         for start, block in zip(self.starts, self.blocks, strict=True):
-            logits = self.loss.normalized(block.call(encoded))
             is_dropped = np.isin(
                 np.arange(start, start + block.num_outputs), self.dropped
             )
-            if is_dropped.any():
-                logits = tf.where(is_dropped, -float("inf"), logits)
-            logits, positions = selection.top_k(
-                logits, min(k, block.num_outputs)
-            )
-            best_logits.append(logits)
-            best_ids.append(positions + start)
+            with device_scope.computing(block.place):
+                logits = self.loss.normalized(block.call(encoded))
+                if is_dropped.any():
+                    logits = tf.where(is_dropped, -float("inf"), logits)
+                logits, positions = selection.top_k(
+                    logits, min(k, block.num_outputs)
+                )
+                best_logits.append(logits)
+                best_ids.append(positions + start)
         return merging.merge_top_k(best_logits, best_ids, k)
 
     def form(self) -> forms.BlockRanking | None:
@@ -254,7 +284,7 @@ class SigmoidHead(contract.Head):
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """Returns every weight under the name that checkpoints give it."""
-        return blocks.named_weights(self, self.blocks)
+        return blocks_lib.named_weights(self, self.blocks)
 
     def describe(self) -> str:
         """Returns a few words for the console and the model card."""
