@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import checked_run
-from tfxml.run import flags, train_and_evaluate
+from tfxml.run import flags, placement, train_and_evaluate
 
 CONFIG = exporting.features_config("mach").replace(dropout=0.0, batch_size=63)
 
@@ -21,8 +21,10 @@ def trained(tmp_path_factory):
     return _answers(tmp_path_factory.mktemp("plain"), None)
 
 
-def _answers(folder, strategy):
-    train_and_evaluate.train(CONFIG, str(folder / "run"), strategy=strategy)
+def _answers(folder, strategy, where=placement.EVERYWHERE):
+    train_and_evaluate.train(
+        CONFIG, str(folder / "run"), strategy=strategy, placement=where
+    )
     return _exported(folder)
 
 
@@ -51,6 +53,16 @@ def test_exports_are_the_same(name, trained, tmp_path, mirrored):
             ["CPU:0", "CPU:1"], "CPU:0"
         )
     _same(_answers(tmp_path, strategy), trained)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("partition", placement.PARTITIONS)
+def test_models_spread_over_devices(partition, trained, tmp_path, mirrored):
+    devices, strategy = ("CPU:0", "CPU:1"), None
+    if partition == placement.REPLICAS:
+        devices, strategy = (), mirrored
+    where = placement.Placement(devices=devices, partition=partition)
+    _same(_answers(tmp_path, strategy, where), trained)
 
 
 @pytest.mark.slow

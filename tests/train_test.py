@@ -40,8 +40,8 @@ TINY = config_lib.Config(
 
 # How the lines of a run begin.
 OURS = (
-    r"(takes over the lease|workdir|strategy=|reading|data|model|resumes|"
-    r"tracing|epoch \d+:|$|"
+    r"(takes over the lease|workdir|strategy=|reading|data|model|memory|"
+    r"resumes|tracing|epoch \d+:|$|"
     r" *P@1|(this run|\w+)? *\d+\.\d+|Bayes optimum|median step|"
     r"run directory:|next| {10}(echo|python -m tfxml))"
 )

@@ -105,8 +105,9 @@ class SigmoidHead(contract.Head):
         places = site.block_places(num_blocks)
         if len(set(places)) > 1 and not loss.separates:
             raise ValueError(
-                "`loss` must be a sum over labels, such as `sigmoid`, with "
-                "label blocks on several devices. Received: "
+                "`loss` must be a sum over labels, such as "
+                "sigmoid_cross_entropy, with label blocks on several devices. "
+                "Received: "
                 f"{type(loss).__name__}"
             )
         return cls(
