@@ -16,6 +16,8 @@ def check(
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Raises ValueError unless the model can be spread like this."""
+    if not placement.devices and placement.partition == placement_lib.WIDTH:
+        return
     needed = _need_of_model(placement, config)
     if not needed and placement.partition == placement_lib.REPLICAS:
         needed = _need_of_replicas(placement, strategy)

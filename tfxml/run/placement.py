@@ -69,18 +69,6 @@ class Placement:
         places = self._places(strategy)
         return places[1:] if self.partition == LAYERS else places
 
-    def check(
-        self, config: config_lib.Config, strategy: tf.distribute.Strategy
-    ) -> None:
-        """Raises ValueError unless the model can be split like this."""
-        if self.num_groups > 1:
-            self._check_groups(config)
-        if self.devices or self.partition != WIDTH:
-            # Here, so that flags are checked before TensorFlow is imported.
-            from tfxml.run import device_checks
-
-            device_checks.check(self, config, strategy)
-
     def _places(
         self, strategy: tf.distribute.Strategy
     ) -> tuple[sites.Place, ...]:
@@ -94,7 +82,10 @@ class Placement:
             sites.Place(self.devices[number::size]) for number in range(size)
         )
 
-    def _check_groups(self, config: config_lib.Config) -> None:
+    def check_group(self, config: config_lib.Config) -> None:
+        """Raises ValueError unless groups of repetitions can train apart."""
+        if self.num_groups == 1:
+            return
         needed = None
         num_pieces = heads.HEADS[config.head].num_pieces(config)
         if num_pieces == 1:

@@ -18,6 +18,7 @@ from tfxml.run import (
     between_loops,
     console,
     datasets,
+    device_checks,
     early_checks,
     evaluations,
     log_writers,
@@ -98,7 +99,8 @@ def train(
         run_lock.LockedError: if another process trains there.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    placement.check(config, strategy)
+    placement.check_group(config)
+    device_checks.check(placement, config, strategy)
     if isinstance(data_dir, (str, os.PathLike)):
         data_dir = paths.absolute(data_dir, "data_dir")
         early_checks.check_data(config, data_dir)

@@ -125,7 +125,8 @@ def _gradients(
     if any(map(device_scope.is_shared, model.head.trainable_weights)):
         head_stage = _shared_head
     head = head_stage(model, encoded, batch, dropout_seed)
-    gradients, outputs = [], iter(head.output_gradients)
+    gradients: list = []
+    outputs = iter(head.output_gradients)
     for encoder, tape, output in zip(
         model.encoders, tapes, encoded, strict=False
     ):
