@@ -32,7 +32,7 @@ class BagOptions(module_options.ModuleOptions):
     table_shards: int = options_lib.option(
         1,
         "Variables that hold the first layer's table, for parameter servers "
-        "to share.",
+        "or model_devices to share.",
         minimum=1,
     )
     feature_buckets: int = options_lib.option(
