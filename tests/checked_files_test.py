@@ -1,11 +1,12 @@
 """Sealed files that say what nobody wrote: named, and never followed."""
 
 import json
+import os
 
 import pytest
 
-from tfxml.data import checked_files, data_errors
-from tfxml.run import fitted_scores, manifest
+from tfxml.data import atomic_files, checked_files, data_errors
+from tfxml.run import early_checks, fitted_scores, manifest
 from tfxml.training import checkpoint_folders
 
 OUTSIDE = ["../x", "/x", "a/../../x", "", ".."]
@@ -138,3 +139,36 @@ def test_a_checkpoint_that_makes_no_sense_is_named(path, new, tmp_path):
     with pytest.raises(data_errors.DataError) as error:
         checkpoint_folders.best_step(tmp_path)
     assert error.value.path == str(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "text_features/idf.npy", "text_features/new"),
+        *("manifest.json", "metrics.jsonl", "checkpoints/step_1/x"),
+        *("link", "../run/result.json"),
+    ],
+)
+def test_no_output_overwrites_a_file_of_the_run(name, tmp_path):
+    digest = {"bytes": 0, "sha256": ""}
+    run = tmp_path / "run"
+    run.mkdir()
+    files = {"config.json": digest, "text_features/idf.npy": digest}
+    checked_files.write_sealed(run / "manifest.json", {"files": files})
+    (run / "link").symlink_to(run / "config.json")
+    for path in ("-", "", tmp_path / "config.json", run / "report.html"):
+        early_checks.check_output(str(path), str(run))
+    with pytest.raises(ValueError, match="`output` must not be a file of the"):
+        early_checks.check_output(str(run / name), str(run))
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    atomic_files.write_output(pipe, b"abc")
+    assert os.read(reader, 9) == b"abc" and pipe.is_fifo()
+    os.close(reader)
+    link.symlink_to(tmp_path / "file")
+    atomic_files.write_output(link, b"abc")
+    assert link.is_symlink() and (tmp_path / "file").read_bytes() == b"abc"

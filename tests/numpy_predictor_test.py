@@ -143,6 +143,8 @@ FLOATS = np.zeros((9, 4), np.float32)
         (["head", "dropped"], np.array([2, 1])),
         (["head", "dropped"], np.arange(5)),
         (["head", "dropped"], np.array([0.5])),
+        (["head", "dropped"], np.zeros(0)),
+        (["calibration"], []),
     ],
 )
 def test_forms_that_do_not_fit_reach_no_loop(path, value):

@@ -52,6 +52,7 @@ def test_a_path_of_this_machine(path, wanted, monkeypatch):
         "file://host/x",
         "file:x/y",
         "a\0b",
+        "a\udcff",
         "~nobody-of-this-name/x",
     ],
 )

@@ -135,6 +135,9 @@ def _print_sets(values, k: int) -> None:
 def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir, values.data_dir)
+    early_checks.check_output(
+        values.label_figures, values.workdir, "label_figures"
+    )
     tensorflow_start.quietly()
     result = evaluate(
         values.workdir,

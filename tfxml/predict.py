@@ -41,6 +41,7 @@ def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir)
     early_checks.check_input(values.input)
+    early_checks.check_output(values.output, values.workdir)
     input_path = paths.local(values.input, "input")
     output = paths.local(values.output, "output")
     answers.check_output(output, input_path)

@@ -96,6 +96,7 @@ def main() -> None:
             )
     if values.workdir:
         early_checks.check_run(values.workdir, values.data_dir)
+        early_checks.check_output(values.output, values.workdir)
         if values.compare:
             early_checks.check_run(values.compare)
     else:

@@ -28,6 +28,9 @@ def check(model: forms.ServingModel) -> None:
     _check_dropped(head.dropped, num_labels)
     for link in (head.link, model.link, model.head_link):
         _require(link in calibration.LINKS, "link", link, calibration.LINKS)
+    scores = model.calibration
+    is_known = scores is None or isinstance(scores, calibration.Calibration)
+    _require(is_known, "calibration", scores, "None or a Calibration")
     if isinstance(head, forms.InvertedIndex):
         _require(not widths, "encoders", len(widths), 0)
         _check_index(head, num_features)
@@ -136,16 +139,14 @@ _SPLITS = ("int32", "int64")
 
 def _check_dropped(dropped: np.ndarray, num_labels: int) -> None:
     ids = np.asarray(dropped)
-    is_right = ids.ndim == 1 and (
-        not ids.size
-        or (
-            ids.dtype.kind in "iu"
-            and ids[0] >= 0
+    is_right = ids.ndim == 1 and ids.dtype.kind in "iu"
+    if is_right and ids.size:
+        is_right = (
+            0 <= ids[0]
             and ids[-1] < num_labels
             and (np.diff(ids) > 0).all()
             and len(ids) < num_labels
         )
-    )
     needed = f"ascending ids below {num_labels}"
     _require(bool(is_right), "dropped", ids, needed)
 

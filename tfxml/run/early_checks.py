@@ -10,6 +10,12 @@ from tfxml.data import data_errors
 from tfxml.data.catalogue import known_sets
 from tfxml.run import manifest, paths, remote
 
+# What a run directory holds beside what its manifest lists.
+_OF_A_RUN = {
+    *("manifest.json", "metrics.jsonl", "result.json", "calibration.json"),
+    *("checkpoints", "run.lock"),
+}
+
 
 def check_workdir(path: str, name: str = "workdir") -> None:
     """Raises ValueError unless a run can be written to a path.
@@ -47,6 +53,28 @@ def check_run(path: str, data_dir: str = "") -> None:
         manifest.Manifest(path).names()
     if data_dir:
         check_folder(data_dir)
+
+
+def check_output(path: str, workdir: str, name: str = "output") -> None:
+    """Raises ValueError for a file to write that is one of the run's own.
+
+    Args:
+        path: of a file to write; "-" and empty: none.
+        workdir: the run directory.
+        name: of the argument.
+    """
+    if path in ("", "-") or remote.url_of(path) or remote.url_of(workdir):
+        return
+    folder = os.path.realpath(workdir)
+    below = os.path.relpath(os.path.realpath(path), folder)
+    parts = pathlib.PurePath(below).parts
+    known = manifest.Manifest(folder).names()
+    own = {pathlib.PurePath(one).parts[0] for one in known} | _OF_A_RUN
+    if parts and parts[0] in own:
+        raise ValueError(
+            f"`{name}` must not be a file of the run in `workdir`. "
+            f"Received: {name}={path}"
+        )
 
 
 def check_runs(path: str) -> None:

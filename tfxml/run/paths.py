@@ -47,6 +47,10 @@ def checked(path: str | os.PathLike, name: str) -> str:
     try:
         if "\0" in path:
             raise ValueError("a path")
+        if not _is_unicode(path):
+            raise ValueError(
+                "a path in UTF-8, for TensorFlow knows no other; rename it"
+            )
         url = remote.url_of(path)
     except ValueError as error:
         raise ValueError(
@@ -64,6 +68,15 @@ def checked(path: str | os.PathLike, name: str) -> str:
             )
         return expanded
     return path
+
+
+def _is_unicode(path: str) -> bool:
+    """Tells whether a path is in Unicode; other bytes stand as surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Parser(flags.ArgumentParser):
