@@ -106,6 +106,8 @@ MISTAKES = [
         ],
         "/none: found no such folder",
     ),
+    ("probe", ["--num_steps=1"], "--num_steps=1: 1 is not integer >= 2"),
+    ("probe", ["--logical_cpus=9999999"], "--logical_cpus=9999999: 9999999 is"),
     ("plan", ["--num_labels=1", "--num_features=9"], "`num_labels` must be"),
 ]
 

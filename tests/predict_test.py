@@ -237,6 +237,16 @@ def test_the_command(workdir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_standard_input_that_is_closed(workdir):
+    words = " ".join(runs.command("tfxml.predict", f"--workdir={workdir}"))
+    done = subprocess.run(
+        f"{words} <&-", shell=True, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "FATAL `input` must be a file" in done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error(workdir, tmp_path):
     words = " ".join(runs.command("tfxml.predict", f"--workdir={workdir}"))
     source = tmp_path / "in"

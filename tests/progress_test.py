@@ -138,6 +138,8 @@ def test_the_last_run_on_the_same_data_is_found(tmp_path):
     (tmp_path / "unfinished").mkdir()
     shutil.copytree(tmp_path / "new", tmp_path / "odd")
     (tmp_path / "odd" / "result.json").write_text("[1]")
+    shutil.copytree(tmp_path / "new", tmp_path / "odder")
+    (tmp_path / "odder" / "result.json").write_text('{"P@1": "x"}')
     assert outcome.last_run(_Workdir(tmp_path / "this")) == {"new": {"P@1": 2}}
     assert outcome.last_run(_Workdir(tmp_path / "new" / "sub")) == {}
 

@@ -12,7 +12,9 @@ from tfxml import (
     grow,
     merge,
     prepare,
+    probe,
     report,
+    rerank,
 )
 from tfxml.data import requests
 from tfxml.run import (
@@ -129,6 +131,23 @@ def test_pages_are_written_elsewhere(elsewhere, tmp_path, monkeypatch):
         with gfile.GFile(url) as file:
             assert file.read().startswith("<!")
     assert list(tmp_path.iterdir()) == []  # no folder of the url's name
+
+
+@pytest.mark.slow
+def test_a_reranked_run_is_written_elsewhere(elsewhere, monkeypatch):
+    run, data = f"{elsewhere}/run", f"{elsewhere}/data"
+    train_and_evaluate.train(CONFIG, run, data)
+    forget(monkeypatch)
+    options = {"reranker_passes": 1, "num_hard_negatives": 2}
+    metrics = rerank.rerank(run, f"{elsewhere}/reranked", options)
+    forget(monkeypatch)
+    loss = probe.rates(CONFIG, data, num_steps=2).losses
+    assert np.isfinite(loss).all()
+    forget(monkeypatch)
+    assert report.write(run, data_dir=data, output=f"{elsewhere}/a.html")
+    forget(monkeypatch)
+    found = evaluate.evaluate(f"{elsewhere}/reranked").result()
+    assert found["P@1"] == metrics["P@1"]
 
 
 @pytest.mark.slow

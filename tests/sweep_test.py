@@ -10,6 +10,7 @@ import pytest
 import runs
 
 from tfxml import config as config_lib
+from tfxml.data import data_errors
 from tfxml.sweeping import search_space, sweep_plan
 
 pytest.importorskip("optuna")
@@ -32,7 +33,8 @@ begun = len(path.read_text().splitlines()) if path.exists() else 0
 for epoch in range(begun + 1, 7):
     time.sleep(SECONDS)
     with path.open("a") as lines:
-        lines.write(json.dumps({"epoch": epoch, "P@1": 100 * rate}) + "\\n")
+        entry = {"step": epoch, "epoch": epoch, "P@1": 100 * rate}
+        lines.write(json.dumps(entry) + "\\n")
 """
 
 
@@ -100,6 +102,9 @@ def test_yaml_says_the_same():
         ("learning_rate=2..1", "low below high"),
         ("learning_rate=0..1:log", "above 0 on a log scale"),
         ("learning_rate=a..b", "numbers at both ends"),
+        ("learning_rate=1..inf", "numbers below 1e"),
+        ("learning_rate=nan..1", "numbers below 1e"),
+        ("batch_size=1..1e30", "numbers below 1e"),
         ("batch_size=1.5..8", "whole numbers"),
         ("head=a..b", "no number"),
         ("head=sigmoid|other", "other"),
@@ -118,6 +123,15 @@ def test_what_cannot_be_tried(line, words):
 def test_yaml_that_says_nothing(text):
     with pytest.raises(ValueError, match="`search` must have"):
         search_space.of_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "content", [b"junk\n", b"{}\n", b"[]\n", b'{"op_code": 99}\n']
+)
+def test_a_journal_of_something_else_is_named(content, tmp_path):
+    (tmp_path / "journal.log").write_bytes(content)
+    with pytest.raises(data_errors.DataError, match="journal.log: found"):
+        study.Sweep(tmp_path, _plan("batch_size=8|16"))
 
 
 @pytest.mark.parametrize(

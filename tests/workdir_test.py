@@ -136,6 +136,20 @@ def test_metrics_are_made_again_from_the_checkpoint(content, run):
     assert (run / "result.json").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"[]\n", b"null\n", b"\xff\n", b'{"P@1": 5}\n', b'{"step": "x"}\n'],
+)
+def test_metrics_that_make_no_sense_are_named(content, tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(data_errors.DataError, match="metrics.jsonl"):
+        workdir.Workdir(tmp_path).read_metrics()
+    (tmp_path / "result.json").write_bytes(content.replace(b"5", b"[]"))
+    if b"step" not in content:
+        with pytest.raises(data_errors.DataError, match="result.json"):
+            workdir.Workdir(tmp_path).read_result()
+
+
 def test_a_line_is_added_behind_whole_lines(tmp_path):
     target = workdir.Workdir(tmp_path)
     target.append_metrics({"step": 1})

@@ -58,6 +58,8 @@ def main() -> None:
         values.prune,
     )
     plan.check()
+    if not values.sweep:
+        raise app.UsageError("--sweep must name a folder. Received: --sweep=")
     early_checks.check_data(base, values.data_dir)
     early_checks.check_workdir(values.sweep, "sweep")
     tensorflow_start.quietly()

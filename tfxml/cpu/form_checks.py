@@ -141,14 +141,14 @@ def _check_dropped(dropped: np.ndarray, num_labels: int) -> None:
     ids = np.asarray(dropped)
     is_right = ids.ndim == 1 and ids.dtype.kind in "iu"
     if is_right and ids.size:
-        is_right = (
+        is_right = bool(
             0 <= ids[0]
             and ids[-1] < num_labels
             and (np.diff(ids) > 0).all()
             and len(ids) < num_labels
         )
     needed = f"ascending ids below {num_labels}"
-    _require(bool(is_right), "dropped", ids, needed)
+    _require(is_right, "dropped", ids, needed)
 
 
 def _check_array(

@@ -23,6 +23,7 @@ _NO_CONTENT = (
     LookupError,
     ArithmeticError,
     AttributeError,
+    AssertionError,  # of libraries
     RecursionError,
     struct.error,
 )

@@ -30,6 +30,7 @@ from tfxml.run import (
     generated,
     label_rows,
     limits,
+    paths,
     remote,
     splits,
 )
@@ -115,6 +116,7 @@ def _data_set(
     """Returns what a run trains on; None: the generated set."""
     if isinstance(data_dir, arrays.ArrayData):
         return data_dir
+    data_dir = paths.absolute(data_dir, "data_dir")
     if config.dataset in known_sets.names():
         return splits.named_set(config.dataset, data_dir)
     if early_checks.is_folder(config, data_dir):

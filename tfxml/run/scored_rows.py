@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
 from tfxml.evaluation import filtered_pairs, label_sets
 from tfxml.models import extreme_classifier
-from tfxml.run import evaluation_split, restore, set_choices, workdir
+from tfxml.run import evaluation_split, paths, restore, set_choices, workdir
 
 _ROWS = 512
 
@@ -76,7 +75,7 @@ def of_split(
     """
     facts = run.facts
     if data_dir:
-        folder = str(pathlib.Path(data_dir).resolve())
+        folder = paths.absolute(data_dir, "data_dir")
         facts = dataclasses.replace(facts, data_dir=folder)
     return evaluation_split.read(
         run.config, facts, split, run.text_features, run.label_names

@@ -346,6 +346,8 @@ def _numbers(values: dict, *names: str) -> dict:
         TypeError, ValueError or LookupError: unless they are numbers, and some
             are there.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r:.80}")
     for name in {*names, *values}:
         if not isinstance(values[name], int | float):
             raise ValueError(f"{name}={values[name]!r:.80}")

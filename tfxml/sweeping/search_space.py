@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import optuna
 
 _RANGE = re.compile(r"(.+?)\.\.(.+?)(:log)?")
+_BEYOND = 1e15  # up to there all whole numbers are floats
 # What a sweep may not change: the question that all trials answer.
 _FIXED = {
     "dataset",
@@ -183,6 +184,10 @@ def _range(name: str, low: Any, high: Any, is_log: bool) -> Range:
     except (TypeError, ValueError) as error:
         raise _error("numbers at both ends", f"{low}..{high}") from error
     is_whole = kind is int
+    if not all(abs(end) < _BEYOND for end in ends):
+        raise _error(
+            f"numbers below {_BEYOND:g} at both ends", f"{low}..{high}"
+        )
     if not ends[0] < ends[1] or (is_log and ends[0] <= 0):
         raise _error(
             "low below high, and low above 0 on a log scale", f"{low}..{high}"

@@ -18,7 +18,7 @@ import optuna
 from optuna import trial as trial_lib
 from optuna.storages import journal
 
-from tfxml.data import data_errors
+from tfxml.data import checked_files, data_errors
 from tfxml.run import run_lock
 from tfxml.sweeping import search_space, sweep_plan, trial_process
 
@@ -52,15 +52,17 @@ class Sweep:
             pruner = optuna.pruners.MedianPruner(
                 _UNPRUNED_TRIALS, _UNPRUNED_EPOCHS
             )
-        self.study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(
-                journal.JournalFileBackend(str(folder / "journal.log"))
-            ),
-            study_name="sweep",
-            direction="maximize",
-            load_if_exists=True,
-            pruner=pruner,
-        )
+        log = folder / "journal.log"
+        with checked_files.reading(log, "the journal of a sweep"):
+            self.study = optuna.create_study(
+                storage=optuna.storages.JournalStorage(
+                    journal.JournalFileBackend(str(log))
+                ),
+                study_name="sweep",
+                direction="maximize",
+                load_if_exists=True,
+                pruner=pruner,
+            )
         # Another seed after each interruption, or proposals would repeat.
         self.study.sampler = optuna.samplers.TPESampler(
             seed=plan.base.seed + len(self.study.trials), constant_liar=True
