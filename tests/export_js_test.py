@@ -170,6 +170,25 @@ def test_heads_and_estimators(name, opened):
     for backend in BACKENDS:
         page = opened(run, backend)
         exporting.same_ranking(*_rank(page, lines, 10), *wanted, 1e-4)
+        # Rows that are ranked together have the answers they have alone.
+        together, alone = page.evaluate(
+            "(line) => app.ready.then((ranker) => {"
+            "const { ids, values } = ranker.row(line);"
+            "const rows = values.map((_, row) => values.map("
+            "  (value, place) => place === row ? 0 : value));"
+            "return [ranker.rankRows(ids, rows, 10),"
+            "  rows.map((row) => ranker.rankRow(ids, row, 10))]; })",
+            lines[1],
+        )
+        assert len(together) > 4
+        exporting.same_ranking(
+            *(
+                np.array([one[name] for one in found])
+                for found in (together, alone)
+                for name in ("scores", "labelIds")
+            ),
+            1e-5,
+        )
 
 
 def _lines(ids, values):

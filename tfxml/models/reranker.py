@@ -24,6 +24,7 @@ from tfxml.models import (
     sparse_rows,
     weight_table,
 )
+from tfxml.topk import merging
 
 Rows: TypeAlias = row_forms.RaggedRows | sparse_rows.PaddedRows
 
@@ -215,9 +216,7 @@ def rank_again(
     num_candidates = margins.shape[1]
     mixed = _mixed(margins, logits[:, :num_candidates], weight)
     best, positions = tf.math.top_k(mixed, num_candidates)
-    ranked = tf.gather(
-        label_ids[:, :num_candidates], positions, axis=1, batch_dims=1
-    )
+    ranked = merging.at_places(label_ids[:, :num_candidates], positions)
     if logits.shape[1] != num_candidates:
         rest = tf.minimum(
             logits[:, num_candidates:], tf.reduce_min(best, 1, keepdims=True)
