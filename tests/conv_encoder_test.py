@@ -355,3 +355,12 @@ def test_two_replicas_equal_one_device_on_texts_of_any_length(
         )
         weights.append(runs.tensors(path))
     runs.assert_near(*weights, atol=1e-5)
+
+
+def test_no_rows_are_read_too():
+    """As by a replica that has no share of a batch."""
+    encoder = conv_encoder.ConvEncoder(9, 4, num_filters=3, widths=(2, 3))
+    read = tf.function(
+        encoder.call, input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+    assert read(tf.zeros([0, 4], tf.int32)).shape == (0, 6)

@@ -58,7 +58,11 @@ OF_FEATURES = {
     "accumulated": {"accumulate_steps": 3, "batch_size": 21},
     "ema": {"weight_average": "ema", "average_decay": 0.9},
     "swa": {"weight_average": "swa", "swa_start": 2},
-    "dense_backbone": {"encoder": "dense_backbone", "form": "dense"},
+    "dense_backbone": {
+        "encoder": "dense_backbone",
+        "backbone_dropout": 0.0,
+        "form": "dense",
+    },
 }
 OF_WORDS = {
     "conv": {"encoder": "conv"},

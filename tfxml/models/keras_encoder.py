@@ -90,6 +90,10 @@ class KerasEncoder(contract.Encoder):
             rows: what `arrange` returns.
             dropout_seed: [2] int32, a function of the step; None: no dropout.
         """
+        # A replica may have no rows, of which some layers make wrong shapes.
+        number, is_dynamic = tf.shape(rows)[0], rows.shape[0] is None
+        if is_dynamic:
+            rows = tf.pad(rows, [[0, 1], [0, 0]])
         taken, is_word = self.taken(rows)
         output = self._output(self.backbone(taken, training=False))
         if output.shape.rank == 3:
@@ -97,6 +101,8 @@ class KerasEncoder(contract.Encoder):
                 output = output[:, 0]
             else:
                 output = _POOLINGS[self.pooling](output, is_word)
+        if is_dynamic:
+            output = output[:number]
         if dropout_seed is None or not self.dropout:
             return output
         return tf.nn.experimental.stateless_dropout(

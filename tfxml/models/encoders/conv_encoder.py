@@ -92,12 +92,17 @@ class ConvEncoder(token_encoder.TokenEncoder):
         num_places = tf.shape(words)[1] + 1
         # A text shorter than a filter, even an empty one, has a place for it.
         more = max(self.widths)
-        words = tf.pad(words, [[0, 0], [0, more], [0, 0]])
+        # A replica may have no rows, which TensorFlow convolves to themselves.
+        is_dynamic = words.shape[0] is None
+        words = tf.pad(words, [[0, int(is_dynamic)], [0, more], [0, 0]])
         is_word = tf.pad(is_word, [[0, 0], [0, more]])[:, :, None]
+        number = tf.shape(is_word)[0]
         found = []
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
             # Every place where a word begins, as the rows are padded.
             values = tf.nn.conv1d(words, kernel, 1, "VALID") + bias
+            if is_dynamic:
+                values = values[:number]
             starts = is_word[:, : tf.shape(values)[1]]
             states = tf.nn.relu(values) * starts
             if self.is_pooled:
