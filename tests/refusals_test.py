@@ -42,10 +42,24 @@ def _report(given, out):
     return [f"--workdir={given.run}", f"--output={out / 'x.html'}"]
 
 
+def _probe(given, out):
+    training = [*kills_test._TRAIN, given.data, "--num_steps=2"]
+    return [*training, f"--output={out / 'x'}"]
+
+
+def _evaluate(given, out):
+    return [f"--workdir={given.run}", f"--label_figures={out / 'x.csv'}"]
+
+
 COMMANDS = {**kills_test.COMMANDS, "predict": _predict}
 WRITERS = [name for name in COMMANDS if name != "download"]
 # What is tried of them is less.
-OTHERS = {"rerank": _rerank, "report": _report}
+OTHERS = {
+    "rerank": _rerank,
+    "report": _report,
+    "probe": _probe,
+    "evaluate": _evaluate,
+}
 
 
 def _words(name, given, out):
