@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -107,28 +108,32 @@ def write(
             f"Received: {weights=}"
         )
     model = pathlib.Path(output) / "model"
-    with tempfile.TemporaryDirectory() as saved_model:
-        portable.save(run, saved_model, max_k)
+    with tempfile.TemporaryDirectory() as folder:
+        portable.save(run, os.path.join(folder, "saved_model"), max_k)
         command = [
-            str(environment.converter),
+            str(environment.converter.absolute()),
             "--input_format=tf_saved_model",
             "--output_format=tfjs_graph_model",
             f"--signature_name={portable.SIGNATURE}",
             "--saved_model_tags=serve",
             f"--weight_shard_size_bytes={_SHARD_BYTES}",
             *_QUANTIZATION[weights],
-            saved_model,
-            str(model),
+            # Short names, for it splits its arguments at spaces.
+            "saved_model",
+            "model",
         ]
         conversion = subprocess.run(
             command,
+            cwd=folder,
             capture_output=True,
             text=True,
             # Keep our packages out of the converter's imports.
             env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         )
-    if conversion.returncode or not (model / "model.json").is_file():
-        raise ValueError(
-            f"{environment.converter} failed:\n{conversion.stderr[-2000:]}"
-        )
+        converted = pathlib.Path(folder, "model")
+        if conversion.returncode or not (converted / "model.json").is_file():
+            raise ValueError(
+                f"{environment.converter} failed:\n{conversion.stderr[-2000:]}"
+            )
+        shutil.copytree(converted, model)
     return model
