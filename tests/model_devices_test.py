@@ -152,6 +152,18 @@ def test_weights_are_those_of_a_single_device(layout, model, tmp_path, single):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["--model_partition=replicas"]])
+def test_a_shard_may_have_no_row_in_any_replica(words, tmp_path):
+    """The last batch has one instance, with a few of the features."""
+    recipe = [*RECIPE, "--synthetic_train=568", "--form=compact"]
+    mirrored = ["--strategy=mirrored", "--logical_cpus=2", *words]
+    for name, more in (("one", []), ("two", mirrored)):
+        path = f"--workdir={tmp_path / name}"
+        runs.run(runs.command("tfxml.train", *recipe, *more, path))
+    assert max(_difference(tmp_path / "two", tmp_path / "one")) <= 1e-5
+
+
+@pytest.mark.slow
 def test_label_blocks_lie_on_all_parameter_servers(tmp_path, single):
     model = "sigmoid, compact"
     words = [*RECIPE, *MODELS[model], f"--workdir={tmp_path / 'run'}"]
@@ -174,15 +186,23 @@ def test_label_blocks_lie_on_all_parameter_servers(tmp_path, single):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["one", *LAYOUTS])
-@pytest.mark.parametrize("second", ["one", *LAYOUTS])
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        *((layout, layout) for layout in LAYOUTS),
+        ("one", "layers"),
+        ("layers", "width"),
+        ("width", "replicas"),
+        ("replicas", "one"),
+    ],
+)
 def test_a_run_resumes_under_any_layout(first, second, tmp_path, mirrored):
     """Bit for bit under the same one."""
 
     def train(name, layout):
         strategy = mirrored if layout == "replicas" else None
         train_and_evaluate.train(
-            TINY.replace(keep_checkpoints=2, dropout=0.0),
+            TINY.replace(keep_checkpoints=2),
             str(tmp_path / name),
             strategy=strategy,
             placement=LAYOUTS.get(layout, placement_lib.EVERYWHERE),

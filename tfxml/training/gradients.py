@@ -16,10 +16,10 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
-from tfxml.models import device_scope
+from tfxml.training import replica_sums
 
 # A gradient: a tensor, or the rows of a table that it reaches.
-Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+Gradient: TypeAlias = replica_sums.Gradient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ class SummedGradients(keras.optimizers.Optimizer):
         for other devices they would have to be ordered. What replicas share has
         a single gradient, of all their rows.
         """
-        kinds = [_kind(variable) for _, variable in pairs]
+        kinds = [replica_sums.kind_of(variable) for _, variable in pairs]
         groups = {
             kind: [
                 pair
@@ -113,10 +113,15 @@ class SummedGradients(keras.optimizers.Optimizer):
             ]
             for kind in ("own", "elsewhere", "shared")
         }
-        if groups["own"]:
-            groups["own"] = super()._all_reduce_sum_gradients(groups["own"])
-        if groups["elsewhere"]:
-            groups["elsewhere"] = _copied_and_summed(groups["elsewhere"])
+        own, elsewhere = groups["own"], groups["elsewhere"]
+        if own:
+            filled = [(replica_sums.filled(pair[0]), pair[1]) for pair in own]
+            groups["own"] = [
+                (replica_sums.without_filling(value), weight)
+                for value, weight in super()._all_reduce_sum_gradients(filled)
+            ]
+        if elsewhere:
+            groups["elsewhere"] = replica_sums.copied_and_summed(elsewhere)
         left = {kind: iter(group) for kind, group in groups.items()}
         return [next(left[kind]) for kind in kinds]
 
@@ -144,38 +149,6 @@ class SummedGradients(keras.optimizers.Optimizer):
                 distribution.extended.update(
                     variable, hold, args=(learning_rate,), group=False
                 )
-
-
-def _kind(variable: keras.Variable) -> str:
-    """Tells where a variable lies: `own`, `elsewhere` or `shared`."""
-    if device_scope.is_shared(variable):
-        return "shared"
-    devices = [copy.device for copy in device_scope.copies_of(variable)]
-    strategy = tf.distribute.get_strategy()
-    if isinstance(strategy, tf.distribute.MirroredStrategy) and tuple(
-        devices
-    ) != tuple(strategy.extended.worker_devices):
-        return "elsewhere"
-    return "own"
-
-
-def _copied_and_summed(pairs: list[tuple]) -> list[tuple]:
-    """Returns pairs with gradients summed on the first replica's device."""
-    reduction = tf.distribute.ReductionToOneDevice()
-
-    def reduced(strategy, values):
-        del strategy
-        return [
-            reduction.reduce(tf.distribute.ReduceOp.SUM, value, value)
-            for value in values
-        ]
-
-    replica = tf.distribute.get_replica_context()
-    sums = replica.merge_call(reduced, ([value for value, _ in pairs],))
-    return [
-        (value, variable)
-        for value, (_, variable) in zip(sums, pairs, strict=True)
-    ]
 
 
 def sum_repeated_rows(gradient: Gradient) -> Gradient:
@@ -259,7 +232,9 @@ def apply_summed(
     if replica.num_replicas_in_sync > 1 and not isinstance(
         tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy
     ):
-        values = replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+        filled = list(map(replica_sums.filled, values))
+        sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, filled)
+        values = list(map(replica_sums.without_filling, sums))
     optimizer.apply(
         [sum_repeated_rows(value) for value in values],
         [variable for _, variable in pairs],
