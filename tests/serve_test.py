@@ -495,17 +495,33 @@ def test_what_a_person_sees(port, run, wanted, tmp_path):
         assert cells.all_text_contents() == answers[2]
         page.fill("#input", "")
         page.locator("#labels li").first.wait_for(state="detached")
-        page.fill("#k", "4")
-        page.select_option("#way", "threshold")
-        page.fill("#input", "zzzz")
-        page.locator("#status", has_text="none of the labels").wait_for()
-        assert not page.locator("#labels li").count()
     # The one that asks for too many labels is told in the console too.
     assert all("400 (Bad Request)" in one for one in complaints), complaints
     assert all(
         url.startswith((f"http://127.0.0.1:{port}/", "blob:", "data:"))
         for url in asked
     )
+
+
+@pytest.mark.slow
+def test_a_person_sees_none_of_the_labels(choosy_port, run):
+    choice = dataclasses.replace(CHOICE, way="threshold")
+    predictor = request_predictor.RequestPredictor(run, choice=choice)
+    texts = [text for text in exporting.texts() if len(text) > 9]
+    answers = [one["label_names"] for one in predictor.predict(texts, 4)]
+    with browsers.chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{choosy_port}/")
+        page.select_option("#way", "threshold")
+        page.fill("#k", "4")
+        page.fill("#input", texts[answers.index([])])
+        page.locator("#status", has_text="none of the labels").wait_for()
+        assert not page.locator("#labels li").count()
+        some = next(number for number, names in enumerate(answers) if names)
+        page.fill("#input", texts[some])
+        page.wait_for_selector("#labels li")
+        names = page.locator("#labels .name").all_text_contents()
+        assert names == answers[some]
 
 
 @pytest.fixture(scope="module")
