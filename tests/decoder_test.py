@@ -162,6 +162,22 @@ def _config(**words):
 
 
 @pytest.mark.slow
+def test_a_graph_of_static_rows_finds_the_same_sets():
+    model = _model()
+    tokens = tf.constant([[3, 7, 1, 9], [5, 0, 0, 0], [0, 0, 0, 0]])
+
+    @tf.function
+    def of_graph(tokens):
+        return model.label_sets({inputs.TOKEN_IDS: tokens}, L, 3)
+
+    wanted = model.label_sets(_batch(), L, 3)
+    for one, other in zip(of_graph(tokens), wanted, strict=True):
+        np.testing.assert_allclose(
+            tf.cast(one, tf.float32), tf.cast(other, tf.float32), atol=1e-6
+        )
+
+
+@pytest.mark.slow
 def test_sets_are_learnt_resumed_and_served(either, tmp_path):
     """Where each label has 1/2, pairs have 1/2, and all other sets nothing."""
     path = tmp_path / "run"

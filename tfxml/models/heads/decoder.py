@@ -197,6 +197,7 @@ class DecoderHead(candidate_head.CandidateHead):
             follows = tf.reshape(follows, [number, num_sets, size + 1])
             every = tf.reshape(log_p[:, :, None] + follows, [number, -1])
             log_p, chosen = tf.math.top_k(every, num_sets)
+            log_p.set_shape(start.shape)  # of a static batch, in a graph
             written = tf.gather(
                 written, chosen // (size + 1), axis=1, batch_dims=1
             )
@@ -205,14 +206,14 @@ class DecoderHead(candidate_head.CandidateHead):
             return place + 1, log_p, tf.where(is_here, token, written)
 
         # One beam at first, with nothing written; what follows it is the end.
-        log_p = tf.where(tf.range(num_sets) == 0, 0.0, 2 * _NEVER)
-        log_p = tf.broadcast_to(log_p, [number, num_sets])
+        start = tf.where(tf.range(num_sets) == 0, 0.0, 2 * _NEVER)
+        start = tf.broadcast_to(start, [number, num_sets])
         written = tf.where(tf.range(most + 1) == 0, size + 1, size)
         written = tf.broadcast_to(written, [number, num_sets, most + 1])
         _, log_p, written = tf.while_loop(
             lambda place, *_: place <= most,
             write,
-            [tf.constant(0), log_p, written],
+            [tf.constant(0), start, written],
         )
         # By rank, then by id.
         is_member = tf.reduce_any(written[..., None] == tf.range(size), axis=2)
