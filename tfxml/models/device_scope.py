@@ -50,13 +50,15 @@ def readable(variable: keras.Variable) -> tf.Variable:
 
 
 def is_shared(variable: keras.Variable) -> bool:
-    """Tells whether all replicas, if several, share one copy of a variable."""
-    num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    """Tells whether the replicas of this process share one copy of a variable.
+
+    Of several workers with a device each, each has a copy of its own.
+    """
     value = variable.value
     return (
-        num_replicas > 1
-        and isinstance(value, tf.distribute.DistributedValues)
+        isinstance(value, tf.distribute.DistributedValues)
         and len(value.values) == 1
+        and len(tf.distribute.get_strategy().extended.worker_devices) > 1
     )
 
 
