@@ -34,6 +34,7 @@ _TRAIN = [
 _DIFFERS = (
     *("run.json", "manifest.json", "checkpoint.json", "metrics.jsonl"),
     *(".keras", ".pb", ".tflite", "MODEL_CARD.md", "warmup_requests"),
+    *("model.json", "index.html"),  # the converter's order of nodes
 )
 
 
