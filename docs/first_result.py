@@ -180,7 +180,7 @@ def page(folder: str, source: str) -> str:
     blocks = [
         "# From clone to first result\n",
         "What a new user types, what is said, and the seconds of the clock, on "
-        f"a machine with {os.cpu_count()} cores that had other work too "
+        f"a machine with {os.cpu_count()} cores "
         f"(Python {platform.python_version()}; packages from a mirror "
         "nearby). `docs/first_result.py` walks it again and writes "
         "this page.\n",
