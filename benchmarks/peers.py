@@ -259,11 +259,11 @@ def _rounded(
     kernels = [
         weight
         for weight in model.named_variables().values()
-        if weight.name.startswith("kernel") and weights != "float32"
+        if narrow_weights.is_kernel(weight) and weights != "float32"
     ]
     values = [kernel.numpy() for kernel in kernels]
     for kernel, value in zip(kernels, values, strict=True):
-        narrow = narrow_weights.NarrowKernel(value, weights)
+        narrow = narrow_weights.NarrowWeight(value, weights)
         kernel.assign(tf.convert_to_tensor(narrow))
     yield
     for kernel, value in zip(kernels, values, strict=True):

@@ -46,7 +46,9 @@ def computing(place: sites.Place | None) -> contextlib.AbstractContextManager:
 
 def readable(variable: keras.Variable) -> tf.Variable:
     """Returns what a replica reads: its copy, or the one that all share."""
-    return copies_of(variable)[0] if is_shared(variable) else variable.value
+    return (
+        copies_of(variable.value)[0] if is_shared(variable) else variable.value
+    )
 
 
 def is_shared(variable: keras.Variable) -> bool:
@@ -62,6 +64,6 @@ def is_shared(variable: keras.Variable) -> bool:
     )
 
 
-def copies_of(variable: keras.Variable) -> Sequence[tf.Variable]:
+def copies_of(variable: tf.Variable) -> Sequence[tf.Variable]:
     """Returns the copies of a variable, one per device."""
-    return getattr(variable.value, "values", (variable.value,))
+    return getattr(variable, "values", (variable,))

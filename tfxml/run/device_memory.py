@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
+from tfxml.models import device_scope
+
 
 def describe(
     weights: Iterable[tf.Variable], state: Iterable[tf.Variable]
@@ -31,7 +33,7 @@ def _bytes_by_device(variables: Iterable[tf.Variable]) -> dict[str, int]:
     """Returns the bytes of variables, each copy counted where it lies."""
     total: dict[str, int] = {}
     for variable in variables:
-        for copy in getattr(variable, "values", (variable,)):
+        for copy in device_scope.copies_of(variable):
             device = _short(copy.device)
             size = math.prod(copy.shape) * copy.dtype.size
             total[device] = total.get(device, 0) + size

@@ -161,7 +161,7 @@ def _head(
     dropout_seed: tf.Tensor,
 ) -> _Head:
     """Returns the head's loss and gradients, each part's where it lies."""
-    tensors = _tensors_of(encoded) if model.encoders else []  # else data
+    tensors = _outputs(model, encoded)
     losses, weight_gradients = [], []
     output_gradients: list[list[tf.Tensor]] = [[] for _ in tensors]
     for part in model.head_parts():
@@ -198,7 +198,7 @@ def _shared_head(
     """
     replica = tf.distribute.get_replica_context()
     number = int(tf.get_static_value(replica.replica_id_in_sync_group))
-    tensors = _tensors_of(encoded) if model.encoders else []  # else data
+    tensors = _outputs(model, encoded)
 
     def of_all(strategy, tensors, label_ids, weights, seeds):
         results = strategy.experimental_local_results
@@ -245,7 +245,7 @@ def _part_gradients(
     dropout_seed: tf.Tensor,
 ) -> tuple[tf.Tensor, list, list]:
     """Returns a part's loss, and its gradients of outputs and of weights."""
-    tensors = _tensors_of(encoded) if model.encoders else []  # else data
+    tensors = _outputs(model, encoded)
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         loss = model.head_loss_sum(
@@ -253,6 +253,13 @@ def _part_gradients(
         )
     variables = [device_scope.readable(weight) for weight in part.variables]
     return loss, *tape.gradient(loss, [tensors, variables])
+
+
+def _outputs(
+    model: classifier_lib.ExtremeClassifier, encoded: list
+) -> list[tf.Tensor]:
+    """Returns the encoders' tensors that have gradients; none are of data."""
+    return _tensors_of(encoded) if model.encoders else []
 
 
 def _tensors_of(encoded: Any) -> list[tf.Tensor]:

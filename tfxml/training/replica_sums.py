@@ -56,7 +56,7 @@ def kind_of(variable: keras.Variable) -> str:
     """Tells where a variable lies: `own`, `elsewhere` or `shared`."""
     if device_scope.is_shared(variable):
         return "shared"
-    devices = [copy.device for copy in device_scope.copies_of(variable)]
+    devices = [copy.device for copy in device_scope.copies_of(variable.value)]
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MirroredStrategy) and tuple(
         devices

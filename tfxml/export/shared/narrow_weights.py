@@ -26,14 +26,21 @@ _RUN = 16  # weights that share a scale
 _FEWEST_IDS = 1024  # that are worth it
 
 
-class NarrowKernel:
-    """Replaces a kernel, [D, H] or [T], that is gathered or read whole."""
+class NarrowWeight:
+    """Replaces a weight that is gathered or read whole.
+
+    Args:
+        kernel: [D, H] or [T] float32; or int32 ids below 2^16.
+        weights: how a kernel is stored.
+    """
 
     def __init__(self, kernel: np.ndarray, weights: str):
         self.shape = tf.TensorShape(kernel.shape)
-        self.dtype = tf.float32
+        self.dtype = tf.as_dtype(kernel.dtype)
         self.scales = None
-        if weights == "bfloat16":
+        if self.dtype == tf.int32:
+            stored = tf.cast(kernel, tf.uint16)
+        elif weights == "bfloat16":
             stored = tf.cast(kernel, tf.bfloat16)
         else:
             largest = np.abs(kernel)
@@ -50,7 +57,7 @@ class NarrowKernel:
         self.stored = tf.Variable(stored, trainable=False)
 
     @property
-    def value(self) -> NarrowKernel:
+    def value(self) -> NarrowWeight:
         """Itself: models read the `value` of a Keras variable."""
         return self
 
@@ -68,40 +75,17 @@ class NarrowKernel:
         if self.scales is not None:
             runs = indices // _RUN if self.shape.rank == 1 else indices
             scales = tf.gather(self.scales, runs)
-        return _widen(tf.gather(self.stored, indices, name=name), scales)
+        return self._widen(tf.gather(self.stored, indices, name=name), scales)
 
     def __tf_tensor__(self, dtype=None, name: str | None = None):
         scales = self.scales
         if scales is not None and self.shape.rank == 1:
             scales = tf.repeat(scales, _RUN)[: self.shape[0]]
-        return _widen(self.stored, scales)
+        return self._widen(self.stored, scales)
 
-
-class NarrowIds:
-    """Replaces int32 numbers below 2^16 that are gathered or read whole."""
-
-    def __init__(self, ids: np.ndarray):
-        self.shape = tf.TensorShape(ids.shape)
-        self.dtype = tf.int32
-        self.stored = tf.Variable(ids.astype(np.uint16), trainable=False)
-
-    @property
-    def value(self) -> NarrowIds:
-        """Itself: models read the `value` of a Keras variable."""
-        return self
-
-    def variables(self) -> list[tf.Variable]:
-        """Returns the stored numbers."""
-        return [self.stored]
-
-    def sparse_read(
-        self, indices: tf.Tensor, name: str | None = None
-    ) -> tf.Tensor:
-        """Returns the numbers at `indices`; `tf.gather` calls this."""
-        return tf.cast(tf.gather(self.stored, indices, name=name), tf.int32)
-
-    def __tf_tensor__(self, dtype=None, name: str | None = None):
-        return tf.cast(self.stored, tf.int32)
+    def _widen(self, stored, scales) -> tf.Tensor:
+        wide = tf.cast(stored, self.dtype)
+        return wide if scales is None else wide * scales
 
 
 @contextlib.contextmanager
@@ -128,13 +112,11 @@ def kernels(
     if model.reranker is not None:
         layers.append(model.reranker)
     holders = [holder for layer in layers for holder in _holders_of(layer)]
-    narrow_of: dict[
-        int, NarrowKernel | NarrowIds
-    ] = {}  # by the id of the kernel that each replaces
+    narrow_of = {}  # by the id of the kernel that each replaces
     for holder in holders:
         kernel = holder.read()
         if id(kernel) not in narrow_of:
-            narrow_of[id(kernel)] = _narrow(kernel.numpy(), weights)
+            narrow_of[id(kernel)] = NarrowWeight(kernel.numpy(), weights)
     wide_kernels = [holder.read() for holder in holders]
     for holder, kernel in zip(holders, wide_kernels, strict=True):
         holder.write(narrow_of[id(kernel)])
@@ -158,12 +140,6 @@ class _Holder(NamedTuple):
     write: Callable[[object], None]
 
 
-def _narrow(values: np.ndarray, weights: str) -> NarrowKernel | NarrowIds:
-    if values.dtype == np.int32:
-        return NarrowIds(values)
-    return NarrowKernel(values, weights)
-
-
 def _holders_of(layer: keras.layers.Layer) -> list[_Holder]:
     """Returns the holders of what a layer and its sublayers store narrow.
 
@@ -173,18 +149,19 @@ def _holders_of(layer: keras.layers.Layer) -> list[_Holder]:
     holders = []
     for inner in layer._flatten_layers():
         for name, value in list(vars(inner).items()):
-            if _is_kernel(value) or _are_small_ids(value):
+            if is_kernel(value) or _are_small_ids(value):
                 holders.append(_attribute(inner, name))
             elif isinstance(value, list) and not name.startswith("_"):
                 holders += [
                     _item(value, position)
                     for position, item in enumerate(value)
-                    if _is_kernel(item)
+                    if is_kernel(item)
                 ]
     return holders
 
 
-def _is_kernel(value) -> bool:
+def is_kernel(value: object) -> bool:
+    """Tells whether a member of a layer is a kernel."""
     return (
         isinstance(value, keras.Variable)
         and value.name.startswith("kernel")
@@ -212,8 +189,3 @@ def _item(items: list, position: int) -> _Holder:
         lambda: items[position],
         lambda value: list.__setitem__(items, position, value),
     )
-
-
-def _widen(stored, scales) -> tf.Tensor:
-    wide = tf.cast(stored, tf.float32)
-    return wide if scales is None else wide * scales
