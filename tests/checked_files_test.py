@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tfxml import config as config_lib
 from tfxml.data import atomic_files, checked_files, data_errors
 from tfxml.run import early_checks, fitted_scores, manifest
 from tfxml.training import checkpoint_folders
@@ -160,6 +161,17 @@ def test_no_output_overwrites_a_file_of_the_run(name, tmp_path):
         early_checks.check_output(str(path), str(run))
     with pytest.raises(ValueError, match="`output` must not be a file of the"):
         early_checks.check_output(str(run / name), str(run))
+
+
+@pytest.mark.parametrize("name", ["backbone", "word_vectors"])
+def test_a_run_that_has_started_needs_no_file_of_its_recipe(name, tmp_path):
+    config = config_lib.Config(encoder="conv", **{name: str(tmp_path / "gone")})
+    early_checks.check_data(config, "", "gs://bucket/run")  # not looked at
+    for workdir in ("", str(tmp_path / "new"), str(tmp_path)):
+        with pytest.raises(ValueError, match=f"`{name}` must be a file that"):
+            early_checks.check_data(config, "", workdir)
+    checked_files.write_sealed(tmp_path / "manifest.json", {"files": {}})
+    early_checks.check_data(config, "", str(tmp_path))
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path):

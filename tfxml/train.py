@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from typing import Any
@@ -41,7 +42,9 @@ def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
     early_checks.check_workdir(values.workdir)
-    early_checks.check_data(config, values.data_dir)
+    where = device_flags.read_flags()
+    folder = os.path.join(values.workdir, where.placement().folder)
+    early_checks.check_data(config, values.data_dir, folder)
     log_kinds.check(values.log_to)
     tensorflow_start.quietly()
     from strategies import parameter_server
@@ -51,7 +54,6 @@ def main() -> None:
     task = cluster.from_environment()
     if task is not None and task.is_server:
         raise SystemExit(parameter_server.serve(task))
-    where = device_flags.read_flags()
     strategy = where.make_strategy()
     if task is not None and task.is_evaluator:
         evaluator_task.follow(values.workdir, values.data_dir, strategy)

@@ -104,13 +104,34 @@ def is_folder(config: config_lib.Config, data_dir: str) -> bool:
     return bool(data_dir)
 
 
-def check_data(config: config_lib.Config, data_dir: str) -> None:
-    """Raises an error unless folder and files are there that are read."""
-    for name in ("word_vectors", "backbone"):
-        if getattr(config, name):
-            check_input(getattr(config, name), name)
+def check_data(
+    config: config_lib.Config, data_dir: str, workdir: str = ""
+) -> None:
+    """Raises an error unless folder and files are there that are read.
+
+    Args:
+        config: the recipe.
+        data_dir: the folder of the data set; empty: the generated one.
+        workdir: the run directory. A run that has started holds what the
+            recipe's files gave it, and resumes without them.
+    """
+    if not _may_have_started(workdir):
+        for name in ("word_vectors", "backbone"):
+            if getattr(config, name):
+                check_input(getattr(config, name), name)
     if is_folder(config, data_dir) and config.dataset not in known_sets.names():
         check_folder(data_dir)  # those of the catalogue are fetched
+
+
+def _may_have_started(workdir: str) -> bool:
+    """Tells whether a run is in a folder; elsewhere it is not looked for."""
+    path = paths.checked(workdir, "workdir")
+    if not path or remote.url_of(path):
+        return bool(path)
+    folder = pathlib.Path(path)
+    return manifest.Manifest(folder).is_there and not manifest.is_unfinished(
+        folder
+    )
 
 
 def check_folder(data_dir: str) -> None:

@@ -103,7 +103,8 @@ def train(
     device_checks.check(placement, config, strategy)
     if isinstance(data_dir, (str, os.PathLike)):
         data_dir = paths.absolute(data_dir, "data_dir")
-        early_checks.check_data(config, data_dir)
+        group = os.path.join(workdir, placement.folder)
+        early_checks.check_data(config, data_dir, group)
     else:
         data_dir = arrays.data_of(data_dir)
     task = cluster.from_environment()
