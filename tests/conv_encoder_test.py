@@ -211,8 +211,6 @@ def test_word_vectors_are_what_training_starts_with(order_data, tmp_path):
         num_epochs=1, learning_rate=0.0, word_vectors=str(path)
     )
     train_and_evaluate.train(config, str(tmp_path / "run"), str(order_data))
-    path.unlink()  # a resumed run does not read it again
-    train_and_evaluate.train(config, str(tmp_path / "run"), str(order_data))
     run = restore.restore(str(tmp_path / "run"), tf.distribute.get_strategy())
     table = run.model.encoders[0].sequence.table.numpy()
     terms = run.text_features.terms.tolist()
@@ -224,6 +222,8 @@ def test_word_vectors_are_what_training_starts_with(order_data, tmp_path):
             str(tmp_path / "bag"),
             str(order_data),
         )
+    path.unlink()  # a resumed run does not read it again
+    train_and_evaluate.train(config, str(tmp_path / "run"), str(order_data))
 
 
 # --- conformance ------------------------------------------------------------
