@@ -68,7 +68,7 @@ def test_expectations_are_means_of_draws():
 
 @functools.cache
 def _rows(is_dependent, seed=0):
-    model = planted_sets.PlantedSets(is_dependent=is_dependent)
+    model = planted_sets.PlantedSets(is_dependent=is_dependent, seed=seed)
     return model.rows(NUM_TRAIN, seed=seed), model.rows(NUM_TEST, seed=seed + 1)
 
 
