@@ -15,6 +15,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from concurrent import futures
 
 import numpy as np
 import readers_fuzz_test
@@ -22,6 +23,7 @@ import readers_fuzz_test
 from tfxml import config
 from tfxml.data import bad_rows, checked_files, data_errors, requests
 from tfxml.data.catalogue import archives
+from tfxml.data.formats import detection, folder_files, format_table
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.records import record_files, record_source
 from tfxml.run import workdir
@@ -42,6 +44,21 @@ class Target:
     def __call__(self, data):
         with contextlib.suppress(data_errors.DataError):
             self._run(data)
+
+
+class InThisThread(futures.Executor):
+    """Starts no threads, which would take most of a case's time."""
+
+    def __init__(self, max_workers):
+        del max_workers
+
+    def submit(self, function, /, *arguments, **words):
+        done = futures.Future()
+        try:
+            done.set_result(function(*arguments, **words))
+        except Exception as error:  # as another thread would keep it
+            done.set_exception(error)
+        return done
 
 
 class Files:
@@ -100,7 +117,38 @@ def _of_gzip(name):
     return Target(run, [gzip.decompress(content)])
 
 
+def _remember(module, name, is_pure=lambda *arguments: True):
+    """Works a function of names out once for each of them."""
+    function = getattr(module, name)
+    known = {}
+
+    def remembered(*arguments):
+        if not is_pure(*arguments):
+            return function(*arguments)
+        key = tuple(map(str, arguments))
+        if key not in known:
+            known[key] = function(*arguments)
+        return known[key]
+
+    setattr(module, name, remembered)
+
+
+def _is_by_name(_, files, format):
+    """Tells whether no content is asked whether a file is of a format."""
+    return format not in format_table.KINDS_OF_TXT or not any(
+        ".txt" in file for file in files
+    )
+
+
+def _remember_names():
+    """For a folder whose files change, and whose names do not."""
+    _remember(detection, "_pieces_of", _is_by_name)
+    for name in ("listed", "pieces_of", "only_match", "half_pair"):
+        _remember(folder_files, name)
+
+
 def _of_folder(name):
+    _remember_names()
     files = readers_fuzz_test.FOLDERS[name]
     base = pathlib.Path(tempfile.mkdtemp())
     paths = [base / file_name for file_name in files]
@@ -120,8 +168,10 @@ def _of_folder(name):
 
 def _of_archived_arrays():
     """The arrays of an npz file, whose checksums are right."""
-    path = os.path.join(tempfile.mkdtemp(), "train.npz")
-    beside = path + ".txt"
+    path = pathlib.Path(tempfile.mkdtemp()) / "train.npz"
+    path.touch()
+    beside = path.with_name("beside.npz")
+    beside.hardlink_to(path)  # the same bytes, written once
     read = readers_fuzz_test.matrices.read
     with zipfile.ZipFile(io.BytesIO(readers_fuzz_test.npz())) as archive:
         names = archive.namelist()
@@ -129,11 +179,12 @@ def _of_archived_arrays():
 
     def run(data):
         parts = data.split(SEPARATOR)
-        with zipfile.ZipFile(path, "w") as archive:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
             for name, part in zip(names, parts, strict=False):
                 archive.writestr(name, part)
-        shutil.copyfile(path, beside)
-        for rows in read(path, beside):
+        path.write_bytes(buffer.getbuffer())
+        for rows in read(str(path), str(beside)):
             readers_fuzz_test.check(rows)
 
     return Target(run, [seed])
@@ -185,8 +236,7 @@ def _run_target():
     def run(data):
         written.write(data)
         files = dict(zip(names, written.digests(), strict=True))
-        seal = {"files": files}
-        checked_files.write_sealed(folder / "manifest.json", seal)
+        _write_sealed(folder / "manifest.json", {"files": files})
         found = workdir.Workdir(folder)
         for read in (
             found.read,
@@ -219,6 +269,7 @@ def _manifest_target():
 
 def _records_target():
     """The manifest of prepared records, its checksum right where it can be."""
+    futures.ThreadPoolExecutor = InThisThread
     folder = pathlib.Path(tempfile.mkdtemp())
     shard = {"name": "train-00000-of-00001", "num_instances": 2, "files": {}}
     for suffix in record_files.SUFFIXES:
@@ -241,7 +292,8 @@ def _records_target():
 
     def run(data):
         try:
-            record_files.write_manifest(folder, dict(json.loads(data)))
+            manifest = dict(json.loads(data))
+            _write_sealed(folder / record_files.MANIFEST, manifest)
         except (ValueError, TypeError, RecursionError):
             (folder / record_files.MANIFEST).write_bytes(data)
         found = folder_lib.detect(str(folder))
@@ -253,6 +305,7 @@ def _records_target():
 
 def _shard_target():
     """The files of a shard, their hashes right: any rows come out."""
+    futures.ThreadPoolExecutor = InThisThread
     folder = pathlib.Path(tempfile.mkdtemp())
     name = record_files.shard_name("train", 0, 1)
     with record_files.ShardWriter(folder, name) as writer:
@@ -280,18 +333,21 @@ def _shard_target():
             "most_labels": 2,
             "shards": [shard],
         }
-        record_files.write_manifest(
-            folder,
-            {
-                "version": record_files.VERSION,
-                "num_features": 9,
-                "num_labels": 9,
-                "splits": {"train": split},
-            },
-        )
+        manifest = {
+            "version": record_files.VERSION,
+            "num_features": 9,
+            "num_labels": 9,
+            "splits": {"train": split},
+        }
+        _write_sealed(folder / record_files.MANIFEST, manifest)
         record_source.RecordSource(folder, "train")
 
     return Target(run, [seed])
+
+
+def _write_sealed(path, values):
+    """Writes a file with its checksum, without what a crash would need."""
+    path.write_text(json.dumps(checked_files.sealed(values)))
 
 
 def _written(path, content):
