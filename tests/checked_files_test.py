@@ -151,16 +151,64 @@ def test_a_checkpoint_that_makes_no_sense_is_named(path, new, tmp_path):
     ],
 )
 def test_no_output_overwrites_a_file_of_the_run(name, tmp_path):
-    digest = {"bytes": 0, "sha256": ""}
-    run = tmp_path / "run"
-    run.mkdir()
-    files = {"config.json": digest, "text_features/idf.npy": digest}
-    checked_files.write_sealed(run / "manifest.json", {"files": files})
+    run = _run_of(tmp_path / "run", tmp_path / "data")
     (run / "link").symlink_to(run / "config.json")
     for path in ("-", "", tmp_path / "config.json", run / "report.html"):
         early_checks.check_output(str(path), str(run))
-    with pytest.raises(ValueError, match="`output` must not be a file of the"):
-        early_checks.check_output(str(run / name), str(run))
+    for workdir in (run, ""):  # or another run's
+        with pytest.raises(ValueError, match="must not be a file of the run"):
+            early_checks.check_output(str(run / name), str(workdir))
+
+
+def _run_of(folder, data_dir):
+    """Writes what is looked at of a run, which says where its data were."""
+    folder.mkdir()
+    contents = {
+        "run.json": json.dumps({"facts": {"data_dir": str(data_dir)}}),
+        "config.json": "{}",
+        "text_features/idf.npy": "",
+    }
+    for name, text in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    files = {name: checked_files.digest(folder / name) for name in contents}
+    checked_files.write_sealed(folder / "manifest.json", {"files": files})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "is_of_data"),
+    [
+        *[(name, True) for name in ("trn.json", "lbl.json", "raw/Y.txt")],
+        *[("filter_labels_test.txt", True), ("link", True)],
+        *[("test.csv", True), ("X.tst.npz", True), ("dense_train.npy", True)],
+        *[("figures.csv", False), ("report.html", False), ("../x", False)],
+        *[("prepared/train-00000-of-00001.units", True)],
+        *[("prepared/figures.csv", False), ("prepared/records.json", True)],
+    ],
+)
+def test_no_output_overwrites_the_data(name, is_of_data, tmp_path):
+    data = tmp_path / "data"
+    (data / "prepared").mkdir(parents=True)
+    for written in ("records.json", "train-00000-of-00001.units"):
+        (data / "prepared" / written).touch()
+    (data / "link").symlink_to(data / "trn.json")
+    run = _run_of(tmp_path / "run", data)
+    path, folder = data / name, data
+    if name.startswith("prepared/"):
+        folder = data / "prepared"
+        run = _run_of(tmp_path / "another", folder)
+    checks = (
+        lambda: early_checks.check_output(str(path), str(run)),
+        lambda: early_checks.check_output(str(path), data_dir=str(folder)),
+        lambda: early_checks.check_output(str(path), data_dir=str(path)),
+    )
+    for check in checks[: 3 if is_of_data else 2]:
+        if is_of_data:
+            with pytest.raises(ValueError, match="a file of the data set"):
+                check()
+        else:
+            check()
 
 
 @pytest.mark.parametrize("name", ["backbone", "word_vectors"])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tfxml.data.feeding import pipeline
     from tfxml.run import diagnosis, restore
 
+_FINDINGS = "diagnosis.json"
 _MOST_ROWS = 5000
 _CANDIDATES = 50
 _SHARES = (0.25, 0.5, 1.0)
@@ -106,7 +107,7 @@ def write(
     from tfxml.run import diagnosis_plots
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "diagnosis.json"
+    path = folder / _FINDINGS
     values = [dataclasses.asdict(finding) for finding in findings]
     atomic_files.write_bytes(path, json.dumps(values, indent=1).encode())
     if not diagnosis_plots.can_draw():
@@ -190,6 +191,12 @@ def _curve(run: restore.TrainedRun, data_dir: str) -> list[dict[str, float]]:
 def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir, values.data_dir)
+    folder = values.output or os.path.join(values.workdir, "diagnosis")
+    early_checks.check_output(
+        os.path.join(folder, _FINDINGS),
+        values.workdir,
+        data_dir=values.data_dir,
+    )
     tensorflow_start.quietly()
     from tfxml.run import diagnosis_plots
 
@@ -197,7 +204,6 @@ def main() -> None:
         values.workdir, values.split, values.data_dir, values.learning_curve
     )
     print(describe(findings, values.workdir))
-    folder = values.output or os.path.join(values.workdir, "diagnosis")
     output = paths.local(folder, "output")
     files = write(findings, pathlib.Path(output))
     remote.publish(output)

@@ -136,7 +136,10 @@ def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir, values.data_dir)
     early_checks.check_output(
-        values.label_figures, values.workdir, "label_figures"
+        values.label_figures,
+        values.workdir,
+        "label_figures",
+        values.data_dir,
     )
     tensorflow_start.quietly()
     result = evaluate(

@@ -8,6 +8,7 @@ table, `rate.csv` or `batch.csv`, and a plot of it beside it.
 from __future__ import annotations
 
 import csv
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -235,6 +236,10 @@ def main() -> None:
     values = absl_flags.FLAGS
     config = flags.read_config()
     early_checks.check_data(config, values.data_dir)
+    early_checks.check_output(
+        os.path.join(values.output, f"{values.what}.csv"),
+        data_dir=values.data_dir,
+    )
     tensorflow_start.quietly()
     strategy = device_flags.read_flags().make_strategy()
     output = pathlib.Path(paths.local(values.output, "output"))

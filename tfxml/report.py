@@ -96,11 +96,14 @@ def main() -> None:
             )
     if values.workdir:
         early_checks.check_run(values.workdir, values.data_dir)
-        early_checks.check_output(values.output, values.workdir)
+        early_checks.check_output(
+            values.output, values.workdir, data_dir=values.data_dir
+        )
         if values.compare:
             early_checks.check_run(values.compare)
     else:
         early_checks.check_runs(values.runs)
+        early_checks.check_output(values.output)
     tensorflow_start.quietly()
     if values.runs:
         path = write_leaderboard(values.runs, values.output)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 
 from tfxml import config as config_lib
-from tfxml.data import data_errors
+from tfxml.data import checked_files, data_errors
 from tfxml.data.catalogue import known_sets
 from tfxml.run import manifest, paths, remote
 
@@ -55,25 +56,56 @@ def check_run(path: str, data_dir: str = "") -> None:
         check_folder(data_dir)
 
 
-def check_output(path: str, workdir: str, name: str = "output") -> None:
-    """Raises ValueError for a file to write that is one of the run's own.
+def check_output(
+    path: str, workdir: str = "", name: str = "output", data_dir: str = ""
+) -> None:
+    """Raises ValueError for a file to write that is a run's or of the data.
 
     Args:
         path: of a file to write; "-" and empty: none.
-        workdir: the run directory.
+        workdir: the run directory; other runs' files are looked after, too.
         name: of the argument.
+        data_dir: the folder of the data set; empty: the one of training.
     """
-    if path in ("", "-") or remote.url_of(path) or remote.url_of(workdir):
+    if path in ("", "-") or remote.url_of(path):
         return
-    folder = os.path.realpath(workdir)
-    below = os.path.relpath(os.path.realpath(path), folder)
-    parts = pathlib.PurePath(below).parts
-    known = manifest.Manifest(folder).names()
+    real = pathlib.Path(os.path.realpath(path))
+    for folder in real.parents:
+        if (folder / "manifest.json").is_file() and _is_of_run(real, folder):
+            raise ValueError(
+                f"`{name}` must not be a file of the run in `workdir`. "
+                f"Received: {name}={path}, in the run directory {folder}"
+            )
+    if workdir and not remote.url_of(workdir):
+        data_dir = data_dir or _data_of(workdir)
+    if data_dir and not remote.url_of(data_dir):
+        _check_beside_data(path, name, data_dir)
+
+
+def _is_of_run(path: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Tells whether a path below a run directory is one of its files."""
+    try:
+        known = manifest.Manifest(folder).names()
+    except (data_errors.DataError, OSError):
+        return False  # a manifest of something else
     own = {pathlib.PurePath(one).parts[0] for one in known} | _OF_A_RUN
-    if parts and parts[0] in own:
+    return path.relative_to(folder).parts[0] in own
+
+
+def _data_of(workdir: str) -> str:
+    """Returns the folder of the data set that a run was trained on, or ""."""
+    with checked_files.reading(pathlib.Path(workdir) / "run.json"):
+        facts = json.loads(manifest.Manifest(workdir).read("run.json"))["facts"]
+        return str(facts["data_dir"])
+
+
+def _check_beside_data(path: str, name: str, data_dir: str) -> None:
+    from tfxml.data.formats import own_names  # here: few commands need it
+
+    if own_names.has(data_dir, path):
         raise ValueError(
-            f"`{name}` must not be a file of the run in `workdir`. "
-            f"Received: {name}={path}"
+            f"`{name}` must not be a file of the data set in `data_dir`. "
+            f"Received: {name}={path}, data_dir={data_dir}"
         )
 
 

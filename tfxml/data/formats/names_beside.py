@@ -12,12 +12,13 @@ _LINES = (
     r"(?:raw(?:_data)?/)?(?:Y|(?:lbl|label)\.raw)\.txt(?:\.gz)?",
     r"Yf\.txt(?:\.gz)?",
 )
+FILES = (_OBJECTS, *_LINES)
 
 
 def find(data_dir: str) -> str | None:
     """Returns the file's path, None without; a file has none beside it."""
     files = folder_files.listed(data_dir)
-    for pattern in (_OBJECTS, *_LINES):
+    for pattern in FILES:
         path = folder_files.only_match(data_dir, files, pattern)
         if path:
             return path
