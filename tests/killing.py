@@ -170,11 +170,22 @@ def _with_a_clock_that_runs_back():
     time.time = lambda: start - 3600 * next(count)
 
 
+def _serving_nobody():
+    """Serving ends once it could begin."""
+    from tfxml import serve
+
+    async def end(*unused):
+        return 0
+
+    serve._serve = end
+
+
 CONDITIONS = {
     "": lambda: None,
     "nobody": _as_nobody,
     "few handles": _with_few_handles,
     "clock": _with_a_clock_that_runs_back,
+    "nobody asks": _serving_nobody,
 }
 
 

@@ -15,7 +15,7 @@ from tfxml.models import forms, row_forms, stored_forms
 from tfxml.training import bundle_files
 
 
-def _written(folder, values):
+def write_arrays(folder, values):
     """Writes arrays as a run's checkpoint does; returns its prefix."""
     variables = {name: tf.Variable(value) for name, value in values.items()}
     tf.train.Checkpoint(
@@ -35,7 +35,7 @@ def test_weights_are_those_that_tensorflow_wrote(tmp_path):
     values["ids"] = np.arange(7, dtype=np.int32)
     values["scalar"] = np.float64(2.5)
     values["none"] = np.zeros((0, 4), np.float32)
-    bundle = bundle_files.Bundle(_written(tmp_path, values))
+    bundle = bundle_files.Bundle(write_arrays(tmp_path, values))
     for name, value in values.items():
         found = bundle.read(name)
         assert found.dtype == np.asarray(value).dtype
@@ -43,7 +43,7 @@ def test_weights_are_those_that_tensorflow_wrote(tmp_path):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    prefix = _written(tmp_path, {"flags": np.array([True])})
+    prefix = write_arrays(tmp_path, {"flags": np.array([True])})
     bundle = bundle_files.Bundle(prefix)
     for name, found in (("other", "no weight other"), ("flags", "another typ")):
         with pytest.raises(data_errors.DataError, match=found):
@@ -51,6 +51,16 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "model.index").write_bytes(b"x" * 60)
     with pytest.raises(data_errors.DataError, match="no index"):
         bundle_files.Bundle(prefix)
+
+
+def test_a_weight_beyond_its_file_is_refused(tmp_path):
+    """Nor is memory taken for what an index says of its size."""
+    prefix = write_arrays(tmp_path, {"a": np.ones((4, 4), np.float32)})
+    (data,) = tmp_path.glob("model.data-*")
+    data.write_bytes(data.read_bytes()[:60])
+    bundle = bundle_files.Bundle(prefix)
+    with pytest.raises(data_errors.DataError, match="a weight a beyond the en"):
+        bundle.read("a")
 
 
 def _model():
@@ -77,6 +87,11 @@ def _model():
     )
     links = "sigmoid", "sigmoid"
     return forms.ServingModel(12, [encoder], head, *links, None), weights
+
+
+def features_model():
+    """Returns forms of an encoder and a head of MACH."""
+    return _model()[0]
 
 
 def test_forms_come_back_and_answer_alike():
@@ -154,7 +169,7 @@ def test_forms_that_do_not_fit_reach_no_loop(path, value):
         cpu_predictor.CpuPredictor(_with(model, path, value))
 
 
-def _index():
+def index_model():
     """Returns the forms of an index and a re-ranker."""
     pages, places = np.zeros((2, 32), np.int32), np.zeros(6, np.int32)
     head = forms.InvertedIndex(
@@ -189,9 +204,9 @@ def _index():
     ],
 )
 def test_an_index_that_does_not_fit_reaches_no_loop(path, value):
-    cpu_predictor.CpuPredictor(_index())
+    cpu_predictor.CpuPredictor(index_model())
     with pytest.raises(ValueError, match="that fits its other parts"):
-        cpu_predictor.CpuPredictor(_with(_index(), path, value))
+        cpu_predictor.CpuPredictor(_with(index_model(), path, value))
 
 
 # --- texts ----------------------------------------------------------------

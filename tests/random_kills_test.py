@@ -42,14 +42,18 @@ def killer():
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
+    return _written(tmp_path_factory.mktemp("data"), 100)
+
+
+def _written(folder, num_rows):
+    """Writes a data set of texts; returns its folder."""
     names = [{"title": f"label {i}"} for i in range(8)]
     rows = [
         {
             "title": f"word{i % 7} word{i % 5} word{i % 11}",
             "target_ind": sorted({i % 8, i % 3}),
         }
-        for i in range(100)
+        for i in range(num_rows)
     ]
     for name, entries in (("lbl", names), ("trn", rows), ("tst", rows[:30])):
         lines = "".join(json.dumps(entry) + "\n" for entry in entries)
@@ -94,6 +98,35 @@ def _killed_until_it_ends(killer, words, num_tasks, longest, moments):
         longest *= 1.05  # a machine that became slower would never end it
 
 
+def _check(killer, words, num_tasks, num_kills, moments, folder):
+    """Asserts that runs end like one that is never killed.
+
+    Returns how often they were killed, and how many runs those were.
+    """
+    start = time.monotonic()
+    codes, texts = killer.run_for(
+        None,
+        "tfxml.train",
+        [*words, f"--workdir={folder / 'whole'}"],
+        _environments(num_tasks),
+        [],
+    )
+    longest = 1.1 * (time.monotonic() - start)
+    assert not any(codes), texts
+    wanted = _left(folder / "whole")
+    num_killed, num_runs = 0, 0
+    while num_killed < num_kills:
+        path = folder / str(num_runs)
+        num_killed += _killed_until_it_ends(
+            killer, [*words, f"--workdir={path}"], num_tasks, longest, moments
+        )
+        num_runs += 1
+        step, tensors, entries, result = _left(path)
+        assert (step, entries, result) == (wanted[0], *wanted[2:])
+        runs.assert_near(tensors, wanted[1])
+    return num_killed, num_runs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_tasks", [1, 2])
 @pytest.mark.parametrize("head", HEADS)
@@ -101,26 +134,18 @@ def test_killed_at_random_moments(head, num_tasks, killer, data_dir, tmp_path):
     words = [*RECIPE, *HEADS[head], f"--data_dir={data_dir}"]
     if num_tasks > 1:
         words.append("--strategy=multi_worker")
-    start = time.monotonic()
-    codes, texts = killer.run_for(
-        None,
-        "tfxml.train",
-        [*words, f"--workdir={tmp_path / 'whole'}"],
-        _environments(num_tasks),
-        [],
-    )
-    longest = 1.1 * (time.monotonic() - start)
-    assert not any(codes), texts
-    wanted = _left(tmp_path / "whole")
     moments = random.Random(f"{SEED} {head} {num_tasks}")
-    num_kills, num_runs = 0, 0
-    while num_kills < NUM_KILLS / 4:
-        path = tmp_path / str(num_runs)
-        num_kills += _killed_until_it_ends(
-            killer, [*words, f"--workdir={path}"], num_tasks, longest, moments
-        )
-        num_runs += 1
-        step, tensors, entries, result = _left(path)
-        assert (step, entries, result) == (wanted[0], *wanted[2:])
-        runs.assert_near(tensors, wanted[1])
+    num_kills, num_runs = _check(
+        killer, words, num_tasks, NUM_KILLS / 4, moments, tmp_path
+    )
     print(f"{head}, tasks {num_tasks}: {num_kills} kills, {num_runs} runs")
+
+
+@pytest.mark.slow
+def test_killed_in_the_trial_of_a_recipe(killer, tmp_path):
+    """The trial, which takes most of the time, is made again."""
+    data_dir = _written(tmp_path, 240)  # fewer are not tried on
+    words = ["--recipe=auto", "--min_df=1", f"--data_dir={data_dir}"]
+    moments = random.Random(f"{SEED} recipe")
+    num_kills, num_runs = _check(killer, words, 1, 8, moments, tmp_path)
+    print(f"recipe: {num_kills} kills, {num_runs} runs")

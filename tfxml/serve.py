@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -32,24 +33,55 @@ from tfxml.run import (
 )
 
 _SHUTDOWN_SECONDS = 2.0
+_LARGE_BODIES = 8  # of the largest size, that are held at a time
 
 
-def listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int, seconds: float = 30.0) -> socket.socket:
     """Returns a socket that listens.
+
+    Args:
+        address, port: where.
+        seconds: how long what was sent may be left unread.
 
     Raises:
         OSError: naming the address, if it cannot.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, port), family=family)
+        listening = socket.create_server((address, port), family=family)
     except OSError as error:
         raise OSError(
             error.errno, error.strerror, f"{address} port {port}"
         ) from error
+    # Linux ends connections of this socket whose other end stops to read.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(
+            socket.IPPROTO_TCP,
+            socket.TCP_USER_TIMEOUT,
+            max(1, int(1000 * seconds)),
+        )
+    return listening
 
 
-async def _serve(application, listening: socket.socket, url: str) -> int:
+def _is_complaint(record: logging.LogRecord) -> bool:
+    """Tells whether a log record is of more than a request that is wrong.
+
+    Whoever sends one is answered; a traceback for each would fill the disk.
+    """
+    from aiohttp import http_exceptions, web
+
+    error = record.exc_info[1] if record.exc_info else None
+    of_requests = (
+        http_exceptions.HttpProcessingError,
+        web.RequestPayloadError,
+        ConnectionError,
+    )
+    return not isinstance(error, of_requests)
+
+
+async def _serve(
+    application, listening: socket.socket, url: str, idle_seconds: float
+) -> int:
     """Returns the exit code once a signal says to end."""
     from aiohttp import web
 
@@ -61,8 +93,12 @@ async def _serve(application, listening: socket.socket, url: str) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, end, signum)
+    logging.getLogger("aiohttp.server").addFilter(_is_complaint)
     runner = web.AppRunner(
-        application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+        application,
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=idle_seconds,
     )
     await runner.setup()
     await web.SockSite(runner, listening).start()
@@ -82,7 +118,8 @@ def main() -> None:
                 "pip install 'tfxml[serve]'"
             )
     early_checks.check_run(values.workdir)
-    listening = listen(values.address, values.port)  # before anything is read
+    # Before anything is read.
+    listening = listen(values.address, values.port, values.body_seconds)
     is_local = loopback.is_loopback(values.address)
     if not is_local:
         sys.stderr.write(
@@ -113,13 +150,16 @@ def main() -> None:
             instances=values.max_instances,
             k=values.max_k,
             body_seconds=values.body_seconds,
+            held_bytes=_LARGE_BODIES * (values.max_upload_mib << 20),
         ),
         is_local,
         values.runtime,
     )
     host = f"[{values.address}]" if ":" in values.address else values.address
     url = f"http://{host}:{listening.getsockname()[1]}/"
-    code = asyncio.run(_serve(service.application(), listening, url))
+    code = asyncio.run(
+        _serve(service.application(), listening, url, values.body_seconds)
+    )
     sys.stdout.flush()
     os._exit(code)  # a prediction that is under way is of no use to anyone
 
@@ -156,7 +196,8 @@ def define_flags() -> None:
     absl_flags.DEFINE_float(
         "body_seconds",
         30.0,
-        "How long a request may take to arrive.",
+        "How long a request may take to arrive, a connection be idle, and a "
+        "part of an answer be left unread.",
         lower_bound=0.1,
     )
     absl_flags.DEFINE_enum(

@@ -49,6 +49,9 @@ def _fuzz_all(arguments):
     """Forks a process for each target: what they test is imported once."""
     import atheris
 
+    # Compiled loops check their bounds, which those of the cache do not.
+    os.environ["NUMBA_BOUNDSCHECK"] = "1"
+    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=MEMORY)
     with atheris.instrument_imports(include=["tfxml"]):
         import fuzz_targets
     os.makedirs(arguments.found, exist_ok=True)
@@ -79,6 +82,7 @@ def _fuzz_all(arguments):
 def _fuzz(name, arguments, folder):
     """Fuzzes one target until this process ends; all its files are there."""
     import atheris
+    import fuzz_inputs
     import fuzz_targets
 
     tempfile.tempdir = folder
@@ -87,7 +91,7 @@ def _fuzz(name, arguments, folder):
         os.dup2(log.fileno(), 2)
     target = fuzz_targets.make(name)
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    limit = used * resource.getpagesize() + fuzz_targets.MAX_BYTES
+    limit = used * resource.getpagesize() + fuzz_inputs.MAX_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     gc.freeze()  # what the imports left, which no collection need walk through
     corpus = tempfile.mkdtemp()

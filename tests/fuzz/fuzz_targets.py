@@ -1,11 +1,9 @@
-"""What the fuzzers call: each target takes any bytes, and raises no error but
-those that its function documents.
+"""What the fuzzers call: takes any bytes, raises documented errors alone.
 
-A target that reads several files takes them from one input, with SEPARATOR
-between them.
+A target that reads several files takes them from one input, with
+`fuzz_inputs.SEPARATOR` between them.
 """
 
-import contextlib
 import gzip
 import io
 import json
@@ -17,33 +15,16 @@ import tempfile
 import zipfile
 from concurrent import futures
 
+import fuzz_inputs
+import fuzz_run_targets
 import numpy as np
 import readers_fuzz_test
 
-from tfxml import config
-from tfxml.data import bad_rows, checked_files, data_errors, requests
+from tfxml.data import bad_rows, checked_files, requests
 from tfxml.data.catalogue import archives
 from tfxml.data.formats import detection, folder_files, format_table
 from tfxml.data.formats import folder as folder_lib
 from tfxml.data.records import record_files, record_source
-from tfxml.run import workdir
-
-SEPARATOR = b"\0--\0"
-# Of all that a case may take, in bytes of address space beyond the imports.
-MAX_BYTES = 1 << 30
-
-
-class Target:
-    """A function of bytes, inputs to start from, and the longest to try."""
-
-    def __init__(self, run, seeds):
-        self._run = run
-        self.seeds = seeds
-        self.max_bytes = 64 + max(map(len, seeds)) * 5 // 4
-
-    def __call__(self, data):
-        with contextlib.suppress(data_errors.DataError):
-            self._run(data)
 
 
 class InThisThread(futures.Executor):
@@ -61,40 +42,11 @@ class InThisThread(futures.Executor):
         return done
 
 
-class Files:
-    """Files that hold the parts of an input; equal ones are left alone."""
-
-    def __init__(self, paths):
-        self.paths = [pathlib.Path(path) for path in paths]
-        self._handles = [
-            os.open(path, os.O_WRONLY | os.O_CREAT) for path in self.paths
-        ]
-        self._contents = [b""] * len(self.paths)
-        self._digests = [None] * len(self.paths)
-
-    def write(self, data):
-        parts = data.split(SEPARATOR, len(self.paths) - 1)
-        parts += [b""] * (len(self.paths) - len(parts))
-        for i, part in enumerate(parts):
-            if part != self._contents[i]:
-                os.ftruncate(self._handles[i], 0)
-                os.pwrite(self._handles[i], part, 0)
-                self._contents[i] = part
-                self._digests[i] = None
-
-    def digests(self):
-        """Returns what `checked_files.digest` says of each."""
-        for i, path in enumerate(self.paths):
-            if self._digests[i] is None:
-                self._digests[i] = checked_files.digest(path)
-        return list(self._digests)
-
-
 def _of_reader(name):
     read, files = readers_fuzz_test.READERS[name]
     base = tempfile.mkdtemp()
     paths = [os.path.join(base, file_name) for file_name, _ in files]
-    written = Files(paths)
+    written = fuzz_inputs.Files(paths)
 
     def run(data):
         written.write(data)
@@ -102,7 +54,9 @@ def _of_reader(name):
             if read.__name__ == "read" and hasattr(rows, "label_ids"):
                 readers_fuzz_test.check(rows)
 
-    return Target(run, [SEPARATOR.join(content for _, content in files)])
+    return fuzz_inputs.Target(
+        run, [fuzz_inputs.SEPARATOR.join(content for _, content in files)]
+    )
 
 
 def _of_gzip(name):
@@ -114,7 +68,7 @@ def _of_gzip(name):
         pathlib.Path(path).write_bytes(gzip.compress(data, 1))
         list(read(path))
 
-    return Target(run, [gzip.decompress(content)])
+    return fuzz_inputs.Target(run, [gzip.decompress(content)])
 
 
 def _remember(module, name, is_pure=lambda *arguments: True):
@@ -154,7 +108,7 @@ def _of_folder(name):
     paths = [base / file_name for file_name in files]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
-    written = Files(paths)
+    written = fuzz_inputs.Files(paths)
 
     def run(data):
         policy = bad_rows.POLICIES[len(data) % len(bad_rows.POLICIES)]
@@ -163,7 +117,7 @@ def _of_folder(name):
         for rows in found.read("train", bad_rows.BadRows(policy)):
             readers_fuzz_test.check(rows)
 
-    return Target(run, [SEPARATOR.join(files.values())])
+    return fuzz_inputs.Target(run, [fuzz_inputs.SEPARATOR.join(files.values())])
 
 
 def _of_archived_arrays():
@@ -175,10 +129,10 @@ def _of_archived_arrays():
     read = readers_fuzz_test.matrices.read
     with zipfile.ZipFile(io.BytesIO(readers_fuzz_test.npz())) as archive:
         names = archive.namelist()
-        seed = SEPARATOR.join(archive.read(name) for name in names)
+        seed = fuzz_inputs.SEPARATOR.join(archive.read(name) for name in names)
 
     def run(data):
-        parts = data.split(SEPARATOR)
+        parts = data.split(fuzz_inputs.SEPARATOR)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             for name, part in zip(names, parts, strict=False):
@@ -187,7 +141,7 @@ def _of_archived_arrays():
         for rows in read(str(path), str(beside)):
             readers_fuzz_test.check(rows)
 
-    return Target(run, [seed])
+    return fuzz_inputs.Target(run, [seed])
 
 
 def _request_target():
@@ -208,63 +162,7 @@ def _request_target():
                 if len(ids) != len(values) or not np.isfinite(values).all():
                     raise AssertionError(f"{ids} {values}")
 
-    return Target(run, lines)
-
-
-def _run_target():
-    """A run directory whose checksums are right: what then is read."""
-    folder = pathlib.Path(tempfile.mkdtemp())
-    names = [
-        *("config.json", "run.json", "label_counts.npy"),
-        *("label_names.jsonl", "head.json", "dropped_labels.npy"),
-    ]
-    facts = workdir.Facts(9, 3, 7, "padded", False, "")
-    counts, dropped = io.BytesIO(), io.BytesIO()
-    np.save(counts, np.ones(3, np.int64))
-    np.save(dropped, np.zeros(1, np.int64))
-    contents = [
-        config.Config().to_json().encode(),
-        json.dumps({"facts": vars(facts), "data": {"train": 7}}).encode(),
-        counts.getvalue(),
-        b'"a"\n"b"\n"c"\n',
-        b'{"seed": 1}',
-        dropped.getvalue(),
-    ]
-
-    written = Files(folder / name for name in names)
-
-    def run(data):
-        written.write(data)
-        files = dict(zip(names, written.digests(), strict=True))
-        _write_sealed(folder / "manifest.json", {"files": files})
-        found = workdir.Workdir(folder)
-        for read in (
-            found.read,
-            found.read_fingerprint,
-            found.read_label_counts,
-            found.read_label_names,
-            found.read_dropped_labels,
-            lambda: found.check_head(None),
-        ):
-            with contextlib.suppress(ValueError):
-                read()
-
-    return Target(run, [SEPARATOR.join(contents)])
-
-
-def _manifest_target():
-    """The manifest of a run directory, which stands for itself."""
-    folder = pathlib.Path(tempfile.mkdtemp())
-    path = folder / "manifest.json"
-    (folder / "config.json").write_bytes(b"{}")
-    files = {"config.json": checked_files.digest(folder / "config.json")}
-    checked_files.write_sealed(path, {"files": files})
-
-    def run(data):
-        path.write_bytes(data)
-        workdir.Workdir(folder).read_label_names()
-
-    return Target(run, [path.read_bytes()])
+    return fuzz_inputs.Target(run, lines)
 
 
 def _records_target():
@@ -293,14 +191,14 @@ def _records_target():
     def run(data):
         try:
             manifest = dict(json.loads(data))
-            _write_sealed(folder / record_files.MANIFEST, manifest)
+            fuzz_inputs.write_sealed(folder / record_files.MANIFEST, manifest)
         except (ValueError, TypeError, RecursionError):
             (folder / record_files.MANIFEST).write_bytes(data)
         found = folder_lib.detect(str(folder))
         for name in found.splits:
             record_source.RecordSource(folder, name)
 
-    return Target(run, [json.dumps(manifest).encode()])
+    return fuzz_inputs.Target(run, [json.dumps(manifest).encode()])
 
 
 def _shard_target():
@@ -309,9 +207,9 @@ def _shard_target():
     folder = pathlib.Path(tempfile.mkdtemp())
     name = record_files.shard_name("train", 0, 1)
     with record_files.ShardWriter(folder, name) as writer:
-        rows = readers_fuzz_test.xc_text.read(
-            _written(folder.with_suffix(".txt"), readers_fuzz_test.TEXT)
-        )
+        text = folder.with_suffix(".txt")
+        text.write_bytes(readers_fuzz_test.TEXT)
+        rows = readers_fuzz_test.xc_text.read(str(text))
         for run in rows:
             writer.write(run)
         writer.finish({"num_instances": 3})
@@ -319,9 +217,9 @@ def _shard_target():
         record_files.shard_path(folder, name, suffix)
         for suffix in record_files.SUFFIXES
     ]
-    seed = SEPARATOR.join(path.read_bytes() for path in paths)
+    seed = fuzz_inputs.SEPARATOR.join(path.read_bytes() for path in paths)
 
-    written = Files(paths)
+    written = fuzz_inputs.Files(paths)
 
     def run(data):
         written.write(data)
@@ -339,20 +237,10 @@ def _shard_target():
             "num_labels": 9,
             "splits": {"train": split},
         }
-        _write_sealed(folder / record_files.MANIFEST, manifest)
+        fuzz_inputs.write_sealed(folder / record_files.MANIFEST, manifest)
         record_source.RecordSource(folder, "train")
 
-    return Target(run, [seed])
-
-
-def _write_sealed(path, values):
-    """Writes a file with its checksum, without what a crash would need."""
-    path.write_text(json.dumps(checked_files.sealed(values)))
-
-
-def _written(path, content):
-    path.write_bytes(content)
-    return str(path)
+    return fuzz_inputs.Target(run, [seed])
 
 
 def _archive_target():
@@ -387,7 +275,7 @@ def _archive_target():
             ):
                 raise AssertionError("written beside the folder")
 
-    return Target(run, seeds)
+    return fuzz_inputs.Target(run, seeds)
 
 
 TARGETS = {
@@ -396,11 +284,13 @@ TARGETS = {
     **{name: (_of_folder, name) for name in readers_fuzz_test.FOLDERS},
     "archived_arrays": (_of_archived_arrays,),
     "requests": (_request_target,),
-    "run_directory": (_run_target,),
-    "run_manifest": (_manifest_target,),
+    "run_directory": (fuzz_run_targets.run_directory,),
+    "run_manifest": (fuzz_run_targets.run_manifest,),
     "records_manifest": (_records_target,),
     "records_shard": (_shard_target,),
     "archives": (_archive_target,),
+    "serving": (fuzz_run_targets.serving,),
+    "checkpoint": (fuzz_run_targets.checkpoint,),
 }
 
 

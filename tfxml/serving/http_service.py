@@ -34,7 +34,12 @@ from tfxml.run import (
     restore,
     set_choices,
 )
-from tfxml.serving import bounded_body, request_bodies, uploads
+from tfxml.serving import (
+    bounded_answer,
+    bounded_body,
+    request_bodies,
+    uploads,
+)
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -66,7 +71,9 @@ class Limits:
         upload_bytes: of a file that is uploaded.
         instances: of a request.
         k: labels an instance.
-        body_seconds: until all of a body has come.
+        body_seconds: until all of a body has come; also how long a connection
+            may be idle, and a part of an answer be left unread.
+        held_bytes: of all bodies that are held at a time.
         waiting: requests that wait for their answer.
     """
 
@@ -75,6 +82,7 @@ class Limits:
     instances: int = 1024
     k: int = 100
     body_seconds: float = 30.0
+    held_bytes: int = 1 << 30
     waiting: int = 64
 
 
@@ -116,6 +124,9 @@ class Service:
         # One at a time: a prediction uses all processors.
         self._worker = concurrent.futures.ThreadPoolExecutor(1)
         self._num_waiting = 0
+        self._bodies = bounded_body.Bodies(
+            limits.held_bytes, limits.body_seconds
+        )
 
     def application(self) -> web.Application:
         """Returns what a server of aiohttp runs."""
@@ -151,6 +162,8 @@ class Service:
             response = _error(500, "a bug of tfxml: see the server's output")
         if not response.prepared:
             response.headers.update(_HEADERS)
+            seconds = self._limits.body_seconds
+            await bounded_answer.send(request, response, seconds)
         return response
 
     def _check_origin(self, request: web.Request) -> None:
@@ -194,11 +207,8 @@ class Service:
 
     async def _predict(self, request: web.Request) -> web.Response:
         limits = self._limits
-        body = await bounded_body.read(
-            request, limits.body_bytes, limits.body_seconds
-        )
 
-        def answer() -> str:
+        def answer(body: bytes) -> str:
             asked = request_bodies.parse(
                 body,
                 limits.instances,
@@ -214,19 +224,22 @@ class Service:
             )
             return answers.to_line(asked.reply(found))
 
-        async with self._place():
-            text = await self._in_turn(answer)
+        async with (
+            self._bodies.body(request, limits.body_bytes) as body,
+            self._place(),
+        ):
+            text = await self._in_turn(lambda: answer(body))
         return web.Response(text=text, content_type="application/json")
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         limits = self._limits
         with _told_as_400():
             wanted = uploads.Wanted.of(request.query, limits.k)
-        body = await bounded_body.read(
-            request, limits.upload_bytes, limits.body_seconds
-        )
         choice = dataclasses.replace(self._choice, way=wanted.way)
-        async with self._place():
+        async with (
+            self._bodies.body(request, limits.upload_bytes) as body,
+            self._place(),
+        ):
             lines = await self._in_turn(
                 lambda: uploads.answers(
                     body, wanted, self._predictor, self._run.facts, choice
@@ -237,8 +250,10 @@ class Service:
             response.charset = "utf-8"
             await response.prepare(request)
             while chunk := await self._in_turn(lambda: next(lines, b"")):
-                await response.write(chunk)
-            await response.write_eof()
+                await bounded_answer.until_read(
+                    request, response.write(chunk), limits.body_seconds
+                )
+            await bounded_answer.send(request, response, limits.body_seconds)
         return response
 
     @contextlib.asynccontextmanager
@@ -270,7 +285,7 @@ def _told_as_400():
 
 def _error(status: int, message: str) -> web.Response:
     response = web.json_response({"error": message}, status=status)
-    if status in (408, 413):
+    if status in (408, 413, 503):
         response.force_close()  # the rest of the body is not waited for
     return response
 

@@ -8,6 +8,7 @@ writes is not compressed.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import struct
 from collections.abc import Iterator
@@ -81,8 +82,10 @@ class Bundle:
             f"{self._num_shards:05d}"
         )
         size = np.dtype(tensor.dtype).itemsize
-        if tensor.size != size * int(np.prod(tensor.shape)):
+        if tensor.size != size * math.prod(tensor.shape):
             raise self._wrong(f"a weight {name} in slices")
+        if tensor.offset + tensor.size > path.stat().st_size:
+            raise self._wrong(f"a weight {name} beyond the end of {path.name}")
         values = np.fromfile(
             path, tensor.dtype, tensor.size // size, offset=tensor.offset
         )
@@ -134,6 +137,8 @@ def _varint(content: bytes, place: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, place
         shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
