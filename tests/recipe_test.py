@@ -33,6 +33,7 @@ SMALL = facts.Facts(
     labels_per_instance=3,
     pairs_of_decile=facts.shares_of_deciles(np.arange(1, 201)),
     is_text=False,
+    has_label_names=True,
     num_cores=2,
     memory=16 * 2**30,
     has_accelerator=False,
@@ -87,6 +88,20 @@ def test_names_are_tried_where_labels_have_few_instances():
     assert _by_name(rare)["centroid"].tries_names
     assert not _by_name(SMALL)["centroid"].tries_names
     assert not _by_name(rare)["sigmoid"].tries_names
+    nameless = dataclasses.replace(rare, has_label_names=False)
+    assert not _by_name(nameless)["centroid"].tries_names
+
+
+def test_trials_of_names_count_against_the_time():
+    """Three of them, beside the trial without."""
+    named = dataclasses.replace(SMALL, labels_per_instance=1)
+    nameless = dataclasses.replace(named, has_label_names=False)
+    centroid, sigmoid = rules.proposals(nameless)[:2]
+    share = rules.num_tried(named) / named.num_instances
+    enough = centroid.seconds * share + sigmoid.seconds * (1 + share)
+    budget = rules.Budget(enough * 1.001, 2**50)
+    assert set(_by_name(nameless, budget)) == {"centroid", "sigmoid"}
+    assert set(_by_name(named, budget)) == {"centroid"}
 
 
 @pytest.mark.parametrize("planted", [SMALL, LARGE])

@@ -128,12 +128,7 @@ def _with_names(
         request: what the recipe must keep to.
     """
     data = part.data
-    if (
-        not outcome.proposal.tries_names
-        or "label_name_weight" in request.given
-        or data.text_features is None
-        or data.label_names is None
-    ):
+    if not outcome.proposal.tries_names or "label_name_weight" in request.given:
         return outcome
     proposal = dataclasses.replace(outcome.proposal, powers=())
     if "reranker_cost" in outcome.options:
@@ -245,7 +240,7 @@ def _left_out(
             f"whose weights take {proposal.bytes / 2**30:.1f} GiB; "
             f"--memory_budget={proposal.bytes / 2**30:.0f}GiB would try it"
         )
-    whole = proposal.seconds * (1 + rules.trial_share(facts))
+    whole = proposal.seconds + rules.trial_seconds(facts, proposal)
     minutes = int(whole / 60) + 2
     return what + (
         f"which takes about {whole / 60:.0f} minutes here; "

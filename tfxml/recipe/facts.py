@@ -29,6 +29,7 @@ class Facts:
     labels_per_instance: float
     pairs_of_decile: tuple[float, ...]  # shares; most frequent labels first
     is_text: bool
+    has_label_names: bool  # that become features as texts do
     num_cores: int
     memory: int  # bytes
     has_accelerator: bool
@@ -65,6 +66,7 @@ def of(data: datasets.TrainingData) -> Facts:
         float(data.label_counts.sum()) / data.facts.num_train,
         shares_of_deciles(data.label_counts),
         data.facts.is_text,
+        data.text_features is not None and data.label_names is not None,
         os.cpu_count() or 1,
         limits.memory_bytes(),
         bool(tf.config.list_logical_devices("GPU")),

@@ -55,7 +55,8 @@ class Proposal:
         powers: of the centroids' lengths, of which the trial takes the one
             whose candidates hold most labels; empty: none.
         costs: C of the re-ranker, of which the trial takes the best.
-        tries_names: whether names of labels are tried as instances.
+        tries_names: whether names of labels are tried as instances, in
+            trials of their own.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -69,6 +70,11 @@ class Proposal:
     seconds: float
     bytes: int
     reason: str
+
+    @property
+    def num_trials(self) -> int:
+        """How often it is trained on a part, at most."""
+        return 1 + len(NAME_WEIGHTS) * self.tries_names
 
 
 def num_held_out(facts: facts_lib.Facts) -> int:
@@ -103,8 +109,8 @@ def affordable(
     within: list[Proposal] = []
     beyond: list[Proposal] = []
     for proposal in proposals(facts):
-        spent = sum(other.seconds for other in within) * trial_share(facts)
-        whole = spent + proposal.seconds * (1 + trial_share(facts))
+        spent = sum(trial_seconds(facts, other) for other in within)
+        whole = spent + proposal.seconds + trial_seconds(facts, proposal)
         fits = whole <= budget.seconds and proposal.bytes <= budget.bytes
         if not fits and within:
             beyond.append(proposal)
@@ -114,9 +120,10 @@ def affordable(
     return within, beyond
 
 
-def trial_share(facts: facts_lib.Facts) -> float:
-    """Returns what a trial takes of the time of training all instances."""
-    return num_tried(facts) / facts.num_instances
+def trial_seconds(facts: facts_lib.Facts, proposal: Proposal) -> float:
+    """Returns what trying a proposal takes, about."""
+    part = num_tried(facts) / facts.num_instances
+    return proposal.num_trials * proposal.seconds * part
 
 
 def _centroid(facts: facts_lib.Facts) -> Proposal:
@@ -132,7 +139,8 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         options,
         powers=(1.0, 0.85, 0.7),
         costs=(1.0, 0.5),
-        tries_names=facts.instances_per_label < _ENOUGH_OF_LABEL,
+        tries_names=facts.has_label_names
+        and facts.instances_per_label < _ENOUGH_OF_LABEL,
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
