@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Thresholds are stored as whole numbers of this unit, because converters
 # narrow floats and leave whole numbers as they are. float32 holds it exactly.
 UNIT = 2.0**-24
+EVEN_ODDS = 0.5  # the threshold of a run that has none
 _LARGEST = 64.0  # no score comes near it, and its units fit into int32
 
 
@@ -37,7 +38,7 @@ class Answering:
         ValueError: if labels and their thresholds are not as many.
     """
 
-    threshold: float = 0.5
+    threshold: float = EVEN_ODDS
     label_ids: tuple[int, ...] = ()
     thresholds: tuple[float, ...] = ()
     abstain_below: float = 0.0

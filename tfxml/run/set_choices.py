@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from tfxml.evaluation import best_sets, label_sets, thresholds
+from tfxml.models import answering
 
 TOP_K = "top_k"
 SET = "set"
@@ -22,7 +23,7 @@ SUBSET = "subset"
 AIMS = (F1, SUBSET)
 NUM_CANDIDATES = 50
 NUM_SETS = 32
-DEFAULT_LIMITS = thresholds.Thresholds(0.5)
+DEFAULT_LIMITS = thresholds.Thresholds(answering.EVEN_ODDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +139,7 @@ def define_limit_flags() -> None:
         None,
         "The score from which on a label is answered, where labels are chosen "
         "by thresholds. Left out: what `python -m tfxml.calibrate` has found, "
-        "else 0.5.",
+        f"else {answering.EVEN_ODDS:g}.",
     )
     absl_flags.DEFINE_float(
         "abstain_below",
