@@ -12,6 +12,8 @@ from tfxml.run import datasets
 
 # A dearer recipe must be better by this factor.
 _WORTH = 1.005
+# Names that cost this much at one weight do not pay at another.
+_HOPELESS = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _with_names(
                 proposal=outcome.proposal,
                 options={**options, **named.options},
             )
-        if worth <= last_worth:
+        if worth <= max(last_worth, _HOPELESS * needed):
             break  # a smaller weight is no better
         last_worth = worth
     return dataclasses.replace(best, seconds=seconds)
