@@ -82,6 +82,21 @@ def test_dense_rows_get_more_passes():
     assert passes == [6, 100]
 
 
+def test_instances_of_few_features_get_more_negatives_and_candidates():
+    """As many as have 4,000 features, and 20 million of all instances."""
+
+    def sizes(**changes):
+        facts_of = dataclasses.replace(SMALL, num_labels=9_000, **changes)
+        options = _by_name(facts_of)["centroid"].options
+        return options["num_hard_negatives"], options["num_candidates"]
+
+    assert sizes(features_per_instance=60) == (200, 100)
+    assert sizes(features_per_instance=8) == (500, 250)
+    few = {"features_per_instance": 5, "labels_per_instance": 300}
+    assert sizes(**few, num_instances=50_000) == (400, 200)
+    assert sizes(**few, num_instances=500_000) == (200, 100)
+
+
 def test_names_are_tried_where_labels_have_few_instances():
     rare = dataclasses.replace(SMALL, labels_per_instance=1)
     assert (rare.instances_per_label, SMALL.instances_per_label) == (20, 60)

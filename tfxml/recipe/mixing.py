@@ -19,7 +19,7 @@ from tfxml.models import reranker_options
 
 _HEAD_SHARES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 _CENTROIDS = (0.0, 0.5, 1.0, 2.0, 4.0)
-_SIZES = (20, 50, 100)
+_SIZES = (20, 50, 100, 200, 400)
 KS = (1, 3, 5)
 
 

@@ -32,6 +32,12 @@ _HELD_OUT = 2000  # at most
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
+# Hard negatives of an instance: as many as have this many features together,
+# and as all instances have this many of, but a few at least. Instances of few
+# features tell labels apart badly, so that candidates miss many.
+_FEATURES_OF_NEGATIVES = 4000
+_NEGATIVES = 20_000_000
+_FEWEST_NEGATIVES = 200
 _WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
 _BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps
 _BYTES_OF_TRAINED = 16  # a weight, its gradient and two moments
@@ -127,17 +133,17 @@ def trial_seconds(facts: facts_lib.Facts, proposal: Proposal) -> float:
 
 
 def _centroid(facts: facts_lib.Facts) -> Proposal:
-    num_negatives = min(200, facts.num_labels)
+    num_negatives = _num_negatives(facts)
     options = {
         "head": "centroid",
         "centroid_features": _features(facts, 700),
         "centroid_labels": 8000,
-        **_reranker(facts, num_negatives, num_candidates=100),
+        **_reranker(facts, num_negatives, max(100, num_negatives // 2)),
     }
     return Proposal(
         "centroid",
         options,
-        powers=(1.0, 0.85, 0.7),
+        powers=(1.0, 0.85, 0.7, 0.55, 0.4),
         costs=(1.0, 0.5),
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
@@ -161,7 +167,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         "learning_rate": 0.003 if is_small else 0.01,
         "num_epochs": num_epochs,
         "eval_epochs": num_epochs,
-        **_reranker(facts, num_negatives, num_candidates=50),
+        **_reranker(facts, num_negatives, 50),
     }
     weights = units * (facts.num_features + facts.num_labels)
     reason = "a shared representation"
@@ -179,6 +185,15 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),
         reason=reason,
     )
+
+
+def _num_negatives(facts: facts_lib.Facts) -> int:
+    """Returns how many hard negatives of an instance centroids find."""
+    most = min(
+        _FEATURES_OF_NEGATIVES / max(facts.features_per_instance, 1),
+        _NEGATIVES / facts.num_instances,
+    )
+    return min(max(int(most), _FEWEST_NEGATIVES), facts.num_labels)
 
 
 def _reranker(
