@@ -92,6 +92,7 @@ def test_instances_of_few_features_get_more_negatives_and_candidates():
 
     assert sizes(features_per_instance=60) == (200, 100)
     assert sizes(features_per_instance=8) == (500, 250)
+    assert sizes(features_per_instance=2) == (800, 400)
     few = {"features_per_instance": 5, "labels_per_instance": 300}
     assert sizes(**few, num_instances=50_000) == (400, 200)
     assert sizes(**few, num_instances=500_000) == (200, 100)

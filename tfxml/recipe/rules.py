@@ -37,7 +37,7 @@ _FEW_PASSES, _MANY_PASSES = 6, 100
 # features tell labels apart badly, so that candidates miss many.
 _FEATURES_OF_NEGATIVES = 4000
 _NEGATIVES = 20_000_000
-_FEWEST_NEGATIVES = 200
+_FEWEST_NEGATIVES, _MOST_NEGATIVES = 200, 800
 _WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
 _BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps
 _BYTES_OF_TRAINED = 16  # a weight, its gradient and two moments
@@ -190,6 +190,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
 def _num_negatives(facts: facts_lib.Facts) -> int:
     """Returns how many hard negatives of an instance centroids find."""
     most = min(
+        _MOST_NEGATIVES,
         _FEATURES_OF_NEGATIVES / max(facts.features_per_instance, 1),
         _NEGATIVES / facts.num_instances,
     )
