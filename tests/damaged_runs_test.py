@@ -58,6 +58,7 @@ def _serve(given, run, out):
     return "tfxml.serve", [f"--workdir={run}", "--port=0"]
 
 
+CALIBRATION = "calibration.json"
 COMMANDS = {
     "predict": _predict(),
     "predict by tensorflow": _predict("--runtime=tensorflow"),
@@ -123,8 +124,8 @@ def _meet(killer, given, name, folder):
     """Runs a command; returns its code, what it says, and what it leaves."""
     out = folder / "out"
     module, words = COMMANDS[name](given, folder / "run", out)
-    under = "nobody asks" if name == "serve" else ""
-    code, _, text = killer.run(module, words, "/nothing", under=under)
+    under = "nobody asks" if name == "serve" else "in bounds"
+    code, _, text = killer.run(module, words, folder, under=under)
     return code, text, _left(name, folder, text)
 
 
@@ -163,6 +164,8 @@ def test_a_damaged_file(name, damage, killer, given, run, wanted, tmp_path):
         said = [text[at.start() :] for at in re.finditer("FATAL ", text)]
         is_named = code == 1 and len(said) == 1 and str(folder) in said[0]
         is_right = code == 0 and not said and left == right
+        # Without it, a run is one that was never calibrated.
+        is_right |= code == 0 and (path.name, change) == (CALIBRATION, None)
         if "Traceback" in text or not (is_named or is_right):
             complaints.append((str(path.relative_to(run)), code, text[-1500:]))
         shutil.rmtree(folder)

@@ -144,7 +144,7 @@ def _run(module, words, folder, at, under):
     log = os.memfd_create("log")
 
     def prepare():
-        CONDITIONS[under]()
+        CONDITIONS[under](folder)
         _count(folder, at, log)
 
     child, output = _start(module, words, {}, prepare)
@@ -153,25 +153,33 @@ def _run(module, words, folder, at, under):
     return code, int(_text(log) or 0), _text(output)
 
 
-def _as_nobody():
+def _as_nobody(folder):
     os.setgid(65534)
     os.setuid(65534)
     os.environ["HOME"] = "/nonexistent"
 
 
-def _with_few_handles():
+def _with_few_handles(folder):
     limit = len(os.listdir("/proc/self/fd")) + 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
-def _with_a_clock_that_runs_back():
+def _with_a_clock_that_runs_back(folder):
     start = time.time()
     count = itertools.count()
     time.time = lambda: start - 3600 * next(count)
 
 
-def _serving_nobody():
+def _in_bounds(folder):
+    """Where nothing is in the way, for two minutes, with 12 GiB at most."""
+    os.chdir(folder)
+    signal.alarm(120)
+    resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
+
+
+def _serving_nobody(folder):
     """Serving ends once it could begin."""
+    _in_bounds(folder)
     from tfxml import serve
 
     async def end(*unused):
@@ -181,10 +189,11 @@ def _serving_nobody():
 
 
 CONDITIONS = {
-    "": lambda: None,
+    "": lambda folder: None,
     "nobody": _as_nobody,
     "few handles": _with_few_handles,
     "clock": _with_a_clock_that_runs_back,
+    "in bounds": _in_bounds,
     "nobody asks": _serving_nobody,
 }
 
