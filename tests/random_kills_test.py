@@ -94,7 +94,10 @@ def _killed_until_it_ends(killer, words, num_tasks, longest, moments):
         num_killed += -9 in codes
         if not any(codes):
             return num_killed
-        assert set(codes) <= {-9, LOST, 0}, texts
+        for code, text in zip(codes, texts, strict=True):
+            # One that is killed before it has come is waited for, and named.
+            is_named = code == 1 and -9 in codes and "FATAL" in text
+            assert code in (-9, LOST, 0) or is_named, text
         longest *= 1.05  # a machine that became slower would never end it
 
 
@@ -124,6 +127,7 @@ def _check(killer, words, num_tasks, num_kills, moments, folder):
         step, tensors, entries, result = _left(path)
         assert (step, entries, result) == (wanted[0], *wanted[2:])
         runs.assert_near(tensors, wanted[1])
+        print(f"{num_killed} kills, {num_runs} runs", flush=True)
     return num_killed, num_runs
 
 
@@ -133,7 +137,7 @@ def _check(killer, words, num_tasks, num_kills, moments, folder):
 def test_killed_at_random_moments(head, num_tasks, killer, data_dir, tmp_path):
     words = [*RECIPE, *HEADS[head], f"--data_dir={data_dir}"]
     if num_tasks > 1:
-        words.append("--strategy=multi_worker")
+        words += ["--strategy=multi_worker", "--connect_seconds=60"]
     moments = random.Random(f"{SEED} {head} {num_tasks}")
     num_kills, num_runs = _check(
         killer, words, num_tasks, NUM_KILLS / 4, moments, tmp_path

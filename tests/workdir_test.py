@@ -188,6 +188,19 @@ def test_checkpoints_without_their_run_are_not_trained_over(run):
     assert runs.tensors(run)
 
 
+@pytest.mark.parametrize("name", ["config.json", "checkpoints", "result.json"])
+def test_files_of_something_else_are_not_replaced(name, tmp_path):
+    """As of another program, in whose folder a run is begun."""
+    folder = tmp_path / name if name == "checkpoints" else tmp_path
+    folder.mkdir(exist_ok=True)
+    file = folder / ("theirs.pt" if name == "checkpoints" else name)
+    file.write_text("{}")
+    with pytest.raises(data_errors.DataError, match=f"found {name} without"):
+        train_and_evaluate.train(CONFIG, str(tmp_path))
+    assert file.read_text() == "{}"
+    assert not (tmp_path / "manifest.json").exists()
+
+
 def test_other_data_in_a_run_directory_are_refused(tmp_path):
     for name, shift in (("old", 0), ("new", 1)):
         (tmp_path / name).mkdir()

@@ -16,7 +16,6 @@ import re
 import resource
 import sys
 import tempfile
-import time
 
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -49,22 +48,19 @@ def _fuzz_all(arguments):
     """Forks a process for each target: what they test is imported once."""
     import atheris
 
-    # Compiled loops check their bounds, which those of the cache do not.
-    os.environ["NUMBA_BOUNDSCHECK"] = "1"
-    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=MEMORY)
     with atheris.instrument_imports(include=["tfxml"]):
         import fuzz_targets
     os.makedirs(arguments.found, exist_ok=True)
     num_bad = 0
     for name in arguments.targets or fuzz_targets.TARGETS:
-        start = time.monotonic()
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
             child = os.fork()
             if not child:
                 _fuzz(name, arguments, folder)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            _, status, used = os.wait4(child, 0)
             text = pathlib.Path(folder, "log").read_text(errors="replace")
-        seconds = time.monotonic() - start
+        code = os.waitstatus_to_exitcode(status)
+        seconds = used.ru_utime + used.ru_stime  # of a processor
         counts = re.findall(r"^#(\d+)\t.*?cov: (\d+)", text, re.M)
         cases, coverage = counts[-1] if counts else ("0", "0")
         print(
@@ -86,6 +82,8 @@ def _fuzz(name, arguments, folder):
     import fuzz_targets
 
     tempfile.tempdir = folder
+    # Compiled loops check their bounds, which those of the cache do not.
+    os.environ.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=folder)
     with open(os.path.join(folder, "log"), "wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

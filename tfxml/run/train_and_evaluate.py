@@ -122,6 +122,7 @@ def train(
     ):
         atomic_files.remove_leftovers(output.path)
         output.mend()
+        output.check_free()
         keras.utils.set_random_seed(config.seed)
         logs = log_writers.LogWriters(log_to if is_chief else (), output.path)
         if folder.is_started:

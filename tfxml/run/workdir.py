@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import platform
 import shutil
@@ -24,7 +25,6 @@ from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
 from tfxml.run import fitted_scores, flags, manifest, paths
-from tfxml.training import checkpoint_folders
 
 _BACKBONE = "backbone.keras"
 # What stays the same during a run, and what comes to it.
@@ -89,20 +89,30 @@ class Workdir:
     def is_started(self) -> bool:
         return self._manifest.is_there and not manifest.is_unfinished(self.path)
 
+    def check_free(self) -> None:
+        """Raises DataError if a run that begins here would replace files."""
+        if self.is_started or manifest.is_unfinished(self.path):
+            return
+        names = [
+            name
+            for name in (*_CONSTANT, *_CHANGING)
+            if os.path.lexists(self.path / name)
+        ]
+        if names:
+            raise data_errors.DataError(
+                self.path,
+                f"{', '.join(names)} without the manifest.json of a run",
+                "all that training wrote there, or another workdir",
+            )
+
     @contextlib.contextmanager
     def beginning(self) -> Iterator[Workdir]:
         """Gives a folder to write what stays the same; then it is all there.
 
         Raises:
-            DataError: if there are checkpoints, and their run is gone.
+            DataError: if what lies there belongs to no run, or its run is gone.
         """
-        is_lost = not (self.is_started or manifest.is_unfinished(self.path))
-        if is_lost and checkpoint_folders.steps(self.checkpoints):
-            raise data_errors.DataError(
-                self.path,
-                "checkpoints without the manifest.json of their run",
-                "all that training wrote there, or another workdir",
-            )
+        self.check_free()
         with manifest.beginning(self.path, _CONSTANT, _CHANGING) as stage:
             yield Workdir(stage)
         self._manifest = manifest.Manifest(self.path)
