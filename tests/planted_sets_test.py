@@ -132,7 +132,8 @@ def test_marginals_alone_leave_a_gap():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 2, 4])  # the penalty was chosen on 0
+# The penalty was chosen on seed 0.
+@pytest.mark.parametrize("seed", [0, 2, 4])
 def test_a_chain_closes_half_of_the_gap(seed):
     found = _learnt("chain", True, seed)
     for place in (0, 1):
