@@ -15,7 +15,7 @@ from tfxml.run import restore, train_and_evaluate
 BARS = {
     "sigmoid_cross_entropy": 56.7,
     "softmax_cross_entropy": 58.8,
-    "sampled_softmax": 50.0,
+    "sampled_softmax": 55.8,
     "focal": 55.9,
     "asymmetric": 52.6,
     "propensity": 57.9,
