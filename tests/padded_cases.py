@@ -55,6 +55,11 @@ CASES = {
         "transformer_units": 6,
     },
     "cornet": {"head": "cornet"},
+    "cornet_candidates": {
+        "head": "cornet",
+        "cornet_candidates": 16,
+        "epsilon": 1e-2,
+    },
     "chain": {"head": "chain", "chain_candidates": 16},
     "graph": {"head": "graph", "graph_candidates": 16},
     "gru": {"encoder": "recurrent", **_WORDS},
@@ -68,27 +73,37 @@ CASES = {
     "decoder": {"encoder": "conv", "head": "decoder", **_WORDS},
     # Rounding also decides which of two nearly equal words is the maximum.
     "backbone": {"encoder": "backbone", "pooling": "mean", **_WORDS},
+    "dense_backbone": {"encoder": "dense_backbone", "form": "dense"},
 }
 # Those that the quick tests leave out; what is in them is in others too.
-SLOW = {"gru", "lstm", "joint", "label_attention", "decoder", "backbone"}
+SLOW = {
+    *("gru", "lstm", "joint", "label_attention", "decoder"),
+    *("backbone", "dense_backbone", "cornet_candidates"),
+}
 
 
 def config(name: str, **changes) -> config_lib.Config:
-    if name == "backbone":
-        changes["backbone"] = _backbone()
+    if name.endswith("backbone"):
+        changes["backbone"] = _backbone(name)
     return config_lib.Config(**{**_SMALL, **CASES[name], **changes})
 
 
 @functools.cache
-def _backbone() -> str:
-    """Returns the file of a Keras model that reads words."""
-    layers = [
-        keras.Input((None,), dtype="int32"),
-        keras.layers.Embedding(D + 1, 4),
-        keras.layers.Conv1D(6, 3, padding="causal"),
-    ]
-    path = f"{tempfile.mkdtemp()}/backbone.keras"
-    keras.Sequential(layers).save(path)
+def _backbone(name: str) -> str:
+    """Returns the file of a Keras model that reads words, or features."""
+    layers = {
+        "backbone": [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(D + 1, 4),
+            keras.layers.Conv1D(6, 3, padding="causal"),
+        ],
+        "dense_backbone": [
+            keras.Input((D,)),
+            keras.layers.Dense(6, "tanh"),
+        ],
+    }
+    path = f"{tempfile.mkdtemp()}/{name}.keras"
+    keras.Sequential(layers[name]).save(path)
     return path
 
 
