@@ -2,19 +2,24 @@
 
     python -m pytest -m slow tests/conformance_test.py -s
 
-`strategy_table_test.py` has the same rows under every strategy, and
-`tpu_trace_test.py`, `tpu_numerics_test.py` and `tpu_compile_test.py` their
-steps as XLA and TPUs take them.
+docs/conformance.md says what is shown. `strategy_table_test.py` has the same
+rows under every strategy, and `tpu_trace_test.py`, `tpu_numerics_test.py` and
+`tpu_compile_test.py` their steps as XLA and TPUs take them.
 """
 
+import pathlib
+import re
 import shutil
 
+import documents
 import keras
 import module_rows
 import numpy as np
+import padded_cases
 import pytest
 import runs
 import tensorflow as tf
+import tpu_compile_test
 
 from tfxml import config as config_lib
 from tfxml.export.lite import lite_model
@@ -32,6 +37,22 @@ def test_every_module_has_a_row():
     found = {row.get("head") for row in rows}
     found |= {row.get("encoder") for row in rows} | ELSEWHERE
     assert found >= {*heads.HEADS, *encoders.ENCODERS}
+
+
+def test_the_page_names_every_row_and_tests_that_there_are():
+    page = (documents.ROOT / "docs" / "conformance.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in one.split("|")[1:-1]] for one in lines]
+    assert [one[0].strip("`") for one in cells] == [*module_rows.ROWS]
+    for one in cells:
+        cases, recipes = (set(re.findall("`(.*?)`", one[i])) for i in (4, 5))
+        assert cases <= padded_cases.CASES.keys()
+        assert recipes <= tpu_compile_test.RECIPES.keys()
+    tests = pathlib.Path(__file__).parent
+    names = re.findall(r"`(\w+\.py)::(test_\w+)", page)
+    assert len(names) == page.count("::")
+    for file, name in names:
+        assert f"def {name}(" in (tests / file).read_text()
 
 
 @pytest.fixture(scope="module")
