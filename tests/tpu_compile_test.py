@@ -48,7 +48,7 @@ RECIPES = {
     "decoder": {"encoder": "conv", "head": "decoder"},
 }
 # Their memory grows with instances times words times labels.
-FEWER_LABELS = {"label_attention": 10_000, "decoder": 20_000}
+FEWER_LABELS = dict.fromkeys(("label_attention", "decoder"), 10_000)
 
 
 @pytest.fixture(scope="module")
