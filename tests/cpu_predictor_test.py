@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
+from tfxml.cpu import label_estimates
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
 from tfxml.mach import hashing, mach_choices
@@ -301,6 +302,33 @@ def test_the_best_are_those_that_a_sort_puts_first(size, k, has_equals):
         np.testing.assert_array_equal(
             best, np.take_along_axis(scores, wanted, axis=1)
         )
+
+
+@pytest.mark.parametrize("has_equals", [False, True])
+@pytest.mark.parametrize(
+    ("num_rows", "num_labels", "repetitions", "k"),
+    [(8, 300, 4, 5), (11, 1000, 3, 40), (3, 47, 1, 47), (21, 16, 9, 16)],
+)
+def test_means_in_lanes_are_those_of_a_sum_and_a_sort(
+    num_rows, num_labels, repetitions, k, has_equals
+):
+    rng = np.random.default_rng(num_labels)
+    terms = rng.normal(size=(num_rows, 20 * repetitions)).astype(np.float32)
+    if has_equals:
+        terms = np.round(terms)
+    buckets = rng.integers(0, 20, (repetitions, num_labels))
+    buckets += 20 * np.arange(repetitions)[:, None]
+    sums = np.zeros((num_rows, num_labels), np.float32)
+    for row_buckets in buckets:  # in the order in which float32 adds them
+        sums += terms[:, row_buckets]
+    means = sums * np.float32(1 / repetitions)
+    best, ids = best_lib.nothing(num_rows, k)
+    label_estimates.keep_best_means(terms, buckets.astype(np.uint16), best, ids)
+    wanted = np.argsort(-means, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(ids, wanted)
+    np.testing.assert_array_equal(
+        best, np.take_along_axis(means, wanted, axis=1)
+    )
 
 
 def test_a_machine_with_an_accelerator_or_others_takes_tensorflow(monkeypatch):

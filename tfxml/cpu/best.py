@@ -68,7 +68,7 @@ def keep_best(
                 continue
             for position in range(column, size, width):
                 if row_scores[position] >= bound:
-                    _insert(
+                    insert(
                         row_best,
                         row_ids,
                         row_scores[position],
@@ -90,7 +90,7 @@ def _maxima(scores, maxima):
 
 
 @compiled.loop
-def _insert(best, best_ids, score, label):
+def insert(best, best_ids, score, label):
     """Inserts a label into a sorted list and drops the last one."""
     rank = np.int32(0)
     for position in range(len(best)):  # no branch: the compiler vectorises it

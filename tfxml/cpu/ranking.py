@@ -19,12 +19,15 @@ from tfxml.cpu import (
     centroid_loops,
     dense_stack,
     label_estimates,
+    sums,
     threads,
     weight_arrays,
 )
 from tfxml.models import calibration, forms, row_forms
 
 _SCORES_AT_ONCE = 1 << 17  # as many as a cache holds
+_FEWEST_IN_LANES = 4  # rows whose terms are worth the transposition
+_MEANS = "logit", "mean"  # estimators
 
 
 class LabelBlocks:
@@ -71,14 +74,16 @@ class HashedLabels:
         sizes = [label_hash.num_buckets for label_hash in form.hashes]
         self._num_buckets = sizes[0]
         offsets = np.cumsum([0, *sizes])  # of a repetition's terms among all
-        self._buckets = np.stack(
+        buckets = np.stack(
             [
                 label_hash.table(form.num_labels) + first
                 for label_hash, first in zip(
                     form.hashes, offsets[:-1], strict=True
                 )
             ]
-        ).astype(np.min_scalar_type(offsets[-1]))
+        )
+        buckets[:, form.dropped] = offsets[-1]  # whose term is -inf
+        self._buckets = buckets.astype(np.min_scalar_type(offsets[-1]))
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
@@ -86,17 +91,24 @@ class HashedLabels:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' estimates and ids, [N, K] each."""
         form, num_repetitions = self._form, len(self._blocks)
-        logits = [
-            block.logits(encoded[index * len(encoded) // num_repetitions], pool)
-            for index, block in enumerate(self._blocks)
-        ]
+        logits = self._logits(encoded, pool)
         if form.estimator != "logit":
             logits = [calibration.sigmoid(scores) for scores in logits]
-        terms = np.concatenate(logits, axis=1)
+        of_dropped = np.full((len(logits[0]), 1), -np.inf, np.float32)
+        terms = np.concatenate([*logits, of_dropped], axis=1)
         best, label_ids = best_lib.nothing(len(terms), k)
         rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
 
         def keep_best(rows_of_thread: slice) -> None:
+            num_rows = rows_of_thread.stop - rows_of_thread.start
+            if form.estimator in _MEANS and num_rows >= _FEWEST_IN_LANES:
+                label_estimates.keep_best_means(
+                    terms[rows_of_thread],
+                    self._buckets,
+                    best[rows_of_thread],
+                    label_ids[rows_of_thread],
+                )
+                return
             for start in range(
                 rows_of_thread.start, rows_of_thread.stop, rows_at_once
             ):
@@ -108,7 +120,7 @@ class HashedLabels:
 
         pool.over(len(terms), keep_best)
         if form.is_unbiased:
-            mass = terms.sum(axis=1, keepdims=True) / np.float32(
+            mass = terms[:, :-1].sum(axis=1, keepdims=True) / np.float32(
                 num_repetitions
             )
             from tfxml.mach import decode  # here: it imports TensorFlow
@@ -116,16 +128,34 @@ class HashedLabels:
             best = decode.unbiased_mean(best, mass, self._num_buckets)
         return best, label_ids
 
+    def _logits(
+        self, encoded: Sequence, pool: threads.Threads
+    ) -> list[np.ndarray]:
+        """Returns the logits of each repetition, [N, B]."""
+        num_repetitions = len(self._blocks)
+        logits: list[Any] = [None] * num_repetitions
+
+        def multiply(repetitions: slice) -> None:
+            for index in range(repetitions.start, repetitions.stop):
+                logits[index] = self._blocks[index].logits(
+                    encoded[index * len(encoded) // num_repetitions], pool
+                )
+
+        if _num_rows(encoded[0]) == 1:  # for one row a processor reads a kernel
+            pool.over(num_repetitions, multiply)
+        else:  # which share a product among them
+            multiply(slice(0, num_repetitions))
+        return logits
+
     def _estimates(self, terms: np.ndarray) -> np.ndarray:
         """Returns the estimates of all labels [n, L] from terms of n rows."""
         form = self._form
         estimates = np.empty((len(terms), form.num_labels), np.float32)
-        if form.estimator in ("logit", "mean"):
+        if form.estimator in _MEANS:
             label_estimates.means(terms, self._buckets, estimates)
         else:
             ranks = _RANKS[form.estimator](len(self._blocks))
             label_estimates.middles(terms, self._buckets, *ranks, estimates)
-        estimates[:, form.dropped] = -np.inf
         return estimates
 
 
@@ -205,7 +235,9 @@ class _Block:
         self._is_linear = form.is_linear
         if not form.is_linear:
             # Inputs end in a 1: faster than adding the bias afterwards.
-            self._kernel = np.vstack([self._kernel.T, self._bias])
+            self._kernel = np.ascontiguousarray(
+                np.vstack([self._kernel.T, self._bias])
+            )
         self._tensor: Any = None  # of the kernel; the two share memory
 
     def logits(self, encoded: Any, pool: threads.Threads) -> np.ndarray:
@@ -215,7 +247,7 @@ class _Block:
                 encoded, self._kernel, self._bias, pool
             )
         if len(encoded) == 1:  # done before TensorFlow has started an op
-            return encoded @ self._kernel
+            return _single_product(encoded[0], self._kernel)
         # NumPy's threads would spin for a while after it, and slow the loops.
         # But TensorFlow is not imported for its product.
         if "tensorflow" not in sys.modules:
@@ -227,6 +259,23 @@ class _Block:
                 self._tensor = tf.constant(self._kernel)
                 self._kernel = np.asarray(self._tensor)
             return np.asarray(tf.matmul(encoded, self._tensor))
+
+
+def _single_product(encoded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Returns one row [H] times the kernel [H, B], [1, B].
+
+    It takes as long as reading the kernel; units that are 0 spare their part.
+    """
+    units = np.flatnonzero(encoded)
+    product = np.zeros((1, kernel.shape[1]), np.float32)
+    sums.add_products(
+        np.array([0, len(units)]),
+        units.astype(np.uint32),
+        encoded[units],
+        kernel,
+        product,
+    )
+    return product
 
 
 def _keep_best(
