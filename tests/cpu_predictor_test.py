@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import label_estimates
+from tfxml.cpu import centroid_loops, label_estimates
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
 from tfxml.mach import hashing, mach_choices
@@ -328,6 +328,41 @@ def test_means_in_lanes_are_those_of_a_sum_and_a_sort(
     np.testing.assert_array_equal(ids, wanted)
     np.testing.assert_array_equal(
         best, np.take_along_axis(means, wanted, axis=1)
+    )
+
+
+@pytest.mark.parametrize("most_listed", [0, 30, 10_000])
+def test_cosines_are_those_of_dense_matrices(most_listed):
+    rng = np.random.default_rng(most_listed)
+    index = np.round(rng.normal(size=(D, L)), 1).astype(np.float32)
+    index[rng.random((D, L)) < 0.8] = 0
+    dropped = np.array([3, L - 1])
+    index[:, dropped] = 0
+    rows = _rows()
+    dense = np.zeros((N, D), np.float32)
+    for row in range(N):
+        some = slice(rows.splits[row], rows.splits[row + 1])
+        dense[row, rows.feature_ids[some]] = rows.values[some]
+    cosines = dense @ index
+    cosines[:, dropped] = -np.inf
+    best, ids = best_lib.nothing(N, 10)
+    centroid_loops.keep_best(
+        rows.splits,
+        rows.feature_ids.astype(np.uint32),
+        rows.values,
+        np.cumsum([0, *np.count_nonzero(index, axis=1)]),
+        np.nonzero(index)[1].astype(np.uint8),
+        index[np.nonzero(index)],
+        dropped,
+        L,
+        most_listed,
+        best,
+        ids,
+    )
+    wanted = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
+    np.testing.assert_array_equal(ids, wanted)
+    np.testing.assert_allclose(
+        best, np.take_along_axis(cosines, wanted, axis=1), atol=1e-5
     )
 
 

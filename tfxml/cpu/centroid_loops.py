@@ -1,7 +1,7 @@
 """Cosines between rows and labels' centroids.
 
-# N instances, D features, E features of all rows, L labels, P pages of labels,
-# K best
+# N instances, D features, E features of all rows, L labels, W weights of
+# the index, K best
 """
 
 from __future__ import annotations
@@ -15,110 +15,114 @@ _keep_best = best_lib.keep_best  # compiled loops read names of their own module
 
 
 @compiled.loop
-def add_cosines(
+def keep_best(
     splits: np.ndarray,
     feature_ids: np.ndarray,
     values: np.ndarray,
-    page_splits: np.ndarray,
+    index_splits: np.ndarray,
     labels: np.ndarray,
     weights: np.ndarray,
-    sums: np.ndarray,
+    dropped: np.ndarray,
+    num_labels: int,
+    most_listed: int,
+    best: np.ndarray,
+    best_ids: np.ndarray,
 ) -> None:
-    """Adds the cosines of all rows and labels to sums [N, L].
+    """Writes the labels with the largest cosines.
+
+    A row that meets few weights lists the labels that it meets, and its cost
+    does not grow with the number of labels. For one that meets many it is
+    faster to sum without a list and to look at all labels.
 
     Args:
         splits: [N + 1], where each row's features begin.
         feature_ids, values: [E].
-        page_splits, labels, weights: of `centroid.Table`; the labels are
-            unsigned.
-        sums: [N, L].
-    """
-    for row in range(len(sums)):
-        row_sums = sums[row]
-        for position in range(splits[row], splits[row + 1]):
-            feature, value = feature_ids[position], values[position]
-            for page in range(page_splits[feature], page_splits[feature + 1]):
-                page_labels, page_weights = labels[page], weights[page]
-                for slot in range(len(page_labels)):
-                    row_sums[page_labels[slot]] += value * page_weights[slot]
-
-
-@compiled.loop
-def keep_positive(
-    splits: np.ndarray,
-    feature_ids: np.ndarray,
-    values: np.ndarray,
-    page_splits: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    num_labels: int,
-    best: np.ndarray,
-    best_ids: np.ndarray,
-) -> np.ndarray:
-    """Merges the labels with cosines above 0 into the lists, [N, K].
-
-    The cost does not grow with the number of labels.
-
-    Args:
-        splits, feature_ids, values, page_splits, labels, weights: as in
-            `add_cosines`.
+        index_splits: [D + 1], where a feature's weights begin.
+        labels: [W], the weights' labels, unsigned.
+        weights: [W], none of them of a dropped label.
+        dropped: labels that are never kept.
         num_labels: L.
-        best, best_ids: [N, K], best first.
-
-    Returns:
-        [N], whether a row has fewer than K such labels. Its lists are then
-        left as they were.
+        most_listed: the most weights that a row meets to list its labels.
+        best, best_ids: [N, K], empty lists.
     """
-    num_rows, k = best.shape
-    has_few = np.zeros(num_rows, np.bool_)
-    capacity = _most_pages(splits, feature_ids, page_splits) * labels.shape[1]
-    positive_ids = np.empty(capacity + 1, np.uint32)
-    positive = np.empty(capacity + 1, np.float32)
-    sums = np.zeros(num_labels, np.float32)
-    for row in range(num_rows):
-        num_touched = num_positive = np.uint64(
-            0
-        )  # unsigned: no check for being negative
-        for position in range(splits[row], splits[row + 1]):
-            feature, value = feature_ids[position], values[position]
-            for page in range(page_splits[feature], page_splits[feature + 1]):
-                page_labels, page_weights = labels[page], weights[page]
-                for slot in range(len(page_labels)):
-                    label, product = (
-                        page_labels[slot],
-                        value * page_weights[slot],
-                    )
-                    old = sums[label]
-                    # Always written, kept if new: no branch to predict.
-                    positive_ids[num_touched] = label
-                    num_touched += np.uint64((old == 0) & (product != 0))
-                    sums[label] = old + product
-        for position in range(num_touched):
-            label = positive_ids[position]
-            total = sums[label]
-            sums[label] = 0  # so that a label listed twice counts once
-            positive_ids[num_positive], positive[num_positive] = label, total
-            num_positive += np.uint64(total > 0)
-        if num_positive < k:
-            has_few[row] = True
-            continue
-        _keep_best(
-            positive[:num_positive].reshape(1, -1),
-            positive_ids[:num_positive],
-            best[row : row + 1],
-            best_ids[row : row + 1],
+    sums = np.zeros((1, num_labels), np.float32)
+    label_ids = np.arange(num_labels).astype(np.uint32)
+    # One more: it is written before it is known whether to keep.
+    listed = np.empty(most_listed + 1, np.uint32)
+    positive = np.empty(most_listed + 1, np.float32)
+    for row in range(len(best)):
+        row_ids = feature_ids[splits[row] : splits[row + 1]]
+        row_values = values[splits[row] : splits[row + 1]]
+        row_best, row_best_ids = best[row : row + 1], best_ids[row : row + 1]
+        num_weights = 0
+        for feature in row_ids:
+            num_weights += index_splits[feature + 1] - index_splits[feature]
+        if num_weights <= most_listed:
+            size = _list_positive(
+                row_ids,
+                row_values,
+                index_splits,
+                labels,
+                weights,
+                sums[0],
+                listed,
+                positive,
+            )
+            if size >= best.shape[1]:
+                _keep_best(
+                    positive[:size].reshape(1, -1),
+                    listed[:size],
+                    row_best,
+                    row_best_ids,
+                )
+                continue
+        _add_cosines(
+            row_ids, row_values, index_splits, labels, weights, sums[0]
         )
-    return has_few
+        for label in dropped:
+            sums[0, label] = -np.inf
+        _keep_best(sums, label_ids, row_best, row_best_ids)
+        sums[:] = 0
 
 
 @compiled.loop
-def _most_pages(splits, feature_ids, page_splits):
-    """Returns the largest number of pages that a row's features have."""
-    most = 0
-    for row in range(len(splits) - 1):
-        num_pages = 0
-        for position in range(splits[row], splits[row + 1]):
-            feature = feature_ids[position]
-            num_pages += page_splits[feature + 1] - page_splits[feature]
-        most = max(most, num_pages)
-    return most
+def _add_cosines(row_ids, row_values, index_splits, labels, weights, sums):
+    """Adds the products of one row with all labels to sums [L]."""
+    for position in range(len(row_ids)):
+        feature, value = row_ids[position], row_values[position]
+        for place in range(index_splits[feature], index_splits[feature + 1]):
+            sums[labels[place]] += value * weights[place]
+
+
+@compiled.loop
+def _list_positive(
+    row_ids,
+    row_values,
+    index_splits,
+    labels,
+    weights,
+    sums,
+    listed,
+    positive,
+):
+    """Lists the labels whose cosines with a row are above 0, and the cosines.
+
+    Sums [L] are zeros before and after. Returns how many labels are listed.
+    """
+    num_listed = num_positive = np.uint64(0)  # no check for being negative
+    for position in range(len(row_ids)):
+        feature, value = row_ids[position], row_values[position]
+        for place in range(index_splits[feature], index_splits[feature + 1]):
+            label, product = labels[place], value * weights[place]
+            old = sums[label]
+            # Always written, kept if new: no branch to predict.
+            listed[num_listed] = label
+            num_listed += np.uint64((old == 0) & (product != 0))
+            sums[label] = old + product
+    for position in range(num_listed):
+        label = listed[position]
+        total = sums[label]
+        sums[label] = 0  # so that a label listed twice counts once
+        listed[num_positive], positive[num_positive] = label, total
+        num_positive += np.uint64(total > 0)
+    return num_positive

@@ -17,8 +17,13 @@ class DenseStack:
     def __init__(self, form: forms.DenseStack):
         self._hash = form.feature_hash
         self._table = weight_arrays.joined(form.tables)
-        self._kernels = [weight_arrays.array(kernel) for kernel in form.kernels]
-        self._biases = [weight_arrays.array(bias) for bias in form.biases]
+        # Inputs end in a 1, which stands for the bias.
+        first_bias, *biases = map(weight_arrays.array, form.biases)
+        self._bias = np.append(first_bias, np.float32(1))
+        self._kernels = [
+            np.vstack([weight_arrays.array(kernel), bias])
+            for kernel, bias in zip(form.kernels, biases, strict=True)
+        ]
         self._is_residual = form.is_residual
 
     def __call__(
@@ -28,14 +33,15 @@ class DenseStack:
         if self._hash is not None:
             hashed = self._hash.buckets(rows.feature_ids).astype(np.uint32)
             rows = rows._replace(feature_ids=hashed)
-        hidden = sparse_product(rows, self._table, self._biases[0], pool)
+        hidden = sparse_product(rows, self._table, self._bias, pool)
         np.maximum(hidden, 0, out=hidden)
-        for kernel, bias in zip(self._kernels, self._biases[1:], strict=True):
-            output = np.maximum(hidden @ kernel + bias, 0)
+        for kernel in self._kernels:
+            output = np.ones((len(hidden), kernel.shape[1] + 1), np.float32)
+            np.maximum(hidden @ kernel, 0, out=output[:, :-1])
             if self._is_residual and hidden.shape[1] == output.shape[1]:
-                output += hidden
+                output[:, :-1] += hidden[:, :-1]
             hidden = output
-        return np.hstack([hidden, np.ones((len(hidden), 1), np.float32)])
+        return hidden
 
 
 def sparse_product(
@@ -44,7 +50,10 @@ def sparse_product(
     bias: np.ndarray,
     pool: threads.Threads,
 ) -> np.ndarray:
-    """Returns rows [N, D] times the kernel [D, H] plus the bias, [N, H]."""
+    """Returns rows [N, D] times the kernel [D, H] plus the bias, [N, H].
+
+    A longer bias gives further columns.
+    """
     product = np.empty((len(rows.splits) - 1, len(bias)), np.float32)
 
     def add(rows_of_thread: slice) -> None:

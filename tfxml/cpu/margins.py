@@ -49,7 +49,13 @@ class Reranker:
             len(mixed), min(k, num_candidates)
         )
         columns = np.arange(num_candidates, dtype=np.int32)
-        best_lib.keep_best(mixed, columns, best, best_columns)
+
+        def keep_best(some: slice) -> None:
+            best_lib.keep_best(
+                mixed[some], columns, best[some], best_columns[some]
+            )
+
+        pool.over(len(mixed), keep_best)
         ranked = np.take_along_axis(candidates, best_columns, axis=1)
         if k > num_candidates:
             rest = slice(num_candidates, k)
@@ -85,10 +91,13 @@ class Reranker:
         pairs = np.argsort(fewest_bits, kind="stable")
         labels = flat_candidates[pairs]
 
-        def add(label_range: slice) -> None:
-            # By labels, so that no label is cut in two.
-            first, last = np.searchsorted(
-                labels, [label_range.start, label_range.stop]
+        def add(part: slice) -> None:
+            # A label belongs to the part in which its first pair is.
+            first, last = (
+                np.searchsorted(labels, labels[edge])
+                if edge < len(labels)
+                else edge
+                for edge in (part.start, part.stop)
             )
             try:
                 dense = self._zeros.get_nowait()
@@ -109,4 +118,4 @@ class Reranker:
             )
             self._zeros.put(dense)
 
-        pool.over(len(self._bias), add, max_slices=len(candidates))
+        pool.over(len(labels), add, max_slices=len(candidates))

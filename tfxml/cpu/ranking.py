@@ -27,6 +27,7 @@ from tfxml.models import calibration, forms, row_forms
 
 _SCORES_AT_ONCE = 1 << 17  # as many as a cache holds
 _FEWEST_IN_LANES = 4  # rows whose terms are worth the transposition
+_LABELS_PER_LISTED = 4  # all are summed where rows meet more weights than that
 _MEANS = "logit", "mean"  # estimators
 
 
@@ -164,12 +165,17 @@ class IndexedLabels:
 
     def __init__(self, form: forms.InvertedIndex):
         self._form = form
-        self._labels = weight_arrays.ids(form.labels, form.num_labels)
-        self._splits = weight_arrays.splits(form.splits, len(self._labels))
-        self._weights = weight_arrays.array(form.kernel)
-        if len(form.dropped):
-            is_dropped = np.isin(self._labels, form.dropped)
-            self._weights = np.where(is_dropped, np.float32(0), self._weights)
+        labels = weight_arrays.ids(form.labels, form.num_labels)
+        splits = weight_arrays.splits(form.splits, len(labels))
+        weights = weight_arrays.array(form.kernel)
+        is_used = (weights != 0) & ~np.isin(labels, form.dropped)
+        places = np.concatenate([[0], np.cumsum(is_used.sum(axis=1))])
+        self._splits = places[splits]
+        # As few bytes as possible: most of the time goes into reading them.
+        self._labels = labels[is_used].astype(
+            np.min_scalar_type(form.num_labels - 1)
+        )
+        self._weights = weights[is_used]
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
@@ -179,31 +185,21 @@ class IndexedLabels:
         (rows,) = encoded
         form = self._form
         best, label_ids = best_lib.nothing(_num_rows(rows), k)
-        table = self._splits, self._labels, self._weights
 
         def keep_best(rows_of_thread: slice) -> None:
-            has_few = centroid_loops.keep_positive(
+            centroid_loops.keep_best(
                 rows.splits[rows_of_thread.start : rows_of_thread.stop + 1],
                 rows.feature_ids,
                 rows.values,
-                *table,
+                self._splits,
+                self._labels,
+                self._weights,
+                form.dropped,
                 form.num_labels,
+                form.num_labels // _LABELS_PER_LISTED,
                 best[rows_of_thread],
                 label_ids[rows_of_thread],
             )
-            for row in rows_of_thread.start + np.flatnonzero(has_few):
-                cosines = np.zeros((1, form.num_labels), np.float32)
-                centroid_loops.add_cosines(
-                    rows.splits[row : row + 2],
-                    rows.feature_ids,
-                    rows.values,
-                    *table,
-                    cosines,
-                )
-                cosines[:, form.dropped] = -np.inf
-                _keep_best(
-                    cosines, 0, best[row : row + 1], label_ids[row : row + 1]
-                )
 
         pool.over(len(best), keep_best)
         return form.slope * (best - form.middle), label_ids

@@ -22,14 +22,15 @@ def add_products(
     kernel: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Adds rows times the kernel [D, H] to sums [N, H].
+    """Adds rows times the kernel [D, H] to the first H columns of sums.
 
     Args:
         splits: [N + 1], where each row's features begin.
         feature_ids, values: [E].
         kernel: [D, H].
-        sums: [N, H].
+        sums: [N, H or more].
     """
+    num_units = kernel.shape[1]
     for row in range(len(sums)):
         row_sums = sums[row]
         position, end = splits[row], splits[row + 1]
@@ -40,7 +41,7 @@ def add_products(
             fourth = kernel[feature_ids[position + 3]]
             value_1, value_2 = values[position], values[position + 1]
             value_3, value_4 = values[position + 2], values[position + 3]
-            for unit in range(len(row_sums)):
+            for unit in range(num_units):
                 row_sums[unit] += (
                     value_1 * first[unit]
                     + value_2 * second[unit]
@@ -50,7 +51,7 @@ def add_products(
             position += 4
         while position < end:
             first, value_1 = kernel[feature_ids[position]], values[position]
-            for unit in range(len(row_sums)):
+            for unit in range(num_units):
                 row_sums[unit] += value_1 * first[unit]
             position += 1
 
