@@ -54,6 +54,39 @@ def test_groups_hold_each_label_with_a_positive_once():
     )
 
 
+def test_a_group_learns_from_the_same_rows_read_once_or_by_group():
+    rng = np.random.default_rng(0)
+    sizes, num_labels = rng.integers(0, 5, 9000), 20
+    splits = np.cumsum([0, *sizes])
+    whole = instances.Instances(
+        splits,
+        np.concatenate([np.arange(size) for size in sizes]).astype(np.int32),
+        rng.normal(size=splits[-1]).astype(np.float32),
+        np.arange(9001),
+        rng.integers(0, num_labels, 9000).astype(np.int32),
+        rng.random(9000).astype(np.float32),
+    )
+    source = in_memory.InMemorySource(whole, 5, num_labels)
+    pairs = label_pairs.pairs(source, np.zeros((9000, 0), np.int64))
+    rows = label_pairs.all_rows(source)
+    np.testing.assert_array_equal(rows.splits, splits)
+    np.testing.assert_array_equal(rows.feature_ids, whole.feature_ids)
+    np.testing.assert_array_equal(rows.values, whole.feature_values)
+    np.testing.assert_array_equal(rows.weights, whole.weights)
+    labels = np.array([3, 7])
+    some, some_pairs = label_pairs.of_labels(source, pairs, labels)
+    _, all_pairs = label_pairs.of_labels(source, pairs, labels, rows)
+    np.testing.assert_array_equal(all_pairs.splits, some_pairs.splits)
+    for whole_row, row in zip(
+        all_pairs.row_ids, some_pairs.row_ids, strict=True
+    ):
+        np.testing.assert_array_equal(
+            rows.values[slice(*rows.splits[whole_row : whole_row + 2])],
+            some.values[slice(*some.splits[row : row + 2])],
+        )
+        assert rows.weights[whole_row] == some.weights[row]
+
+
 @pytest.mark.parametrize("label", [-1, 30])
 def test_labels_out_of_range_are_refused(label):
     _, source, candidates = _problem(50, 30, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -259,8 +260,14 @@ class Run:
         k = min(config.num_hard_negatives, source.num_labels)
         shape = source.num_instances, k
         if cpu_predictor.suits(self.model, self.strategy):
+            forms = cpu_predictor.serving_model(self.model)
             return evaluator.cpu_candidates(
-                cpu_predictor.CpuPredictor(self.model), source, k
+                # The re-ranker has learnt nothing yet.
+                cpu_predictor.CpuPredictor(
+                    dataclasses.replace(forms, reranker=None)
+                ),
+                source,
+                k,
             )
         is_padded = datasets.takes_padded(self.data.facts, self.strategy)
         if self._coordinator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -26,23 +28,29 @@ class InMemorySource:
         num_features: int,
         num_labels: int,
     ):
-        self.instances = instances
         self.num_instances = instances.num_instances
         self.num_features = num_features
         self.num_labels = num_labels
-        arrays = [
-            instances.feature_splits,
-            instances.feature_ids,
-            instances.feature_values,
-            instances.label_splits,
-            instances.label_ids,
+        names = [
+            "feature_splits",
+            "feature_ids",
+            "feature_values",
+            "label_splits",
+            "label_ids",
         ]
         if instances.has_tokens:
-            arrays += instances.tokens()
+            names += ["token_splits", "token_ids"]
         if instances.weights is not None:
-            arrays.append(instances.weights)
+            names.append("weights")
         with tf.device("CPU"):
-            self.tensors = tuple(map(tf.constant, arrays))
+            self.tensors = tuple(
+                tf.constant(getattr(instances, name)) for name in names
+            )
+        # Arrays and tensors share memory: nothing is held twice.
+        views = map(np.asarray, self.tensors)
+        self.instances = dataclasses.replace(
+            instances, **dict(zip(names, views, strict=True))
+        )
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None

@@ -188,7 +188,7 @@ def _by_feature(
         starts[feature + 1] += 1
     for feature in range(num_features):
         starts[feature + 1] += starts[feature]
-    order = np.empty(len(weights), np.int64)
+    order = np.empty(len(weights), np.int32)
     ends = starts.copy()
     for entry in range(len(weights)):
         feature = feature_ids[entry]
@@ -225,7 +225,7 @@ def _largest(entries, weights, max_entries):
     num_ties = max_entries  # that may be taken of those as large as the least
     for entry in entries:
         num_ties -= abs(weights[entry]) > threshold
-    chosen = np.empty(max_entries, np.int64)
+    chosen = np.empty(max_entries, np.int32)
     num_chosen = 0
     for entry in entries:
         size = abs(weights[entry])

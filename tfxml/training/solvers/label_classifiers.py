@@ -69,6 +69,7 @@ def learn(
         )
 
     pairs = label_pairs.pairs(source, candidates)
+    del candidates  # the caller keeps none: they are large
     for labels, solved in label_pairs.by_group(source, pairs, solve):
         largest_weights.add(
             labels, solved.splits, solved.feature_ids, solved.weights

@@ -22,6 +22,9 @@ from tfxml.training.solvers import label_problems
 # that are read for them. Groups are smaller where a processor would be idle.
 _PAIRS_PER_GROUP = 1 << 20
 _GROUPS_PER_PROCESSOR = 4
+# A split with no more features (512 MiB) is read once: a group meets most of a
+# small split's rows, and copies for each processor would take more.
+_MOST_ENTRIES = 1 << 26
 _ROWS_PER_READ = 4096
 
 Solved = TypeVar("Solved")
@@ -52,8 +55,8 @@ def pairs(
         label_problems.check_ids(name, ids, source.num_labels)
     splits, row_ids, is_positive = _by_label(
         np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        label_ids.astype(np.uint32, copy=False),
-        candidates.astype(np.uint32, copy=False),
+        label_ids.astype(np.int32, copy=False).view(np.uint32),
+        candidates.astype(np.int32, copy=False).view(np.uint32),
         source.num_labels,
     )
     return label_problems.Pairs(splits, row_ids, is_positive)
@@ -115,8 +118,11 @@ def by_group(
             from, and their pairs of these rows; in several threads.
     """
     all_labels = groups(pairs)
+    rows = None
+    if source.row_lengths().sum() <= _MOST_ENTRIES:
+        rows = all_rows(source)
     solved = parallel.in_order(
-        lambda labels: solve(labels, *of_labels(source, pairs, labels)),
+        lambda labels: solve(labels, *of_labels(source, pairs, labels, rows)),
         all_labels,
         os.cpu_count() or 1,
     )
@@ -126,10 +132,7 @@ def by_group(
 def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
     """Returns groups of the labels that have positives, the largest first."""
     sizes = np.diff(pairs.splits)
-    num_positives = np.bincount(
-        np.repeat(np.arange(len(sizes)), sizes)[pairs.is_positive],
-        minlength=len(sizes),
-    )
+    num_positives = _num_positives(pairs.splits, pairs.is_positive)
     by_size = np.argsort(-sizes, kind="stable")
     by_size = by_size[num_positives[by_size] > 0]
     if not len(by_size):
@@ -143,8 +146,39 @@ def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
     return np.split(by_size, changes)
 
 
+@compiled.loop
+def _num_positives(splits, is_positive):
+    """Returns how many positives each label has, [L]."""
+    counts = np.zeros(len(splits) - 1, np.int64)
+    for label in range(len(counts)):
+        for pair in range(splits[label], splits[label + 1]):
+            counts[label] += is_positive[pair]
+    return counts
+
+
+def all_rows(source: pipeline.Source) -> label_problems.Rows:
+    """Returns the rows of a whole split, read in parts."""
+    splits = np.zeros(source.num_instances + 1, np.int64)
+    np.cumsum(source.row_lengths(), out=splits[1:])
+    feature_ids = np.empty(splits[-1], np.uint32)
+    values = np.empty(splits[-1], np.float32)
+    weights = np.empty(source.num_instances, np.float32)
+    for indices in _chunks(source.num_instances):
+        first, last = int(indices[0]), int(indices[-1]) + 1
+        part = _rows(source, indices)
+        place = slice(splits[first], splits[last])
+        feature_ids[place], values[place] = part.feature_ids, part.values
+        weights[first:last] = part.weights
+    return label_problems.Rows(
+        splits, feature_ids, values, source.num_features, weights
+    )
+
+
 def of_labels(
-    source: pipeline.Source, pairs: label_problems.Pairs, labels: np.ndarray
+    source: pipeline.Source,
+    pairs: label_problems.Pairs,
+    labels: np.ndarray,
+    rows: label_problems.Rows | None = None,
 ) -> tuple[label_problems.Rows, label_problems.Pairs]:
     """Returns the rows of some labels' pairs, and the pairs of these rows.
 
@@ -152,26 +186,30 @@ def of_labels(
         source: the training split.
         pairs: of all labels.
         labels: the ids of these labels.
+        rows: those of the whole split; None: those of the pairs are read.
     """
     sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
     splits = np.concatenate([[0], np.cumsum(sizes)])
     pair_ids = np.arange(splits[-1]) + np.repeat(
         pairs.splits[labels] - splits[:-1], sizes
     )
-    row_ids, row_positions = np.unique(
-        pairs.row_ids[pair_ids], return_inverse=True
-    )
-    inputs, _ = source.rows(tf.constant(row_ids, tf.int64))
+    row_ids, is_positive = pairs.row_ids[pair_ids], pairs.is_positive[pair_ids]
+    if rows is None:
+        distinct_ids, row_ids = np.unique(row_ids, return_inverse=True)
+        rows = _rows(source, tf.constant(distinct_ids, tf.int64))
+    return rows, label_problems.Pairs(splits, row_ids, is_positive)
+
+
+def _rows(source: pipeline.Source, indices: tf.Tensor) -> label_problems.Rows:
+    """Returns the rows at some places of a split."""
+    inputs, _ = source.rows(indices)
     ids = inputs[inputs_lib.FEATURE_IDS]
-    rows = label_problems.Rows(
+    return label_problems.Rows(
         ids.row_splits.numpy(),
         ids.flat_values.numpy(),
         inputs[inputs_lib.FEATURE_VALUES].flat_values.numpy(),
         source.num_features,
-        source.weights(tf.constant(row_ids, tf.int64)).numpy(),
-    )
-    return rows, label_problems.Pairs(
-        splits, row_positions, pairs.is_positive[pair_ids]
+        source.weights(indices).numpy(),
     )
 
 

@@ -44,7 +44,7 @@ def typed_rows(rows: Rows) -> Rows:
     return Rows(
         rows.splits.astype(np.int64, copy=False),
         # Unsigned: Numba would check a signed index for being negative.
-        rows.feature_ids.astype(np.uint32),
+        rows.feature_ids.astype(np.uint32, copy=False),
         rows.values.astype(np.float32, copy=False),
         rows.num_features,
         weights.astype(np.float32, copy=False),

@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def _positions_of_largest(sizes: np.ndarray, max_kept: int) -> np.ndarray:
-    """Returns where the `max_kept` largest are; of equal ones the first."""
-    if len(sizes) <= max_kept:
-        return np.arange(len(sizes))
-    threshold = np.partition(sizes, len(sizes) - max_kept)[
-        len(sizes) - max_kept
-    ]
-    is_kept = sizes > threshold
-    ties = np.flatnonzero(sizes == threshold)
-    is_kept[ties[: max_kept - np.count_nonzero(is_kept)]] = True
-    return np.flatnonzero(is_kept)
+from tfxml.cpu import compiled
 
 
 class Largest:
-    """The `max_kept` weights with the largest absolute values."""
+    """The `max_kept` weights with the largest absolute values.
+
+    Of equal ones the first are kept. Memory is written as weights arrive, for
+    half as many again as are kept.
+    """
 
     def __init__(self, max_kept: int):
         self._max_kept = max_kept
-        empty_ids = np.zeros(0, np.int32)
-        self._parts = [(empty_ids, empty_ids, np.zeros(0, np.float32))]
-        self._num_kept = 0
+        capacity = max_kept + max_kept // 2 + 1
+        self._labels = np.empty(capacity, np.int32)
+        self._feature_ids = np.empty(capacity, np.int32)
+        self._weights = np.empty(capacity, np.float32)
+        self._size = 0
         self.least = 0.0  # weights of a smaller absolute value are not kept
 
     def add(
@@ -46,23 +41,59 @@ class Largest:
             feature_ids, weights: of all these labels.
         """
         owners = np.repeat(labels.astype(np.int32), np.diff(splits))
-        self._parts.append((owners, feature_ids, weights))
-        self._num_kept += len(owners)
-        if self._num_kept > 2 * self._max_kept:
-            self._drop_smallest()
+        start = 0
+        while start < len(owners):
+            if self._size == len(self._weights):
+                self._drop_smallest()
+            stop = min(start + len(self._weights) - self._size, len(owners))
+            end = self._size + stop - start
+            self._labels[self._size : end] = owners[start:stop]
+            self._feature_ids[self._size : end] = feature_ids[start:stop]
+            self._weights[self._size : end] = weights[start:stop]
+            start, self._size = stop, end
 
     def _drop_smallest(self) -> None:
         """Drops all but the `max_kept` largest."""
-        columns = [
-            np.concatenate(arrays) for arrays in zip(*self._parts, strict=True)
-        ]
-        positions = _positions_of_largest(np.abs(columns[2]), self._max_kept)
-        self._parts = [tuple(array[positions] for array in columns)]
-        self._num_kept = len(positions)
-        if self._num_kept == self._max_kept:
-            self.least = float(np.abs(self._parts[0][2]).min())
+        if self._size <= self._max_kept:
+            return
+        sizes = np.abs(self._weights[: self._size])
+        first = self._size - self._max_kept  # of those that are kept
+        sizes.partition(first)
+        self.least = float(sizes[first])
+        num_ties = int(np.count_nonzero(sizes[first:] == sizes[first]))
+        self._size = _keep(
+            self._labels[: self._size],
+            self._feature_ids[: self._size],
+            self._weights[: self._size],
+            sizes[first],
+            num_ties,
+        )
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the labels, features and values of the weights kept."""
         self._drop_smallest()
-        return self._parts[0]
+        return (
+            self._labels[: self._size],
+            self._feature_ids[: self._size],
+            self._weights[: self._size],
+        )
+
+
+@compiled.loop
+def _keep(labels, feature_ids, weights, least, num_ties):
+    """Moves weights above `least`, and the first ties, to the front.
+
+    Returns how many these are.
+    """
+    num_kept = 0
+    for position in range(len(weights)):
+        label, feature = labels[position], feature_ids[position]
+        weight = weights[position]
+        size = abs(weight)
+        is_tie = size == least
+        # Always written, kept if large: no branch to predict.
+        labels[num_kept], feature_ids[num_kept] = label, feature
+        weights[num_kept] = weight
+        num_kept += (size > least) | (is_tie & (num_ties > 0))
+        num_ties -= is_tie
+    return num_kept

@@ -14,16 +14,20 @@ import numpy as np
 from tfxml.cpu import compiled
 from tfxml.models import weight_table
 
-_BITS = weight_table.BITS  # compiled loops read names of their own module
+# Compiled loops read names of their own module.
+_BITS = weight_table.BITS
+_FIRST, _SECOND, _THIRD = weight_table.MULTIPLIERS
+_LEAST_SECOND = weight_table.LEAST_SECOND
+_SECOND_BITS = _LEAST_SECOND.bit_length() - 1
 _NUM_SHIFTS = 1 << 12  # to try
+_UNIT = np.float32(2.0**-_BITS)
 _STEP = 2531  # from one shift to the next; odd, so that all are tried
 
 
 class _Weights(NamedTuple):
     """The weights to be placed, [W] each."""
 
-    second: np.ndarray  # int32 hash of the feature
-    third: np.ndarray  # int32 hash of the feature
+    labels: np.ndarray  # int32
     features: np.ndarray  # int32
     values: np.ndarray  # float32
 
@@ -34,7 +38,7 @@ class _Groups(NamedTuple):
     by_size: np.ndarray  # the groups, the largest first
     labels: np.ndarray  # their labels, in the same order
     starts: np.ndarray  # where each group's weights begin in `order`
-    order: np.ndarray  # [W], the weights by group
+    order: np.ndarray  # [W] int32, the weights by group
 
 
 def place(
@@ -57,8 +61,14 @@ def place(
     """
     num_labels = len(bias)
     num_places = weight_table.capacity(num_labels, mean_features)
-    counts = np.bincount(labels, minlength=num_labels)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    weights = _Weights(
+        labels.astype(np.int32, copy=False),
+        features.astype(np.int32, copy=False),
+        kernel.astype(np.float32, copy=False),
+    )
+    starts = np.zeros(num_labels + 1, np.int64)
+    _add_counts(weights.labels, starts)
+    starts = np.cumsum(starts)
     splits = (
         starts
         + starts // weight_table.WEIGHTS_OF_FIVE
@@ -72,39 +82,75 @@ def place(
         np.zeros(num_places, np.float32),
         bias.astype(np.float32),
     )
-    first, second, third = weight_table.hashes_of(features.astype(np.int64))
-    weights = _Weights(
-        second.astype(np.int32),
-        third.astype(np.int32),
-        features.astype(np.int32, copy=False),
-        kernel.astype(np.float32, copy=False),
-    )
-    _fill(weights, _groups(labels, first, splits), table)
+    _fill(weights, _groups(weights, table.splits, num_groups), table)
     return table
 
 
-def _groups(
-    labels: np.ndarray, first: np.ndarray, splits: np.ndarray
-) -> _Groups:
+@compiled.loop
+def _add_counts(labels, counts):
+    """Adds each label's number of weights to the number after it."""
+    for label in labels:
+        counts[label + 1] += 1
+
+
+def _groups(weights: _Weights, splits: np.ndarray, num_groups: int) -> _Groups:
     """Returns the groups of weights, by their first hash.
 
     The largest groups come first, while most places are free.
     """
     num_labels = len(splits) - 1
-    groups = weight_table.groups_before(splits, np.arange(num_labels + 1))
-    num_groups = np.diff(groups)
-    # As `weight_table.look_up` computes it.
-    fraction = first.astype(np.float32) * np.float32(2.0**-_BITS)
-    group_in_label = fraction * num_groups[labels].astype(np.float32)
-    group_of = groups[labels] + group_in_label.astype(np.int64)
-    sizes = np.bincount(group_of, minlength=groups[-1])
-    by_size = np.argsort(-sizes.astype(np.int16), kind="stable")
+    label_groups = weight_table.groups_before(
+        splits, np.arange(num_labels + 1, dtype=np.int32)
+    )
+    starts = np.zeros(num_groups + 1, np.int32)
+    order = np.empty(len(weights.values), np.int32)
+    _sort_by_group(weights, label_groups, starts, order)
+    num_used = label_groups[-1]
+    sizes = np.diff(starts[: num_used + 1]).astype(np.int16)
+    by_size = np.argsort(-sizes, kind="stable")
+    labels = np.arange(num_labels, dtype=np.int32)
     return _Groups(
         by_size,
-        np.repeat(np.arange(num_labels), num_groups)[by_size],
-        np.concatenate([[0], np.cumsum(sizes)]),
-        np.argsort(group_of),
+        np.repeat(labels, np.diff(label_groups))[by_size],
+        starts,
+        order,
     )
+
+
+@compiled.loop
+def _sort_by_group(weights, label_groups, starts, order):
+    """Writes where groups start, and the weights by group."""
+    ends = starts[1:]
+    for weight in range(len(order)):
+        ends[_group_of(weights, weight, label_groups)] += 1
+    for group in range(len(ends)):
+        starts[group + 1] += starts[group]
+    # A group's end is moved from its start while it is filled.
+    for group in range(len(ends) - 1, 0, -1):
+        ends[group] = ends[group - 1]
+    ends[0] = 0
+    for weight in range(len(order)):
+        group = _group_of(weights, weight, label_groups)
+        order[ends[group]] = weight
+        ends[group] += 1
+
+
+@compiled.loop
+def _group_of(weights, weight, label_groups):
+    """Returns a weight's group, as `weight_table.look_up` computes it."""
+    label = weights.labels[weight]
+    group = label_groups[label]
+    num_groups = np.float32(label_groups[label + 1] - group)
+    first = _hashed(weights.features[weight], _FIRST, _BITS)
+    fraction = np.float32(first) * _UNIT
+    return group + int(fraction * num_groups)
+
+
+@compiled.loop
+def _hashed(feature, multiplier, bits):
+    """Returns one of the hashes of `weight_table.hashes_of`."""
+    mixed = np.uint64(feature) * np.uint64(multiplier) & np.uint64(2**32 - 1)
+    return np.int64(mixed >> np.uint64(32 - bits))
 
 
 @compiled.loop
@@ -116,7 +162,6 @@ def _fill(weights, groups, table):
     """
     no_feature = table.features[-1]
     mask = (1 << _BITS) - 1
-    unit = np.float32(2.0**-_BITS)
     max_size = 0
     for group in range(len(groups.by_size)):
         max_size = max(
@@ -132,8 +177,10 @@ def _fill(weights, groups, table):
         num_placed = shift = trial = 0
         while num_placed < num_members:
             member = members[num_placed]
-            shifted = weights.third[member] + weights.second[member] * shift
-            fraction = np.float32(shifted & mask) * unit
+            feature = weights.features[member]
+            second = _LEAST_SECOND + _hashed(feature, _SECOND, _SECOND_BITS)
+            shifted = _hashed(feature, _THIRD, _BITS) + second * shift
+            fraction = np.float32(shifted & mask) * _UNIT
             position = first + int(fraction * size)
             is_free = table.features[position] == no_feature
             for earlier in range(num_placed):
