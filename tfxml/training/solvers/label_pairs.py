@@ -21,7 +21,7 @@ from tfxml.training.solvers import label_problems
 # The labels of a group have at most about this many pairs and share the rows
 # that are read for them. Groups are smaller where a processor would be idle.
 _PAIRS_PER_GROUP = 1 << 20
-_GROUPS_PER_PROCESSOR = 4
+_GROUPS_PER_PROCESSOR = 8
 # A split with no more features (512 MiB) is read once: a group meets most of a
 # small split's rows, and copies for each processor would take more.
 _MOST_ENTRIES = 1 << 26
