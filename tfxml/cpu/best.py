@@ -90,8 +90,10 @@ def _maxima(scores, maxima):
 
 
 @compiled.loop
-def insert(best, best_ids, score, label):
-    """Inserts a label into a sorted list and drops the last one."""
+def insert(
+    best: np.ndarray, best_ids: np.ndarray, score: float, label: int
+) -> None:
+    """Inserts a label into a sorted list [K] and drops the last one."""
     rank = np.int32(0)
     for position in range(len(best)):  # no branch: the compiler vectorises it
         rank += np.int32(best[position] > score) | (
