@@ -199,6 +199,7 @@ def define_flags() -> None:
         "How long a request may take to arrive, a connection be idle, and a "
         "part of an answer be left unread.",
         lower_bound=0.1,
+        upper_bound=86_400.0,
     )
     absl_flags.DEFINE_enum(
         "runtime",
