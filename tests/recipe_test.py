@@ -83,16 +83,18 @@ def test_dense_rows_get_more_passes():
 
 
 def test_instances_of_few_features_get_more_negatives_and_candidates():
-    """As many as have 4,000 features, and 20 million of all instances."""
+    """All labels, or as many as have 4,000 features; 20 million in all."""
 
-    def sizes(**changes):
-        facts_of = dataclasses.replace(SMALL, num_labels=9_000, **changes)
+    def sizes(num_labels=9_000, **changes):
+        facts_of = dataclasses.replace(SMALL, num_labels=num_labels, **changes)
         options = _by_name(facts_of)["centroid"].options
         return options["num_hard_negatives"], options["num_candidates"]
 
     assert sizes(features_per_instance=60) == (200, 100)
     assert sizes(features_per_instance=8) == (500, 250)
     assert sizes(features_per_instance=2) == (800, 400)
+    assert sizes(600, features_per_instance=10) == (600, 600)  # all labels
+    assert sizes(600, features_per_instance=20) == (200, 100)
     few = {"features_per_instance": 5, "labels_per_instance": 300}
     assert sizes(**few, num_instances=50_000) == (400, 200)
     assert sizes(**few, num_instances=500_000) == (200, 100)

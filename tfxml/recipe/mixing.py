@@ -50,7 +50,7 @@ class Mixture:
 def fit(candidates: Candidates) -> Mixture:
     """Returns the mixture with the best precisions; of equals the first."""
     width = candidates.logits.shape[1]
-    sizes = sorted({min(size, width) for size in _SIZES})
+    sizes = sorted({min(size, width) for size in (*_SIZES, width)})
     tried = [
         _mixture(candidates, share, centroid, size)
         for size in sizes

@@ -34,7 +34,8 @@ _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
 # Hard negatives of an instance: as many as have this many features together,
 # and as all instances have this many of, but a few at least. Instances of few
-# features tell labels apart badly, so that candidates miss many.
+# features tell labels apart badly, so that candidates miss many. The first
+# bound is twice as high where it lets all labels in.
 _FEATURES_OF_NEGATIVES = 4000
 _NEGATIVES = 20_000_000
 _FEWEST_NEGATIVES, _MOST_NEGATIVES = 200, 800
@@ -138,7 +139,9 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         "head": "centroid",
         "centroid_features": _features(facts, 700),
         "centroid_labels": 8000,
-        **_reranker(facts, num_negatives, max(100, num_negatives // 2)),
+        **_reranker(
+            facts, num_negatives, _num_candidates(facts, num_negatives)
+        ),
     }
     return Proposal(
         "centroid",
@@ -189,12 +192,22 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
 
 def _num_negatives(facts: facts_lib.Facts) -> int:
     """Returns how many hard negatives of an instance centroids find."""
-    most = min(
-        _MOST_NEGATIVES,
-        _FEATURES_OF_NEGATIVES / max(facts.features_per_instance, 1),
-        _NEGATIVES / facts.num_instances,
-    )
-    return min(max(int(most), _FEWEST_NEGATIVES), facts.num_labels)
+    of_instance = _FEATURES_OF_NEGATIVES / max(facts.features_per_instance, 1)
+    of_all = min(_MOST_NEGATIVES, _NEGATIVES / facts.num_instances)
+    if facts.num_labels <= min(2 * of_instance, of_all):
+        return facts.num_labels
+    most = int(min(of_instance, of_all))
+    return min(max(most, _FEWEST_NEGATIVES), facts.num_labels)
+
+
+def _num_candidates(facts: facts_lib.Facts, num_negatives: int) -> int:
+    """Returns how many candidates classifiers with these negatives rank.
+
+    They know nothing of candidates behind their negatives.
+    """
+    if num_negatives == facts.num_labels:
+        return num_negatives
+    return max(100, num_negatives // 2)
 
 
 def _reranker(
