@@ -16,7 +16,7 @@ from tfxml.data import inputs
 from tfxml.export.saved_model import serving_model
 from tfxml.export.shared import plain_model
 from tfxml.models import extreme_classifier
-from tfxml.models.heads import graph
+from tfxml.models.heads import graph, sigmoid
 from tfxml.run import (
     build,
     evaluation_split,
@@ -140,6 +140,46 @@ def test_few_candidates_rank_as_their_estimates_do(head, base):
     _, found = fewer.top_k(batch, 40)
     for all_ids, some_ids in zip(wanted.numpy(), found.numpy(), strict=True):
         assert [i for i in all_ids if i not in (3, 17, 39)] == list(some_ids)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 9, 40])
+def test_neighbours_are_found_among_candidates(size):
+    rng = np.random.default_rng(size)
+    label_ids = np.sort(
+        [rng.permutation(40)[:size] for _ in range(30)], axis=1
+    ).astype(np.int32)
+    wanted = rng.integers(0, 40, [30, size, 3]).astype(np.int32)
+    places, is_here = graph._places_among(
+        tf.constant(label_ids), tf.constant(wanted)
+    )
+    for row, ids in enumerate(label_ids):
+        np.testing.assert_array_equal(is_here[row], np.isin(wanted[row], ids))
+        found = ids[places[row].numpy()]
+        assert (found[is_here[row]] == wanted[row][is_here[row]]).all()
+
+
+def test_smoothing_of_candidates_fits_into_memory():
+    """4,096 candidates of each of 64 instances, as by default."""
+    rng = np.random.default_rng(0)
+    sets = scipy.sparse.random(500, 9000, 0.002, "csr", random_state=rng)
+    pairs = (sets > 0).astype(int)
+    head = graph.GraphHead(
+        sigmoid.SigmoidHead(9000), label_pairs=pairs.T @ pairs
+    )
+    head._gains.assign(rng.normal(size=9000))
+    ids = np.sort([rng.permutation(9000)[:4096] for _ in range(64)], axis=1)
+    logits = rng.normal(size=ids.shape).astype(np.float32)
+    found = head.corrected(tf.constant(logits), tf.constant(ids, tf.int32))
+    scores = np.zeros([64, 9000])
+    np.put_along_axis(scores, ids, 1 / (1 + np.exp(-logits)), axis=1)
+    neighbours, shares, gains = (
+        weight.numpy()
+        for weight in (head._neighbours, head._shares, head._gains)
+    )
+    for row in range(0, 64, 21):
+        told = (scores[row][neighbours] * shares).sum(axis=1)
+        wanted = logits[row] + (gains * told)[ids[row]]
+        np.testing.assert_allclose(found[row], wanted, atol=1e-5)
 
 
 def test_the_graph_is_that_of_the_definition():
