@@ -22,8 +22,8 @@ from collections.abc import Iterator
 import numpy as np
 from absl import app, flags
 
-_PACKAGES = flags.DEFINE_string("packages", None, "The index, as text.")
-_OUTPUT = flags.DEFINE_string("output", None, "The folder of the sets.")
+_PACKAGES = flags.DEFINE_string("packages", "", "The index, as text.")
+_OUTPUT = flags.DEFINE_string("output", "", "The folder of the sets.")
 _SEED = 0
 
 
@@ -82,7 +82,7 @@ def write_texts(rows: list[tuple[str, list[str]]], folder: pathlib.Path):
     """Writes texts and names of labels as JSON lines."""
     folder.mkdir(parents=True)
     ids = _ids([labels for _, labels in rows])
-    files = {"lbl": [{"title": name} for name in ids]}
+    files: dict[str, list[dict]] = {"lbl": [{"title": name} for name in ids]}
     for split, part in _parts(rows).items():
         files["tst" if split == "test" else "trn"] = [
             {"title": text, "target_ind": sorted(ids[name] for name in labels)}
@@ -114,6 +114,8 @@ def write_features(
 
 
 def main(_) -> None:
+    if not (_PACKAGES.value and _OUTPUT.value):
+        raise app.UsageError("--packages and --output must be given")
     packages = list(
         read_packages(pathlib.Path(_PACKAGES.value).read_text(encoding="utf-8"))
     )
@@ -138,5 +140,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["packages", "output"])
     app.run(main)

@@ -124,6 +124,25 @@ def test_nothing_looks_ahead_or_at_padding():
     assert (np.exp(one[0, 2, :3]) == 0).all()
 
 
+def test_rows_of_an_instance_share_its_words():
+    rng = np.random.default_rng(0)
+    decoder = sequence_decoder.SequenceDecoder(6, 5, 8, 2, 2)
+    for weight in decoder.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    states = tf.constant(rng.normal(size=(3, 4, 5)), tf.float32)
+    is_word = tf.constant(rng.integers(0, 2, (3, 4)) | [1, 0, 0, 0], tf.float32)
+    written = tf.constant(rng.integers(0, 6, (3 * 7, 4)), tf.int32)
+    repeated = encoded_lib.States(
+        tf.repeat(states, 7, axis=0), tf.repeat(is_word, 7, axis=0)
+    )
+    every = decoder.call(written, repeated)
+    for place in range(4):
+        found = decoder.call_at(
+            tf.constant(place), written, encoded_lib.States(states, is_word)
+        )
+        np.testing.assert_allclose(found, every[:, place], rtol=1e-4, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def either(tmp_path_factory):
     """Texts of one word or two, whose labels are one pair or another."""

@@ -1,6 +1,7 @@
 """A transformer's decoder over labels: what follows those that are written.
 
-# N instances, T places of a text, H units of a state, L labels, W units
+# N instances, S rows of an instance, T places of a text, H units of a state,
+# L labels, W units
 
 Labels are numbered from frequent to rare; L is the end and L + 1 the start.
 What follows a label is rarer than it, or the end.
@@ -102,17 +103,42 @@ class SequenceDecoder(keras.layers.Layer):
             states: of the words.
             never: [L + 1], added to all logits.
         """
-        size = self.num_labels
-        table = tf.convert_to_tensor(self.table)
+        return self._log_p(self._read(written, states), written, never)
+
+    def call_at(
+        self,
+        place: tf.Tensor,
+        written: tf.Tensor,
+        states: encoded.States,
+        never: tf.Tensor | float = 0.0,
+    ) -> tf.Tensor:
+        """Returns log p of what follows one place, [N S, L + 1].
+
+        The arguments are those of `call`, but that S rows of `written` may
+        belong to each instance: [N S, places].
+        """
+        output = self._read(written, states)[:, place][:, None]
+        return self._log_p(output, written[:, place][:, None], never)[:, 0]
+
+    def _read(self, written: tf.Tensor, states: encoded.States) -> tf.Tensor:
+        """Returns what is known at each place, [N S, places, W]."""
         number = tf.shape(written)[1]
-        output = tf.gather(table, written)
+        output = tf.gather(tf.convert_to_tensor(self.table), written)
         output += attention.sinusoids(number, self.units)
         looks_back = tf.linalg.band_part(tf.ones([number, number]), -1, 0)
         for block in self.blocks:
             output = self._apply(block, output, states, looks_back)
-        logits = self.bias + tf.einsum(
-            "nsw,lw->nsl", self.last_norm(output), table[: size + 1]
-        )
+        return self.last_norm(output)
+
+    def _log_p(
+        self,
+        output: tf.Tensor,
+        written: tf.Tensor,
+        never: tf.Tensor | float,
+    ) -> tf.Tensor:
+        size = self.num_labels
+        table = tf.convert_to_tensor(self.table)[: size + 1]
+        logits = self.bias + tf.einsum("nsw,lw->nsl", output, table)
         before = tf.where(written == size + 1, -1, written)[:, :, None]
         is_rarer = tf.range(size + 1) > before
         logits = tf.where(is_rarer, logits + never, NEVER)
@@ -134,14 +160,17 @@ class SequenceDecoder(keras.layers.Layer):
                 looks_back,
             )
         )
-        output += read(
-            attention.of_heads(
-                [
-                    asked(norm_words(output)),
-                    *tf.split(words(states.states), 2, axis=2),
-                ],
-                self.num_heads,
-                states.is_word[:, None, None, :],
-            )
+        # All rows of an instance ask the same words, which are kept once.
+        asking = asked(norm_words(output))
+        told = attention.of_heads(
+            [
+                tf.reshape(
+                    asking, [tf.shape(states.is_word)[0], -1, self.units]
+                ),
+                *tf.split(words(states.states), 2, axis=2),
+            ],
+            self.num_heads,
+            states.is_word[:, None, None, :],
         )
+        output += read(tf.reshape(told, tf.shape(asking)))
         return output + narrow(wide(norm_wide(output)))

@@ -18,7 +18,7 @@ from tfxml.evaluation import filtered_pairs, label_sets
 from tfxml.models import extreme_classifier
 from tfxml.run import evaluation_split, paths, restore, set_choices, workdir
 
-_ROWS = 512
+_ROWS, _ROWS_WITH_SETS = 512, 128  # at a time: S sets of each take memory
 
 
 class ScoredRows(NamedTuple):
@@ -102,8 +102,9 @@ def score(
     most = 0 if pairs is None else _most_pairs(pairs)
     answer = answers_of(run.model, run.facts, k + most, with_sets)
     parts, lengths, true_ids = [], [], []
-    for first in range(0, source.num_instances, _ROWS):
-        last = min(first + _ROWS, source.num_instances)
+    size = _ROWS_WITH_SETS if with_sets else _ROWS
+    for first in range(0, source.num_instances, size):
+        last = min(first + size, source.num_instances)
         named, labels = source.rows(tf.range(first, last, dtype=tf.int64))
         parts.append([one.numpy() for one in answer(named)])
         lengths.append(labels.row_lengths().numpy())

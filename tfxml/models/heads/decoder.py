@@ -15,6 +15,7 @@ their own: for that marginals are best, however labels depend on one another.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -175,9 +176,6 @@ class DecoderHead(candidate_head.CandidateHead):
         size, most = self.num_labels, self.max_labels
         states = encoded_lib.only(encoded)
         number = tf.shape(states.is_word)[0]
-        of_beams = encoded_lib.States(
-            *(tf.repeat(part, num_sets, axis=0) for part in states)
-        )
         is_dropped = np.isin(np.arange(size), self.dropped)
         never = tf.gather(
             tf.constant(np.where(is_dropped, _NEVER, 0), tf.float32),
@@ -188,7 +186,7 @@ class DecoderHead(candidate_head.CandidateHead):
 
         def write(place, log_p, written):
             rows = tf.reshape(written, [-1, most + 1])
-            follows = self.decoder.call(rows, of_beams, never)[:, place]
+            follows = self.decoder.call_at(place, rows, states, never)
             # After M labels the end is all that can follow.
             follows = tf.where((place == most) & ~is_end, _NEVER, follows)
             is_done = tf.reshape(written[:, :, place] == size, [-1, 1])
@@ -216,7 +214,13 @@ class DecoderHead(candidate_head.CandidateHead):
             [tf.constant(0), start, written],
         )
         # By rank, then by id.
-        is_member = tf.reduce_any(written[..., None] == tf.range(size), axis=2)
+        is_member = functools.reduce(
+            tf.logical_or,
+            [
+                written[:, :, place, None] == tf.range(size)
+                for place in range(1, most + 1)
+            ],
+        )
         ranks = tf.math.invert_permutation(self.order.value)
         return contract.LabelSets(
             tf.broadcast_to(tf.range(size), [number, size]),
