@@ -46,11 +46,13 @@ class InMemorySource:
             self.tensors = tuple(
                 tf.constant(getattr(instances, name)) for name in names
             )
-        # Arrays and tensors share memory: nothing is held twice.
-        views = map(np.asarray, self.tensors)
-        self.instances = dataclasses.replace(
-            instances, **dict(zip(names, views, strict=True))
-        )
+        self.instances = instances
+        if tf.executing_eagerly():  # a graph's tensors have no arrays
+            # Arrays and tensors share memory: nothing is held twice.
+            views = map(np.asarray, self.tensors)
+            self.instances = dataclasses.replace(
+                instances, **dict(zip(names, views, strict=True))
+            )
 
     def rows(
         self, indices: tf.Tensor, tensors: tuple | None = None
