@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+WEEK = 604_800.0  # seconds; clocks of systems end beyond some centuries
+
 
 class StrategyError(ValueError):
     """Names the wrong field, what it must be and what was received."""
@@ -29,7 +31,8 @@ def check_at_least(field: str, value: int, minimum: int) -> None:
 
 
 def check_seconds(field: str, value: float) -> None:
-    """Raises unless `value` is a positive number."""
+    """Raises unless `value` is a positive number, and a week at most."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not value > 0:
-        raise StrategyError(field, "a number of seconds > 0", value)
+    if not is_number or not 0 < value <= WEEK:
+        need = f"a number of seconds > 0, at most {WEEK:,.0f}"
+        raise StrategyError(field, need, value)

@@ -403,6 +403,7 @@ def test_update_refuses(top_ids, splits, ids, match):
         (lambda: metrics.inverse_propensities([5], 4), "`label_counts`"),
         (lambda: metrics.inverse_propensities([-1], 4), "`label_counts`"),
         (lambda: metrics.inverse_propensities([1], 4, 0.5, 0), "propensity_b"),
+        (lambda: metrics.inverse_propensities([1], 4, 1e30), "propensity_a"),
         (
             lambda: filtered_pairs.remove_from_predictions(
                 [[1, 2]], [[0, 1]], 3

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags as absl_flags
 
-from strategies import addresses, loopback
+from strategies import addresses, loopback, strategy_errors
 from tfxml.run import flags, tensorflow_start
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def define_flags() -> None:
         60.0,
         "How long a worker waits for a dispatcher that does not answer.",
         lower_bound=1.0,
+        upper_bound=strategy_errors.WEEK,
     )
 
 

@@ -45,10 +45,17 @@ def inverse_propensities(
     ranked_lists.check_range(
         "label_counts", label_counts, 0, num_train_instances + 1
     )
-    scale = (np.log(num_train_instances) - 1) * (propensity_b + 1) ** (
-        propensity_a
-    )
-    return 1 + scale * (label_counts + float(propensity_b)) ** -propensity_a
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = (np.log(num_train_instances) - 1) * np.float64(
+            propensity_b + 1
+        ) ** propensity_a
+        inverse = 1 + scale * (label_counts + float(propensity_b)) ** (
+            -propensity_a
+        )
+    if not np.isfinite(inverse).all():
+        need = "give propensities that are not 0"
+        raise ranked_lists.argument_error("propensity_a", need, propensity_a)
+    return inverse
 
 
 class RankingMetrics:

@@ -140,6 +140,7 @@ def define_training_flags() -> None:
         600.0,
         "Seconds to wait for the other tasks of TF_CONFIG.",
         lower_bound=1.0,
+        upper_bound=strategy_errors.WEEK,
     )
     absl_flags.DEFINE_float(
         "stall_seconds",
@@ -147,6 +148,7 @@ def define_training_flags() -> None:
         "With parameter servers or a tf.data service: seconds without a step "
         "after which the run is taken to hang and ends.",
         lower_bound=1.0,
+        upper_bound=strategy_errors.WEEK,
     )
     absl_flags.DEFINE_string(
         "repetition_group",
