@@ -100,7 +100,9 @@ def _until_closed(link):
 
 
 def _statuses(answer):
-    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d+) ", answer)]
+    return [
+        int(code) for code in re.findall(rb"HTTP/1\.(?:0|1) (\d+) ", answer)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,7 @@ def _fuzz(name, arguments, folder):
     with open(os.path.join(folder, "log"), "wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    fuzz_targets.save_time()
     target = fuzz_targets.make(name)
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = used * resource.getpagesize() + fuzz_inputs.MAX_BYTES

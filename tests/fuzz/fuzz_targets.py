@@ -94,15 +94,19 @@ def _is_by_name(_, files, format):
     )
 
 
-def _remember_names():
-    """For a folder whose files change, and whose names do not."""
+def save_time():
+    """Spares what costs most of a case's time, in a process that only fuzzes.
+
+    No threads are started, and what names alone decide is decided once: files
+    change there, and their names do not.
+    """
+    futures.ThreadPoolExecutor = InThisThread
     _remember(detection, "_pieces_of", _is_by_name)
     for name in ("listed", "pieces_of", "only_match", "half_pair"):
         _remember(folder_files, name)
 
 
 def _of_folder(name):
-    _remember_names()
     files = readers_fuzz_test.FOLDERS[name]
     base = pathlib.Path(tempfile.mkdtemp())
     paths = [base / file_name for file_name in files]
@@ -167,7 +171,6 @@ def _request_target():
 
 def _records_target():
     """The manifest of prepared records, its checksum right where it can be."""
-    futures.ThreadPoolExecutor = InThisThread
     folder = pathlib.Path(tempfile.mkdtemp())
     shard = {"name": "train-00000-of-00001", "num_instances": 2, "files": {}}
     for suffix in record_files.SUFFIXES:
@@ -203,7 +206,6 @@ def _records_target():
 
 def _shard_target():
     """The files of a shard, their hashes right: any rows come out."""
-    futures.ThreadPoolExecutor = InThisThread
     folder = pathlib.Path(tempfile.mkdtemp())
     name = record_files.shard_name("train", 0, 1)
     with record_files.ShardWriter(folder, name) as writer:
