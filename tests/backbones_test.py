@@ -35,11 +35,14 @@ def _by_name():
     """Returns a model with the names of KerasHub's."""
     ids = keras.Input((None,), dtype="int32", name="token_ids")
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
-    states = keras.layers.Embedding(V, H)(ids)
+    # A table of two segments, as BERT has, is not one of tokens.
+    segments = keras.Input((None,), dtype="int32", name="segment_ids")
+    table = keras.layers.Embedding(2, H, embeddings_initializer="zeros")
+    states = keras.layers.Embedding(V, H)(ids) + table(segments)
     weights = keras.ops.expand_dims(keras.ops.cast(mask, "float32"), -1)
-    pooled = keras.ops.sum(states * weights, axis=1)
+    pooled = keras.layers.Dense(H)(keras.ops.sum(states * weights, axis=1))
     return keras.Model(
-        {"token_ids": ids, "padding_mask": mask},
+        {"token_ids": ids, "padding_mask": mask, "segment_ids": segments},
         {"sequence_output": states * weights, "pooled_output": pooled},
     )
 
@@ -66,8 +69,12 @@ def test_states_are_pooled_over_the_words(places, pooling):
 
 def test_models_take_tokens_by_name():
     encoder = backbone_encoder.BackboneEncoder(_by_name(), "max")
-    (table,) = (weight.numpy() for weight in encoder.weights)
+    tables = [weight.numpy() for weight in encoder.weights]
+    (table,) = (table for table in tables if len(table) == V)
+    # Nothing reads the dense layer behind the other output.
+    assert [one.shape[0] for one in encoder.trainable_weights] == [V, 2]
     found = encoder.call(TOKENS).numpy()
+    encoder.check_site(config_lib.Config(), sites.Site(5, 9, num_tokens=V))
     np.testing.assert_allclose(found[0], table[[3, 7, 1]].max(axis=0))
     again = backbone_encoder.BackboneEncoder.from_config(encoder.get_config())
     for mine, its in zip(encoder.weights, again.weights, strict=True):

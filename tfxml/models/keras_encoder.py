@@ -50,7 +50,14 @@ class KerasEncoder(contract.Encoder):
         self.seed = seed
         self.is_trained = is_trained
         self.input_of_backbone, output = keras_backbones.ends(backbone)
-        self.output_dim = self._output(output).shape[-1]
+        taken = self._output(output)
+        if taken is not output:
+            # Behind other outputs lie weights that nothing would train.
+            read = keras.Model(self.input_of_backbone, taken).layers
+            for layer in backbone.layers:
+                if not any(layer is one for one in read):
+                    layer.trainable = False
+        self.output_dim = taken.shape[-1]
         self.built = True
 
     @classmethod

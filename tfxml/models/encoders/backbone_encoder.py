@@ -64,6 +64,7 @@ class BackboneEncoder(keras_encoder.KerasEncoder):
             if (
                 isinstance(layer, keras.layers.Embedding)
                 and "position" not in layer.name
+                and self._may_read_tokens(layer)
                 and layer.input_dim < site.num_tokens
             ):
                 raise ValueError(
@@ -72,6 +73,18 @@ class BackboneEncoder(keras_encoder.KerasEncoder):
                     f"{layer.name} of {layer.input_dim}; see num_subwords, "
                     "min_df and max_features"
                 )
+
+    def _may_read_tokens(self, layer: keras.Layer) -> bool:
+        """Tells whether a layer reads none of the inputs beside the tokens."""
+        inputs = self.input_of_backbone
+        if not isinstance(inputs, Mapping):
+            return True
+        others = {id(inputs[name]) for name in inputs if name != "token_ids"}
+        return not any(
+            id(tensor) in others
+            for node in layer._inbound_nodes
+            for tensor in node.input_tensors
+        )
 
     def taken(self, rows: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """Returns the argument of the model, and which places have a word."""
