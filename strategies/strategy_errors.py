@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WEEK = 604_800.0  # seconds; clocks of systems end beyond some centuries
+WEEK = 604_800.0  # seconds; far longer waits overflow the system's clocks
 
 
 class StrategyError(ValueError):

@@ -354,7 +354,7 @@ def test_cosines_are_those_of_dense_matrices(most_listed):
         np.nonzero(index)[1].astype(np.uint8),
         index[np.nonzero(index)],
         dropped,
-        L,
+        np.arange(L, dtype=np.uint32),
         most_listed,
         best,
         ids,

@@ -23,7 +23,7 @@ def keep_best(
     labels: np.ndarray,
     weights: np.ndarray,
     dropped: np.ndarray,
-    num_labels: int,
+    label_ids: np.ndarray,
     most_listed: int,
     best: np.ndarray,
     best_ids: np.ndarray,
@@ -41,12 +41,11 @@ def keep_best(
         labels: [W], the weights' labels, unsigned.
         weights: [W], none of them of a dropped label.
         dropped: labels that are never kept.
-        num_labels: L.
+        label_ids: [L], all labels, unsigned.
         most_listed: the most weights that a row meets to list its labels.
         best, best_ids: [N, K], empty lists.
     """
-    sums = np.zeros((1, num_labels), np.float32)
-    label_ids = np.arange(num_labels).astype(np.uint32)
+    sums = np.zeros((1, len(label_ids)), np.float32)
     # One more: it is written before it is known whether to keep.
     listed = np.empty(most_listed + 1, np.uint32)
     positive = np.empty(most_listed + 1, np.float32)

@@ -176,6 +176,7 @@ class IndexedLabels:
             np.min_scalar_type(form.num_labels - 1)
         )
         self._weights = weights[is_used]
+        self._label_ids = np.arange(form.num_labels, dtype=np.uint32)
         self.num_answers = form.num_labels - len(form.dropped)
 
     def top_k(
@@ -195,7 +196,7 @@ class IndexedLabels:
                 self._labels,
                 self._weights,
                 form.dropped,
-                form.num_labels,
+                self._label_ids,
                 form.num_labels // _LABELS_PER_LISTED,
                 best[rows_of_thread],
                 label_ids[rows_of_thread],

@@ -32,12 +32,11 @@ _HELD_OUT = 2000  # at most
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
-# Hard negatives of an instance: as many as have this many features together,
-# and as all instances have this many of, but a few at least. Instances of few
-# features tell labels apart badly, so that candidates miss many. The first
-# bound is twice as high where it lets all labels in.
-_FEATURES_OF_NEGATIVES = 4000
-_NEGATIVES = 20_000_000
+# Bounds on the hard negatives of an instance. Few features tell labels apart
+# badly, so candidates miss many: the fewer an instance has, the more negatives
+# it gets, and all labels where twice the first bound allows it.
+_FEATURES_OF_NEGATIVES = 4000  # of all negatives of an instance together
+_NEGATIVES = 20_000_000  # of all instances
 _FEWEST_NEGATIVES, _MOST_NEGATIVES = 200, 800
 _WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
 _BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps

@@ -122,21 +122,13 @@ def _places_among(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns where labels are among a row's, and whether they are, [N, C, M].
 
-    By bisection in gathers, which every runtime of the exports has; comparing
-    each with each would take C times the memory.
-
     Args:
         label_ids: [N, C], ascending.
         wanted: [N, C, M] labels.
     """
-    size = label_ids.shape[1]
-    places = tf.zeros_like(wanted)
-    step = 1 << max(size - 1, 1).bit_length() - 1
-    while step:
-        tried = tf.minimum(places + step, size - 1)
-        found = tf.gather(label_ids, tried, axis=1, batch_dims=1)
-        places = tf.where(found <= wanted, tried, places)
-        step //= 2
+    number, size = tf.shape(label_ids)[0], label_ids.shape[1]
+    places = tf.searchsorted(label_ids, tf.reshape(wanted, [number, -1]))
+    places = tf.reshape(tf.minimum(places, size - 1), tf.shape(wanted))
     found = tf.gather(label_ids, places, axis=1, batch_dims=1)
     return places, tf.equal(found, wanted)
 

@@ -72,7 +72,10 @@ def learn(
     splits = np.zeros(source.num_features + 1, np.int32)
     labels = np.zeros((num_pages, centroid.PAGE), np.int32)
     weights = np.zeros((num_pages, centroid.PAGE), np.float32)
-    _by_feature(*largest_weights.result(), most_labels, splits, labels, weights)
+    entries = largest_weights.result()
+    size = len(entries[0])
+    order = np.empty(size, np.int32 if size < 1 << 31 else np.int64)
+    _by_feature(*entries, most_labels, order, splits, labels, weights)
     return centroid.Table(splits, labels, weights)
 
 
@@ -179,16 +182,18 @@ def _take_scaled(sums, power, min_weight, feature_ids, weights):
 
 @compiled.loop
 def _by_feature(
-    label_ids, feature_ids, weights, most_labels, splits, labels, kernel
+    label_ids, feature_ids, weights, most_labels, order, splits, labels, kernel
 ):
-    """Fills each feature's pages with the labels of its largest weights."""
+    """Fills each feature's pages with the labels of its largest weights.
+
+    `order` [W] is for the places of the weights, by feature.
+    """
     num_features = len(splits) - 1
     starts = np.zeros(num_features + 1, np.int64)
     for feature in feature_ids:
         starts[feature + 1] += 1
     for feature in range(num_features):
         starts[feature + 1] += starts[feature]
-    order = np.empty(len(weights), np.int32)
     ends = starts.copy()
     for entry in range(len(weights)):
         feature = feature_ids[entry]
@@ -225,7 +230,7 @@ def _largest(entries, weights, max_entries):
     num_ties = max_entries  # that may be taken of those as large as the least
     for entry in entries:
         num_ties -= abs(weights[entry]) > threshold
-    chosen = np.empty(max_entries, np.int32)
+    chosen = np.empty(max_entries, entries.dtype)
     num_chosen = 0
     for entry in entries:
         size = abs(weights[entry])
