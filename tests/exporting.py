@@ -21,6 +21,7 @@ from tfxml.run import (
     request_predictor,
     restore,
     set_choices,
+    train_and_evaluate,
     workdir,
 )
 from tfxml.training.solvers import weight_places
@@ -175,6 +176,16 @@ def write_texts(folder: pathlib.Path) -> pathlib.Path:
         for name in LABEL_NAMES:
             lines.write(json.dumps({"title": name}) + "\n")
     return folder
+
+
+def train_on_texts(base: pathlib.Path) -> pathlib.Path:
+    """Trains a small linear model on `write_texts`; returns its folder."""
+    data = write_texts(base / "data")
+    config = config_lib.Config(
+        min_df=1, eval_split="dev", hidden_units=(), num_epochs=1
+    )
+    train_and_evaluate.train(config, str(base / "run"), str(data))
+    return base / "run"
 
 
 def text_about(labels, rng) -> str:

@@ -20,9 +20,6 @@ import exporting
 import pytest
 import runs
 
-from tfxml import config as config_lib
-from tfxml.run import train_and_evaluate
-
 pytest.importorskip("aiohttp")
 pytestmark = pytest.mark.slow
 
@@ -108,12 +105,7 @@ def _statuses(answer):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     base = tmp_path_factory.mktemp("attacked")
-    data = exporting.write_texts(base / "data")
-    config = config_lib.Config(
-        min_df=1, eval_split="dev", hidden_units=(), num_epochs=1
-    )
-    train_and_evaluate.train(config, str(base / "run"), str(data))
-    server = Server(base / "run", base)
+    server = Server(exporting.train_on_texts(base), base)
     try:
         server.serves()
         yield server

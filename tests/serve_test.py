@@ -21,11 +21,10 @@ import exporting
 import pytest
 import runs
 
-from tfxml import config as config_lib
 from tfxml import serve
 from tfxml.data import requests
 from tfxml.evaluation import thresholds
-from tfxml.run import request_predictor, set_choices, train_and_evaluate
+from tfxml.run import request_predictor, set_choices
 
 web = pytest.importorskip("aiohttp.web")
 from tfxml.serving import (  # noqa: E402  needs aiohttp
@@ -526,13 +525,7 @@ def test_a_person_sees_none_of_the_labels(choosy_port, run):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    base = tmp_path_factory.mktemp("serve")
-    data = exporting.write_texts(base / "data")
-    config = config_lib.Config(
-        min_df=1, eval_split="dev", hidden_units=(), num_epochs=1
-    )
-    train_and_evaluate.train(config, str(base / "run"), str(data))
-    return base / "run"
+    return exporting.train_on_texts(tmp_path_factory.mktemp("serve"))
 
 
 @pytest.mark.slow
