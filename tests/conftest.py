@@ -1,4 +1,4 @@
-"""Two logical CPU devices for every test, and the real data sets."""
+"""Two logical CPUs for every test, or GPUs too, and the real data sets."""
 
 import pathlib
 
@@ -18,14 +18,21 @@ _LONGEST = (
     "prepare_test",
     "served_test",
 )
+_GPU_MEMORY = 3072  # MiB of each logical GPU, in each process of tests
 _DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure():
+    # What commands do, for the tests that call no command, on a GPU.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
+    for gpu in tf.config.list_physical_devices("GPU")[:1]:
+        tf.config.set_logical_device_configuration(
+            gpu, [tf.config.LogicalDeviceConfiguration(_GPU_MEMORY)] * 2
+        )
 
 
 def pytest_collection_modifyitems(items):

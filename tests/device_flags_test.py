@@ -3,9 +3,10 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from strategies import strategy_errors
-from tfxml.run import device_flags
+from tfxml.run import device_flags, tensorflow_start
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,21 @@ def test_workers_without_a_strategy(monkeypatch):
         match="`--strategy` must be multi_worker or auto for 2 workers",
     ):
         device_flags.Launch().make_strategy()
+
+
+@pytest.fixture
+def tf32():
+    """Returns TensorFlow's switches of TensorFloat-32; off at the end."""
+    switches = tf.config.experimental
+    yield switches
+    switches.enable_tensor_float_32_execution(False)
+
+
+def test_tensor_float_32_is_off_until_it_is_asked_for(tf32, monkeypatch):
+    monkeypatch.setattr(tensorflow_start, "_STARTED", [])
+    tf32.enable_tensor_float_32_execution(True)
+    tensorflow_start.quietly()
+    assert not tf32.tensor_float_32_execution_enabled()
+    device_flags.Launch(tensor_float_32=True).make_strategy()
+    tensorflow_start.quietly()
+    assert tf32.tensor_float_32_execution_enabled()

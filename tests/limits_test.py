@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from tfxml import config as config_lib
 from tfxml.data import data_errors
@@ -80,6 +81,10 @@ def test_a_label_id_beyond_all_memory_is_named(tmp_path, monkeypatch):
         datasets.training_data(CONFIG, data_dir)
 
 
+@pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")),
+    reason="weights lie in the memory of the GPU",
+)
 def test_weights_beyond_all_memory_are_named(tmp_path, monkeypatch):
     data_dir = _write(tmp_path, {"train": ROWS, "test": ROWS})
     config = CONFIG.replace(hidden_units=(10_000_000_000,))

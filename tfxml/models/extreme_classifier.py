@@ -64,6 +64,10 @@ class ExtremeClassifier(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        # Keras compiles by XLA on GPUs where all layers allow it: a program
+        # for every length of sparse rows, and none that reads the re-ranker's
+        # integer tables, which TensorFlow keeps in the host's memory.
+        self.supports_jit = False
         for encoder in encoders:
             if not isinstance(encoder, contract.Encoder):
                 raise ValueError(

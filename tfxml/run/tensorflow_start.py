@@ -32,6 +32,7 @@ for line in sys.stdin.buffer:
         sys.stdout.buffer.flush()
 """
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+_STARTED: list[bool] = []
 
 
 def set_verbosity(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -50,7 +51,10 @@ def may_have_accelerators() -> bool:
 
 
 def quietly() -> None:
-    """Imports TensorFlow and looks for devices."""
+    """Imports TensorFlow, looks for devices and turns TensorFloat-32 off.
+
+    Only the first call sets TensorFloat-32: who wants it turns it on after.
+    """
     is_first = "tensorflow" not in sys.modules
     with contextlib.ExitStack() as stack:
         if is_first and not _is_chatter_wanted():
@@ -64,6 +68,11 @@ def quietly() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    if not _STARTED:
+        _STARTED.append(True)
+        # Products of float32 matrices on NVIDIA's GPUs since Ampere have ten
+        # bits of mantissa otherwise, and their scores are those of no export.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def _is_chatter_wanted() -> bool:

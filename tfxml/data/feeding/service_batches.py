@@ -27,8 +27,11 @@ def through(dataset: tf.data.Dataset, address: str) -> tf.data.Dataset:
     element that a lost worker was making is not returned.
     """
     service = tf.data.experimental.service
-    return dataset.apply(
-        service.distribute(
-            processing_mode=service.ShardingPolicy.DYNAMIC, service=address
+    # Compressed elements are variants that cannot be copied to a GPU, where
+    # TensorFlow would place what takes them apart.
+    with tf.device("/device:CPU:0"):
+        return dataset.apply(
+            service.distribute(
+                processing_mode=service.ShardingPolicy.DYNAMIC, service=address
+            )
         )
-    )
