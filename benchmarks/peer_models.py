@@ -133,10 +133,14 @@ def _padded(rows):
 
 
 def _write_text(x, y, path):
-    """Writes the repository's text format, which omikuji trains from."""
+    """Writes the repository's text format, which omikuji trains from.
+
+    Instances without a feature, which omikuji refuses, are left out.
+    """
+    rows = np.flatnonzero(np.diff(x.indptr))
     with open(path, "w") as file:
-        file.write(f"{x.shape[0]} {x.shape[1]} {y.shape[1]}\n")
-        for row in range(x.shape[0]):
+        file.write(f"{len(rows)} {x.shape[1]} {y.shape[1]}\n")
+        for row in rows:
             labels = y.indices[y.indptr[row] : y.indptr[row + 1]]
             entries = slice(x.indptr[row], x.indptr[row + 1])
             features = " ".join(
