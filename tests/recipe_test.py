@@ -21,6 +21,7 @@ from tfxml.recipe import (
     recipe_flags,
     recipe_request,
     rules,
+    trial,
 )
 from tfxml.run import baselines, datasets, flags, train_and_evaluate, workdir
 
@@ -80,6 +81,8 @@ def test_dense_rows_get_more_passes():
         for one in (sparse, dense)
     ]
     assert passes == [6, 100]
+    text = dataclasses.replace(dense, is_text=True)
+    assert _by_name(text)["centroid"].options["reranker_passes"] == 6
 
 
 def test_instances_of_few_features_get_more_negatives_and_candidates():
@@ -112,7 +115,9 @@ def test_names_are_tried_where_labels_have_few_instances():
 
 def test_trials_of_names_count_against_the_time():
     """Three of them, beside the trial without."""
-    named = dataclasses.replace(SMALL, labels_per_instance=1)
+    named = dataclasses.replace(
+        SMALL, num_instances=8_000, labels_per_instance=0.5
+    )
     nameless = dataclasses.replace(named, has_label_names=False)
     centroid, sigmoid = rules.proposals(nameless)[:2]
     share = rules.num_tried(named) / named.num_instances
@@ -134,7 +139,7 @@ def test_the_widest_head_within_the_time_is_tried():
     whole = [p for p in rules.proposals(SMALL) if p.name == "sigmoid"]
     narrow, wide = sorted(p.options["hidden_units"] for p in whole)
     assert _by_name(SMALL)["sigmoid"].options["hidden_units"] == wide
-    enough = sum(p.seconds for p in rules.proposals(SMALL)[:2]) * 2
+    enough = sum(p.seconds for p in rules.proposals(SMALL)[:2]) * 3
     budget = rules.Budget(enough, 2**50)
     assert _by_name(SMALL, budget)["sigmoid"].options["hidden_units"] == narrow
 
@@ -153,6 +158,49 @@ def test_a_trial_leaves_rows_to_judge_by():
         tried, held = rules.num_tried(planted), rules.num_held_out(planted)
         assert 0 < held and 0 < tried
         assert tried + held <= planted.num_instances
+
+
+def test_few_instances_are_tried_on_several_parts():
+    """Until 1,000 are held out, and on four parts at most."""
+
+    def parts(num_instances):
+        few = dataclasses.replace(SMALL, num_instances=num_instances)
+        return rules.num_held_out(few), rules.num_parts(few)
+
+    assert parts(250) == (31, 4)
+    assert parts(3_000) == (375, 3)
+    assert parts(7_999) == (999, 2)
+    assert parts(8_000) == (1_000, 1)
+    assert parts(500_000) == (2_000, 1)
+
+
+def test_trials_of_several_parts_count_against_the_time():
+    few, many = (
+        dataclasses.replace(SMALL, num_instances=number)
+        for number in (4_000, 8_000)
+    )
+    seconds = [
+        rules.trial_seconds(facts_of, rules.proposals(facts_of)[0])
+        / rules.proposals(facts_of)[0].seconds
+        for facts_of in (few, many)
+    ]
+    assert seconds == pytest.approx([2 * 7 / 8, 7 / 8])
+
+
+def test_parts_hold_different_instances_out(tiny):
+    data = datasets.training_data(TINY, str(tiny))
+    number = data.train.num_instances
+    parts = trial.parts_of(data, number - 60, 60, 3, seed=0)
+    texts = [
+        {
+            part.rows.feature_ids[a:b].tobytes()
+            for a, b in itertools.pairwise(part.rows.splits)
+        }
+        for part in parts
+    ]
+    assert all(part.data.train.num_instances == number - 60 for part in parts)
+    for one, other in itertools.combinations(texts, 2):
+        assert len(one & other) < 10  # but for instances that are alike
 
 
 def _planted(rng, teller):
@@ -216,7 +264,15 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def auto(tiny, tmp_path_factory):
+def two_parts():
+    """Trials of few instances on two parts and not four: it takes less."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "_MOST_PARTS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def auto(tiny, two_parts, tmp_path_factory):
     """Returns the folder of a run whose recipe was chosen, and its metrics."""
     path = tmp_path_factory.mktemp("run") / "auto"
     return path, train_and_evaluate.train(
@@ -259,7 +315,7 @@ def _choose(tiny, request, **options):
     return chooser.choose(config, data, request)
 
 
-def test_what_is_given_stays(tiny, capsys):
+def test_what_is_given_stays(tiny, two_parts, capsys):
     given = {"head": "sigmoid", "hidden_units": (24,), "reranker_passes": 0}
     chosen = _choose(tiny, recipe_request.Request(frozenset(given)), **given)
     assert {name: getattr(chosen, name) for name in given} == given
@@ -272,7 +328,7 @@ def test_a_begun_trial_comes_to_the_same_end(auto, tiny):
     assert chosen == workdir.Workdir(auto[0]).read()[0]
 
 
-def test_a_short_time_leaves_heads_out_and_says_so(tiny, capsys):
+def test_a_short_time_leaves_heads_out_and_says_so(tiny, two_parts, capsys):
     chosen = _choose(tiny, recipe_request.Request(seconds=0.01))
     assert chosen.head == "centroid"
     told = capsys.readouterr().out
@@ -369,14 +425,17 @@ def test_quick_linear_classifiers_are_those_of_a_peer():
 def test_baselines_and_what_is_said_of_them(tiny):
     data = datasets.training_data(TINY, str(tiny))
     assert baselines.of(data) == {}  # of few instances nothing is said
-    told = baselines.remarks(
-        20.0, {"the most frequent labels": 30.0, "nearest centroids": 10.0}, []
-    )
+    found = {"the most frequent labels": 30.0, "nearest centroids": 10.0}
+    told = baselines.remarks(20.0, found, [], False)
     assert len(told) == 2 and "not ahead of the most frequent" in told[1]
+    assert "try --recipe=auto, or more" in told[1]
+    told = baselines.remarks(20.0, found, [], True)
+    assert "--reranker_passes=30, or more --time_budget" in told[1]
     names = ("nearest centroids", "quick linear classifiers")
-    told = baselines.remarks(20.0, dict.fromkeys(names, 20.0), [])
+    told = baselines.remarks(20.0, dict.fromkeys(names, 20.0), [], False)
     assert len(told) == 2 and " and ".join(names) in told[1]
     # None can be ahead where all are right.
-    assert len(baselines.remarks(100.0, dict.fromkeys(names, 100.0), [])) == 1
-    assert "still fell" in baselines.remarks(50.0, {}, [5.0, 4.0])[0]
-    assert not baselines.remarks(50.0, {}, [5.0, 4.95])
+    best = dict.fromkeys(names, 100.0)
+    assert len(baselines.remarks(100.0, best, [], False)) == 1
+    assert "still fell" in baselines.remarks(50.0, {}, [5.0, 4.0], False)[0]
+    assert not baselines.remarks(50.0, {}, [5.0, 4.95], False)

@@ -96,11 +96,13 @@ def _try_all(
 ) -> list[trial.Outcome]:
     """Returns what the proposals reach on held-out rows, and says it."""
     number, num_held_out = rules.num_tried(facts), rules.num_held_out(facts)
+    num_parts = rules.num_parts(facts)
+    times = f"{num_parts} times " if num_parts > 1 else ""
     _say(
-        f"a trial on {number:,} training instances, judged by "
+        f"a trial trains {times}on {number:,} training instances, judged by "
         f"{num_held_out:,} others"
     )
-    part = trial.part_of(data, number, num_held_out, config.seed)
+    parts = trial.parts_of(data, number, num_held_out, num_parts, config.seed)
     outcomes = []
     for proposal in proposals:
         if "centroid_power" in request.given:
@@ -109,16 +111,16 @@ def _try_all(
             costs = (config.reranker_cost,)
             proposal = dataclasses.replace(proposal, costs=costs)
         tried = config.replace(**_open(proposal.options, request))
-        outcome = trial.judge(proposal, tried, part)
+        outcome = trial.judge(proposal, tried, parts)
         _say(_describe(outcome))
-        outcomes.append(_with_names(outcome, tried, part, request))
+        outcomes.append(_with_names(outcome, tried, parts, request))
     return outcomes
 
 
 def _with_names(
     outcome: trial.Outcome,
     config: config_lib.Config,
-    part: trial.Part,
+    parts: list[trial.Part],
     request: recipe_request.Request,
 ) -> trial.Outcome:
     """Returns what is best: an outcome, or the same with labels' names.
@@ -126,10 +128,9 @@ def _with_names(
     Args:
         outcome: without them.
         config: of its trial.
-        part: of the training split.
+        parts: of the training split.
         request: what the recipe must keep to.
     """
-    data = part.data
     if not outcome.proposal.tries_names or "label_name_weight" in request.given:
         return outcome
     proposal = dataclasses.replace(outcome.proposal, powers=())
@@ -142,10 +143,11 @@ def _with_names(
         options = {**outcome.options, "label_name_weight": weight}
         tried = config.replace(**options)
         # Here, so that the names become rows once.
-        data = datasets.of_config(tried, data)
-        named = trial.judge(
-            proposal, tried, dataclasses.replace(part, data=data)
-        )
+        parts = [
+            dataclasses.replace(part, data=datasets.of_config(tried, part.data))
+            for part in parts
+        ]
+        named = trial.judge(proposal, tried, parts)
         seconds += named.seconds
         worth = _worth_of_names(named.mixture)
         needed = _worth_of_names(best.mixture)

@@ -29,6 +29,8 @@ NAME_WEIGHTS = (1.0, 0.5, 0.25)
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
+# A mixture fits the noise of fewer: other parts are held out too, up to a bound.
+_ENOUGH_HELD_OUT, _MOST_PARTS = 1000, 4
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
@@ -96,6 +98,12 @@ def num_tried(facts: facts_lib.Facts) -> int:
     return min(wanted, facts.num_instances - num_held_out(facts))
 
 
+def num_parts(facts: facts_lib.Facts) -> int:
+    """Returns on how many parts of the training split a trial is made."""
+    held_out = max(num_held_out(facts), 1)
+    return min(-(-_ENOUGH_HELD_OUT // held_out), _MOST_PARTS)
+
+
 def proposals(facts: facts_lib.Facts) -> list[Proposal]:
     """Returns the recipes that suit the data, the cheapest first."""
     found = [_centroid(facts)]
@@ -128,8 +136,8 @@ def affordable(
 
 def trial_seconds(facts: facts_lib.Facts, proposal: Proposal) -> float:
     """Returns what trying a proposal takes, about."""
-    part = num_tried(facts) / facts.num_instances
-    return proposal.num_trials * proposal.seconds * part
+    share = num_parts(facts) * num_tried(facts) / facts.num_instances
+    return proposal.num_trials * proposal.seconds * share
 
 
 def _centroid(facts: facts_lib.Facts) -> Proposal:
@@ -223,11 +231,12 @@ def _reranker(
 def _passes(facts: facts_lib.Facts) -> int:
     """Returns how many passes the re-ranker's descent takes, at most.
 
-    Rows that share many features need tens until labels have converged. Those
-    of sparse text rank as well after a few, and many would cost minutes.
+    Rows that share many features need tens until labels have converged. Text
+    ranks as well after a few, and many would cost minutes.
     """
     density = facts.features_per_instance / max(facts.num_features, 1)
-    return _MANY_PASSES if density > _DENSE else _FEW_PASSES
+    is_dense = density > _DENSE and not facts.is_text
+    return _MANY_PASSES if is_dense else _FEW_PASSES
 
 
 def _features(facts: facts_lib.Facts, most: int) -> int:

@@ -1,4 +1,4 @@
-"""Trains a proposal on a part of the training split, and judges it.
+"""Trains a proposal on parts of the training split, and judges it.
 
 # N instances, L labels, S candidates of an instance
 """
@@ -47,11 +47,33 @@ class Part:
     label_ids: np.ndarray
 
 
-def part_of(
-    data: datasets.TrainingData, num_tried: int, num_held_out: int, seed: int
-) -> Part:
-    """Returns random instances of the training split, some held out."""
+def parts_of(
+    data: datasets.TrainingData,
+    num_tried: int,
+    num_held_out: int,
+    num_parts: int,
+    seed: int,
+) -> list[Part]:
+    """Returns random parts of the training split, each with rows held out.
+
+    No instance is held out twice.
+    """
     order = np.random.default_rng(seed).permutation(data.train.num_instances)
+    return [
+        _part(
+            data, np.roll(order, -part * num_held_out), num_tried, num_held_out
+        )
+        for part in range(num_parts)
+    ]
+
+
+def _part(
+    data: datasets.TrainingData,
+    order: np.ndarray,
+    num_tried: int,
+    num_held_out: int,
+) -> Part:
+    """Returns the first instances of an order held out, and the next ones."""
     held_out = subset.SubsetSource(data.train, np.sort(order[:num_held_out]))
     chosen = np.sort(order[num_held_out : num_held_out + num_tried])
     train = subset.SubsetSource(data.train, chosen)
@@ -73,41 +95,69 @@ def part_of(
 
 
 def judge(
-    proposal: rules.Proposal, config: config_lib.Config, part: Part
+    proposal: rules.Proposal, config: config_lib.Config, parts: list[Part]
 ) -> Outcome:
-    """Trains a proposal on a part, and fits what is left open.
+    """Trains a proposal on parts, and fits what is left open.
 
     Args:
         proposal: what is tried.
         config: its recipe.
-        part: of the training split.
+        parts: of the training split; what they hold out judges together.
     """
     start = time.perf_counter()
     options: dict[str, Any] = {}
     losses: tuple[float, ...] = ()
     if len(proposal.powers) > 1:
-        heads = [
-            (power, _head(config.replace(centroid_power=power), part)[0])
-            for power in proposal.powers
-        ]
-        power, head = max(heads, key=lambda pair: _recall(pair[1], part))
-        options["centroid_power"] = power
+        options["centroid_power"], heads = _best_power(proposal, config, parts)
     else:
-        head, losses = _head(config, part)
+        trained = [_head(config, part) for part in parts]
+        heads, losses = [head for head, _ in trained], trained[0][1]
+    pairs = list(zip(heads, parts, strict=True))
     if config.reranker_passes:
-        found = _Found(config, part, head)
+        found = [_Found(config, part, head) for head, part in pairs]
         fits = [
-            (cost, mixing.fit(found.candidates(cost)))
+            (cost, mixing.fit(_together([f.candidates(cost) for f in found])))
             for cost in proposal.costs
         ]
         cost, mixture = max(fits, key=lambda pair: pair[1].quality)
         options["reranker_cost"] = cost
     else:
-        k = min(mixing.KS[-1], part.data.train.num_labels)
-        logits, label_ids = head.of_head(part.rows, k)
-        mixture = mixing.of_head(_is_true(label_ids, part), logits)
+        mixture = _of_heads(pairs)
     seconds = time.perf_counter() - start
     return Outcome(proposal, options, mixture, seconds, losses)
+
+
+def _best_power(
+    proposal: rules.Proposal, config: config_lib.Config, parts: list[Part]
+) -> tuple[float, list[predictor.CpuPredictor]]:
+    """Returns the power whose candidates hold most labels, and its heads."""
+    best_recall, best_power, best_heads = -1.0, 0.0, []
+    for power in proposal.powers:
+        tried = config.replace(centroid_power=power)
+        heads = [_head(tried, part)[0] for part in parts]
+        recall = _recall(heads, parts)
+        if recall > best_recall:
+            best_recall, best_power, best_heads = recall, power, heads
+    return best_power, best_heads
+
+
+def _of_heads(
+    pairs: list[tuple[predictor.CpuPredictor, Part]],
+) -> mixing.Mixture:
+    """Returns what heads reach on what their parts hold out."""
+    k = min(mixing.KS[-1], pairs[0][1].data.train.num_labels)
+    is_true, logits = [], []
+    for head, part in pairs:
+        of_part, label_ids = head.of_head(part.rows, k)
+        is_true.append(_is_true(label_ids, part))
+        logits.append(of_part)
+    return mixing.of_head(np.concatenate(is_true), np.concatenate(logits))
+
+
+def _together(candidates: list[mixing.Candidates]) -> mixing.Candidates:
+    """Returns the candidates of all parts."""
+    members = zip(*candidates, strict=True)
+    return mixing.Candidates(*(np.concatenate(member) for member in members))
 
 
 def _head(
@@ -125,11 +175,14 @@ def _head(
     return predictor.CpuPredictor(trained.model), tuple(losses)
 
 
-def _recall(head: predictor.CpuPredictor, part: Part) -> float:
-    """Returns the share of true labels among a head's candidates."""
-    k = min(_RECALLED, part.data.train.num_labels)
-    is_true = _is_true(head.candidates(part.rows, k), part)
-    return float(is_true.sum()) / max(len(part.label_ids), 1)
+def _recall(heads: list[predictor.CpuPredictor], parts: list[Part]) -> float:
+    """Returns the share of true labels among heads' candidates."""
+    hits = pairs = 0
+    for head, part in zip(heads, parts, strict=True):
+        k = min(_RECALLED, part.data.train.num_labels)
+        hits += int(_is_true(head.candidates(part.rows, k), part).sum())
+        pairs += len(part.label_ids)
+    return hits / max(pairs, 1)
 
 
 class _Found:

@@ -54,7 +54,10 @@ def of(data: datasets.TrainingData, k: int = 1) -> dict[str, float]:
 
 
 def remarks(
-    precision: float, found: dict[str, float], losses: list[float]
+    precision: float,
+    found: dict[str, float],
+    losses: list[float],
+    is_recipe_found: bool,
 ) -> list[str]:
     """Returns what to tell of a run that ended.
 
@@ -62,6 +65,7 @@ def remarks(
         precision: P@1 of the model, in percent.
         found: P@1 of the baselines.
         losses: of the epochs.
+        is_recipe_found: whether a recipe chose the options.
     """
     lines = []
     if found:
@@ -69,9 +73,14 @@ def remarks(
         lines.append(f"baselines P@1: {words}")
     ahead = [name for name, value in found.items() if value >= precision]
     if ahead and precision < 100:
+        advice = (
+            "--recipe=auto with --reranker_passes=30, or more --time_budget if "
+            "the recipe names what was not tried"
+            if is_recipe_found
+            else "--recipe=auto, or more --num_epochs and --reranker_passes=30"
+        )
         lines.append(
-            f"the model is not ahead of {' and '.join(ahead)}: try "
-            "--recipe=auto, or more --num_epochs and --reranker_passes=30"
+            f"the model is not ahead of {' and '.join(ahead)}: try {advice}"
         )
     if len(losses) > 1 and losses[-1] < (1 - _FALLING) * losses[-2]:
         lines.append(

@@ -164,7 +164,12 @@ def train(
         logs.begin(config, run)
         _train_to_end(run, output, history, lock, logs, progress)
         logs.end()
-        metrics = _result(run, output, folder, history, task is None)
+        metrics = _result(run, output, folder, history)
+        if task is None and "P@1" in metrics:
+            _print_remarks(run, metrics["P@1"], recipe is not None)
+        if config.l1:
+            print(console.describe_zeros(run.model.trainable_variables))
+        print(console.describe_cost(run.step_ms))
         print(outcome.next_steps(name, data.facts.is_text))
         return metrics
 
@@ -243,7 +248,6 @@ def _result(
     output: workdir_lib.Workdir,
     workdir: workdir_lib.Workdir,
     history: list[dict],
-    is_alone: bool,
 ) -> dict[str, float]:
     """Writes and prints the run's result, and returns it."""
     config = run.config
@@ -255,11 +259,11 @@ def _result(
     print(f"\n{outcome.table(metrics, compared, config.metric_ks)}")
     optimum = console.describe_optimum(run.data, config.metric_ks, metrics)
     print(optimum, end="")
-    if is_alone and "P@1" in metrics:
-        found = baselines.of(run.data)
-        for line in baselines.remarks(metrics["P@1"], found, run.losses):
-            print(line)
-    if config.l1:
-        print(console.describe_zeros(run.model.trainable_variables))
-    print(console.describe_cost(run.step_ms))
     return metrics
+
+
+def _print_remarks(run: run_lib.Run, precision: float, is_found: bool) -> None:
+    """Prints how a model compares with what takes seconds."""
+    found = baselines.of(run.data)
+    for line in baselines.remarks(precision, found, run.losses, is_found):
+        print(line)
