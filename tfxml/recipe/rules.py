@@ -29,7 +29,7 @@ NAME_WEIGHTS = (1.0, 0.5, 0.25)
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
-# A mixture fits the noise of fewer: other parts are held out too, up to a bound.
+# A mixture fits the noise of fewer: then other parts are held out too.
 _ENOUGH_HELD_OUT, _MOST_PARTS = 1000, 4
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
