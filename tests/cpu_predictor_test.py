@@ -235,6 +235,16 @@ def test_scores_that_are_not_numbers_are_refused(head):
         model.top_k(rows._replace(values=values), 5)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of overflows
+def test_margins_that_are_not_numbers_are_refused():
+    model = _model("sigmoid", "one", True)
+    for weight in model.reranker.weights:
+        if weight.dtype == "float32":
+            weight.assign(np.full(weight.shape, -3e38))
+    with pytest.raises(FloatingPointError, match="too large"):
+        cpu_predictor.CpuPredictor(model).top_k(_rows(), 5)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_weights_that_are_not_finite_are_refused(head):
     model = _model(head, "none" if head == "centroid" else "one", True)

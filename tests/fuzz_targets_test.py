@@ -11,11 +11,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "fuzz"))
 import fuzz_targets  # noqa: E402
 
 
-def _manifest_with(files):
-    """Returns what the target of manifests starts from, with other files."""
-    (seed,) = fuzz_targets.make("records_manifest").seeds
-    manifest = json.loads(seed)
-    manifest["splits"]["train"]["shards"][0]["files"] = files
+def _manifest_with(files=None, **members):
+    """Returns what the target of manifests starts from, changed."""
+    *_, seed = fuzz_targets.make("records_manifest").seeds
+    manifest = {**json.loads(seed), **members}
+    if files is not None:
+        manifest["splits"]["train"]["shards"][0]["files"] = files
     return json.dumps(manifest).encode()
 
 
@@ -37,6 +38,12 @@ FOUND = [
             {suffix: {"bytes": 48} for suffix in ("index", "units", "values")}
         ),
     ),
+    *(
+        ("records_manifest", _manifest_with(token_dtype=dtype))
+        for dtype in ("(/,)i4", "O", None)
+    ),
+    # A type of numbers that NumPy takes for Python.
+    ("serving", b'{"array": [0], "dtype": "(/,)i4"}'),
     # A line of libsvm of a carriage return alone.
     ("text", b"\r#S1:\xb0\xf2\n\n3:\xb0\xf2\n\r"),
 ]

@@ -118,6 +118,8 @@ def test_seed_and_repetition_decide_alone():
         ({"num_buckets": 14}, "num_buckets"),
         ({"a": 13}, "`a`"),
         ({"b": 13}, "`b`"),
+        ({"b": 1.5}, "`b`"),
+        ({"a": np.array([2])}, "`a`"),
     ],
 )
 def test_arguments_out_of_range_are_refused(kwargs, named):

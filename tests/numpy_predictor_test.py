@@ -197,6 +197,7 @@ def index_model():
         (["reranker", "num_features"], 5),
         (["reranker", "num_candidates"], -1),
         (["reranker", "weight"], float("inf")),
+        (["reranker", "weight"], 1e30),
         (["reranker", "splits"], np.zeros(3, np.int32)),
         (["reranker", "features"], np.zeros(5, np.int32)),
         (["reranker", "kernel"], np.zeros(6, np.int32)),

@@ -14,9 +14,9 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import sys
 import tempfile
-import traceback
 
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 # Numba compiles no function that is instrumented.
@@ -59,17 +59,16 @@ def _fuzz_all(arguments):
     os.makedirs(arguments.found, exist_ok=True)
     num_bad = 0
     for name in arguments.targets or fuzz_targets.TARGETS:
-        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-            child = os.fork()
-            if not child:
-                try:
-                    _fuzz(name, arguments, folder)
-                except Exception:  # of a target that cannot be made
-                    traceback.print_exc()
-                finally:
-                    os._exit(1)
+        folder = tempfile.mkdtemp(dir=MEMORY)
+        child = os.fork()
+        if not child:
+            _fuzz(name, arguments, folder)
+            sys.exit()  # as Python ends, libFuzzer keeps what did harm
+        try:
             _, status, used = os.wait4(child, 0)
             text = pathlib.Path(folder, "log").read_text(errors="replace")
+        finally:
+            shutil.rmtree(folder)
         code = os.waitstatus_to_exitcode(status)
         seconds = used.ru_utime + used.ru_stime  # of a processor
         counts = re.findall(r"^#(\d+)\t.*?cov: (\d+)", text, re.M)

@@ -173,35 +173,43 @@ def _records_target():
     """The manifest of prepared records, its checksum right where it can be."""
     folder = pathlib.Path(tempfile.mkdtemp())
     shard = {"name": "train-00000-of-00001", "num_instances": 2, "files": {}}
-    for suffix in record_files.SUFFIXES:
+    for suffix in record_files.suffixes(True):
         path = record_files.shard_path(folder, shard["name"], suffix)
-        path.write_bytes(bytes(48))
+        path.write_bytes(bytes(24 if suffix == "token_index" else 48))
         shard["files"][suffix] = checked_files.digest(path)
     split = {
         "shards": [shard],
         "num_instances": 2,
         "most_features": 1,
         "most_labels": 1,
+        "most_tokens": 1,
     }
     manifest = {
-        "version": 2,
         "num_features": 9,
         "num_labels": 9,
         "settings": {},
         "splits": {"train": split},
+        "token_dtype": "uint16",
+        "largest_token": 9,
     }
+    versions = record_files.VERSION, record_files.TOKENS_VERSION
 
     def run(data):
         try:
             manifest = dict(json.loads(data))
             fuzz_inputs.write_sealed(folder / record_files.MANIFEST, manifest)
         except (ValueError, TypeError, RecursionError):
+            manifest = {}
             (folder / record_files.MANIFEST).write_bytes(data)
         found = folder_lib.detect(str(folder))
+        with_tokens = manifest.get("version") == record_files.TOKENS_VERSION
         for name in found.splits:
-            record_source.RecordSource(folder, name)
+            record_source.RecordSource(folder, name, with_tokens=with_tokens)
 
-    return fuzz_inputs.Target(run, [json.dumps(manifest).encode()])
+    return fuzz_inputs.Target(
+        run,
+        [json.dumps({"version": v, **manifest}).encode() for v in versions],
+    )
 
 
 def _shard_target():

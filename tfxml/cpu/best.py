@@ -27,6 +27,17 @@ def nothing(num_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def require_labels(best_ids: np.ndarray) -> None:
+    """Raises FloatingPointError unless lists are full.
+
+    A score that is not a number, or -inf, leaves a place without a label.
+    """
+    if (best_ids == NO_LABEL).any():
+        raise FloatingPointError(
+            "scores are not numbers: feature values are too large"
+        )
+
+
 @compiled.loop
 def keep_best(
     scores: np.ndarray,

@@ -120,7 +120,8 @@ def _check_reranker(
     reranker: forms.SparseReranker, num_features: int, num_labels: int
 ) -> None:
     _whole(reranker.num_candidates, "num_candidates")
-    _require(_is_finite(reranker.weight), "weight", reranker.weight, "a number")
+    is_share = _is_finite(reranker.weight) and 0 <= reranker.weight <= 1
+    _require(is_share, "weight", reranker.weight, "a number in [0, 1]")
     _require(
         reranker.num_features == num_features,
         "num_features",

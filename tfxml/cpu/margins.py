@@ -56,6 +56,7 @@ class Reranker:
             )
 
         pool.over(len(mixed), keep_best)
+        best_lib.require_labels(best_columns)
         ranked = np.take_along_axis(candidates, best_columns, axis=1)
         if k > num_candidates:
             rest = slice(num_candidates, k)

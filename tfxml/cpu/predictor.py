@@ -214,10 +214,7 @@ class CpuPredictor:
         encoded = encoded or [rows]
         k = min(k, self._head.num_answers)
         estimates, label_ids = self._head.top_k(encoded, k, self._pool)
-        if (label_ids == best.NO_LABEL).any():
-            raise FloatingPointError(
-                "scores are not numbers: feature values are too large"
-            )
+        best.require_labels(label_ids)
         return estimates, label_ids
 
     def _checked(self, rows: row_forms.RaggedRows) -> row_forms.RaggedRows:

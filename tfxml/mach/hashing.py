@@ -19,6 +19,7 @@ Version 1 used p = 2^31 - 1 for any number of labels; version 2 chooses p.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ class UniversalHash:
     prime: int = LARGEST_PRIME  # which files of version 1 leave out
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            if not isinstance(value, numbers.Integral):
+                raise ValueError(
+                    f"`{name}` must be a whole number. Received: {value!r:.80}"
+                )
         if not (2 <= self.prime <= LARGEST_PRIME and _is_prime(self.prime)):
             raise ValueError(
                 f"`prime` must be a prime of at most {LARGEST_PRIME}. "

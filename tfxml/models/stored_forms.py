@@ -16,7 +16,16 @@ from tfxml.mach import hashing
 from tfxml.models import forms
 
 # No field of a form has one of these names.
-_FORM, _WEIGHT, _ARRAY = "form", "variable", "array"
+_FORM, _WEIGHT, _ARRAY, _DTYPE = "form", "variable", "array", "dtype"
+# By their names: NumPy would parse any other text as a list of fields.
+_DTYPES = {
+    name: np.dtype(name)
+    for name in (
+        *("bool", "int8", "int16", "int32", "int64"),
+        *("uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64"),
+    )
+}
 _KINDS = {
     kind.__name__: kind
     for kind in (
@@ -47,7 +56,7 @@ def to_json(form: Any, names: Mapping[int, str]) -> Any:
         }
         return {_FORM: type(form).__name__, **members}
     if isinstance(form, np.ndarray):
-        return {_ARRAY: form.tolist(), "dtype": form.dtype.name}
+        return {_ARRAY: form.tolist(), _DTYPE: form.dtype.name}
     if isinstance(form, (list, tuple)):
         return [to_json(member, names) for member in form]
     return form
@@ -67,7 +76,7 @@ def from_json(value: Any, weight: Callable[[str], np.ndarray]) -> Any:
     if _WEIGHT in value:
         return weight(value[_WEIGHT])
     if _ARRAY in value:
-        return np.array(value[_ARRAY], value["dtype"])
+        return np.array(value[_ARRAY], _DTYPES[value[_DTYPE]])
     members = {
         name: from_json(member, weight)
         for name, member in value.items()

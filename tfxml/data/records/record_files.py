@@ -54,6 +54,7 @@ TOKENS_VERSION = 3
 
 SUFFIXES = ("index", "units", "values")
 TOKEN_SUFFIXES = ("token_index", "tokens")
+_TOKEN_DTYPES = ("uint16", "int32")
 _PIECE_BYTES = 1 << 22
 # What a manifest raises that is another object, or none.
 _NO_MANIFEST = (
@@ -222,13 +223,20 @@ def read_manifest(folder: str | os.PathLike) -> dict:
         if version != 1:
             manifest = checked_files.unsealed(path, manifest)
         manifest = as_now(manifest)
+        with_tokens = version == TOKENS_VERSION
         _check_counts(manifest, "num_features", "num_labels")
+        if with_tokens and manifest["token_dtype"] not in _TOKEN_DTYPES:
+            raise ValueError(f"token_dtype={manifest['token_dtype']!r:.80}")
+        if "largest_token" in manifest:
+            _check_counts(manifest, "largest_token")
         for split in manifest["splits"].values():
             _check_counts(split, "num_instances", "most_features")
             _check_counts(split, "most_labels")
+            if with_tokens:
+                _check_counts(split, "most_tokens")
             for shard in split["shards"]:
                 _check_counts(shard, "num_instances")
-                _check_files(folder, shard)
+                _check_files(folder, shard, suffixes(with_tokens))
     except data_errors.DataError:
         raise
     except FileNotFoundError as error:
@@ -287,9 +295,11 @@ def _check_counts(values: dict, *names: str) -> None:
             raise ValueError(f"{name}={values[name]!r:.80}")
 
 
-def _check_files(folder: pathlib.Path, shard: dict) -> None:
+def _check_files(
+    folder: pathlib.Path, shard: dict, needed: tuple[str, ...]
+) -> None:
     """Raises unless all files of a shard are there, of their sizes."""
-    if not set(SUFFIXES) <= set(shard["files"]):
+    if not set(needed) <= set(shard["files"]):
         raise ValueError(f"files={shard['files']!r:.80}")
     for suffix, expected in shard["files"].items():
         path = shard_path(folder, shard["name"], suffix)
