@@ -109,6 +109,21 @@ def test_fitted_scores_that_make_no_sense_are_named(path, new, tmp_path):
     assert error.value.path == str(file)
 
 
+def test_fitted_scores_that_are_gone_are_named(tmp_path):
+    checked_files.write_sealed(tmp_path / "manifest.json", {"files": {}})
+    assert fitted_scores.read(tmp_path) is None  # it never was there
+    file = tmp_path / fitted_scores.NAME
+    checked_files.write_sealed(file, FITTED)
+    fitted = fitted_scores.read(tmp_path)
+    fitted.write(tmp_path)
+    file.unlink()
+    with pytest.raises(data_errors.DataError, match="no such file") as error:
+        fitted_scores.read(tmp_path)
+    assert error.value.path == str(file)
+    fitted_scores.remove(tmp_path)
+    assert fitted_scores.read(tmp_path) is None
+
+
 META = {
     "files": {},
     "is_best": False,

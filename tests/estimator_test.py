@@ -22,7 +22,7 @@ from sklearn.feature_extraction import text as sklearn_text
 from sklearn.utils import estimator_checks
 
 import tfxml
-from tfxml.data import data_errors
+from tfxml.data import checked_files, data_errors
 from tfxml.run import console, estimator_config, fitted_run
 
 WORDS = {"cat": "whiskers purr", "dog": "bark bone", "emu": "feather egg"}
@@ -535,11 +535,15 @@ def test_rows_of_another_kind_are_refused(of_rows, of_texts):
 
 def test_damaged_labels_of_a_run_are_named(tmp_path):
     data = types.SimpleNamespace(labels=[3, np.int64(7)], is_single=True)
+    checked_files.write_sealed(tmp_path / "manifest.json", {"files": {}})
+    # Of a run that no estimator trained.
+    assert fitted_run.read_labels(str(tmp_path)) == (None, False)
     fitted_run.write_labels(str(tmp_path), data)
     assert fitted_run.read_labels(str(tmp_path)) == ([3, 7], True)
-    (path,) = tmp_path.iterdir()
+    path = tmp_path / "estimator.json"
     path.write_text(path.read_text().replace("7", "8", 1))
     with pytest.raises(data_errors.DataError, match="estimator.json: found"):
         fitted_run.read_labels(str(tmp_path))
     path.unlink()
-    assert fitted_run.read_labels(str(tmp_path)) == (None, False)
+    with pytest.raises(data_errors.DataError, match="estimator.json: found no"):
+        fitted_run.read_labels(str(tmp_path))

@@ -121,6 +121,13 @@ def test_a_large_validation_fraction_leaves_nothing(tmp_path):
         train_and_evaluate.train(config, str(tmp_path / "run"))
 
 
+def test_propensities_that_overflow_are_refused_before_training(tmp_path):
+    config = CONFIG.replace(propensity_a=1e30, synthetic_train=30)
+    with pytest.raises(ValueError, match="`propensity_a` must give"):
+        train_and_evaluate.train(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
 def test_memory_is_that_of_the_container(tmp_path, monkeypatch):
     here = limits.memory_bytes()
     assert 1 << 28 < here < 1 << 50

@@ -18,6 +18,7 @@ from tfxml import (
 )
 from tfxml.data import requests
 from tfxml.run import (
+    fitted_scores,
     mirror,
     numpy_predictor,
     placement,
@@ -204,6 +205,28 @@ def test_lost_at_any_operation_a_run_ends_the_same(
     runs.assert_near(
         runs.tensors(local), runs.tensors(copied(run, tmp_path / "there"))
     )
+
+
+def test_a_run_stays_whole_while_it_is_calibrated(
+    elsewhere, tmp_path, monkeypatch
+):
+    url = f"{elsewhere}/run"
+    copy = mirror.Mirror(url, str(tmp_path))
+    copy.path.mkdir()
+    for name in ("config.json", "manifest.json"):
+        (copy.path / name).write_text("{}")
+    copy.publish()
+    (copy.path / fitted_scores.NAME).write_text("{}")
+    (copy.path / "manifest.json").write_text('{"noted": []}')
+
+    def lost(source, *unused, **words):
+        if source.startswith(f"{url}/manifest.json"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(gfile, "rename", lost)
+    with pytest.raises(KeyboardInterrupt):
+        copy.publish()
+    assert gfile.exists(f"{url}/manifest.json")
 
 
 def test_another_training_takes_over(elsewhere, tmp_path):

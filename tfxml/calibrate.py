@@ -194,6 +194,12 @@ def describe(found: fitted_scores.FittedScores) -> str:
 def main() -> None:
     values = absl_flags.FLAGS
     early_checks.check_run(values.workdir, values.data_dir)
+    if values.remove:
+        folder = paths.local(values.workdir, "workdir")
+        fitted_scores.remove(folder)
+        remote.publish(folder)
+        print(f"removed   the calibration of {values.workdir}")
+        return
     tensorflow_start.quietly()
     found = calibrate(
         values.workdir,
@@ -218,6 +224,9 @@ def main() -> None:
 
 def define_flags() -> None:
     checkpoint_flags.define_flags()
+    absl_flags.DEFINE_bool(
+        "remove", False, "Take calibration and thresholds back; fit nothing."
+    )
     paths.define(
         "data_dir", "", "The folder of the data set. Empty: that of training."
     )

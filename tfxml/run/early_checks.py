@@ -14,7 +14,7 @@ from tfxml.run import manifest, paths, remote
 # What a run directory holds beside what its manifest lists.
 _OF_A_RUN = {
     *("manifest.json", "metrics.jsonl", "result.json", "calibration.json"),
-    *("checkpoints", "run.lock"),
+    *("checkpoints", "estimator.json", "run.lock"),
 }
 
 

@@ -19,7 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import arrays, checked_files
-from tfxml.run import array_predictor, fitted_scores, paths, remote, restore
+from tfxml.run import (
+    array_predictor,
+    fitted_scores,
+    manifest,
+    paths,
+    remote,
+    restore,
+)
 
 _FILE = "estimator.json"
 
@@ -53,7 +60,7 @@ class FittedRun:
     def set_scores(self, fitted: fitted_scores.FittedScores | None) -> None:
         """Calibrates the run's scores, also of its directory; None: undoes."""
         if fitted is None:
-            (pathlib.Path(self.path) / fitted_scores.NAME).unlink(True)
+            fitted_scores.remove(self.path)
         else:
             fitted.write(self.path)
         remote.publish(self.path)
@@ -79,6 +86,7 @@ def write_labels(path: str, data: arrays.ArrayData) -> None:
         pathlib.Path(folder) / _FILE,
         {"labels": labels, "is_single": data.is_single},
     )
+    manifest.note(pathlib.Path(folder), _FILE)
     remote.publish(folder)
 
 
@@ -86,11 +94,13 @@ def read_labels(path: str) -> tuple[list | None, bool]:
     """Returns what `write_labels` wrote: labels, and whether each row has one.
 
     Raises:
-        DataError: if the file is damaged.
+        DataError: if the file is damaged, or gone.
     """
     try:
         label_record = checked_files.read_sealed(pathlib.Path(path) / _FILE)
     except FileNotFoundError:
+        needed = "the labels that an estimator wrote"
+        manifest.check_never_there(pathlib.Path(path), _FILE, needed)
         return None, False
     with checked_files.reading(pathlib.Path(path) / _FILE):
         return label_record["labels"], bool(label_record["is_single"])

@@ -8,6 +8,7 @@ import pathlib
 from tfxml.data import checked_files
 from tfxml.evaluation import thresholds as thresholds_lib
 from tfxml.models import calibration as calibration_lib
+from tfxml.run import manifest
 
 NAME = "calibration.json"
 
@@ -36,18 +37,31 @@ class FittedScores:
             [label, limit] for label, limit in self.thresholds.of_labels.items()
         ]
         checked_files.write_sealed(pathlib.Path(folder) / NAME, values)
+        manifest.note(pathlib.Path(folder), NAME)
+
+
+def remove(folder: str | pathlib.Path) -> None:
+    """Makes a run one that was never calibrated, whatever its file holds."""
+    manifest.forget(pathlib.Path(folder), NAME)
+    (pathlib.Path(folder) / NAME).unlink(missing_ok=True)
 
 
 def read(folder: str | pathlib.Path) -> FittedScores | None:
-    """Returns what a run directory holds, or None.
+    """Returns what a run directory holds, or None if it never was calibrated.
 
     Raises:
-        DataError: if the file is damaged.
+        DataError: if the file is damaged, or gone.
     """
     path = pathlib.Path(folder) / NAME
     try:
         values = checked_files.read_sealed(path)
     except FileNotFoundError:
+        manifest.check_never_there(
+            pathlib.Path(folder),
+            NAME,
+            "what calibrating wrote; `python -m tfxml.calibrate "
+            f"--workdir={folder} --remove` takes calibration back",
+        )
         return None
     with checked_files.reading(path, "what calibrating writes"):
         return _parsed(values)

@@ -1,7 +1,8 @@
 """The checksums of what stays the same in a folder, and its marker.
 
 `manifest.json` is written last: a folder that has it is whole, and what is
-read by it is what was written.
+read by it is what was written. It also notes which files came to the folder
+later, that have checksums of their own: one that is gone is missed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tfxml.data import atomic_files, checked_files, data_errors
 _NAME = "manifest.json"
 _STAGE = ".beginning"
 _CHANGES = ".changes.json"  # texts that take the place of others
+_NOTED = "noted"  # the names of files with checksums of their own
 
 
 class Manifest:
@@ -133,8 +135,46 @@ def mend(folder: pathlib.Path) -> None:
     sealed = checked_files.read_sealed(folder / _NAME)
     files = _files_in(folder / _NAME, sealed)
     files |= {name: checked_files.digest(folder / name) for name in texts}
-    checked_files.write_sealed(folder / _NAME, {"files": files})
+    checked_files.write_sealed(folder / _NAME, {**sealed, "files": files})
     (folder / _CHANGES).unlink()
+
+
+def note(folder: pathlib.Path, name: str) -> None:
+    """Notes that a file has come to a folder; call it once it is there."""
+    sealed, noted = _noted(folder)
+    if name not in noted:
+        noted = sorted([*noted, name])
+        checked_files.write_sealed(folder / _NAME, {**sealed, _NOTED: noted})
+
+
+def forget(folder: pathlib.Path, name: str) -> None:
+    """Takes a note back; call it before the file is removed."""
+    sealed, noted = _noted(folder)
+    if name in noted:
+        noted = [other for other in noted if other != name]
+        checked_files.write_sealed(folder / _NAME, {**sealed, _NOTED: noted})
+
+
+def check_never_there(folder: pathlib.Path, name: str, needed: str) -> None:
+    """Raises DataError if a file that is not there was noted.
+
+    Args:
+        folder: with a manifest.
+        name: of the file.
+        needed: what the file must hold.
+    """
+    if name in _noted(folder)[1]:
+        raise data_errors.DataError(folder / name, "no such file", needed)
+
+
+def _noted(folder: pathlib.Path) -> tuple[dict, list[str]]:
+    """Returns what a manifest holds, and the names that it notes."""
+    sealed = checked_files.read_sealed(folder / _NAME)
+    with checked_files.reading(folder / _NAME):
+        noted = list(sealed.get(_NOTED, []))
+        if not all(isinstance(name, str) for name in noted):
+            raise ValueError(f"{_NOTED}={noted!r:.80}")
+        return sealed, noted
 
 
 def _files_in(path: pathlib.Path, sealed: dict) -> dict[str, dict]:

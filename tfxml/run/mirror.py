@@ -14,14 +14,19 @@ from tfxml.run import run_lock, tensorflow_start
 
 _OWNER = "owner.json"  # who trains there
 _BESIDE = ".writing"  # what is written there until it is whole
-# What makes the files beside and below it whole, in the order of writing.
+# What makes the files beside and below it whole.
 _MARKERS = (
     "checkpoint.json",
     "saved_model.pb",
     "records.json",
     "manifest.json",
-    "metrics.jsonl",
-    "result.json",
+)
+# What is written last, in this order: markers, what they only note, and what
+# tells that a run has come so far.
+_LAST = (
+    *_MARKERS[:3],
+    *("calibration.json", "estimator.json"),
+    *(_MARKERS[3], "metrics.jsonl", "result.json"),
 )
 
 _Stamp = tuple[int, int]  # of a file: its length, and when it was written
@@ -177,15 +182,15 @@ class Mirror:
 def _rank(name: str) -> tuple[int, int, str]:
     """Orders files so that what marks others as whole comes after them."""
     last = name.rpartition("/")[2]
-    if last not in _MARKERS:
+    if last not in _LAST:
         return 0, 0, name
-    return 1 + _MARKERS.index(last), -name.count("/"), name
+    return 1 + _LAST.index(last), -name.count("/"), name
 
 
 def _marks_others(name: str, changed: set[str]) -> bool:
     folder, _, last = name.rpartition("/")
     below = f"{folder}/" if folder else ""
-    return last in _MARKERS[:4] and any(
+    return last in _MARKERS and any(
         other != name and other.startswith(below) and not _rank(other)[0]
         for other in changed
     )

@@ -72,6 +72,8 @@ class Run:
         label_pairs = None
         if heads.HEADS[config.head].reads_pairs:
             label_pairs = co_occurrence.count(data.train)
+        # Here too: propensities that overflow are refused before any epoch.
+        build.ranking_metrics(config, data.facts, data.label_counts)
         with strategy.scope():
             self.model = build.model(
                 config,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfxml.data import atomic_files
 from tfxml.evaluation import thresholds
 from tfxml.models import answering
-from tfxml.run import fitted_scores, restore
+from tfxml.run import restore
 from tfxml.run import workdir as workdir_lib
 from tfxml.training import checkpoint_folders
 
@@ -50,7 +50,7 @@ def read(path: str, which: str = "auto") -> restore.TrainedRun:
     if run.stale:
         raise ValueError(
             f"`workdir` must hold the calibration of its weights: {run.stale}, "
-            f"or remove {fitted_scores.NAME}. Received: workdir={path}"
+            f"or with --remove. Received: workdir={path}"
         )
     if run.fitted is not None:
         run.model.answering = answering_of(run.fitted.thresholds)
