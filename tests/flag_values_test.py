@@ -2,7 +2,8 @@
 
 Every flag of `train`, those of the recipe too, and of `serve` gets each of
 VALUES. Nothing may hang, take all memory, end in a traceback, or end well with
-weights or metrics that are not finite.
+weights or metrics that are not finite; and what must be another value is said
+before the first epoch.
 """
 
 import json
@@ -96,6 +97,8 @@ def test_values_of_no_use(module, value, killer, run, tmp_path):
         code, _, text = killer.run(module, words, tmp_path, under=under)
         said = len(re.findall("^FATAL ", text, re.M))
         is_right = (code, said) in ((0, 0), (1, 1))
+        if re.search("^FATAL .* must ", text, re.M):
+            is_right &= "epoch 1:" not in text
         result = path / "result.json"
         if code == 0 and result.exists():
             is_right &= _is_finite(json.loads(result.read_text()))
