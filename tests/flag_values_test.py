@@ -30,17 +30,13 @@ RECIPE = [
 ]
 # What makes a flag count, by how its name begins.
 WITH = {
-    "centroid": ["--head=centroid"],
     "reranker": ["--reranker_passes=1", "--num_hard_negatives=3"],
     "num_hard_negatives": ["--reranker_passes=1"],
     "num_candidates": ["--reranker_passes=1", "--num_hard_negatives=3"],
-    "sigmoid": ["--head=sigmoid"],
-    "focal": ["--loss=focal"],
-    "asymmetric": ["--loss=asymmetric"],
-    "huber": ["--loss=huber"],
-    "transformer": ["--encoder=transformer"],
     "average": ["--average=ema"],
 }
+# The choices that read texts in order.
+OF_TEXTS = ("conv", "recurrent", "transformer", "joint", "label_attention")
 # What is sent elsewhere, ends a command, or reads a file as flags.
 LEFT_OUT = {"flagfile", "tpu", "tpu_zone", "gcp_project", "help", "log_to"}
 
@@ -60,12 +56,33 @@ def run(killer, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Returns a folder of texts."""
+    folder = tmp_path_factory.mktemp("texts")
+    names = "".join(json.dumps({"title": f"l{i}"}) + "\n" for i in range(9))
+    (folder / "lbl.json").write_text(names)
+    for split, number in (("trn", 90), ("tst", 20)):
+        rows = [
+            {"title": f"w{i % 7} w{i % 5} w{i % 11}", "target_ind": [i % 9]}
+            for i in range(number)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.json").write_text(text)
+    return folder
+
+
 def _flags(module):
-    """Returns the names of a command's flags that take a value."""
+    """Returns a command's flags that take a value, by the choice they need."""
     _, output, _, _ = runs.with_imports(module, "--help")
-    names = re.findall(r"^  --(\w+)=", output, re.M)
-    assert len(names) > 10
-    return [name for name in names if name not in LEFT_OUT]
+    flags, choice = {}, ""
+    for line in output.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            choice = line.removesuffix(":").partition("with ")[2]
+        elif found := re.match(r"  --(\w+)=", line):
+            flags[found[1]] = choice
+    assert len(flags) > 10
+    return {name: of for name, of in flags.items() if name not in LEFT_OUT}
 
 
 def _beside(name):
@@ -82,29 +99,56 @@ def _is_finite(value):
     return not isinstance(value, float) or math.isfinite(value)
 
 
+def _complaint(killer, module, words, folder, path):
+    """Returns what is wrong with how a command ends, or nothing."""
+    under = "nobody asks" if module == "tfxml.serve" else "in bounds"
+    code, _, text = killer.run(module, words, folder, under=under)
+    said = len(re.findall("^FATAL ", text, re.M))
+    is_right = (code, said) in ((0, 0), (1, 1))
+    if re.search("^FATAL .* must ", text, re.M):
+        is_right &= "epoch 1:" not in text
+    result = path / "result.json"
+    if code == 0 and result.exists():
+        is_right &= _is_finite(json.loads(result.read_text()))
+    if is_right and "Traceback" not in text:
+        return ""
+    return f"{words[-1]} {code} {text[-1500:]}"
+
+
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("module", ["tfxml.train", "tfxml.serve"])
 def test_values_of_no_use(module, value, killer, run, tmp_path):
     complaints = []
-    for number, name in enumerate(_flags(module)):
+    for number, (name, choice) in enumerate(_flags(module).items()):
+        if choice:
+            continue
         path = tmp_path / str(number)
-        if module == "tfxml.serve":
-            words, under = [f"--workdir={run}", "--port=0"], "nobody asks"
-        else:
+        words = [f"--workdir={run}", "--port=0"]
+        if module == "tfxml.train":
             words = [*RECIPE, *_beside(name), f"--workdir={path}"]
-            under = "in bounds"
         words.append(f"--{name}={value}")
-        code, _, text = killer.run(module, words, tmp_path, under=under)
-        said = len(re.findall("^FATAL ", text, re.M))
-        is_right = (code, said) in ((0, 0), (1, 1))
-        if re.search("^FATAL .* must ", text, re.M):
-            is_right &= "epoch 1:" not in text
-        result = path / "result.json"
-        if code == 0 and result.exists():
-            is_right &= _is_finite(json.loads(result.read_text()))
-        if not is_right or "Traceback" in text:
-            complaints.append((name, value, code, text[-1500:]))
-    assert not complaints, "\n\n".join(map(str, complaints))
+        complaints.append(_complaint(killer, module, words, tmp_path, path))
+    assert not any(complaints), "\n\n".join(filter(None, complaints))
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_values_of_no_use_to_a_choice(value, killer, texts, tmp_path):
+    """What only one encoder, head or loss reads, with that one."""
+    complaints = []
+    for number, (name, choice) in enumerate(_flags("tfxml.train").items()):
+        if not choice:
+            continue
+        path = tmp_path / str(number)
+        words = [*RECIPE, choice, f"--workdir={path}"]
+        if choice.endswith(OF_TEXTS):
+            words += [f"--data_dir={texts}", "--min_df=1", "--word_dim=8"]
+        if choice.endswith("label_attention"):
+            words.append("--encoder=conv")
+        words.append(f"--{name}={value}")
+        complaints.append(
+            _complaint(killer, "tfxml.train", words, tmp_path, path)
+        )
+    assert not any(complaints), "\n\n".join(filter(None, complaints))
 
 
 def test_what_is_left_out_is_there():
