@@ -280,6 +280,24 @@ def auto(tiny, two_parts, tmp_path_factory):
     )
 
 
+def test_the_reason_for_a_head_is_said(capsys):
+    """A dearer one must be better by half a percent."""
+
+    def outcome(name, precisions):
+        proposal = dataclasses.replace(rules.proposals(SMALL)[0], name=name)
+        mixture = mixing.Mixture(0.0, 0.0, 20, precisions)
+        return trial.Outcome(proposal, {}, mixture, 1.0, ())
+
+    cheap = outcome("centroid", (60.0, 50.0, 40.0))
+    best = chooser._best([cheap, outcome("sigmoid", (60.6, 50.0, 40.0))])
+    assert best is cheap
+    said = capsys.readouterr().out
+    assert "centroid is taken" in said and "centroid 50.00, sigmoid" in said
+    better = outcome("sigmoid", (61.0, 50.0, 40.0))
+    assert chooser._best([cheap, better]) is better
+    assert "sigmoid is taken" in capsys.readouterr().out
+
+
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):
     path, metrics = auto
     values = absl_flags.FlagValues()

@@ -71,10 +71,7 @@ def choose(
         _say(f"{proposal.name}: too few instances for a trial")
         return config.replace(**_open(proposal.options, request))
     outcomes = _try_all(within, config, data, facts, request)
-    best = outcomes[0]
-    for outcome in outcomes[1:]:
-        if outcome.mixture.quality > _WORTH * best.mixture.quality:
-            best = outcome
+    best = _best(outcomes)
     for proposal in beyond:
         _say(_left_out(proposal, facts, budget))
     options = {
@@ -85,6 +82,25 @@ def choose(
     chosen = _open(options, request)
     _say(f"chosen: {_words(chosen)}")
     return config.replace(**chosen)
+
+
+def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
+    """Returns the best outcome of the cheapest first, and says why."""
+    best = outcomes[0]
+    for outcome in outcomes[1:]:
+        if outcome.mixture.quality > _WORTH * best.mixture.quality:
+            best = outcome
+    if len(outcomes) > 1:
+        means = ", ".join(
+            f"{outcome.proposal.name} {outcome.mixture.quality:.2f}"
+            for outcome in outcomes
+        )
+        _say(
+            f"{best.proposal.name} is taken. Means of P@1, P@3 and P@5: "
+            f"{means}; a dearer recipe must be better by "
+            f"{100 * (_WORTH - 1):.2g} %"
+        )
+    return best
 
 
 def _try_all(
@@ -217,16 +233,12 @@ def _describe(outcome: trial.Outcome) -> str:
     mixture, proposal = outcome.mixture, outcome.proposal
     words = [f"{proposal.name} ({proposal.reason}):"]
     words += [f"P@{k} {value:.2f}" for k, value in _by_k(mixture)]
-    words.append(f"in {outcome.seconds:.0f} s;")
+    words.append(f"in {outcome.seconds:.0f} s; best with")
+    options = {**outcome.options, **_of_mixture(mixture)}
+    words += [f"{name}={value:g}" for name, value in options.items()]
     if mixture.head_share == 1:
-        words.append("the head alone ranks best")
-    else:
-        words.append(
-            f"the re-ranker's share is {1 - mixture.head_share:.2g}, centroids "
-            f"count {mixture.centroid:g}, {mixture.num_candidates} candidates"
-        )
-    words += [f", {name}={value:g}" for name, value in outcome.options.items()]
-    return " ".join(words).replace(" ,", ",")
+        words.append("(the head alone)")
+    return " ".join(words)
 
 
 def _by_k(mixture: mixing.Mixture):
@@ -237,8 +249,10 @@ def _left_out(
     proposal: rules.Proposal, facts: facts_lib.Facts, budget: rules.Budget
 ) -> str:
     """Returns why a proposal was not tried, and what would let it."""
-    units = proposal.options.get("hidden_units", ("no",))[0]
-    what = f"not tried: {proposal.name} with {units} hidden units, "
+    what = f"not tried: {proposal.name}"
+    for units in proposal.options.get("hidden_units", ()):
+        what += f" with {units} hidden units"
+    what += ", "
     if proposal.bytes > budget.bytes:
         return what + (
             f"whose weights take {proposal.bytes / 2**30:.1f} GiB; "
