@@ -78,13 +78,13 @@ def keep_best(
             if maxima[column] < bound:
                 continue
             for position in range(column, size, width):
-                if row_scores[position] >= bound:
-                    insert(
-                        row_best,
-                        row_ids,
-                        row_scores[position],
-                        label_ids[position],
-                    )
+                score, label = row_scores[position], label_ids[position]
+                # Of many equal scores few get further than the second test.
+                if score >= bound and (
+                    score > row_best[-1]
+                    or (score == row_best[-1] and label < row_ids[-1])
+                ):
+                    insert(row_best, row_ids, score, label)
 
 
 @compiled.loop
