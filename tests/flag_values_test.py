@@ -35,8 +35,9 @@ WITH = {
     "num_candidates": ["--reranker_passes=1", "--num_hard_negatives=3"],
     "average": ["--average=ema"],
 }
-# The choices that read texts in order.
-OF_TEXTS = ("conv", "recurrent", "transformer", "joint", "label_attention")
+# The choices that read texts in order, by themselves or from such an encoder.
+OF_STATES = ("label_attention", "decoder")
+OF_TEXTS = ("conv", "recurrent", "transformer", "joint", *OF_STATES)
 # What is sent elsewhere, ends a command, or reads a file as flags.
 LEFT_OUT = {"flagfile", "tpu", "tpu_zone", "gcp_project", "help", "log_to"}
 
@@ -142,7 +143,7 @@ def test_values_of_no_use_to_a_choice(value, killer, texts, tmp_path):
         words = [*RECIPE, choice, f"--workdir={path}"]
         if choice.endswith(OF_TEXTS):
             words += [f"--data_dir={texts}", "--min_df=1", "--word_dim=8"]
-        if choice.endswith("label_attention"):
+        if choice.endswith(OF_STATES):
             words.append("--encoder=conv")
         words.append(f"--{name}={value}")
         complaints.append(
