@@ -260,8 +260,8 @@ def test_products_are_where_the_weights_lie(config, layout, least):
 @pytest.mark.parametrize(
     "changes, placement, words",
     [
-        ({}, {"devices": ("CPU:0", "CPU:7")}, "among those here"),
-        ({}, {"devices": ("CPU:0", "CPU:0")}, "all different"),
+        ({}, {"devices": ("CPU:0", "CPU:7")}, "`model_devices` .* those here"),
+        ({}, {"devices": ("CPU:0", "CPU:0")}, "`model_devices` .* different"),
         ({}, {"partition": "layers"}, "given for model_partition=layers"),
         (
             {},

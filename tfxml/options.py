@@ -16,6 +16,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+# Of what is built one by one, such as layers: far more never come to a step.
+MOST_PARTS = 10_000
 # A check of all options of a config asks for each field; resolving the hints
 # of its classes takes milliseconds.
 _hints = functools.cache(typing.get_type_hints)
@@ -26,6 +28,7 @@ def option(
     help_text: str,
     choices: Sequence[str] | None = None,
     minimum: float | None = None,
+    maximum: float | None = None,
     is_path: bool = False,
 ) -> Any:
     """Returns a dataclass field that is also a command-line flag.
@@ -35,12 +38,14 @@ def option(
         help_text: the text of `--help`.
         choices: the only values allowed; None: any.
         minimum: the smallest number allowed; None: any.
+        maximum: the largest number allowed; None: any.
         is_path: whether it names a file or a folder; empty: none.
     """
     metadata = {
         "help": help_text,
         "choices": choices,
         "minimum": minimum,
+        "maximum": maximum,
         "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -61,7 +66,7 @@ def check_values(options: Any) -> None:
     """Raises unless each field has the type, choice and range it declares.
 
     Raises:
-        ValueError: for a value that is no choice, too small or not finite.
+        ValueError: for a value that is no choice, out of range or not finite.
         TypeError: for a value of another type than its default.
     """
     for field in dataclasses.fields(options):
@@ -97,4 +102,9 @@ def _check(owner: type, field: dataclasses.Field, value) -> None:
     if minimum is not None and value < minimum:
         raise ValueError(
             f"`{field.name}` must be at least {minimum}. {received}"
+        )
+    maximum = field.metadata["maximum"]
+    if maximum is not None and value > maximum:
+        raise ValueError(
+            f"`{field.name}` must be at most {maximum}. {received}"
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from strategies import devices as devices_lib
+from strategies import strategy_errors
 from tfxml import config as config_lib
 from tfxml.models import contract, encoders, heads
 from tfxml.run import placement as placement_lib
@@ -22,7 +25,7 @@ def check(
     if not needed and placement.partition == placement_lib.REPLICAS:
         needed = _need_of_replicas(placement, strategy)
     elif not needed:
-        devices_lib.check_exist(devices_lib.parse(placement.devices))
+        _check_names(placement.devices)
         needed = _need_of_devices(placement, strategy)
     if needed:
         raise ValueError(
@@ -30,6 +33,16 @@ def check(
             f"{','.join(placement.devices) or 'none'}, "
             f"model_partition={placement.partition}"
         )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raises StrategyError, of the flag, unless devices are there."""
+    try:
+        devices_lib.check_exist(devices_lib.parse(names))
+    except strategy_errors.StrategyError as error:
+        raise strategy_errors.StrategyError(
+            "model_devices", error.needed, error.value
+        ) from error
 
 
 def _need_of_model(

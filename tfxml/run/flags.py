@@ -179,7 +179,11 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     value_type = config_lib.field_type(field)
     default: Any = field.default
     name, help_text = field.name, field.metadata["help"]
-    choices, minimum = field.metadata["choices"], field.metadata["minimum"]
+    choices = field.metadata["choices"]
+    bounds = {
+        "lower_bound": field.metadata["minimum"],
+        "upper_bound": field.metadata["maximum"],
+    }
     if field.metadata["is_path"]:
         paths.define(name, default, help_text, flag_values=values)
     elif choices:
@@ -190,11 +194,11 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
         flags.DEFINE_bool(name, default, help_text, flag_values=values)
     elif value_type is int:
         flags.DEFINE_integer(
-            name, default, help_text, lower_bound=minimum, flag_values=values
+            name, default, help_text, **bounds, flag_values=values
         )
     elif value_type is float:
         flags.DEFINE_float(
-            name, default, help_text, lower_bound=minimum, flag_values=values
+            name, default, help_text, **bounds, flag_values=values
         )
     elif value_type is tuple:
         items = [str(value) for value in default]

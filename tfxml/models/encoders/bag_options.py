@@ -34,6 +34,7 @@ class BagOptions(module_options.ModuleOptions):
         "Variables that hold the first layer's table, for parameter servers "
         "or model_devices to share.",
         minimum=1,
+        maximum=options_lib.MOST_PARTS,
     )
     feature_buckets: int = options_lib.option(
         0,

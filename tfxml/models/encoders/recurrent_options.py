@@ -24,7 +24,10 @@ class RecurrentOptions(module_options.ModuleOptions):
         128, "Recurrent: units of each direction.", minimum=1
     )
     recurrent_layers: int = options_lib.option(
-        1, "Recurrent: layers, each of two directions.", minimum=1
+        1,
+        "Recurrent: layers, each of two directions.",
+        minimum=1,
+        maximum=options_lib.MOST_PARTS,
     )
     recurrent_dropout: float = options_lib.option(
         0.3, "Recurrent: share of its outputs dropped in training.", minimum=0

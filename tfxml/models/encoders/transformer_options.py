@@ -18,7 +18,7 @@ class TransformerOptions(module_options.ModuleOptions):
     gives_states: ClassVar[bool] = True
 
     transformer_layers: int = options_lib.option(
-        2, "Transformer: layers.", minimum=1
+        2, "Transformer: layers.", minimum=1, maximum=options_lib.MOST_PARTS
     )
     transformer_heads: int = options_lib.option(
         4, "Transformer: attention heads; must divide word_dim.", minimum=1

@@ -19,7 +19,10 @@ class CorNetOptions(base_options.BaseOptions):
         100, "CorNet: units of the bottleneck between labels.", minimum=1
     )
     cornet_blocks: int = options_lib.option(
-        2, "CorNet: corrections, one after another.", minimum=1
+        2,
+        "CorNet: corrections, one after another.",
+        minimum=1,
+        maximum=options_lib.MOST_PARTS,
     )
     cornet_candidates: int = options_lib.option(
         4096,

@@ -19,7 +19,9 @@ class DecoderOptions(module_options.ModuleOptions):
     decoder_units: int = options_lib.option(
         128, "Decoder: width of its states.", minimum=1
     )
-    decoder_layers: int = options_lib.option(1, "Decoder: layers.", minimum=1)
+    decoder_layers: int = options_lib.option(
+        1, "Decoder: layers.", minimum=1, maximum=options_lib.MOST_PARTS
+    )
     decoder_heads: int = options_lib.option(
         4, "Decoder: attention heads; must divide decoder_units.", minimum=1
     )

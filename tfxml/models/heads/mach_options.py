@@ -17,7 +17,10 @@ class MachOptions(module_options.ModuleOptions):
     needs_encoder: ClassVar[bool] = False
 
     num_repetitions: int = options_lib.option(
-        16, "MACH: independent hashes and classifiers, R.", minimum=1
+        16,
+        "MACH: independent hashes and classifiers, R.",
+        minimum=1,
+        maximum=options_lib.MOST_PARTS,
     )
     num_buckets: int = options_lib.option(
         0,
