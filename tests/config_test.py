@@ -71,6 +71,8 @@ def test_flagfile_and_json_give_the_config_again(config, tmp_path):
         ({"reranker_centroid": -1.0}, "at least 0"),
         ({"centroid_labels": 0}, "at least 1"),
         ({"centroid_power": -0.1}, "at least 0"),
+        ({"conv_widths": (2, 10**30)}, "64 bits"),
+        ({"label_capacity": -(10**30)}, "64 bits"),
         ({"table_shards": 10**9}, "at most 10000"),
         ({"num_repetitions": 10**9}, "at most 10000"),
         ({"transformer_layers": 10**9}, "at most 10000"),

@@ -93,6 +93,9 @@ def _check(owner: type, field: dataclasses.Field, value) -> None:
     received = f"Received: {field.name}={value!r}"
     if expected_type is float and not math.isfinite(value):
         raise ValueError(f"`{field.name}` must be a finite number. {received}")
+    items = value if expected_type is tuple else (value,)
+    if any(isinstance(item, int) and abs(item) >= 2**63 for item in items):
+        raise ValueError(f"`{field.name}` must fit 64 bits. {received}")
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise ValueError(
