@@ -82,9 +82,10 @@ def _ours(data_dir: pathlib.Path, place: str) -> tuple[dict, list[float]]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    begun = time.perf_counter()
+    begun, is_read = time.perf_counter(), False
     for line in process.stdout or ():
-        if line.startswith("data      "):  # the rows are in memory
+        is_read = is_read or line.startswith("recipe    ")
+        if not is_read:  # the rows are not in memory, or have just come
             begun = time.perf_counter()
         print(line, end="", file=sys.stderr)
     seconds = time.perf_counter() - begun
