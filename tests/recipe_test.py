@@ -280,22 +280,29 @@ def auto(tiny, two_parts, tmp_path_factory):
     )
 
 
-def test_the_reason_for_a_head_is_said(capsys):
-    """A dearer one must be better by half a percent."""
-
-    def outcome(name, precisions):
-        proposal = dataclasses.replace(rules.proposals(SMALL)[0], name=name)
+def test_a_head_that_takes_much_longer_must_be_better_by_half_a_percent(
+    capsys,
+):
+    def outcome(name, seconds, precisions):
+        proposal = dataclasses.replace(
+            rules.proposals(SMALL)[0], name=name, seconds=seconds
+        )
         mixture = mixing.Mixture(0.0, 0.0, 20, precisions)
         return trial.Outcome(proposal, {}, mixture, 1.0, ())
 
-    cheap = outcome("centroid", (60.0, 50.0, 40.0))
-    best = chooser._best([cheap, outcome("sigmoid", (60.6, 50.0, 40.0))])
-    assert best is cheap
+    def taken(seconds, first):
+        slow = outcome("sigmoid", seconds, (first, 50.0, 40.0))
+        budget = rules.Budget(300.0, 2**30)
+        return chooser._best([cheap, slow], budget).proposal.name
+
+    cheap = outcome("centroid", 1.0, (60.0, 50.0, 40.0))
+    assert taken(20.0, 60.3) == taken(100.0, 61.0) == "sigmoid"
     said = capsys.readouterr().out
-    assert "centroid is taken" in said and "centroid 50.00, sigmoid" in said
-    better = outcome("sigmoid", (61.0, 50.0, 40.0))
-    assert chooser._best([cheap, better]) is better
-    assert "sigmoid is taken" in capsys.readouterr().out
+    assert "sigmoid is taken" in said and "centroid 50.00, sigmoid" in said
+    assert taken(100.0, 60.3) == "centroid"
+    assert "sigmoid would train 99 s longer" in capsys.readouterr().out
+    assert taken(20.0, 59.7) == "centroid"
+    assert "longer" not in capsys.readouterr().out
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):

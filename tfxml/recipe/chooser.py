@@ -10,8 +10,9 @@ from tfxml.recipe import facts as facts_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
 from tfxml.run import datasets
 
-# A dearer recipe must be better by this factor.
-_WORTH = 1.005
+# A recipe that takes longer by this share of the time must be better by this
+# factor, and so must one with names of labels.
+_DEAR, _WORTH = 0.1, 1.005
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
 
@@ -71,7 +72,7 @@ def choose(
         _say(f"{proposal.name}: too few instances for a trial")
         return config.replace(**_open(proposal.options, request))
     outcomes = _try_all(within, config, data, facts, request)
-    best = _best(outcomes)
+    best = _best(outcomes, budget)
     for proposal in beyond:
         _say(_left_out(proposal, facts, budget))
     options = {
@@ -84,12 +85,19 @@ def choose(
     return config.replace(**chosen)
 
 
-def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
+def _best(outcomes: list[trial.Outcome], budget: rules.Budget) -> trial.Outcome:
     """Returns the best outcome of the cheapest first, and says why."""
-    best = outcomes[0]
+    best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
-        if outcome.mixture.quality > _WORTH * best.mixture.quality:
-            best = outcome
+        more = outcome.proposal.seconds - best.proposal.seconds
+        needed = _WORTH if more > _DEAR * budget.seconds else 1.0
+        if outcome.mixture.quality > needed * best.mixture.quality:
+            best, why = outcome, ""
+        elif outcome.mixture.quality > best.mixture.quality:
+            why = (
+                f"; {outcome.proposal.name} would train {more:.0f} s longer, "
+                f"and must be better by {100 * (needed - 1):.2g} % for that"
+            )
     if len(outcomes) > 1:
         means = ", ".join(
             f"{outcome.proposal.name} {outcome.mixture.quality:.2f}"
@@ -97,8 +105,7 @@ def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
         )
         _say(
             f"{best.proposal.name} is taken. Means of P@1, P@3 and P@5: "
-            f"{means}; a dearer recipe must be better by "
-            f"{100 * (_WORTH - 1):.2g} %"
+            f"{means}{why}"
         )
     return best
 
