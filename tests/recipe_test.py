@@ -280,29 +280,24 @@ def auto(tiny, two_parts, tmp_path_factory):
     )
 
 
-def test_a_head_that_takes_much_longer_must_be_better_by_half_a_percent(
-    capsys,
-):
-    def outcome(name, seconds, precisions):
-        proposal = dataclasses.replace(
-            rules.proposals(SMALL)[0], name=name, seconds=seconds
-        )
-        mixture = mixing.Mixture(0.0, 0.0, 20, precisions)
+def test_a_dearer_head_must_be_better_by_half_a_percent(capsys):
+    def outcome(name, first):
+        proposal = dataclasses.replace(rules.proposals(SMALL)[0], name=name)
+        mixture = mixing.Mixture(0.0, 0.0, 20, (first, 50.0, 40.0))
         return trial.Outcome(proposal, {}, mixture, 1.0, ())
 
-    def taken(seconds, first):
-        slow = outcome("sigmoid", seconds, (first, 50.0, 40.0))
-        budget = rules.Budget(300.0, 2**30)
-        return chooser._best([cheap, slow], budget).proposal.name
+    def taken(first):
+        outcomes = [outcome("centroid", 60.0), outcome("sigmoid", first)]
+        name = chooser._best(outcomes).proposal.name
+        return name, capsys.readouterr().out
 
-    cheap = outcome("centroid", 1.0, (60.0, 50.0, 40.0))
-    assert taken(20.0, 60.3) == taken(100.0, 61.0) == "sigmoid"
-    said = capsys.readouterr().out
-    assert "sigmoid is taken" in said and "centroid 50.00, sigmoid" in said
-    assert taken(100.0, 60.3) == "centroid"
-    assert "sigmoid would train 99 s longer" in capsys.readouterr().out
-    assert taken(20.0, 59.7) == "centroid"
-    assert "longer" not in capsys.readouterr().out
+    name, said = taken(61.0)
+    assert name == "sigmoid" and "centroid 50.00, sigmoid 50.33" in said
+    assert "sigmoid is taken" in said and "dearer" not in said
+    name, said = taken(60.6)
+    assert name == "centroid" and "sigmoid is dearer and must" in said
+    name, said = taken(59.7)
+    assert name == "centroid" and "dearer" not in said
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):

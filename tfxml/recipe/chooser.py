@@ -10,9 +10,8 @@ from tfxml.recipe import facts as facts_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
 from tfxml.run import datasets
 
-# A recipe that takes longer by this share of the time must be better by this
-# factor, and so must one with names of labels.
-_DEAR, _WORTH = 0.1, 1.005
+# A dearer recipe must be better by this factor.
+_WORTH = 1.005
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
 
@@ -72,7 +71,7 @@ def choose(
         _say(f"{proposal.name}: too few instances for a trial")
         return config.replace(**_open(proposal.options, request))
     outcomes = _try_all(within, config, data, facts, request)
-    best = _best(outcomes, budget)
+    best = _best(outcomes)
     for proposal in beyond:
         _say(_left_out(proposal, facts, budget))
     options = {
@@ -85,18 +84,16 @@ def choose(
     return config.replace(**chosen)
 
 
-def _best(outcomes: list[trial.Outcome], budget: rules.Budget) -> trial.Outcome:
+def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
     """Returns the best outcome of the cheapest first, and says why."""
     best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
-        more = outcome.proposal.seconds - best.proposal.seconds
-        needed = _WORTH if more > _DEAR * budget.seconds else 1.0
-        if outcome.mixture.quality > needed * best.mixture.quality:
+        if outcome.mixture.quality > _WORTH * best.mixture.quality:
             best, why = outcome, ""
         elif outcome.mixture.quality > best.mixture.quality:
             why = (
-                f"; {outcome.proposal.name} would train {more:.0f} s longer, "
-                f"and must be better by {100 * (needed - 1):.2g} % for that"
+                f"; {outcome.proposal.name} is dearer and must be better by "
+                f"{100 * (_WORTH - 1):.2g} %"
             )
     if len(outcomes) > 1:
         means = ", ".join(
