@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from tfxml.data import checked_files
+from tfxml.data import atomic_files, checked_files
 from tfxml.evaluation import thresholds as thresholds_lib
 from tfxml.models import calibration as calibration_lib
 from tfxml.run import manifest
@@ -36,6 +36,7 @@ class FittedScores:
         values["thresholds"]["of_labels"] = [
             [label, limit] for label, limit in self.thresholds.of_labels.items()
         ]
+        atomic_files.remove_leftovers(folder, NAME)
         checked_files.write_sealed(pathlib.Path(folder) / NAME, values)
         manifest.note(pathlib.Path(folder), NAME)
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from tfxml.data import atomic_files, checked_files, data_errors
 
@@ -141,18 +141,12 @@ def mend(folder: pathlib.Path) -> None:
 
 def note(folder: pathlib.Path, name: str) -> None:
     """Notes that a file has come to a folder; call it once it is there."""
-    sealed, noted = _noted(folder)
-    if name not in noted:
-        noted = sorted([*noted, name])
-        checked_files.write_sealed(folder / _NAME, {**sealed, _NOTED: noted})
+    _write_notes(folder, lambda noted: noted | {name})
 
 
 def forget(folder: pathlib.Path, name: str) -> None:
     """Takes a note back; call it before the file is removed."""
-    sealed, noted = _noted(folder)
-    if name in noted:
-        noted = [other for other in noted if other != name]
-        checked_files.write_sealed(folder / _NAME, {**sealed, _NOTED: noted})
+    _write_notes(folder, lambda noted: noted - {name})
 
 
 def check_never_there(folder: pathlib.Path, name: str, needed: str) -> None:
@@ -167,14 +161,21 @@ def check_never_there(folder: pathlib.Path, name: str, needed: str) -> None:
         raise data_errors.DataError(folder / name, "no such file", needed)
 
 
-def _noted(folder: pathlib.Path) -> tuple[dict, list[str]]:
+def _write_notes(
+    folder: pathlib.Path, change: Callable[[set[str]], set[str]]
+) -> None:
+    sealed, noted = _noted(folder)
+    atomic_files.remove_leftovers(folder, _NAME)
+    if change(noted) != noted:
+        names = sorted(change(noted))
+        checked_files.write_sealed(folder / _NAME, {**sealed, _NOTED: names})
+
+
+def _noted(folder: pathlib.Path) -> tuple[dict, set[str]]:
     """Returns what a manifest holds, and the names that it notes."""
     sealed = checked_files.read_sealed(folder / _NAME)
     with checked_files.reading(folder / _NAME):
-        noted = list(sealed.get(_NOTED, []))
-        if not all(isinstance(name, str) for name in noted):
-            raise ValueError(f"{_NOTED}={noted!r:.80}")
-        return sealed, noted
+        return sealed, set(map(str, sealed.get(_NOTED, [])))
 
 
 def _files_in(path: pathlib.Path, sealed: dict) -> dict[str, dict]:
