@@ -8,9 +8,9 @@ import pytest
 import runs
 import tensorflow as tf
 
-from tfxml import calibrate, estimator, evaluate
+from tfxml import calibrate, drop, estimator, evaluate
 from tfxml import config as config_lib
-from tfxml.data import requests
+from tfxml.data import data_errors, requests
 from tfxml.evaluation import calibrating, label_sets, thresholds
 from tfxml.export.shared import checked_run, plain_model
 from tfxml.models import calibrated_sets, calibration
@@ -293,6 +293,15 @@ def test_the_model_keeps_its_calibration(workdir):
     with pytest.raises(ValueError, match="calibration of step 1"):
         checked_run.read(str(workdir))
     fitted.write(workdir)
+
+
+def test_a_run_without_some_labels_keeps_its_calibration(workdir, tmp_path):
+    calibrate.calibrate(str(workdir))
+    drop.drop(str(workdir), str(tmp_path / "run"), [1])
+    assert fitted_scores.read(tmp_path / "run") == fitted_scores.read(workdir)
+    (tmp_path / "run" / fitted_scores.NAME).unlink()
+    with pytest.raises(data_errors.DataError, match="no such file"):
+        fitted_scores.read(tmp_path / "run")
 
 
 @pytest.mark.parametrize("split", ["test", "train"])

@@ -39,7 +39,7 @@ WITH = {
 OF_STATES = ("label_attention", "decoder")
 OF_TEXTS = ("conv", "recurrent", "transformer", "joint", *OF_STATES)
 # What is sent elsewhere, ends a command, or reads a file as flags.
-LEFT_OUT = {"flagfile", "tpu", "tpu_zone", "gcp_project", "help", "log_to"}
+LEFT_OUT = {"flagfile", "tpu", "help", "log_to"}
 
 
 @pytest.fixture(scope="module")

@@ -140,6 +140,11 @@ def _drop(given, out):
     return [f"--workdir={given.run}", f"--output={out}", f"--ids={given.ids}"]
 
 
+def _rerank(given, out):
+    words = ["--reranker_passes=1", "--num_hard_negatives=3", given.data]
+    return [f"--workdir={given.run}", f"--output={out}", *words]
+
+
 def _merge(given, out):
     if not out.exists():
         shutil.copytree(given.groups, out)
@@ -190,6 +195,7 @@ COMMANDS = {
     "train": _train,
     "grow": _grow,
     "drop": _drop,
+    "rerank": _rerank,
     "merge": _merge,
     "calibrate": _calibrate,
     "calibrate remove": _uncalibrate,

@@ -65,6 +65,14 @@ def test_a_killed_process_holds_nothing(holder, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_left_it_is_known_by_the_command(holder, tmp_path, monkeypatch):
+    assert not run_lock.is_left_by_this_command(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path)])
+    assert run_lock.is_left_by_this_command(tmp_path)
+    (tmp_path / "run.lock").unlink()
+    assert not run_lock.is_left_by_this_command(tmp_path)
+
+
 def test_a_number_that_is_used_again_is_another_process(holder, tmp_path):
     _edit(tmp_path, started="1")  # as the process before it had
     with run_lock.RunLock(tmp_path):

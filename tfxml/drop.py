@@ -55,10 +55,7 @@ def drop(
         [*old.model.head.dropped, *label_ids], old.facts.num_labels
     )
     target = workdir_lib.Workdir(output)
-    if target.is_started:
-        raise ValueError(
-            f"`output` must be a new folder. Received: output={output}"
-        )
+    target.check_new()
     with run_lock.RunLock(target.path), target.beginning() as new:
         workdir_lib.Workdir(path).copy_to(new)
         new.write_dropped_labels(dropped)

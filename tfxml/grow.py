@@ -61,10 +61,7 @@ def grow(
     old = restore.restore(path, strategy, checkpoint)
     config = _config(old, num_epochs, learning_rate)
     target = workdir_lib.Workdir(output)
-    if target.is_started:
-        raise ValueError(
-            f"`output` must be a new folder. Received: output={output}"
-        )
+    target.check_new()
     data_dir = paths.absolute(data_dir, "data_dir")
     data = datasets.training_data(config, data_dir, strategy, old.text_features)
     _check(old, data)

@@ -65,10 +65,7 @@ def rerank(
             "memory. Received: none"
         )
     target = workdir_lib.Workdir(output)
-    if target.is_started:
-        raise ValueError(
-            f"`output` must be a new folder. Received: output={output}"
-        )
+    target.check_new()
     data = datasets.training_data(config, data_dir, features=old.text_features)
     workdir_lib.Workdir(path).check_data(data.fingerprint, data.facts.data_dir)
     run = run_lib.Run(

@@ -72,7 +72,10 @@ class Manifest:
 
 @contextlib.contextmanager
 def beginning(
-    folder: pathlib.Path, constant: Collection[str], others: Collection[str]
+    folder: pathlib.Path,
+    constant: Collection[str],
+    others: Collection[str],
+    noted: Collection[str],
 ) -> Iterator[pathlib.Path]:
     """Gives a place to write a folder's files, which are then all there.
 
@@ -83,6 +86,7 @@ def beginning(
         folder: where the files come to lie; made if it is not there.
         constant: the names of files and folders that the manifest is of.
         others: the names of those that go with them, and belong to them.
+        noted: those of them that have checksums of their own.
     """
     stage = folder / _STAGE
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +102,9 @@ def beginning(
             for name in constant
             for path in _files_of(stage / name)
         }
-        checked_files.write_sealed(stage / _NAME, {"files": files})
+        there = [name for name in noted if (stage / name).exists()]
+        values = {"files": files, _NOTED: there}
+        checked_files.write_sealed(stage / _NAME, values)
         atomic_files.sync(stage)
     except BaseException:
         shutil.rmtree(stage)
@@ -140,7 +146,12 @@ def mend(folder: pathlib.Path) -> None:
 
 
 def note(folder: pathlib.Path, name: str) -> None:
-    """Notes that a file has come to a folder; call it once it is there."""
+    """Notes that a file has come to a folder; call it once it is there.
+
+    A beginning, which has no manifest yet, notes its files at its end.
+    """
+    if not (folder / _NAME).exists():
+        return
     _write_notes(folder, lambda noted: noted | {name})
 
 

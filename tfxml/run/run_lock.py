@@ -184,6 +184,12 @@ def holder() -> dict:
     }
 
 
+def is_left_by_this_command(folder: pathlib.Path) -> bool:
+    """Tells whether a folder's lease is of a process of the same command."""
+    command = _parse(_read(folder / NAME) or b"").get("command")
+    return command == holder()["command"]
+
+
 def _machine() -> list[str]:
     """Returns the boot and the process namespace, in which pids are unique."""
     boot, namespace = map(pathlib.Path, _MACHINE)

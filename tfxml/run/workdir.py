@@ -24,7 +24,7 @@ from tfxml.data import atomic_files, checked_files, data_errors
 from tfxml.data.formats import numpy_arrays
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.run import fingerprint as fingerprint_lib
-from tfxml.run import fitted_scores, flags, manifest, paths
+from tfxml.run import fitted_scores, flags, manifest, paths, run_lock
 
 _BACKBONE = "backbone.keras"
 # What stays the same during a run, and what comes to it.
@@ -89,6 +89,16 @@ class Workdir:
     def is_started(self) -> bool:
         return self._manifest.is_there and not manifest.is_unfinished(self.path)
 
+    def check_new(self) -> None:
+        """Raises ValueError if there is a run already.
+
+        Killed when all was written, the same command writes it again.
+        """
+        if self.is_started and not run_lock.is_left_by_this_command(self.path):
+            raise ValueError(
+                f"`output` must be a new folder. Received: output={self.path}"
+            )
+
     def check_free(self) -> None:
         """Raises DataError if a run that begins here would replace files."""
         if self.is_started or manifest.is_unfinished(self.path):
@@ -113,7 +123,9 @@ class Workdir:
             DataError: if what lies there belongs to no run, or its run is gone.
         """
         self.check_free()
-        with manifest.beginning(self.path, _CONSTANT, _CHANGING) as stage:
+        with manifest.beginning(
+            self.path, _CONSTANT, _CHANGING, [fitted_scores.NAME]
+        ) as stage:
             yield Workdir(stage)
         self._manifest = manifest.Manifest(self.path)
 
