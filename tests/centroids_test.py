@@ -15,7 +15,7 @@ from tfxml.export.shared import checked_run
 from tfxml.models import extreme_classifier
 from tfxml.models.heads import centroid as centroids_lib
 from tfxml.run import datasets, restore, train_and_evaluate
-from tfxml.training.solvers import centroids
+from tfxml.training.solvers import centroids, feature_scales
 
 N, D, L = 70, 40, 30
 
@@ -85,6 +85,20 @@ def test_a_label_has_the_sum_of_its_rows_over_a_power_of_its_length(power):
     weights = _dense(centroids.learn(_source(x, y), D, L, power))
     # Sums are of 64 bits; the weights alone are rounded.
     np.testing.assert_allclose(weights, _centroids(x, y, power), rtol=1e-7)
+
+
+def test_weighted_features_give_the_products_that_were_learnt():
+    """Centroids of rows times scales, times the scales again."""
+    x, y = _problem()
+    source = _source(x, y)
+    counts = np.count_nonzero(x, axis=0)
+    idf = 1 + np.log((1 + N) / (1 + counts))
+    lengths = np.linalg.norm(x, axis=1).sum()
+    scales = idf * lengths / np.linalg.norm(x * idf, axis=1).sum()
+    np.testing.assert_allclose(feature_scales.idf(source), scales, rtol=1e-6)
+    weights = _dense(centroids.learn(source, D, L, 0.7, uses_idf=True))
+    wanted = _centroids(x * scales, y, 0.7) * scales
+    np.testing.assert_allclose(weights, wanted, atol=1e-6)
 
 
 def test_values_may_cancel_and_features_may_come_again():

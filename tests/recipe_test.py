@@ -5,6 +5,8 @@ import itertools
 
 import numpy as np
 import pytest
+import runs
+import scipy.sparse
 import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
@@ -34,6 +36,7 @@ SMALL = facts.Facts(
     labels_per_instance=3,
     pairs_of_decile=facts.shares_of_deciles(np.arange(1, 201)),
     is_text=False,
+    is_counts=False,
     has_label_names=True,
     num_cores=2,
     memory=16 * 2**30,
@@ -58,6 +61,55 @@ def test_shares_of_deciles_add_up_and_fall():
     shares = facts.shares_of_deciles(counts)
     assert shares[0] == 0.9 and sum(shares) == pytest.approx(1)
     assert list(shares) == sorted(shares, reverse=True)
+
+
+def test_counts_are_whole_multiples_of_the_least_value_of_a_row():
+    rng = np.random.default_rng(0)
+    splits = np.array([0, 4, 4, 9, 12])
+    counts = rng.integers(1, 5, 12).astype(np.float32)
+    counts[[0, 4, 9]] = 1  # a feature of each row that occurs once
+    lengths = np.repeat([0.3, 1, 0.11, 0.7], np.diff(splits))
+    assert facts.is_counts(splits, counts)
+    assert facts.is_counts(splits, (counts / lengths).astype(np.float32))
+    assert facts.is_counts(splits, np.full(12, 0.2, np.float32))
+    counts[:9] = 1
+    assert facts.is_counts(splits, 1 + np.log(counts))
+    assert not facts.is_counts(splits, rng.random(12).astype(np.float32))
+    assert not facts.is_counts(splits, -counts)
+    assert not facts.is_counts(np.zeros(3, int), np.zeros(0, np.float32))
+
+
+def test_weighted_features_are_tried_for_counts():
+    counted = dataclasses.replace(SMALL, is_counts=True)
+    assert _by_name(counted)["centroid"].tries_idf
+    assert not _by_name(counted)["sigmoid"].tries_idf
+    text = dataclasses.replace(counted, is_text=True)
+    for planted in (SMALL, text):
+        assert not _by_name(planted)["centroid"].tries_idf
+
+
+def test_weighted_features_are_chosen_where_common_ones_say_nothing(
+    tmp_path, capsys
+):
+    """A row has one of 40 words of its label, and many of 3 common ones."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 40, 700)
+    words = np.zeros((700, 203), np.float32)
+    for word in range(3):
+        words[:, word] = rng.integers(1, 30, 700)
+    words[np.arange(700), 3 + 5 * labels + rng.integers(0, 5, 700)] = 1
+    given = scipy.sparse.csr_matrix(words)
+    answers = scipy.sparse.csr_matrix(np.eye(40)[labels])
+    data = (given[:600], answers[:600], given[600:], answers[600:])
+    request = recipe_request.Request(frozenset({"head"}), 300, 0)
+    config = config_lib.Config(head="centroid")
+    train_and_evaluate.train(
+        config, str(tmp_path / "run"), data, recipe=chooser.Chooser(request)
+    )
+    output = capsys.readouterr().out
+    assert "; weighted\n" in output
+    assert "--feature_idf=True" in output
+    assert runs.entries(tmp_path / "run")[-1]["P@1"] > 90
 
 
 def test_few_instances_get_small_batches_and_more_epochs():

@@ -1,5 +1,7 @@
 """The re-ranker against its definition, and its solver against a peer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,7 +20,9 @@ from tfxml.models import (
 from tfxml.models.encoders import bag_encoder
 from tfxml.models.heads import mach_head, sigmoid
 from tfxml.training.solvers import (
+    feature_scales,
     label_classifiers,
+    label_pairs,
     largest,
     weight_places,
 )
@@ -278,6 +282,30 @@ def test_labels_learn_from_positives_and_candidates(num_rows, mean_features):
         assert left_out.max() <= np.abs(kept[is_kept]).min() + 2e-3
     else:
         assert left_out.max() < 1e-3
+
+
+@pytest.mark.parametrize("most_entries", [1 << 26, 0])
+def test_weighted_features_give_the_margins_that_were_learnt(
+    most_entries, monkeypatch
+):
+    """Rows are read once, or for each group of labels."""
+    monkeypatch.setattr(label_pairs, "_MOST_ENTRIES", most_entries)
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 3, (60, D)).astype(np.float32)
+    y = rng.random((60, L)) < 0.2
+    candidates = np.tile(np.arange(L, dtype=np.int32), (60, 1))
+    source = in_memory.InMemorySource(_instances(x, y), D, L)
+    scales = feature_scales.idf(source)
+    scaled = in_memory.InMemorySource(_instances(x * scales, y), D, L)
+    settings = label_classifiers.Settings(1.0, 300, D, 0.5, 0)
+    wanted = label_classifiers.learn(scaled, candidates, settings)
+    found = label_classifiers.learn(
+        source, candidates, dataclasses.replace(settings, uses_idf=True)
+    )
+    np.testing.assert_allclose(
+        _dense(found), _dense(wanted) * scales, atol=1e-5
+    )
+    np.testing.assert_allclose(found.bias, wanted.bias, atol=1e-5)
 
 
 def test_of_equal_weights_the_first_are_kept_however_they_come():

@@ -41,6 +41,12 @@ class RerankerOptions:
         "re-ranker weights. Helps rare labels.",
         minimum=0,
     )
+    feature_idf: bool = options_lib.option(
+        False,
+        "Centroids and the re-ranker learn from features weighted by inverse "
+        "document frequency, as counts of words should be. Rows stay as they "
+        "are: the weights are multiplied in the end. Text has it already.",
+    )
     num_candidates: int = options_lib.option(
         50, "Labels of the head that the re-ranker ranks again.", minimum=1
     )

@@ -7,13 +7,8 @@ from typing import Any
 
 from tfxml import config as config_lib
 from tfxml.recipe import facts as facts_lib
-from tfxml.recipe import mixing, recipe_request, rules, trial
+from tfxml.recipe import mixing, recipe_request, rules, trial, variants
 from tfxml.run import datasets
-
-# A dearer recipe must be better by this factor.
-_WORTH = 1.005
-# Names that cost this much at one weight do not pay at another.
-_HOPELESS = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +51,7 @@ def choose(
     """
     request.check(config)
     facts = facts_lib.of(data)
-    _say(facts.describe())
+    variants.say(facts.describe())
     budget = rules.Budget(request.seconds, request.bytes or facts.memory // 2)
     within, beyond = rules.affordable(facts, budget)
     within, beyond = (
@@ -64,23 +59,24 @@ def choose(
         for group in (within, beyond)
     )
     if not within:
-        _say(f"head {config.head} is given, and the rest stays as it is")
+        head = config.head
+        variants.say(f"head {head} is given, and the rest stays as it is")
         return config
     if not rules.num_held_out(facts):
         proposal = within[-1]
-        _say(f"{proposal.name}: too few instances for a trial")
+        variants.say(f"{proposal.name}: too few instances for a trial")
         return config.replace(**_open(proposal.options, request))
     outcomes = _try_all(within, config, data, facts, request)
     best = _best(outcomes)
     for proposal in beyond:
-        _say(_left_out(proposal, facts, budget))
+        variants.say(_left_out(proposal, facts, budget))
     options = {
         **best.proposal.options,
         **best.options,
         **_of_mixture(best.mixture),
     }
     chosen = _open(options, request)
-    _say(f"chosen: {_words(chosen)}")
+    variants.say(f"chosen: {_words(chosen)}")
     return config.replace(**chosen)
 
 
@@ -88,19 +84,19 @@ def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
     """Returns the best outcome of the cheapest first, and says why."""
     best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
-        if outcome.mixture.quality > _WORTH * best.mixture.quality:
+        if outcome.mixture.quality > variants.WORTH * best.mixture.quality:
             best, why = outcome, ""
         elif outcome.mixture.quality > best.mixture.quality:
             why = (
                 f"; {outcome.proposal.name} is dearer and must be better by "
-                f"{100 * (_WORTH - 1):.2g} %"
+                f"{100 * (variants.WORTH - 1):.2g} %"
             )
     if len(outcomes) > 1:
         means = ", ".join(
             f"{outcome.proposal.name} {outcome.mixture.quality:.2f}"
             for outcome in outcomes
         )
-        _say(
+        variants.say(
             f"{best.proposal.name} is taken. Means of P@1, P@3 and P@5: "
             f"{means}{why}"
         )
@@ -118,88 +114,31 @@ def _try_all(
     number, num_held_out = rules.num_tried(facts), rules.num_held_out(facts)
     num_parts = rules.num_parts(facts)
     times = f"{num_parts} times " if num_parts > 1 else ""
-    _say(
+    variants.say(
         f"a trial trains {times}on {number:,} training instances, judged by "
         f"{num_held_out:,} others"
     )
     parts = trial.parts_of(data, number, num_held_out, num_parts, config.seed)
     outcomes = []
+    found: dict[str, Any] = {}  # by one proposal, for the next ones
     for proposal in proposals:
         if "centroid_power" in request.given:
             proposal = dataclasses.replace(proposal, powers=())
         if "reranker_cost" in request.given:
             costs = (config.reranker_cost,)
             proposal = dataclasses.replace(proposal, costs=costs)
+        proposal = dataclasses.replace(
+            proposal, options={**proposal.options, **found}
+        )
         tried = config.replace(**_open(proposal.options, request))
         outcome = trial.judge(proposal, tried, parts)
-        _say(_describe(outcome))
-        outcomes.append(_with_names(outcome, tried, parts, request))
+        variants.say(_describe(outcome))
+        if proposal.tries_idf and "feature_idf" not in request.given:
+            outcome = variants.with_idf(outcome, tried, parts)
+            if outcome.options.get("feature_idf"):
+                found["feature_idf"] = True
+        outcomes.append(variants.with_names(outcome, tried, parts, request))
     return outcomes
-
-
-def _with_names(
-    outcome: trial.Outcome,
-    config: config_lib.Config,
-    parts: list[trial.Part],
-    request: recipe_request.Request,
-) -> trial.Outcome:
-    """Returns what is best: an outcome, or the same with labels' names.
-
-    Args:
-        outcome: without them.
-        config: of its trial.
-        parts: of the training split.
-        request: what the recipe must keep to.
-    """
-    if not outcome.proposal.tries_names or "label_name_weight" in request.given:
-        return outcome
-    proposal = dataclasses.replace(outcome.proposal, powers=())
-    if "reranker_cost" in outcome.options:
-        proposal = dataclasses.replace(
-            proposal, costs=(outcome.options["reranker_cost"],)
-        )
-    best, seconds, last_worth = outcome, outcome.seconds, 0.0
-    for weight in rules.NAME_WEIGHTS:
-        options = {**outcome.options, "label_name_weight": weight}
-        tried = config.replace(**options)
-        # Here, so that the names become rows once.
-        parts = [
-            dataclasses.replace(part, data=datasets.of_config(tried, part.data))
-            for part in parts
-        ]
-        named = trial.judge(proposal, tried, parts)
-        seconds += named.seconds
-        worth = _worth_of_names(named.mixture)
-        needed = _worth_of_names(best.mixture)
-        is_best = worth > needed * (_WORTH if best is outcome else 1)
-        _say(
-            f"names of labels as instances, weight {weight:g}: "
-            + " ".join(
-                f"P@{k} {value:.2f}" for k, value in _by_k(named.mixture)
-            )
-            + f" in {named.seconds:.0f} s; "
-            + ("learnt from too" if is_best else "left out")
-        )
-        if is_best:
-            best = dataclasses.replace(
-                named,
-                proposal=outcome.proposal,
-                options={**options, **named.options},
-            )
-        if worth <= max(last_worth, _HOPELESS * needed):
-            break  # a smaller weight is no better
-        last_worth = worth
-    return dataclasses.replace(best, seconds=seconds)
-
-
-def _worth_of_names(mixture: mixing.Mixture) -> float:
-    """Returns a mean of the precisions in which P@1 counts twice.
-
-    Names bring labels that few instances have, which raises P@3 and P@5, and
-    may put the label that a text is named after before those that it has.
-    """
-    first, *others = mixture.precisions
-    return (2 * first + sum(others)) / (2 + len(others))
 
 
 def _open(
@@ -236,17 +175,13 @@ def _describe(outcome: trial.Outcome) -> str:
     """Returns what a trial has found out."""
     mixture, proposal = outcome.mixture, outcome.proposal
     words = [f"{proposal.name} ({proposal.reason}):"]
-    words += [f"P@{k} {value:.2f}" for k, value in _by_k(mixture)]
+    words += [f"P@{k} {value:.2f}" for k, value in variants.by_k(mixture)]
     words.append(f"in {outcome.seconds:.0f} s; best with")
     options = {**outcome.options, **_of_mixture(mixture)}
     words += [f"{name}={value:g}" for name, value in options.items()]
     if mixture.head_share == 1:
         words.append("(the head alone)")
     return " ".join(words)
-
-
-def _by_k(mixture: mixing.Mixture):
-    return zip(mixing.KS, mixture.precisions, strict=True)
 
 
 def _left_out(
@@ -278,7 +213,3 @@ def _flag(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _say(line: str) -> None:
-    print(f"recipe    {line}")

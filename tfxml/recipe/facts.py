@@ -14,6 +14,9 @@ import tensorflow as tf
 from tfxml.data import inputs
 from tfxml.run import datasets, limits
 
+# Rows are of length 1: their values are whole multiples of the least of them,
+# up to rounding, but for rows without a feature that occurs once.
+_WHOLE, _MOSTLY, _HALF = 1e-3, 0.9, 0.5
 _SAMPLE = 4096  # instances that say how many features a row has
 
 
@@ -29,6 +32,7 @@ class Facts:
     labels_per_instance: float
     pairs_of_decile: tuple[float, ...]  # shares; most frequent labels first
     is_text: bool
+    is_counts: bool  # whether features have no weights yet; see `is_counts`
     has_label_names: bool  # that become features as texts do
     num_cores: int
     memory: int  # bytes
@@ -66,11 +70,35 @@ def of(data: datasets.TrainingData) -> Facts:
         float(data.label_counts.sum()) / data.facts.num_train,
         shares_of_deciles(data.label_counts),
         data.facts.is_text,
+        is_counts(
+            rows[inputs.FEATURE_IDS].row_splits.numpy(),
+            rows[inputs.FEATURE_VALUES].flat_values.numpy(),
+        ),
         data.text_features is not None and data.label_names is not None,
         os.cpu_count() or 1,
         limits.memory_bytes(),
         bool(tf.config.list_logical_devices("GPU")),
     )
+
+
+def is_counts(splits: np.ndarray, values: np.ndarray) -> bool:
+    """Tells whether rows hold counts, or 0 and 1, times a factor each.
+
+    Or logarithms of counts, most of which are those of 1. Weights of features
+    would make nearly all values of a row different.
+
+    Args:
+        splits: [n + 1], where each row begins.
+        values: of all rows.
+    """
+    if not len(values) or values.min() <= 0:
+        return False
+    filled = splits[:-1][np.diff(splits) > 0]
+    least = np.minimum.reduceat(values.astype(np.float64), filled)
+    ratios = values / np.repeat(least, np.diff([*filled, len(values)]))
+    are_whole = np.abs(ratios - np.rint(ratios)) < _WHOLE
+    are_least = ratios < 1 + _WHOLE
+    return bool(are_whole.mean() > _MOSTLY or are_least.mean() > _HALF)
 
 
 def shares_of_deciles(label_counts: np.ndarray) -> tuple[float, ...]:

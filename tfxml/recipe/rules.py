@@ -63,6 +63,8 @@ class Proposal:
         powers: of the centroids' lengths, of which the trial takes the one
             whose candidates hold most labels; empty: none.
         costs: C of the re-ranker, of which the trial takes the best.
+        tries_idf: whether weights by inverse document frequency are tried, in
+            a trial of their own.
         tries_names: whether names of labels are tried as instances, in
             trials of their own.
         seconds: that training all instances will take, about.
@@ -74,6 +76,7 @@ class Proposal:
     options: dict[str, Any]
     powers: tuple[float, ...]
     costs: tuple[float, ...]
+    tries_idf: bool
     tries_names: bool
     seconds: float
     bytes: int
@@ -82,7 +85,7 @@ class Proposal:
     @property
     def num_trials(self) -> int:
         """How often it is trained on a part, at most."""
-        return 1 + len(NAME_WEIGHTS) * self.tries_names
+        return 1 + self.tries_idf + len(NAME_WEIGHTS) * self.tries_names
 
 
 def num_held_out(facts: facts_lib.Facts) -> int:
@@ -155,6 +158,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         options,
         powers=(1.0, 0.85, 0.7, 0.55, 0.4),
         costs=(1.0, 0.5),
+        tries_idf=facts.is_counts and not facts.is_text,
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
         seconds=_seconds_of_reranker(facts, num_negatives),
@@ -188,6 +192,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         options,
         powers=(),
         costs=(1.0,),
+        tries_idf=False,  # what is best for centroids is best here
         # They brought nothing, and an instance costs more here.
         tries_names=False,
         seconds=_seconds_of_head(facts, units) * num_epochs

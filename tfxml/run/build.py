@@ -171,6 +171,7 @@ def reranking(config: config_lib.Config) -> label_classifiers.Settings:
         config.reranker_features,
         config.reranker_centroid,
         config.seed,
+        config.feature_idf,
     )
 
 

@@ -7,13 +7,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tfxml.cpu import compiled
 from tfxml.data.feeding import pipeline
-from tfxml.models.heads import centroid, centroid_options
-from tfxml.training.solvers import label_pairs, label_problems, largest
+from tfxml.models.heads import centroid
+from tfxml.training.solvers import (
+    feature_scales,
+    label_pairs,
+    label_problems,
+    largest,
+)
 
 # Compiled loops read names of their own module.
 _at_rank = compiled.at_rank
@@ -23,15 +29,23 @@ _with_space = label_problems.with_space
 def solve(
     head: centroid.CentroidHead,
     source: pipeline.Source,
-    options: centroid_options.CentroidOptions,
+    options: Any,
     between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Sets a head's weights to the centroids of the training split."""
+    """Sets a head's weights to the centroids of the training split.
+
+    Args:
+        head: takes them.
+        source: the training split.
+        options: those of the head and of the re-ranker, or a whole config.
+        between: called after each group of labels.
+    """
     table = learn(
         source,
         options.centroid_features,
         options.centroid_labels,
         options.centroid_power,
+        options.feature_idf,
         between,
     )
     head.assign(table)
@@ -42,6 +56,7 @@ def learn(
     mean_features: int,
     most_labels: int,
     power: float,
+    uses_idf: bool = False,
     between: Callable[[], None] = lambda: None,
 ) -> centroid.Table:
     """Returns the largest weights of all labels' centroids.
@@ -53,6 +68,7 @@ def learn(
         most_labels: C, the most labels of a feature; those with the largest
             weights are kept.
         power: of the length by which a label's sum is divided; 1: cosines.
+        uses_idf: whether rows are weighted by `feature_scales.idf`.
         between: called after each group of labels.
     """
     no_candidates = np.zeros((source.num_instances, 0), np.int64)
@@ -63,7 +79,10 @@ def learn(
         del labels
         return scaled_sums(rows, group, power, largest_weights.least)
 
-    for labels, sums in label_pairs.by_group(source, positives, solve_group):
+    scales = feature_scales.idf(source) if uses_idf else None
+    for labels, sums in label_pairs.by_group(
+        source, positives, solve_group, scales
+    ):
         largest_weights.add(labels, *sums)
         between()
     num_pages = centroid.capacity(
@@ -72,7 +91,7 @@ def learn(
     splits = np.zeros(source.num_features + 1, np.int32)
     labels = np.zeros((num_pages, centroid.PAGE), np.int32)
     weights = np.zeros((num_pages, centroid.PAGE), np.float32)
-    entries = largest_weights.result()
+    entries = largest_weights.result(scales)
     size = len(entries[0])
     order = np.empty(size, np.int32 if size < 1 << 31 else np.int64)
     _by_feature(*entries, most_labels, order, splits, labels, weights)

@@ -18,6 +18,7 @@ import numpy as np
 from tfxml.data.feeding import pipeline
 from tfxml.models import weight_table
 from tfxml.training.solvers import (
+    feature_scales,
     label_pairs,
     largest,
     linear_svm,
@@ -38,6 +39,7 @@ class Settings:
     mean_features: int  # F: how many weights a label keeps on average
     centroid: float  # how much of its centroid is added to a label's weights
     seed: int
+    uses_idf: bool = False  # whether rows are weighted by `feature_scales.idf`
 
 
 def learn(
@@ -70,14 +72,15 @@ def learn(
 
     pairs = label_pairs.pairs(source, candidates)
     del candidates  # the caller keeps none: they are large
-    for labels, solved in label_pairs.by_group(source, pairs, solve):
+    scales = feature_scales.idf(source) if settings.uses_idf else None
+    for labels, solved in label_pairs.by_group(source, pairs, solve, scales):
         largest_weights.add(
             labels, solved.splits, solved.feature_ids, solved.weights
         )
         biases[labels] = solved.biases
         between()
     return weight_places.place(
-        *largest_weights.result(),
+        *largest_weights.result(scales),
         biases,
         source.num_features,
         settings.mean_features,

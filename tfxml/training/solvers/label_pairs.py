@@ -108,6 +108,7 @@ def by_group(
     solve: Callable[
         [np.ndarray, label_problems.Rows, label_problems.Pairs], Solved
     ],
+    scales: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, Solved]]:
     """Yields groups of labels that have positives, each solved.
 
@@ -116,13 +117,22 @@ def by_group(
         pairs: of all labels.
         solve: called with the labels of a group, the rows that they learn
             from, and their pairs of these rows; in several threads.
+        scales: [D], by which the features of these rows are multiplied; None:
+            by 1.
     """
     all_labels = groups(pairs)
-    rows = None
+    shared = None
     if source.row_lengths().sum() <= _MOST_ENTRIES:
-        rows = all_rows(source)
+        shared = _scaled(all_rows(source), scales)
+
+    def solve_group(labels: np.ndarray) -> Solved:
+        rows, group = of_labels(source, pairs, labels, shared)
+        if shared is None:
+            rows = _scaled(rows, scales)
+        return solve(labels, rows, group)
+
     solved = parallel.in_order(
-        lambda labels: solve(labels, *of_labels(source, pairs, labels, rows)),
+        solve_group,
         all_labels,
         os.cpu_count() or 1,
     )
@@ -163,15 +173,30 @@ def all_rows(source: pipeline.Source) -> label_problems.Rows:
     feature_ids = np.empty(splits[-1], np.uint32)
     values = np.empty(splits[-1], np.float32)
     weights = np.empty(source.num_instances, np.float32)
-    for indices in _chunks(source.num_instances):
-        first, last = int(indices[0]), int(indices[-1]) + 1
-        part = _rows(source, indices)
+    last = 0
+    for part in parts(source):
+        first, last = last, last + len(part.splits) - 1
         place = slice(splits[first], splits[last])
         feature_ids[place], values[place] = part.feature_ids, part.values
         weights[first:last] = part.weights
     return label_problems.Rows(
         splits, feature_ids, values, source.num_features, weights
     )
+
+
+def parts(source: pipeline.Source) -> Iterator[label_problems.Rows]:
+    """Yields the rows of a whole split, some thousand at a time."""
+    for indices in _chunks(source.num_instances):
+        yield _rows(source, indices)
+
+
+def _scaled(
+    rows: label_problems.Rows, scales: np.ndarray | None
+) -> label_problems.Rows:
+    """Returns rows whose features are multiplied by scales."""
+    if scales is None:
+        return rows
+    return rows._replace(values=rows.values * scales[rows.feature_ids])
 
 
 def of_labels(

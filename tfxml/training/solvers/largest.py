@@ -69,9 +69,17 @@ class Largest:
             num_ties,
         )
 
-    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the labels, features and values of the weights kept."""
+    def result(
+        self, scales: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the labels, features and values of the weights kept.
+
+        Values are multiplied by the scales [D] of their features; None: by 1.
+        """
         self._drop_smallest()
+        if scales is not None:
+            weights = self._weights[: self._size]
+            weights *= scales[self._feature_ids[: self._size]]
         return (
             self._labels[: self._size],
             self._feature_ids[: self._size],
