@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tfxml.data import checked_files
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "fuzz"))
 import fuzz_targets  # noqa: E402
 
@@ -20,7 +22,11 @@ def _manifest_with(files=None, **members):
     return json.dumps(manifest).encode()
 
 
-# Inputs that once did harm, by target.
+def _sealed(values):
+    return json.dumps(checked_files.sealed(values)).encode()
+
+
+# Inputs that once did harm, or could, by target.
 FOUND = [
     (
         "archives",  # a member without a name
@@ -42,6 +48,7 @@ FOUND = [
         ("records_manifest", _manifest_with(token_dtype=dtype))
         for dtype in ("(/,)i4", "O", None)
     ),
+    *(("run_manifest", _sealed({"files": {}, "noted": x})) for x in (5, [5])),
     # A type of numbers that NumPy takes for Python.
     ("serving", b'{"array": [0], "dtype": "(/,)i4"}'),
     # A line of libsvm of a carriage return alone.

@@ -15,7 +15,7 @@ from tfxml import config
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import checked_files, data_errors
 from tfxml.models import row_forms, stored_forms
-from tfxml.run import workdir
+from tfxml.run import fitted_scores, workdir
 from tfxml.training import bundle_files, checkpoint_folders
 
 
@@ -66,11 +66,13 @@ def run_manifest():
     path = folder / "manifest.json"
     (folder / "config.json").write_bytes(b"{}")
     files = {"config.json": checked_files.digest(folder / "config.json")}
-    checked_files.write_sealed(path, {"files": files})
+    notes = ["calibration.json"]
+    checked_files.write_sealed(path, {"files": files, "noted": notes})
 
     def run(data):
         path.write_bytes(data)
         workdir.Workdir(folder).read_label_names()
+        fitted_scores.read(folder)  # which asks whether it was noted
 
     return fuzz_inputs.Target(run, [path.read_bytes()])
 
