@@ -51,6 +51,12 @@ FOUND = [
     *(("run_manifest", _sealed({"files": {}, "noted": x})) for x in (5, [5])),
     # A type of numbers that NumPy takes for Python.
     ("serving", b'{"array": [0], "dtype": "(/,)i4"}'),
+    # Two labels of one name.
+    (
+        "arff",
+        b"@relation 'a: -C 2'\n@attribute c {0,1}\n@attribute c {0,1}\n"
+        b"@attribute d numeric\n@data\n0,1,2\n",
+    ),
     # A line of libsvm of a carriage return alone.
     ("text", b"\r#S1:\xb0\xf2\n\n3:\xb0\xf2\n\r"),
 ]

@@ -196,6 +196,11 @@ def _layout(path: str) -> _Layout:
     header = arff_grammar.read_header(path)
     names = arff_labels.read(path, header)
     label_ids = {name: i for i, name in enumerate(names)}
+    if len(label_ids) < len(names):
+        twice = next(n for i, n in enumerate(names) if label_ids[n] != i)
+        raise data_errors.DataError(
+            path, f"two labels {twice!r:.80}", "another name for each label"
+        )
     columns, num_features, seen = [], 0, set()
     for attribute in header.attributes:
         label = label_ids.get(attribute.name)
