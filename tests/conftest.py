@@ -5,6 +5,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
+from tfxml.run import tensorflow_start
+
 # Files that take longest come first, so that no process is left with one.
 _LONGEST = (
     "train_test",
@@ -23,8 +25,8 @@ _DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure():
-    # What commands do, for the tests that call no command, on a GPU.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # As commands do: most tests call none.
+    tensorflow_start.turn_off_tensor_float_32()
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2

@@ -43,8 +43,8 @@ def tf32():
     switches.enable_tensor_float_32_execution(False)
 
 
-def test_tensor_float_32_is_off_until_it_is_asked_for(tf32, monkeypatch):
-    monkeypatch.setattr(tensorflow_start, "_STARTED", [])
+def test_tensor_float_32_is_off_until_it_is_asked_for(tf32):
+    tensorflow_start.turn_off_tensor_float_32.cache_clear()
     tf32.enable_tensor_float_32_execution(True)
     tensorflow_start.quietly()
     assert not tf32.tensor_float_32_execution_enabled()

@@ -108,21 +108,17 @@ def test_a_run_of_the_cpu_answers_the_same(name, on_the_cpu):
     found = evaluate.evaluate(str(path)).result()
     assert found == pytest.approx(metrics, abs=1e-9)
     run = restore.restore(str(path), tf.distribute.get_strategy())
-    rows = [{"feature_ids": [i, i + 7]} for i in range(20)]
+    ones = np.ones(2, np.float32)
+    rows = [
+        requests.Request(None, np.array([i, i + 7]), ones, 0) for i in range(20)
+    ]
     answers = [
-        predictor_lib.RequestPredictor(run, 5, runtime).predict(
-            [_request(row) for row in rows]
-        )
+        predictor_lib.RequestPredictor(run, 5, runtime).predict(rows)
         for runtime in ("tensorflow", "cpu")
     ]
     for one, other in zip(*answers, strict=True):
         assert one["label_ids"] == other["label_ids"]
         np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-6)
-
-
-def _request(row):
-    ids = np.array(row["feature_ids"])
-    return requests.Request(None, ids, np.ones(len(ids), np.float32), 0)
 
 
 def test_matrices_are_multiplied_in_float32():

@@ -36,7 +36,7 @@ SMALL = facts.Facts(
     labels_per_instance=3,
     pairs_of_decile=facts.shares_of_deciles(np.arange(1, 201)),
     is_text=False,
-    is_counts=False,
+    is_unweighted=False,
     has_label_names=True,
     num_cores=2,
     memory=16 * 2**30,
@@ -69,18 +69,18 @@ def test_counts_are_whole_multiples_of_the_least_value_of_a_row():
     counts = rng.integers(1, 5, 12).astype(np.float32)
     counts[[0, 4, 9]] = 1  # a feature of each row that occurs once
     lengths = np.repeat([0.3, 1, 0.11, 0.7], np.diff(splits))
-    assert facts.is_counts(splits, counts)
-    assert facts.is_counts(splits, (counts / lengths).astype(np.float32))
-    assert facts.is_counts(splits, np.full(12, 0.2, np.float32))
+    assert facts.are_unweighted(splits, counts)
+    assert facts.are_unweighted(splits, (counts / lengths).astype(np.float32))
+    assert facts.are_unweighted(splits, np.full(12, 0.2, np.float32))
     counts[:9] = 1
-    assert facts.is_counts(splits, 1 + np.log(counts))
-    assert not facts.is_counts(splits, rng.random(12).astype(np.float32))
-    assert not facts.is_counts(splits, -counts)
-    assert not facts.is_counts(np.zeros(3, int), np.zeros(0, np.float32))
+    assert facts.are_unweighted(splits, 1 + np.log(counts))
+    assert not facts.are_unweighted(splits, rng.random(12).astype(np.float32))
+    assert not facts.are_unweighted(splits, -counts)
+    assert not facts.are_unweighted(np.zeros(3, int), np.zeros(0, np.float32))
 
 
 def test_weighted_features_are_tried_for_counts():
-    counted = dataclasses.replace(SMALL, is_counts=True)
+    counted = dataclasses.replace(SMALL, is_unweighted=True)
     assert _by_name(counted)["centroid"].tries_idf
     assert not _by_name(counted)["sigmoid"].tries_idf
     text = dataclasses.replace(counted, is_text=True)

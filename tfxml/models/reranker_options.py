@@ -44,8 +44,8 @@ class RerankerOptions:
     feature_idf: bool = options_lib.option(
         False,
         "Centroids and the re-ranker learn from features weighted by inverse "
-        "document frequency, as counts of words should be. Rows stay as they "
-        "are: the weights are multiplied in the end. Text has it already.",
+        "document frequency, as word counts should be. Rows are not changed: "
+        "the learnt weights are scaled instead. Text is weighted already.",
     )
     num_candidates: int = options_lib.option(
         50, "Labels of the head that the re-ranker ranks again.", minimum=1

@@ -84,12 +84,12 @@ def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
     """Returns the best outcome of the cheapest first, and says why."""
     best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
-        if outcome.mixture.quality > variants.WORTH * best.mixture.quality:
+        if outcome.mixture.quality > rules.WORTH * best.mixture.quality:
             best, why = outcome, ""
         elif outcome.mixture.quality > best.mixture.quality:
             why = (
                 f"; {outcome.proposal.name} is dearer and must be better by "
-                f"{100 * (variants.WORTH - 1):.2g} %"
+                f"{100 * (rules.WORTH - 1):.2g} %"
             )
     if len(outcomes) > 1:
         means = ", ".join(
@@ -174,8 +174,7 @@ def _of_mixture(mixture: mixing.Mixture) -> dict[str, Any]:
 def _describe(outcome: trial.Outcome) -> str:
     """Returns what a trial has found out."""
     mixture, proposal = outcome.mixture, outcome.proposal
-    words = [f"{proposal.name} ({proposal.reason}):"]
-    words += [f"P@{k} {value:.2f}" for k, value in variants.by_k(mixture)]
+    words = [f"{proposal.name} ({proposal.reason}):", mixture.describe()]
     words.append(f"in {outcome.seconds:.0f} s; best with")
     options = {**outcome.options, **_of_mixture(mixture)}
     words += [f"{name}={value:g}" for name, value in options.items()]

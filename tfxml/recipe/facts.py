@@ -32,7 +32,7 @@ class Facts:
     labels_per_instance: float
     pairs_of_decile: tuple[float, ...]  # shares; most frequent labels first
     is_text: bool
-    is_counts: bool  # whether features have no weights yet; see `is_counts`
+    is_unweighted: bool  # whether features are counts or indicators
     has_label_names: bool  # that become features as texts do
     num_cores: int
     memory: int  # bytes
@@ -70,7 +70,7 @@ def of(data: datasets.TrainingData) -> Facts:
         float(data.label_counts.sum()) / data.facts.num_train,
         shares_of_deciles(data.label_counts),
         data.facts.is_text,
-        is_counts(
+        are_unweighted(
             rows[inputs.FEATURE_IDS].row_splits.numpy(),
             rows[inputs.FEATURE_VALUES].flat_values.numpy(),
         ),
@@ -81,7 +81,7 @@ def of(data: datasets.TrainingData) -> Facts:
     )
 
 
-def is_counts(splits: np.ndarray, values: np.ndarray) -> bool:
+def are_unweighted(splits: np.ndarray, values: np.ndarray) -> bool:
     """Tells whether rows hold counts, or 0 and 1, times a factor each.
 
     Or logarithms of counts, most of which are those of 1. Weights of features

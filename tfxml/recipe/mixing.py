@@ -46,6 +46,11 @@ class Mixture:
         """The mean of the precisions: a point of each counts alike."""
         return float(np.mean(self.precisions))
 
+    def describe(self) -> str:
+        """Returns its precisions in words."""
+        pairs = zip(KS, self.precisions, strict=True)
+        return " ".join(f"P@{k} {value:.2f}" for k, value in pairs)
+
 
 def fit(candidates: Candidates) -> Mixture:
     """Returns the mixture with the best precisions; of equals the first."""

@@ -31,6 +31,7 @@ _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
 # A mixture fits the noise of fewer: then other parts are held out too.
 _ENOUGH_HELD_OUT, _MOST_PARTS = 1000, 4
+WORTH = 1.005  # by this factor a dearer recipe must be better
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
@@ -158,7 +159,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         options,
         powers=(1.0, 0.85, 0.7, 0.55, 0.4),
         costs=(1.0, 0.5),
-        tries_idf=facts.is_counts and not facts.is_text,
+        tries_idf=facts.is_unweighted and not facts.is_text,
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
         seconds=_seconds_of_reranker(facts, num_negatives),

@@ -6,14 +6,11 @@ Each is tried beside the proposal as it is, and taken where it is better.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from tfxml import config as config_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
 from tfxml.run import datasets
 
-# A dearer recipe must be better by this factor.
-WORTH = 1.005
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
 
@@ -31,11 +28,10 @@ def with_idf(
     options = {"feature_idf": True}
     weighted = trial.judge(outcome.proposal, config.replace(**options), parts)
     is_better = weighted.mixture.quality > outcome.mixture.quality
-    say(
-        "features weighted by inverse document frequency: "
-        + " ".join(f"P@{k} {value:.2f}" for k, value in by_k(weighted.mixture))
-        + f" in {weighted.seconds:.0f} s; "
-        + ("weighted" if is_better else "left as they are")
+    _say_tried(
+        "features weighted by inverse document frequency",
+        weighted,
+        "weighted" if is_better else "left as they are",
     )
     seconds = outcome.seconds + weighted.seconds
     if not is_better:
@@ -79,12 +75,11 @@ def with_names(
         seconds += named.seconds
         worth = _worth_of_names(named.mixture)
         needed = _worth_of_names(best.mixture)
-        is_best = worth > needed * (WORTH if best is outcome else 1)
-        say(
-            f"names of labels as instances, weight {weight:g}: "
-            + " ".join(f"P@{k} {value:.2f}" for k, value in by_k(named.mixture))
-            + f" in {named.seconds:.0f} s; "
-            + ("learnt from too" if is_best else "left out")
+        is_best = worth > needed * (rules.WORTH if best is outcome else 1)
+        _say_tried(
+            f"names of labels as instances, weight {weight:g}",
+            named,
+            "learnt from too" if is_best else "left out",
         )
         if is_best:
             best = dataclasses.replace(
@@ -108,9 +103,9 @@ def _worth_of_names(mixture: mixing.Mixture) -> float:
     return (2 * first + sum(others)) / (2 + len(others))
 
 
-def by_k(mixture: mixing.Mixture) -> Iterator[tuple[int, float]]:
-    """Returns pairs of k and the precision at it."""
-    return zip(mixing.KS, mixture.precisions, strict=True)
+def _say_tried(what: str, outcome: trial.Outcome, verdict: str) -> None:
+    reached = f"{outcome.mixture.describe()} in {outcome.seconds:.0f} s"
+    say(f"{what}: {reached}; {verdict}")
 
 
 def say(line: str) -> None:

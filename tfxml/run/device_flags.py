@@ -137,7 +137,7 @@ def define_flags() -> None:
         "tensor_float_32",
         False,
         "Multiply matrices in TensorFloat-32 on NVIDIA GPUs since Ampere: "
-        "faster for wide layers, with errors of 1e-3 in place of 1e-6.",
+        "faster for wide layers, with errors of 1e-3 instead of 1e-6.",
     )
     absl_flags.DEFINE_string(
         "tpu", "", "Use a TPU: local (Colab), its name, or grpc://host:port."

@@ -8,6 +8,7 @@ called when the first public name that needs TensorFlow is looked up.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -32,7 +33,6 @@ for line in sys.stdin.buffer:
         sys.stdout.buffer.flush()
 """
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
-_STARTED: list[bool] = []
 
 
 def set_verbosity(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -53,7 +53,7 @@ def may_have_accelerators() -> bool:
 def quietly() -> None:
     """Imports TensorFlow, looks for devices and turns TensorFloat-32 off.
 
-    Only the first call sets TensorFloat-32: who wants it turns it on after.
+    Only the first call touches TensorFloat-32, so it can be turned on again.
     """
     is_first = "tensorflow" not in sys.modules
     with contextlib.ExitStack() as stack:
@@ -68,11 +68,19 @@ def quietly() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    if not _STARTED:
-        _STARTED.append(True)
-        # Products of float32 matrices on NVIDIA's GPUs since Ampere have ten
-        # bits of mantissa otherwise, and their scores are those of no export.
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+    turn_off_tensor_float_32()
+
+
+@functools.cache
+def turn_off_tensor_float_32() -> None:
+    """Lets float32 matrices be multiplied in float32; the first call only.
+
+    NVIDIA's GPUs since Ampere keep ten bits of mantissa otherwise, and their
+    scores would be those of no export.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def _is_chatter_wanted() -> bool:

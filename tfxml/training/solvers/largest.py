@@ -74,7 +74,8 @@ class Largest:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the labels, features and values of the weights kept.
 
-        Values are multiplied by the scales [D] of their features; None: by 1.
+        Values are multiplied by the scales [D] of their features, in place:
+        call it once. None: by 1.
         """
         self._drop_smallest()
         if scales is not None:
