@@ -27,7 +27,7 @@ from tfxml.data.feeding import batching, in_memory, on_device, pipeline
 from tfxml.models import sparse_labels
 from tfxml.run import build, workdir
 from tfxml.run import flags as flags_lib
-from tfxml.training import loop
+from tfxml.training import host_steps, loop
 
 _SHAPES = flags.DEFINE_list("shapes", ["eurlex57k", "tibkat-gnd"], "Which.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Repetitions of each figure.")
@@ -155,8 +155,14 @@ class _Step:
             )
         )
         self._batch = on_device.whole(next(self._batches))
+        self._host = host_steps.create(self._model, self._optimizer, strategy)
         self._train_steps = loop.make_train_steps(
-            strategy, self._model, self._optimizer, self._counter, seed=0
+            strategy,
+            self._model,
+            self._optimizer,
+            self._counter,
+            seed=0,
+            host=self._host,
         )
         ids = self._batch.inputs[inputs.FEATURE_IDS].flat_values
         self.num_distinct = len(np.unique(ids))
@@ -166,6 +172,12 @@ class _Step:
 
     def times(self) -> dict[str, float]:
         """Returns the median milliseconds of each part and of the whole."""
+        if self._host is None:
+            return self._times()
+        with self._host.used():
+            return self._times()
+
+    def _times(self) -> dict[str, float]:
         model, batch = self._model, self._batch
         trained = model.trainable_variables
         seed = tf.constant([0, 1])

@@ -23,7 +23,8 @@ def loop(function: Function) -> Function:
     """Returns the function, compiled; it releases the GIL while it runs.
 
     It takes and returns arrays, numbers and named tuples of them; what it may
-    do is on Numba's page of supported features. It may call other loops, by
+    do is on Numba's page of supported features. Divisions by zero give what
+    NumPy gives. It may call other loops, by
     names in the globals of its module. The machine code is cached beside the
     module, or in the user's cache, for later processes.
     """
@@ -33,11 +34,13 @@ def loop(function: Function) -> Function:
         import numba  # here: it takes half a second, and few commands need it
 
         with_loops = _with_compiled_loops(function)
+        # Python's check of each divisor would keep loops from vectors.
+        njit = functools.partial(numba.njit, nogil=True, error_model="numpy")
         try:
-            return numba.njit(nogil=True, cache=True)(with_loops)
+            return njit(cache=True)(with_loops)
         except RuntimeError as error:  # no folder is writable
             logging.info("compiled for this process alone: %s", error)
-            return numba.njit(nogil=True)(with_loops)
+            return njit()(with_loops)
 
     @functools.wraps(function)
     def run(*arguments):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import os
 from collections.abc import Callable
 
 
@@ -45,3 +47,9 @@ class Threads:
         run(slices[0])
         for future in running:
             future.result()
+
+
+@functools.cache
+def of_process() -> Threads:
+    """Returns as many threads as there are processors, made once."""
+    return Threads(os.cpu_count() or 1)

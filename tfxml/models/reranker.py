@@ -20,6 +20,7 @@ import tensorflow as tf
 from tfxml.models import (
     forms,
     reranker_options,
+    row_chunks,
     row_forms,
     sparse_rows,
     weight_table,
@@ -133,7 +134,7 @@ class Reranker(keras.layers.Layer):
             weights = self._weights(rows.feature_ids, runs)
             return bias + tf.einsum("nk,nkc->nc", rows.values, weights)
 
-        def products(chunk: sparse_rows.Chunk) -> tuple[tf.Tensor]:
+        def products(chunk: row_chunks.Chunk) -> tuple[tf.Tensor]:
             # Pair each entry with the candidates of its row.
             entry_runs = weight_table.Runs(
                 *(tf.gather(chunk.of(member), chunk.owners) for member in runs)
@@ -146,7 +147,7 @@ class Reranker(keras.layers.Layer):
                 ),
             )
 
-        (sums,) = sparse_rows.map_chunks(
+        (sums,) = row_chunks.map_chunks(
             products, rows, (tf.TensorSpec([None, label_ids.shape[1]]),)
         )
         return bias + tf.reshape(sums, tf.shape(label_ids))

@@ -3,20 +3,24 @@
 # N instances, D features, E features of all rows, U distinct features of a
 # batch, H units
 
-Four forms of the same matrix [N, D]:
+Five forms of the same matrix [N, D]:
 
 * dense: a scatter, then a matrix product. Best where D is small.
 * compact: the batch's distinct features become the columns of a CSR matrix
   [N, U]. Only U rows of the kernel are read, and the gradient has U rows. Best
   where D is large, on CPUs and GPUs.
+* host: the rows unchanged, multiplied by a function that is given. For training
+  on a CPU: it takes the place of the compact form inside `multiplied_by`.
 * padded: a gather and a weighted sum with static shapes, as XLA needs them.
 * ragged: the rows unchanged, for layers that look features up one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -25,8 +29,6 @@ from tfxml.models import device_scope, row_forms, sites
 # A dense product takes about 2e-11 s per row, feature and unit, a compact one
 # about 2e-9 s per row, stored feature and unit (2 cores; forward and backward).
 _DENSE_FEATURES_PER_STORED = 50
-
-_ROWS_OF_CHUNK = 32
 
 
 class CompactRows(NamedTuple):
@@ -38,6 +40,24 @@ class CompactRows(NamedTuple):
     num_rows: tf.Tensor  # scalar int64
 
 
+class HostRows(NamedTuple):
+    """Rows [N, D] that a function of the host multiplies."""
+
+    feature_ids: tf.Tensor  # [E]
+    values: tf.Tensor  # [E]
+    splits: tf.Tensor  # [N + 1] int64
+    product: Product
+
+
+# From rows and a table [D, H] to their product [N, H].
+Product: TypeAlias = Callable[[HostRows, tf.Tensor], tf.Tensor]
+
+# Replicas of one process run in threads, each with its own context.
+_current_product: contextvars.ContextVar[Product | None] = (
+    contextvars.ContextVar("product", default=None)
+)
+
+
 class PaddedRows(NamedTuple):
     """Rows of at most K features, padded with id 0 and value 0."""
 
@@ -45,19 +65,19 @@ class PaddedRows(NamedTuple):
     values: tf.Tensor  # [N, K]
 
 
-class Chunk(NamedTuple):
-    """A run of rows."""
+@contextlib.contextmanager
+def multiplied_by(product: Product | None) -> Iterator[None]:
+    """Sets what multiplies compact rows that are arranged meanwhile.
 
-    first: tf.Tensor  # scalar int32: number of the first row
-    num_rows: tf.Tensor  # scalar int32
-    feature_ids: tf.Tensor  # [E]
-    values: tf.Tensor  # [E]
-    splits: tf.Tensor  # [rows + 1] int64, from 0
-    owners: tf.Tensor  # [E] int32: the row of each element
-
-    def of(self, tensor: tf.Tensor) -> tf.Tensor:
-        """Returns the part of a tensor [N, ...] for these rows."""
-        return tensor[self.first : self.first + self.num_rows]
+    Args:
+        product: a function of arrays in this process, which no saved graph can
+            hold; None: TensorFlow's operations.
+    """
+    token = _current_product.set(product)
+    try:
+        yield
+    finally:
+        _current_product.reset(token)
 
 
 def choose_form(num_features: int, features_per_row: float) -> str:
@@ -71,7 +91,7 @@ def arrange(
     feature_values: tf.RaggedTensor | tf.Tensor,
     num_features: int,
     form: str,
-) -> CompactRows | PaddedRows | row_forms.RaggedRows | tf.Tensor:
+) -> CompactRows | HostRows | PaddedRows | row_forms.RaggedRows | tf.Tensor:
     """Returns the rows in `form`; padded rows come as [N, K] tensors.
 
     Padded rows stay padded, unless `form` is `dense`.
@@ -102,6 +122,14 @@ def arrange(
             feature_values.flat_values,
             feature_ids.row_splits,
         )
+    product = _current_product.get()
+    if product is not None:
+        return HostRows(
+            feature_ids.flat_values,
+            feature_values.flat_values,
+            feature_ids.row_splits,
+            product,
+        )
     distinct, columns = tf.unique(feature_ids.flat_values)
     rows = feature_ids.value_rowids()
     indices = tf.stack([rows, tf.cast(columns, rows.dtype)], axis=1)
@@ -114,7 +142,7 @@ def arrange(
 
 
 def matmul(
-    rows: CompactRows | PaddedRows | tf.Tensor,
+    rows: CompactRows | HostRows | PaddedRows | tf.Tensor,
     tables: Sequence[tf.Tensor],
     places: Sequence[sites.Place | None] = (),
 ) -> tf.Tensor:
@@ -129,6 +157,10 @@ def matmul(
         places: of the tables, which are read and multiplied there; none: here.
     """
     places = places or [None] * len(tables)
+    if isinstance(rows, HostRows):
+        return rows.product(
+            rows, tables[0] if len(tables) == 1 else tf.concat(tables, axis=0)
+        )
     if isinstance(rows, CompactRows):
         kernel_rows = _gather(tables, rows.feature_ids, places)  # [U, H]
         return _csr_matmul(
@@ -146,68 +178,6 @@ def matmul(
             for part, table, place in zip(columns, tables, places, strict=True)
         ]
     )
-
-
-def map_chunks(
-    function: Callable[[Chunk], tuple[tf.Tensor, ...]],
-    rows: row_forms.RaggedRows,
-    specs: tuple[tf.TensorSpec, ...],
-) -> list[tf.Tensor]:
-    """Applies a function to a few rows at a time; returns the joined results.
-
-    This keeps intermediate results in the processor's caches.
-
-    Args:
-        function: takes a `Chunk` and returns tensors [rows of it, ...].
-        rows: all rows.
-        specs: of the tensors that `function` returns.
-    """
-    num_rows = tf.size(rows.splits, tf.int32) - 1
-    num_chunks = tf.maximum(-(-num_rows // _ROWS_OF_CHUNK), 1)
-
-    def map_chunk(chunk_number, *arrays):
-        first_row = chunk_number * _ROWS_OF_CHUNK
-        end_row = tf.minimum(first_row + _ROWS_OF_CHUNK, num_rows)
-        splits = rows.splits[first_row : end_row + 1]
-        entries = slice(splits[0], splits[-1])
-        owners = tf.searchsorted(
-            splits[1:],
-            tf.range(splits[0], splits[-1]),
-            side="right",
-            out_type=tf.int32,
-        )
-        chunk = Chunk(
-            first_row,
-            end_row - first_row,
-            rows.feature_ids[entries],
-            rows.values[entries],
-            splits - splits[0],
-            owners,
-        )
-        results = function(chunk)
-        return chunk_number + 1, *(
-            array.write(chunk_number, result)
-            for array, result in zip(arrays, results, strict=True)
-        )
-
-    arrays = [
-        tf.TensorArray(
-            spec.dtype,
-            num_chunks,
-            infer_shape=False,
-            element_shape=spec.shape,
-        )
-        for spec in specs
-    ]
-    _, *arrays = tf.while_loop(
-        lambda chunk_number, *_: chunk_number < num_chunks,
-        map_chunk,
-        (0, *arrays),
-    )
-    return [
-        tf.ensure_shape(array.concat(), spec.shape)
-        for array, spec in zip(arrays, specs, strict=True)
-    ]
 
 
 def _product_at(

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfxml.training import gradients, schedules
+from tfxml.training import gradients, host_tables, schedules
 
 
 @keras.saving.register_keras_serializable(package="tfxml")
@@ -21,8 +21,9 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
     A row without a gradient keeps its weights and moments, so a step costs as
     much as the rows of the batch. Where shapes are static the gradient is
     dense, and a row of zeros counts as one without a gradient. Other variables
-    use TensorFlow's fused kernel. Kingma and Ba, ICLR 2015; the bias correction
-    counts all steps, as in TensorFlow Addons' LazyAdam.
+    use TensorFlow's fused kernel. Inside `HostTables.used` compiled loops take
+    the steps of tables, with the same results. Kingma and Ba, ICLR 2015; the
+    bias correction counts all steps, as in TensorFlow Addons' LazyAdam.
     """
 
     def __init__(
@@ -54,8 +55,8 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
         learning_rate: tf.Tensor,
     ) -> None:
         index = self._get_variable_index(variable)
-        momentum = self._momentums[index].value.handle
-        velocity = self._velocities[index].value.handle
+        momentum = self._momentums[index].value
+        velocity = self._velocities[index].value
         learning_rate = tf.cast(learning_rate, variable.dtype)
         step = tf.cast(self.iterations + 1, variable.dtype)
         beta_1_power = tf.pow(tf.cast(self.beta_1, variable.dtype), step)
@@ -63,8 +64,8 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
         if index not in self._tables:
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
-                m=momentum,
-                v=velocity,
+                m=momentum.handle,
+                v=velocity.handle,
                 beta1_power=beta_1_power,
                 beta2_power=beta_2_power,
                 lr=learning_rate,
@@ -75,11 +76,21 @@ class LazyAdam(gradients.SummedGradients, keras.optimizers.Optimizer):
             )
             return
         rate = learning_rate * tf.sqrt(1 - beta_2_power) / (1 - beta_1_power)
+        tables = host_tables.updating()
+        if tables is not None and isinstance(gradient, tf.IndexedSlices):
+            tables.lazy_adam(
+                gradient,
+                (variable, momentum, velocity),
+                (rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon),
+            )
+            return
         values = gradient
         if isinstance(gradient, tf.IndexedSlices):
             values = gradient.values
-        m = _moving_average(momentum, gradient, values, self.beta_1)
-        v = _moving_average(velocity, gradient, values * values, self.beta_2)
+        m = _moving_average(momentum.handle, gradient, values, self.beta_1)
+        v = _moving_average(
+            velocity.handle, gradient, values * values, self.beta_2
+        )
         change = rate * m / (tf.sqrt(v) + self.epsilon)
         if isinstance(gradient, tf.IndexedSlices):
             tf.raw_ops.ResourceScatterSub(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
 
 import keras
@@ -10,6 +12,7 @@ import tensorflow as tf
 from tfxml.data.feeding import batching, on_device, pipeline, service_batches
 from tfxml.models import extreme_classifier as classifier_lib
 from tfxml.training import averages as averages_lib
+from tfxml.training import host_steps
 from tfxml.training import replica_step as replica_step_lib
 
 
@@ -60,9 +63,20 @@ class SynchronousLoop:
     ):
         self._step = step
         self._data_service = data_service
-        self._train_steps = make_train_steps(
-            strategy, model, optimizer, step, seed, num_pieces, averages
+        self._make_train_steps = functools.partial(
+            make_train_steps,
+            strategy,
+            model,
+            optimizer,
+            step,
+            seed,
+            num_pieces,
+            averages,
         )
+        self._host = host_steps.create(
+            model, optimizer, strategy, averages is not None
+        )
+        self._train_steps = self._make_train_steps(self._host)
         self._optimizer = optimizer
         # Whether a step was traced, after which `gathers_rows` is known.
         self._is_traced = strategy.num_replicas_in_sync == 1
@@ -113,6 +127,10 @@ class SynchronousLoop:
                     + self._steps_per_epoch
                 )
             self._iterator = self._make_iterator(first, self._iterator_end)
+        tables = self._host and self._host.tables
+        if tables and not tables.are_in_place():
+            self._host = host_steps.HostSteps(tables=None)
+            self._train_steps = self._make_train_steps(self._host)
         loss_sum, left = tf.constant(0.0), num_steps
         try:
             while left:
@@ -150,6 +168,7 @@ def make_train_steps(
     seed: int,
     num_pieces: int = 1,
     averages: averages_lib.Averages | None = None,
+    host: host_steps.HostSteps | None = None,
 ) -> Callable:
     """Returns a function (iterator, num_steps) -> the mean loss of a step.
 
@@ -162,13 +181,15 @@ def make_train_steps(
         seed: of the dropout.
         num_pieces: of a batch; see `replica_step`.
         averages: of the weights; None: there are none.
+        host: what compiled loops do; None: nothing.
     """
     whole_batch_step = replica_step_lib.make_replica_step(
         model, optimizer, seed, num_pieces
     )
 
     def replica_step(batch, step):
-        return whole_batch_step(on_device.whole(batch), step)
+        with contextlib.nullcontext() if host is None else host.used():
+            return whole_batch_step(on_device.whole(batch), step)
 
     # AutoGraph takes longer to rewrite a model than TensorFlow to trace it.
     @tf.function(autograph=False)

@@ -25,8 +25,8 @@ from tfxml.models import (
     calibration,
     contract,
     forms,
+    row_chunks,
     sites,
-    sparse_rows,
 )
 from tfxml.models import encoded as encoded_lib
 from tfxml.models.heads import centroid_options
@@ -143,7 +143,7 @@ class CentroidHead(contract.Head):
         Args:
             encoded: `row_forms.RaggedRows`.
         """
-        (cosines,) = sparse_rows.map_chunks(
+        (cosines,) = row_chunks.map_chunks(
             lambda chunk: (self._cosines(chunk),),
             encoded_lib.only(encoded),
             (tf.TensorSpec([None, self.num_labels]),),
@@ -159,13 +159,13 @@ class CentroidHead(contract.Head):
         k = min(k, self.num_answers)
         is_dropped = np.isin(np.arange(self.num_labels), self.dropped)
 
-        def best(chunk: sparse_rows.Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+        def best(chunk: row_chunks.Chunk) -> tuple[tf.Tensor, tf.Tensor]:
             cosines = self._cosines(chunk)
             if is_dropped.any():
                 cosines = tf.where(is_dropped, -float("inf"), cosines)
             return selection.top_k(cosines, k)
 
-        cosines, label_ids = sparse_rows.map_chunks(
+        cosines, label_ids = row_chunks.map_chunks(
             best,
             encoded_lib.only(encoded),
             (tf.TensorSpec([None, k]), tf.TensorSpec([None, k], tf.int32)),
@@ -204,7 +204,7 @@ class CentroidHead(contract.Head):
             * (self.power != 1)
         )
 
-    def _cosines(self, chunk: sparse_rows.Chunk) -> tf.Tensor:
+    def _cosines(self, chunk: row_chunks.Chunk) -> tf.Tensor:
         """Returns the cosines of some rows, [rows, L]."""
         starts = tf.gather(self.splits.value, chunk.feature_ids)
         ends = tf.gather(self.splits.value, chunk.feature_ids + 1)
