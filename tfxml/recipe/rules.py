@@ -13,9 +13,10 @@ from typing import Any
 
 from tfxml.recipe import facts as facts_lib
 
-# Multiplications and additions a second of one core in a training step, and
-# features of pairs a second in the re-ranker's descent.
-_FLOPS_OF_CORE = 2.0e10
+# Multiplications and additions a second of one core in a training step, what a
+# step takes besides, and features of pairs a second in the re-ranker's descent.
+_FLOPS_OF_CORE = 4.0e10
+_SECONDS_OF_STEP = 0.003
 _FLOPS_OF_ACCELERATOR = 5.0e12
 _MOVES_OF_CORE = 1.0e8
 _FULL_PASSES = 3  # that the passes of the descent amount to
@@ -169,7 +170,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
 
 
 def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
-    is_small = facts.num_instances < _FEW_INSTANCES
+    is_small = _is_small(facts)
     num_epochs = 8
     if is_small:
         num_epochs = min(max(250_000 // facts.num_instances, 10), 20)
@@ -178,7 +179,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         "head": "sigmoid",
         "hidden_units": (units,),
         "dropout": 0.5,
-        "batch_size": 128 if is_small else 512,
+        "batch_size": _batch_size(facts),
         "learning_rate": 0.003 if is_small else 0.01,
         "num_epochs": num_epochs,
         "eval_epochs": num_epochs,
@@ -201,6 +202,14 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),
         reason=reason,
     )
+
+
+def _is_small(facts: facts_lib.Facts) -> bool:
+    return facts.num_instances < _FEW_INSTANCES
+
+
+def _batch_size(facts: facts_lib.Facts) -> int:
+    return 128 if _is_small(facts) else 512
 
 
 def _num_negatives(facts: facts_lib.Facts) -> int:
@@ -257,7 +266,11 @@ def _seconds_of_head(facts: facts_lib.Facts, units: int) -> float:
     flops = 6 * facts.num_instances * units * width
     if facts.has_accelerator:
         return flops / _FLOPS_OF_ACCELERATOR
-    return flops / (_FLOPS_OF_CORE * facts.num_cores)
+    num_steps = -(-facts.num_instances // _batch_size(facts))
+    return (
+        flops / (_FLOPS_OF_CORE * facts.num_cores)
+        + _SECONDS_OF_STEP * num_steps
+    )
 
 
 def _seconds_of_reranker(facts: facts_lib.Facts, num_negatives: int) -> float:
