@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-WEIGHTS_OF_FIVE = 4  # places in use
+WEIGHTS_PER_GAP = 9  # of ten places one is empty
 PLACES_PER_GROUP = 4
 BITS = 20  # of the first and the third hash
 LEAST_SECOND = 1 << 10  # its first bit, so that each shift moves each weight
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 def capacity(num_labels: int, mean_features: int) -> int:
     """Returns T, how many places are allocated."""
     weights = num_labels * mean_features
-    return -(-weights * 5 // WEIGHTS_OF_FIVE) + num_labels
+    return weights + -(-weights // WEIGHTS_PER_GAP) + num_labels
 
 
 def groups_before(places: Any, labels: Any) -> Any:

@@ -71,7 +71,7 @@ def place(
     starts = np.cumsum(starts)
     splits = (
         starts
-        + starts // weight_table.WEIGHTS_OF_FIVE
+        + starts // weight_table.WEIGHTS_PER_GAP
         + np.arange(num_labels + 1)
     )
     num_groups = weight_table.groups_before(num_places, num_labels)
