@@ -134,18 +134,23 @@ class HashedLabels:
     ) -> list[np.ndarray]:
         """Returns the logits of each repetition, [N, B]."""
         num_repetitions = len(self._blocks)
+        inputs = [
+            encoded[index * len(encoded) // num_repetitions]
+            for index in range(num_repetitions)
+        ]
+        pairs = list(zip(self._blocks, inputs, strict=True))
+        if _num_rows(encoded[0]) > 1 or pairs[0][0].is_linear:
+            return [block.logits(rows, pool) for block, rows in pairs]
+        # Of one row a processor reads a kernel.
+        units = {id(rows): _active(rows) for rows in encoded}
         logits: list[Any] = [None] * num_repetitions
 
         def multiply(repetitions: slice) -> None:
             for index in range(repetitions.start, repetitions.stop):
-                logits[index] = self._blocks[index].logits(
-                    encoded[index * len(encoded) // num_repetitions], pool
-                )
+                block, rows = pairs[index]
+                logits[index] = block.product(units[id(rows)])
 
-        if _num_rows(encoded[0]) == 1:  # for one row a processor reads a kernel
-            pool.over(num_repetitions, multiply)
-        else:  # which share a product among them
-            multiply(slice(0, num_repetitions))
+        pool.over(num_repetitions, multiply)
         return logits
 
     def _estimates(self, terms: np.ndarray) -> np.ndarray:
@@ -229,7 +234,7 @@ class _Block:
         self._kernel = weight_arrays.array(form.kernel)
         self._bias = weight_arrays.array(form.bias)
         self._bias[list(dropped)] = -np.inf
-        self._is_linear = form.is_linear
+        self.is_linear = form.is_linear
         if not form.is_linear:
             # Inputs end in a 1: faster than adding the bias afterwards.
             self._kernel = np.ascontiguousarray(
@@ -239,12 +244,12 @@ class _Block:
 
     def logits(self, encoded: Any, pool: threads.Threads) -> np.ndarray:
         """Returns [N, B]."""
-        if self._is_linear:
+        if self.is_linear:
             return dense_stack.sparse_product(
                 encoded, self._kernel, self._bias, pool
             )
         if len(encoded) == 1:  # done before TensorFlow has started an op
-            return _single_product(encoded[0], self._kernel)
+            return self.product(_active(encoded))
         # NumPy's threads would spin for a while after it, and slow the loops.
         # But TensorFlow is not imported for its product.
         if "tensorflow" not in sys.modules:
@@ -257,22 +262,25 @@ class _Block:
                 self._kernel = np.asarray(self._tensor)
             return np.asarray(tf.matmul(encoded, self._tensor))
 
+    def product(self, row: row_forms.RaggedRows) -> np.ndarray:
+        """Returns the logits [1, B] of a row's units that are not 0.
 
-def _single_product(encoded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Returns one row [H] times the kernel [H, B], [1, B].
+        It takes as long as reading the kernel, of which the other units spare
+        their part.
+        """
+        product = np.zeros((1, self._kernel.shape[1]), np.float32)
+        sums.add_products(
+            row.splits, row.feature_ids, row.values, self._kernel, product
+        )
+        return product
 
-    It takes as long as reading the kernel; units that are 0 spare their part.
-    """
-    units = np.flatnonzero(encoded)
-    product = np.zeros((1, kernel.shape[1]), np.float32)
-    sums.add_products(
-        np.array([0, len(units)]),
-        units.astype(np.uint32),
-        encoded[units],
-        kernel,
-        product,
+
+def _active(encoded: np.ndarray) -> row_forms.RaggedRows:
+    """Returns one row [1, H] as its units that are not 0."""
+    units = np.flatnonzero(encoded[0])
+    return row_forms.RaggedRows(
+        units.astype(np.uint32), encoded[0][units], np.array([0, len(units)])
     )
-    return product
 
 
 def _keep_best(
