@@ -10,7 +10,9 @@ import unicodedata
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
+from sklearn import preprocessing
 from sklearn.feature_extraction import text as sklearn_text
 
 from tfxml.data import data_errors
@@ -87,6 +89,41 @@ def test_equals_scikit_learn(ngrams, settings):
     ).fit(TEXTS)
     assert_equals_peer(features, peer, TEXTS)
     assert_equals_peer(features, peer, ["unseen words", "the", "CAT öl zzz"])
+
+
+@pytest.mark.parametrize("use_idf", [True, False])
+def test_ngrams_of_two_words_and_more_get_a_weight(use_idf):
+    features = text_fitting.fit(
+        RUNS, ngrams=3, ngram_weight=0.4, use_idf=use_idf, min_df=2
+    )
+    peer = sklearn_text.TfidfVectorizer(
+        ngram_range=(1, 3),
+        sublinear_tf=True,
+        use_idf=use_idf,
+        norm=None,
+        min_df=2,
+    ).fit(TEXTS)
+    terms = peer.get_feature_names_out()
+    assert list(features.terms) == list(terms)
+    factors = np.array([0.4 if len(t.split()) > 1 else 1.0 for t in terms])
+    assert 0 < (factors == 1).sum() < len(factors)
+    weighted = peer.transform(TEXTS) @ scipy.sparse.diags(factors)
+    assert_rows_equal(
+        features(tf.constant(TEXTS)), preprocessing.normalize(weighted).tocsr()
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "buckets", "needed"),
+    [
+        (0, None, "above 0"),
+        (float("nan"), None, "finite"),
+        (0.5, 8, "1 with `hash_buckets`"),
+    ],
+)
+def test_bad_ngram_weights(weight, buckets, needed):
+    with pytest.raises(ValueError, match=needed):
+        text_fitting.fit(RUNS, ngram_weight=weight, hash_buckets=buckets)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])

@@ -22,8 +22,12 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
     reads_tokens = text_inputs.max_tokens(config) is not None
     if reads_tokens and config.token_units == "subwords":
         of_tokens = {"num_subwords": config.num_subwords}
+    of_ngrams = {}
+    if config.ngrams > 1:
+        of_ngrams = {"ngram_weight": config.ngram_weight}
     return {
         **of_tokens,
+        **of_ngrams,
         "unicode_normalization": config.unicode_normalization,
         "ngrams": config.ngrams,
         # Hashing keeps no vocabulary that rare terms could be dropped from.

@@ -22,6 +22,7 @@ def fit(
     *,
     unicode_normalization: str = "none",
     ngrams: int = 1,
+    ngram_weight: float = 1.0,
     min_df: int | float = 1,
     max_features: int | None = None,
     sublinear_tf: bool = True,
@@ -39,6 +40,9 @@ def fit(
         batches: runs of documents. About a megabyte a run is fastest.
         unicode_normalization: one of `text_options.UNICODE_FORMS`.
         ngrams: the longest n-gram, in words.
+        ngram_weight: multiplies the inverse document frequency of n-grams of
+            two words and more, or their weight of 1 without `use_idf`; not
+            with `hash_buckets`, which hold words and n-grams alike.
         min_df: the fewest documents of a term: a number, or a share in (0, 1).
         max_features: how many terms to keep, those of the largest total
             counts; None: all.
@@ -57,6 +61,7 @@ def fit(
     text_features.check_count("hash_buckets", hash_buckets, may_be_none=True)
     text_features.check_count("num_subwords", num_subwords, may_be_none=True)
     _check_min_df(min_df)
+    _check_ngram_weight(ngram_weight, hash_buckets)
     create = functools.partial(
         text_features.TextFeatures,
         ngrams=ngrams,
@@ -67,11 +72,16 @@ def fit(
         normalize = unicode_forms.normalizer(unicode_normalization)
         counts = vocabulary.count(batches, ngrams, normalize=normalize)
         terms, document_counts = counts.select(min_df, max_features)
-        idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
+        idf = None
+        if use_idf:
+            idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
+        if ngram_weight != 1:
+            factors = vocabulary.ngram_factors(terms, ngram_weight)
+            idf = factors if idf is None else idf * factors
         pieces = None
         if num_subwords is not None:
             pieces = subwords.learn(*counts.words(min_df), num_subwords)
-        return create(terms=terms, idf=idf if use_idf else None, pieces=pieces)
+        return create(terms=terms, idf=idf, pieces=pieces)
     if num_subwords is not None:
         raise ValueError(
             "`num_subwords` must be left out with `hash_buckets`, which counts "
@@ -121,4 +131,18 @@ def _check_min_df(min_df: int | float) -> None:
         raise ValueError(
             "`min_df` must be an integer of at least 1 or a share in (0, 1). "
             f"Received: min_df={min_df!r}"
+        )
+
+
+def _check_ngram_weight(weight: float, hash_buckets: int | None) -> None:
+    """Raises ValueError unless the weight is positive, and 1 for buckets."""
+    if not 0 < weight < float("inf"):
+        raise ValueError(
+            "`ngram_weight` must be a finite number above 0. "
+            f"Received: ngram_weight={weight!r}"
+        )
+    if weight != 1 and hash_buckets is not None:
+        raise ValueError(
+            "`ngram_weight` must be 1 with `hash_buckets`, which hold words "
+            f"and n-grams alike. Received: ngram_weight={weight!r}"
         )

@@ -24,6 +24,12 @@ class TextOptions:
     ngrams: int = options.option(
         1, "Text: the longest n-gram, in words.", minimum=1
     )
+    ngram_weight: float = options.option(
+        1.0,
+        "Text: weight of n-grams of two words and more beside single words: a "
+        "factor of their inverse document frequency.",
+        minimum=0,
+    )
     min_df: int = options.option(
         2,
         "Text: the fewest documents a term must occur in to enter the "
@@ -76,6 +82,15 @@ class TextOptions:
             not (self.max_features and self.hash_buckets),
             "max_features",
             "0 with hash_buckets, which keeps no vocabulary",
+            self,
+        )
+        options.require(
+            self.ngram_weight > 0, "ngram_weight", "above 0", self
+        )
+        options.require(
+            self.ngram_weight == 1 or not self.hash_buckets,
+            "ngram_weight",
+            "1 with hash_buckets, which hold words and n-grams alike",
             self,
         )
         options.require(

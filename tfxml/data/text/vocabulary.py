@@ -217,6 +217,11 @@ def smooth_idf(document_counts: np.ndarray, num_documents: int) -> np.ndarray:
     return (1.0 + np.log(ratio)).astype(np.float32)
 
 
+def ngram_factors(terms: Sequence[str], weight: float) -> np.ndarray:
+    """Returns `weight` for each term of two words and more, else 1, float32."""
+    return np.array([weight if " " in term else 1 for term in terms], "f4")
+
+
 def _batch_counts(texts: tf.Tensor, ngrams: int) -> list[tf.Tensor]:
     """Returns terms and their document and total counts in a batch."""
     terms, occurrences = tokenizer.terms(texts, ngrams)
