@@ -1,6 +1,7 @@
 """Recipes: rules on planted facts, mixtures on planted scores, tiny runs."""
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -110,6 +111,60 @@ def test_weighted_features_are_chosen_where_common_ones_say_nothing(
     assert "; weighted\n" in output
     assert "--feature_idf=True" in output
     assert runs.entries(tmp_path / "run")[-1]["P@1"] > 90
+
+
+def test_pairs_of_words_are_tried_for_texts_that_are_not_too_long():
+    """The bound is on single words: 5 million in all texts together."""
+
+    def is_tried(**changes):
+        planted = dataclasses.replace(SMALL, num_instances=50_000, **changes)
+        by_name = _by_name(planted)
+        assert not by_name["sigmoid"].tries_ngrams
+        return by_name["centroid"].tries_ngrams
+
+    assert is_tried(is_text=True, features_per_instance=100)
+    assert not is_tried(is_text=True, features_per_instance=101)
+    assert not is_tried(is_text=False, features_per_instance=100)
+
+
+@pytest.mark.slow
+def test_pairs_of_words_are_chosen_where_their_order_tells(tmp_path, capsys):
+    """Labels are ordered pairs of six words, among words that say nothing."""
+    rng = np.random.default_rng(0)
+    pairs = list(itertools.permutations(["ax", "bow", "cup", "dot", "elf"], 2))
+    labels = rng.integers(0, len(pairs), 700)
+    texts = []
+    for label in labels:
+        noise = [f"noise{word}" for word in rng.integers(0, 20, 4)]
+        texts.append(" ".join([*noise[:2], *pairs[label], *noise[2:]]))
+    answers = [[str(label)] for label in labels]
+    data = (texts[:600], answers[:600], texts[600:], answers[600:])
+    request = recipe_request.Request(frozenset({"head"}))
+    path = tmp_path / "run"
+    reached = train_and_evaluate.train(
+        config_lib.Config(head="centroid"),
+        str(path),
+        data,
+        recipe=chooser.Chooser(request),
+    )
+    output = capsys.readouterr().out
+    assert "pairs of words beside single ones, weight 0.4: P@1" in output
+    assert "; read too\n" in output
+    config, _ = workdir.Workdir(path).read()
+    assert (config.ngrams, config.ngram_weight) == (2, 0.4)
+    assert f"--ngram_weight={config.ngram_weight:g}" in output
+    assert reached["P@1"] > 90
+    # What is given stays.
+    given = recipe_request.Request(frozenset({"head", "ngrams"}))
+    train_and_evaluate.train(
+        config_lib.Config(head="centroid"),
+        str(tmp_path / "given"),
+        data,
+        recipe=chooser.Chooser(given),
+    )
+    assert "pairs of words" not in capsys.readouterr().out
+    config, _ = workdir.Workdir(tmp_path / "given").read()
+    assert (config.ngrams, config.ngram_weight) == (1, 1.0)
 
 
 def test_few_instances_get_small_batches_and_more_epochs():
@@ -384,7 +439,8 @@ def test_a_resumed_run_keeps_to_what_is_given(auto, tiny):
 def _choose(tiny, request, **options):
     config = TINY.replace(**options)
     data = datasets.training_data(config, str(tiny))
-    return chooser.choose(config, data, request)
+    read = functools.partial(datasets.training_data, data_dir=str(tiny))
+    return chooser.choose(config, data, request, read)[0]
 
 
 def test_what_is_given_stays(tiny, two_parts, capsys):

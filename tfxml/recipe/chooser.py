@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from tfxml import config as config_lib
 from tfxml.recipe import facts as facts_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial, variants
 from tfxml.run import datasets
+
+_Read = Callable[[config_lib.Config], datasets.TrainingData]
+# Pairs of words are tried unless one of these is given, or a vocabulary of
+# another kind is.
+_OF_NGRAMS = frozenset({"ngrams", "ngram_weight", "max_features"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +25,13 @@ class Chooser:
     request: recipe_request.Request
 
     def choose(
-        self, config: config_lib.Config, data: datasets.TrainingData
-    ) -> config_lib.Config:
+        self,
+        config: config_lib.Config,
+        data: datasets.TrainingData,
+        read: _Read,
+    ) -> tuple[config_lib.Config, datasets.TrainingData]:
         """Returns the config that suits the data; see `choose`."""
-        return choose(config, data, self.request)
+        return choose(config, data, self.request, read)
 
     def kept(
         self, written: config_lib.Config, config: config_lib.Config
@@ -41,13 +51,17 @@ def choose(
     config: config_lib.Config,
     data: datasets.TrainingData,
     request: recipe_request.Request,
-) -> config_lib.Config:
+    read: _Read,
+) -> tuple[config_lib.Config, datasets.TrainingData]:
     """Returns the config that suits the data, and prints why.
+
+    With it come the data, as that config reads them.
 
     Args:
         config: what is given, and the defaults of the rest.
         data: what will be trained on.
         request: what the recipe must keep to.
+        read: reads the data as a config says.
     """
     request.check(config)
     facts = facts_lib.of(data)
@@ -61,12 +75,12 @@ def choose(
     if not within:
         head = config.head
         variants.say(f"head {head} is given, and the rest stays as it is")
-        return config
+        return config, data
     if not rules.num_held_out(facts):
         proposal = within[-1]
         variants.say(f"{proposal.name}: too few instances for a trial")
-        return config.replace(**_open(proposal.options, request))
-    outcomes = _try_all(within, config, data, facts, request)
+        return config.replace(**_open(proposal.options, request)), data
+    outcomes = _try_all(within, config, data, facts, request, read)
     best = _best(outcomes)
     for proposal in beyond:
         variants.say(_left_out(proposal, facts, budget))
@@ -77,7 +91,7 @@ def choose(
     }
     chosen = _open(options, request)
     variants.say(f"chosen: {_words(chosen)}")
-    return config.replace(**chosen)
+    return config.replace(**chosen), best.data or data
 
 
 def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
@@ -109,6 +123,7 @@ def _try_all(
     data: datasets.TrainingData,
     facts: facts_lib.Facts,
     request: recipe_request.Request,
+    read: _Read,
 ) -> list[trial.Outcome]:
     """Returns what the proposals reach on held-out rows, and says it."""
     number, num_held_out = rules.num_tried(facts), rules.num_held_out(facts)
@@ -118,7 +133,14 @@ def _try_all(
         f"a trial trains {times}on {number:,} training instances, judged by "
         f"{num_held_out:,} others"
     )
-    parts = trial.parts_of(data, number, num_held_out, num_parts, config.seed)
+    cut = functools.partial(
+        trial.parts_of,
+        num_tried=number,
+        num_held_out=num_held_out,
+        num_parts=num_parts,
+        seed=config.seed,
+    )
+    parts = cut(data)
     outcomes = []
     found: dict[str, Any] = {}  # by one proposal, for the next ones
     for proposal in proposals:
@@ -137,8 +159,21 @@ def _try_all(
             outcome = variants.with_idf(outcome, tried, parts)
             if outcome.options.get("feature_idf"):
                 found["feature_idf"] = True
-        outcomes.append(variants.with_names(outcome, tried, parts, request))
+        outcome = variants.with_names(outcome, tried, parts, request)
+        if proposal.tries_ngrams and _may_read_anew(config, data, request):
+            outcome = variants.with_ngrams(outcome, tried, read, cut)
+        outcomes.append(outcome)
     return outcomes
+
+
+def _may_read_anew(
+    config: config_lib.Config,
+    data: datasets.TrainingData,
+    request: recipe_request.Request,
+) -> bool:
+    """Tells whether pairs of words may become features."""
+    is_open = not request.given & _OF_NGRAMS and not config.hash_buckets
+    return is_open and not data.is_prepared
 
 
 def _open(

@@ -27,6 +27,10 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 _ENOUGH_OF_LABEL = 30
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
+NGRAM_WEIGHT = 0.4  # of pairs of words: single words say more
+# Of single words in all texts: pairs, which are about as many again and more,
+# would make the re-ranker of longer ones take too long.
+_MOST_WORDS = 5_000_000
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
@@ -69,6 +73,8 @@ class Proposal:
             a trial of their own.
         tries_names: whether names of labels are tried as instances, in
             trials of their own.
+        tries_ngrams: whether pairs of words are tried beside single ones, in
+            a trial of their own.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -80,6 +86,7 @@ class Proposal:
     costs: tuple[float, ...]
     tries_idf: bool
     tries_names: bool
+    tries_ngrams: bool
     seconds: float
     bytes: int
     reason: str
@@ -87,7 +94,12 @@ class Proposal:
     @property
     def num_trials(self) -> int:
         """How often it is trained on a part, at most."""
-        return 1 + self.tries_idf + len(NAME_WEIGHTS) * self.tries_names
+        return (
+            1
+            + self.tries_idf
+            + len(NAME_WEIGHTS) * self.tries_names
+            + self.tries_ngrams
+        )
 
 
 def num_held_out(facts: facts_lib.Facts) -> int:
@@ -163,6 +175,8 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         tries_idf=facts.is_unweighted and not facts.is_text,
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
+        tries_ngrams=facts.is_text
+        and facts.num_instances * facts.features_per_instance <= _MOST_WORDS,
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
@@ -197,6 +211,8 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         tries_idf=False,  # what is best for centroids is best here
         # They brought nothing, and an instance costs more here.
         tries_names=False,
+        # The first layer would become several times larger.
+        tries_ngrams=False,
         seconds=_seconds_of_head(facts, units) * num_epochs
         + _seconds_of_reranker(facts, num_negatives),
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),

@@ -35,6 +35,7 @@ class Outcome:
     mixture: mixing.Mixture
     seconds: float
     losses: tuple[float, ...]  # of the epochs
+    data: datasets.TrainingData | None = None  # if read anew, as `options` say
 
 
 @dataclasses.dataclass(frozen=True)

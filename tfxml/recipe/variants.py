@@ -1,4 +1,4 @@
-"""Proposals with weighted features, or with names of labels as instances.
+"""Proposals with weighted features, names of labels or pairs of words.
 
 Each is tried beside the proposal as it is, and taken where it is better.
 """
@@ -6,10 +6,11 @@ Each is tried beside the proposal as it is, and taken where it is better.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from tfxml import config as config_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
-from tfxml.run import datasets
+from tfxml.run import datasets, quiet
 
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
@@ -57,11 +58,7 @@ def with_names(
     """
     if not outcome.proposal.tries_names or "label_name_weight" in request.given:
         return outcome
-    proposal = dataclasses.replace(outcome.proposal, powers=())
-    if "reranker_cost" in outcome.options:
-        proposal = dataclasses.replace(
-            proposal, costs=(outcome.options["reranker_cost"],)
-        )
+    proposal = _settled(outcome)
     best, seconds, last_worth = outcome, outcome.seconds, 0.0
     for weight in rules.NAME_WEIGHTS:
         options = {**outcome.options, "label_name_weight": weight}
@@ -91,6 +88,55 @@ def with_names(
             break  # a smaller weight is no better
         last_worth = worth
     return dataclasses.replace(best, seconds=seconds)
+
+
+def with_ngrams(
+    outcome: trial.Outcome,
+    config: config_lib.Config,
+    read: Callable[[config_lib.Config], datasets.TrainingData],
+    cut: Callable[[datasets.TrainingData], list[trial.Part]],
+) -> trial.Outcome:
+    """Returns what is better: an outcome, or the same with pairs of words.
+
+    Args:
+        outcome: of single words.
+        config: of its trial.
+        read: reads the data as a config says.
+        cut: returns the parts of data.
+    """
+    texts = {"ngrams": 2, "ngram_weight": rules.NGRAM_WEIGHT}
+    options = {**outcome.options, **texts}
+    tried = config.replace(**options)
+    with quiet.unless(False):  # remarks on the data have been made
+        data = read(tried)
+    parts = cut(data)
+    paired = trial.judge(_settled(outcome), tried, parts)
+    is_better = paired.mixture.quality > outcome.mixture.quality
+    _say_tried(
+        f"pairs of words beside single ones, weight {rules.NGRAM_WEIGHT:g}",
+        paired,
+        "read too" if is_better else "left out",
+    )
+    seconds = outcome.seconds + paired.seconds
+    if not is_better:
+        return dataclasses.replace(outcome, seconds=seconds)
+    return dataclasses.replace(
+        paired,
+        proposal=outcome.proposal,
+        options={**options, **paired.options},
+        seconds=seconds,
+        data=data,
+    )
+
+
+def _settled(outcome: trial.Outcome) -> rules.Proposal:
+    """Returns an outcome's proposal without what it has decided."""
+    proposal = dataclasses.replace(outcome.proposal, powers=())
+    if "reranker_cost" in outcome.options:
+        proposal = dataclasses.replace(
+            proposal, costs=(outcome.options["reranker_cost"],)
+        )
+    return proposal
 
 
 def _worth_of_names(mixture: mixing.Mixture) -> float:

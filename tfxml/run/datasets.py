@@ -55,6 +55,7 @@ class TrainingData:
     service: str = ""  # the tf.data service that makes training's batches
     label_rows: in_memory.InMemorySource | None = None  # names of labels
     label_name_weight: float = 0.0  # of one of `label_rows`
+    is_prepared: bool = False  # whether the rows were made before the run
 
     @property
     def training_rows(self) -> pipeline.Source:
@@ -248,6 +249,7 @@ def _folder_data(
         names,
         features,
         pairs,
+        is_prepared=source_folder.format == "records",
     )
 
 

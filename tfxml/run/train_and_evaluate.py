@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import keras
@@ -43,9 +44,18 @@ class Recipe(Protocol):
     """What chooses the options of a run by its data."""
 
     def choose(
-        self, config: config_lib.Config, data: datasets.TrainingData
-    ) -> config_lib.Config:
-        """Returns the config of a new run."""
+        self,
+        config: config_lib.Config,
+        data: datasets.TrainingData,
+        read: Callable[[config_lib.Config], datasets.TrainingData],
+    ) -> tuple[config_lib.Config, datasets.TrainingData]:
+        """Returns the config of a new run, and its data.
+
+        Args:
+            config: what is given, and the defaults of the rest.
+            data: as `config` reads them.
+            read: reads them as another config says.
+        """
         ...
 
     def kept(
@@ -130,18 +140,18 @@ def train(
                 config = recipe.kept(folder.read()[0], config)
             resuming.check_same(folder, config)
         print("reading   the data")
-        data = datasets.training_data(
-            config,
-            data_dir,
-            strategy,
-            folder.fitted_text_features(),
-            data_service,
+        read = functools.partial(
+            datasets.training_data,
+            data_dir=data_dir,
+            strategy=strategy,
+            data_service=data_service,
         )
+        data = read(config, features=folder.fitted_text_features())
         print(console.describe_data(data))
         if folder.is_started:
             folder.check_data(data.fingerprint, data.facts.data_dir)
         elif recipe is not None:
-            config = recipe.choose(config, data)
+            config, data = recipe.choose(config, data, read)
         data = datasets.of_config(config, data)
         if data.label_rows is not None:
             print(console.describe_label_rows(data))

@@ -84,9 +84,7 @@ class TextOptions:
             "0 with hash_buckets, which keeps no vocabulary",
             self,
         )
-        options.require(
-            self.ngram_weight > 0, "ngram_weight", "above 0", self
-        )
+        options.require(self.ngram_weight > 0, "ngram_weight", "above 0", self)
         options.require(
             self.ngram_weight == 1 or not self.hash_buckets,
             "ngram_weight",
