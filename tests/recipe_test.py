@@ -113,18 +113,28 @@ def test_weighted_features_are_chosen_where_common_ones_say_nothing(
     assert runs.entries(tmp_path / "run")[-1]["P@1"] > 90
 
 
-def test_pairs_of_words_are_tried_for_texts_that_are_not_too_long():
-    """The bound is on single words: 5 million in all texts together."""
-
-    def is_tried(**changes):
-        planted = dataclasses.replace(SMALL, num_instances=50_000, **changes)
-        by_name = _by_name(planted)
-        assert not by_name["sigmoid"].tries_ngrams
-        return by_name["centroid"].tries_ngrams
-
-    assert is_tried(is_text=True, features_per_instance=100)
-    assert not is_tried(is_text=True, features_per_instance=101)
-    assert not is_tried(is_text=False, features_per_instance=100)
+@pytest.mark.parametrize(
+    ("is_text", "num_instances", "features", "weight"),
+    [
+        (True, 500_000, 30, 0.6),
+        (True, 50_000, 31, 0.25),
+        (True, 20_000, 100, 0.25),
+        (True, 20_000, 101, 0.0),  # over two million words
+        (False, 50_000, 30, 0.0),
+    ],
+)
+def test_pairs_of_words_weigh_less_in_long_texts(
+    is_text, num_instances, features, weight
+):
+    planted = dataclasses.replace(
+        SMALL,
+        is_text=is_text,
+        num_instances=num_instances,
+        features_per_instance=features,
+    )
+    by_name = _by_name(planted)
+    assert by_name["centroid"].ngram_weight == weight
+    assert by_name["sigmoid"].ngram_weight == 0
 
 
 @pytest.mark.slow
@@ -148,10 +158,10 @@ def test_pairs_of_words_are_chosen_where_their_order_tells(tmp_path, capsys):
         recipe=chooser.Chooser(request),
     )
     output = capsys.readouterr().out
-    assert "pairs of words beside single ones, weight 0.4: P@1" in output
+    assert "pairs of words beside single ones, weight 0.6: P@1" in output
     assert "; read too\n" in output
     config, _ = workdir.Workdir(path).read()
-    assert (config.ngrams, config.ngram_weight) == (2, 0.4)
+    assert (config.ngrams, config.ngram_weight) == (2, 0.6)
     assert f"--ngram_weight={config.ngram_weight:g}" in output
     assert reached["P@1"] > 90
     # What is given stays.

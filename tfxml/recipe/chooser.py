@@ -160,7 +160,7 @@ def _try_all(
             if outcome.options.get("feature_idf"):
                 found["feature_idf"] = True
         outcome = variants.with_names(outcome, tried, parts, request)
-        if proposal.tries_ngrams and _may_read_anew(config, data, request):
+        if proposal.ngram_weight and _may_read_anew(config, data, request):
             outcome = variants.with_ngrams(outcome, tried, read, cut)
         outcomes.append(outcome)
     return outcomes
