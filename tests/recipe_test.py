@@ -113,28 +113,15 @@ def test_weighted_features_are_chosen_where_common_ones_say_nothing(
     assert runs.entries(tmp_path / "run")[-1]["P@1"] > 90
 
 
-@pytest.mark.parametrize(
-    ("is_text", "num_instances", "features", "weight"),
-    [
-        (True, 500_000, 30, 0.6),
-        (True, 50_000, 31, 0.25),
-        (True, 20_000, 100, 0.25),
-        (True, 20_000, 101, 0.0),  # over two million words
-        (False, 50_000, 30, 0.0),
-    ],
-)
-def test_pairs_of_words_weigh_less_in_long_texts(
-    is_text, num_instances, features, weight
-):
-    planted = dataclasses.replace(
-        SMALL,
-        is_text=is_text,
-        num_instances=num_instances,
-        features_per_instance=features,
-    )
-    by_name = _by_name(planted)
-    assert by_name["centroid"].ngram_weight == weight
-    assert by_name["sigmoid"].ngram_weight == 0
+def test_pairs_of_words_are_tried_for_centroids_of_short_texts():
+    def tries(**changes):
+        by_name = _by_name(dataclasses.replace(SMALL, **changes))
+        assert not by_name["sigmoid"].tries_ngrams
+        return by_name["centroid"].tries_ngrams
+
+    assert tries(is_text=True, features_per_instance=30)
+    assert not tries(is_text=True, features_per_instance=31)
+    assert not tries(is_text=False, features_per_instance=30)
 
 
 @pytest.mark.slow
@@ -164,6 +151,9 @@ def test_pairs_of_words_are_chosen_where_their_order_tells(tmp_path, capsys):
     assert (config.ngrams, config.ngram_weight) == (2, 0.6)
     assert f"--ngram_weight={config.ngram_weight:g}" in output
     assert reached["P@1"] > 90
+    # The recipe reproduces the run without a trial.
+    again = str(tmp_path / "again")
+    assert train_and_evaluate.train(config, again, data) == reached
     # What is given stays.
     given = recipe_request.Request(frozenset({"head", "ngrams"}))
     train_and_evaluate.train(

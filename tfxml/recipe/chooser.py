@@ -13,8 +13,7 @@ from tfxml.recipe import mixing, recipe_request, rules, trial, variants
 from tfxml.run import datasets
 
 _Read = Callable[[config_lib.Config], datasets.TrainingData]
-# Pairs of words are tried unless one of these is given, or a vocabulary of
-# another kind is.
+# Pairs of words are tried unless one of these is given.
 _OF_NGRAMS = frozenset({"ngrams", "ngram_weight", "max_features"})
 
 
@@ -160,7 +159,7 @@ def _try_all(
             if outcome.options.get("feature_idf"):
                 found["feature_idf"] = True
         outcome = variants.with_names(outcome, tried, parts, request)
-        if proposal.ngram_weight and _may_read_anew(config, data, request):
+        if proposal.tries_ngrams and _may_read_anew(config, data, request):
             outcome = variants.with_ngrams(outcome, tried, read, cut)
         outcomes.append(outcome)
     return outcomes
@@ -171,7 +170,7 @@ def _may_read_anew(
     data: datasets.TrainingData,
     request: recipe_request.Request,
 ) -> bool:
-    """Tells whether pairs of words may become features."""
+    """Tells whether the data may be read with pairs of words as features."""
     is_open = not request.given & _OF_NGRAMS and not config.hash_buckets
     return is_open and not data.is_prepared
 

@@ -27,13 +27,10 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 _ENOUGH_OF_LABEL = 30
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
-# Weights of pairs of words, so that single words say more: texts of up to so
-# many distinct words have about as many pairs or fewer, longer ones twice as
-# many. Of long texts' words there may be so many in all: pairs make the
-# re-ranker slower, where they bring least.
+NGRAM_WEIGHT = 0.6  # of pairs of words, so that single words say more
+# Distinct words of a text: pairs bring little to longer ones, which have about
+# twice as many of them, so that the re-ranker takes up to three times as long.
 _SHORT_TEXT = 30
-_PAIRS_OF_SHORT, _PAIRS_OF_LONG = 0.6, 0.25
-_MOST_WORDS = 2_000_000
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
@@ -76,8 +73,8 @@ class Proposal:
             a trial of their own.
         tries_names: whether names of labels are tried as instances, in
             trials of their own.
-        ngram_weight: of pairs of words, which are tried beside single ones
-            in a trial of their own; 0: they are not.
+        tries_ngrams: whether pairs of words are tried beside single ones, in
+            a trial of their own.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -89,7 +86,7 @@ class Proposal:
     costs: tuple[float, ...]
     tries_idf: bool
     tries_names: bool
-    ngram_weight: float
+    tries_ngrams: bool
     seconds: float
     bytes: int
     reason: str
@@ -101,7 +98,7 @@ class Proposal:
             1
             + self.tries_idf
             + len(NAME_WEIGHTS) * self.tries_names
-            + (self.ngram_weight > 0)
+            + self.tries_ngrams
         )
 
 
@@ -178,7 +175,8 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         tries_idf=facts.is_unweighted and not facts.is_text,
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
-        ngram_weight=_ngram_weight(facts),
+        tries_ngrams=facts.is_text
+        and facts.features_per_instance <= _SHORT_TEXT,
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
@@ -214,7 +212,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         # They brought nothing, and an instance costs more here.
         tries_names=False,
         # The first layer would become several times larger.
-        ngram_weight=0.0,
+        tries_ngrams=False,
         seconds=_seconds_of_head(facts, units) * num_epochs
         + _seconds_of_reranker(facts, num_negatives),
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),
@@ -259,16 +257,6 @@ def _reranker(
         "reranker_features": _features(facts, 1000),
         "num_candidates": min(num_candidates, facts.num_labels),
     }
-
-
-def _ngram_weight(facts: facts_lib.Facts) -> float:
-    """Returns the weight with which pairs of words are tried; 0: not."""
-    if not facts.is_text:
-        return 0.0
-    if facts.features_per_instance <= _SHORT_TEXT:
-        return _PAIRS_OF_SHORT
-    num_words = facts.num_instances * facts.features_per_instance
-    return _PAIRS_OF_LONG if num_words <= _MOST_WORDS else 0.0
 
 
 def _passes(facts: facts_lib.Facts) -> int:

@@ -104,8 +104,8 @@ def with_ngrams(
         read: reads the data as a config says.
         cut: returns the parts of data.
     """
-    weight = outcome.proposal.ngram_weight
-    options = {**outcome.options, "ngrams": 2, "ngram_weight": weight}
+    of_text = {"ngrams": 2, "ngram_weight": rules.NGRAM_WEIGHT}
+    options = {**outcome.options, **of_text}
     tried = config.replace(**options)
     with quiet.unless(False):  # remarks on the data have been made
         data = read(tried)
@@ -113,7 +113,7 @@ def with_ngrams(
     paired = trial.judge(_settled(outcome), tried, parts)
     is_better = paired.mixture.quality > outcome.mixture.quality
     _say_tried(
-        f"pairs of words beside single ones, weight {weight:g}",
+        f"pairs of words beside single ones, weight {rules.NGRAM_WEIGHT:g}",
         paired,
         "read too" if is_better else "left out",
     )
