@@ -129,11 +129,13 @@ def test_a_trial_tells_whether_names_pay(misleads, tmp_path, capsys):
     texts, labels = _texts(
         rng, 260, lambda i: (i + shift) % 200, np.arange(200)
     )
+    words_alone = frozenset({"ngrams"})
+    request = recipe_request.Request(words_alone, seconds=0.01)
     train_and_evaluate.train(
         config_lib.Config(min_df=1),
         str(tmp_path / "run"),
         arrays.of(texts, labels, NAMES),
-        recipe=chooser.Chooser(recipe_request.Request(seconds=0.01)),
+        recipe=chooser.Chooser(request),
     )
     config, _ = workdir.Workdir(tmp_path / "run").read()
     assert config.label_name_weight == (0.0 if misleads else 1.0)
