@@ -29,7 +29,7 @@ _ENOUGH_OF_LABEL = 30
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
 NGRAM_WEIGHT = 0.6  # of pairs of words, so that single words say more
 # Distinct words of a text: pairs bring little to longer ones, which have about
-# twice as many of them, so that the re-ranker takes up to three times as long.
+# twice as many of them, so that the re-ranker takes twice as long.
 _SHORT_TEXT = 30
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
