@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -165,6 +166,54 @@ def test_pairs_of_words_are_chosen_where_their_order_tells(tmp_path, capsys):
     assert "pairs of words" not in capsys.readouterr().out
     config, _ = workdir.Workdir(tmp_path / "given").read()
     assert (config.ngrams, config.ngram_weight) == (1, 1.0)
+
+
+def test_titles_are_tried_for_centroids_where_there_are_some():
+    for has_titles in (False, True):
+        facts_of = dataclasses.replace(SMALL, has_titles=has_titles)
+        by_name = _by_name(facts_of)
+        assert by_name["centroid"].tries_titles == has_titles
+        assert not by_name["sigmoid"].tries_titles
+
+
+@pytest.mark.slow
+def test_titles_are_read_twice_where_they_tell_more(tmp_path, capsys):
+    """A title has the label's word once, and content three others' words."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 30, 700)
+    others = rng.integers(0, 30, (700, 3))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for split, rows in (("train", range(600)), ("test", range(600, 700))):
+        lines = [
+            json.dumps(
+                {
+                    "title": f"word{labels[row]}",
+                    "content": " ".join(f"word{word}" for word in others[row]),
+                    "labels": [f"label {labels[row]}"],
+                }
+            )
+            for row in rows
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    request = recipe_request.Request(frozenset({"head", "ngrams"}))
+    path = tmp_path / "run"
+    reached = train_and_evaluate.train(
+        config_lib.Config(head="centroid"),
+        str(path),
+        str(folder),
+        recipe=chooser.Chooser(request),
+    )
+    output = capsys.readouterr().out
+    assert "titles read 2 times: P@1" in output
+    assert "; kept so\n" in output
+    config, _ = workdir.Workdir(path).read()
+    assert config.title_weight == 2
+    assert "--title_weight=2" in output
+    assert reached["P@1"] > 90
+    # The recipe reproduces the run without a trial.
+    again = str(tmp_path / "again")
+    assert train_and_evaluate.train(config, again, str(folder)) == reached
 
 
 def test_few_instances_get_small_batches_and_more_epochs():

@@ -68,6 +68,7 @@ def main() -> None:
             predictor.num_features,
             predictor.is_text,
             values.bad_rows == "skip",
+            predictor.title_weight,
         )
         write = files.enter_context(answers.sink(output))
         for line in request_answers.predict_lines(

@@ -42,6 +42,7 @@ class ArrayData:
     format: str = "arrays"
     path: str = IN_MEMORY
     notes: tuple[str, ...] = ()
+    has_titles: bool = False
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ class DataSet(Protocol):
         """Remarks of the reader for the user."""
 
     @property
+    def has_titles(self) -> bool:
+        """Whether titles are read beside other text."""
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Those of "dev", "test" and "train" that it has, in that order."""
 

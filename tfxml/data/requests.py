@@ -99,6 +99,7 @@ def read(
     num_features: int,
     is_text: bool,
     is_skipping: bool = False,
+    title_weight: int = 1,
 ) -> Iterator[Request | Skipped]:
     """Yields a request for each line, in order.
 
@@ -110,6 +111,7 @@ def read(
             the features that its text features compute.
         is_skipping: whether a bad line is yielded as `Skipped`, as blank lines
             always are.
+        title_weight: how often a title is read, as in training.
 
     Raises:
         RowError: for a bad line, unless `is_skipping`.
@@ -120,7 +122,7 @@ def read(
             continue
         try:
             row = _parse(line, name, number)
-            yield of_row(row, name, number, num_features, is_text)
+            yield of_row(row, name, number, num_features, is_text, title_weight)
         except data_errors.RowError as error:
             if not is_skipping:
                 raise
@@ -135,7 +137,12 @@ def _without_mark(line: bytes, name: str) -> bytes:
 
 
 def of_row(
-    row: object, name: str, number: int, num_features: int, is_text: bool
+    row: object,
+    name: str,
+    number: int,
+    num_features: int,
+    is_text: bool,
+    title_weight: int = 1,
 ) -> Request:
     """Returns the request that a value of JSON is; see `read`.
 
@@ -144,6 +151,7 @@ def of_row(
         name, number: where it stands, as errors say it.
         num_features: D; feature ids must be below.
         is_text: whether the model reads text.
+        title_weight: how often a title is read, as in training.
 
     Raises:
         RowError: for anything that is no request.
@@ -158,7 +166,7 @@ def of_row(
     if "feature_ids" in row:
         ids, values = _features(row, num_features, fail)
         return Request(None, ids, values, uid, number)
-    text = _text(row, fail)
+    text = _text(row, title_weight, fail)
     if not is_text:
         fail("text", "feature_ids and feature_values, as in training")
     return Request(text, None, None, uid, number)
@@ -194,7 +202,7 @@ def _uid(row: dict, fail: _Fail) -> str | int | float | None:
     return uid
 
 
-def _text(row: dict, fail: _Fail) -> str:
+def _text(row: dict, title_weight: int, fail: _Fail) -> str:
     keys = [key for key in ("text", "title", "content") if key in row]
     if not keys:
         fail(
@@ -203,7 +211,13 @@ def _text(row: dict, fail: _Fail) -> str:
         )
     if keys[0] == "text" and len(keys) > 1:
         fail(f"text beside {' and '.join(keys[1:])}", "one of both")
-    parts = [row[key] for key in keys if row[key] is not None]
+    times = {"title": title_weight}
+    parts = [
+        row[key]
+        for key in keys
+        if row[key] is not None
+        for _ in range(times.get(key, 1))
+    ]
     if not all(isinstance(part, str) for part in parts):
         fail("a value that is no string", f"strings in {' and '.join(keys)}")
     text = " ".join(part for part in parts if part)

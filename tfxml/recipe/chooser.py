@@ -158,10 +158,18 @@ def _try_all(
             outcome = variants.with_idf(outcome, tried, parts)
             if outcome.options.get("feature_idf"):
                 found["feature_idf"] = True
+        if proposal.tries_titles and "title_weight" not in request.given:
+            outcome = variants.with_titles(outcome, tried, read, cut)
+            if outcome.data is not None:
+                data = outcome.data
+                parts = cut(data)
+                found["title_weight"] = rules.TITLE_WEIGHT
+                tried = tried.replace(**found)
         outcome = variants.with_names(outcome, tried, parts, request)
         if proposal.tries_ngrams and _may_read_anew(config, data, request):
             outcome = variants.with_ngrams(outcome, tried, read, cut)
-        outcomes.append(outcome)
+        data_of = outcome.data or data
+        outcomes.append(dataclasses.replace(outcome, data=data_of))
     return outcomes
 
 

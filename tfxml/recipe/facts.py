@@ -37,6 +37,7 @@ class Facts:
     num_cores: int
     memory: int  # bytes
     has_accelerator: bool
+    has_titles: bool = False  # in texts that can be read anew
 
     @property
     def instances_per_label(self) -> float:
@@ -78,6 +79,7 @@ def of(data: datasets.TrainingData) -> Facts:
         os.cpu_count() or 1,
         limits.memory_bytes(),
         bool(tf.config.list_logical_devices("GPU")),
+        data.has_titles and not data.is_prepared,
     )
 
 

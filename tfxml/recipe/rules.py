@@ -27,6 +27,7 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 _ENOUGH_OF_LABEL = 30
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
+TITLE_WEIGHT = 2
 NGRAM_WEIGHT = 0.6  # of pairs of words, so that single words say more
 # Distinct words of a text: pairs bring little to longer ones, which have about
 # twice as many of them, so that the re-ranker takes twice as long.
@@ -71,6 +72,8 @@ class Proposal:
         costs: C of the re-ranker, of which the trial takes the best.
         tries_idf: whether weights by inverse document frequency are tried, in
             a trial of their own.
+        tries_titles: whether titles are tried twice as heavy, in a trial of
+            their own, which decides for the proposals after this one too.
         tries_names: whether names of labels are tried as instances, in
             trials of their own.
         tries_ngrams: whether pairs of words are tried beside single ones, in
@@ -85,6 +88,7 @@ class Proposal:
     powers: tuple[float, ...]
     costs: tuple[float, ...]
     tries_idf: bool
+    tries_titles: bool
     tries_names: bool
     tries_ngrams: bool
     seconds: float
@@ -97,6 +101,7 @@ class Proposal:
         return (
             1
             + self.tries_idf
+            + self.tries_titles
             + len(NAME_WEIGHTS) * self.tries_names
             + self.tries_ngrams
         )
@@ -173,6 +178,7 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         powers=(1.0, 0.85, 0.7, 0.55, 0.4),
         costs=(1.0, 0.5),
         tries_idf=facts.is_unweighted and not facts.is_text,
+        tries_titles=facts.has_titles,
         tries_names=facts.has_label_names
         and facts.instances_per_label < _ENOUGH_OF_LABEL,
         tries_ngrams=facts.is_text
@@ -208,7 +214,9 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         options,
         powers=(),
         costs=(1.0,),
-        tries_idf=False,  # what is best for centroids is best here
+        # What is best for centroids is best here.
+        tries_idf=False,
+        tries_titles=False,
         # They brought nothing, and an instance costs more here.
         tries_names=False,
         # The first layer would become several times larger.

@@ -1,4 +1,4 @@
-"""Proposals with weighted features, names of labels or pairs of words.
+"""Proposals with weighted features or titles, names of labels, pairs of words.
 
 Each is tried beside the proposal as it is, and taken where it is better.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from tfxml import config as config_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
@@ -104,26 +105,71 @@ def with_ngrams(
         read: reads the data as a config says.
         cut: returns the parts of data.
     """
-    of_text = {"ngrams": 2, "ngram_weight": rules.NGRAM_WEIGHT}
+    return _read_anew(
+        {"ngrams": 2, "ngram_weight": rules.NGRAM_WEIGHT},
+        f"pairs of words beside single ones, weight {rules.NGRAM_WEIGHT:g}",
+        ("read too", "left out"),
+        outcome,
+        config,
+        read,
+        cut,
+    )
+
+
+def with_titles(
+    outcome: trial.Outcome,
+    config: config_lib.Config,
+    read: Callable[[config_lib.Config], datasets.TrainingData],
+    cut: Callable[[datasets.TrainingData], list[trial.Part]],
+) -> trial.Outcome:
+    """Returns what is better: an outcome, or the same with titles read twice.
+
+    Args:
+        outcome: of titles that are read once.
+        config, read, cut: see `with_ngrams`.
+    """
+    return _read_anew(
+        {"title_weight": rules.TITLE_WEIGHT},
+        f"titles read {rules.TITLE_WEIGHT} times",
+        ("kept so", "read once"),
+        outcome,
+        config,
+        read,
+        cut,
+    )
+
+
+def _read_anew(
+    of_text: dict[str, Any],
+    what: str,
+    verdicts: tuple[str, str],
+    outcome: trial.Outcome,
+    config: config_lib.Config,
+    read: Callable[[config_lib.Config], datasets.TrainingData],
+    cut: Callable[[datasets.TrainingData], list[trial.Part]],
+) -> trial.Outcome:
+    """Returns what is better: an outcome, or that of texts read otherwise.
+
+    Args:
+        of_text: the options that read them.
+        what: a trial's name.
+        verdicts: words for taking it and for leaving it.
+        outcome, config, read, cut: see `with_ngrams`.
+    """
     options = {**outcome.options, **of_text}
     tried = config.replace(**options)
     with quiet.unless(False):  # remarks on the data have been made
         data = read(tried)
-    parts = cut(data)
-    paired = trial.judge(_settled(outcome), tried, parts)
-    is_better = paired.mixture.quality > outcome.mixture.quality
-    _say_tried(
-        f"pairs of words beside single ones, weight {rules.NGRAM_WEIGHT:g}",
-        paired,
-        "read too" if is_better else "left out",
-    )
-    seconds = outcome.seconds + paired.seconds
+    again = trial.judge(_settled(outcome), tried, cut(data))
+    is_better = again.mixture.quality > outcome.mixture.quality
+    _say_tried(what, again, verdicts[0] if is_better else verdicts[1])
+    seconds = outcome.seconds + again.seconds
     if not is_better:
         return dataclasses.replace(outcome, seconds=seconds)
     return dataclasses.replace(
-        paired,
+        again,
         proposal=outcome.proposal,
-        options={**options, **paired.options},
+        options={**options, **again.options},
         seconds=seconds,
         data=data,
     )

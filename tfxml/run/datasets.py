@@ -56,6 +56,7 @@ class TrainingData:
     label_rows: in_memory.InMemorySource | None = None  # names of labels
     label_name_weight: float = 0.0  # of one of `label_rows`
     is_prepared: bool = False  # whether the rows were made before the run
+    has_titles: bool = False  # whether titles are read beside other text
 
     @property
     def training_rows(self) -> pipeline.Source:
@@ -250,6 +251,7 @@ def _folder_data(
         features,
         pairs,
         is_prepared=source_folder.format == "records",
+        has_titles=source_folder.has_titles,
     )
 
 

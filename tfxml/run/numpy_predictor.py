@@ -144,7 +144,7 @@ def open_run(
         predictor = NumpyPredictor(
             model, choice, num_labels, names, config.normalize_rows, text_folder
         )
-    predictor.stale = stale
+    predictor.stale, predictor.title_weight = stale, config.title_weight
     return predictor
 
 

@@ -34,6 +34,7 @@ class RequestAnswers:
 
     note = ""  # what a user should know of how labels are found
     stale = ""  # why what was fitted to scores is not applied
+    title_weight = 1  # how often a title is read
 
     def __init__(
         self,

@@ -59,6 +59,7 @@ class RequestPredictor(request_answers.RequestAnswers):
             run.facts.is_text,
         )
         self._run, self.stale = run, run.stale
+        self.title_weight = run.config.title_weight
         if runtime == "auto":
             suits = cpu_predictor.suits(run.model, tf.distribute.get_strategy())
             runtime = "cpu" if suits else "tensorflow"

@@ -96,6 +96,13 @@ def _check_prepared(
             f"{needed}. Received: data_dir={source.path}, with {prepared}"
         )
     reading = manifest.get("reading", {})
+    title_weight = reading.get("title_weight", 1)
+    if title_weight != config.title_weight:  # that requests are read with
+        raise ValueError(
+            "`title_weight` must be as the data were prepared. Received: "
+            f"title_weight={config.title_weight} and data_dir={source.path}, "
+            f"prepared with {title_weight}"
+        )
     for name, value in read_options.given(config).items():
         if reading.get(name) != value:
             raise ValueError(

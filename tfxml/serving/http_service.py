@@ -215,6 +215,7 @@ class Service:
                 limits.k,
                 self._run.facts.num_features,
                 self._run.facts.is_text,
+                self._predictor.title_weight,
             )
             found = self._predictor.predict(
                 asked.instances,

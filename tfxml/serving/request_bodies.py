@@ -53,6 +53,7 @@ def parse(
     max_k: int,
     num_features: int,
     is_text: bool,
+    title_weight: int = 1,
 ) -> Asked:
     """Returns what a body asks for.
 
@@ -61,6 +62,7 @@ def parse(
         max_instances, max_k: what may be asked for.
         num_features: D; feature ids must be below.
         is_text: whether the model reads text.
+        title_weight: how often a title is read, as in training.
 
     Raises:
         ValueError: for anything that cannot be answered.
@@ -86,6 +88,7 @@ def parse(
                 number,
                 num_features,
                 is_text,
+                title_weight,
             )
             for number, row in enumerate(rows, 1)
         ],

@@ -91,7 +91,12 @@ def answers(
             _NAME,
         )
     read = requests.read(
-        source, _NAME, facts.num_features, facts.is_text, is_skipping=True
+        source,
+        _NAME,
+        facts.num_features,
+        facts.is_text,
+        is_skipping=True,
+        title_weight=predictor.title_weight,
     )
     lines = request_answers.predict_lines(
         predictor, read, _BATCH, wanted.k, choice=choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable
@@ -23,6 +24,7 @@ TEXT_KEYS = (
     "document",
     "sentence",
 )
+TITLE_KEYS = ("title", "headline")
 LABEL_KEYS = (
     "labels",
     "label",
@@ -46,7 +48,7 @@ _NEVER_TEXT = frozenset(("uid", "id", "url"))
 class Columns:
     """Which columns are read."""
 
-    text: tuple[str, ...]
+    text: tuple[str, ...]  # a title several times, where it weighs more
     label: str
     separator: str | None = None  # of labels in one string; None: one label
     weight: str = ""  # "": none
@@ -58,11 +60,28 @@ class Columns:
         return frozenset(self.names()) | _NEVER_TEXT
 
     def names(self) -> list[str]:
-        return [*self.text, self.label, *([self.weight] * bool(self.weight))]
+        weight = [self.weight] * bool(self.weight)
+        return [*dict.fromkeys(self.text), self.label, *weight]
+
+    @property
+    def has_title(self) -> bool:
+        """Whether one column is a title, and another is not."""
+        return 0 < sum(key in TITLE_KEYS for key in self.text) < len(self.text)
+
+    def with_title_weight(self, weight: int) -> Columns:
+        """Returns the columns with titles read so many times."""
+        times = {key: weight for key in TITLE_KEYS}
+        text = [key for key in self.text for _ in range(times.get(key, 1))]
+        return dataclasses.replace(self, text=tuple(text))
 
     def describe(self) -> str:
         """Returns a sentence for a person."""
-        words = f"text is read from {' and '.join(self.text)}"
+        counts = collections.Counter(self.text)
+        text = [
+            key if counts[key] == 1 else f"{key} ({counts[key]} times)"
+            for key in counts
+        ]
+        words = f"text is read from {' and '.join(text)}"
         words += f", labels from {self.label}"
         if self.separator:
             words += f", separated by {self.separator!r}"
@@ -121,9 +140,17 @@ def choose(
     separator = options.label_separator or None
     if is_splitting and separator is None:
         separator = label_space.choose_separator(cells(label))
-    return Columns(
+    columns = Columns(
         text, label, separator, options.weight_column, not options.text_columns
     )
+    if options.title_weight > 1 and not columns.has_title:
+        raise _error(
+            path,
+            keys,
+            f"a {' or '.join(TITLE_KEYS)} beside other text, for "
+            f"--title_weight={options.title_weight}",
+        )
+    return columns.with_title_weight(options.title_weight)
 
 
 def text_of(record: dict, columns: Columns, fail: label_space.Fail) -> str:
@@ -149,7 +176,7 @@ def text_of(record: dict, columns: Columns, fail: label_space.Fail) -> str:
     elif not any(key in record for key in columns.text):
         raise fail(
             f"no text among the keys {listing(record)}",
-            f"text under {' or '.join(columns.text)}",
+            f"text under {' or '.join(dict.fromkeys(columns.text))}",
         )
     return " ".join(parts)
 
@@ -166,7 +193,8 @@ def _check_elsewhere(record: dict, columns: Columns, fail) -> None:
         raise fail(
             f"text under {' and '.join(elsewhere)}, among the keys "
             f"{listing(record)}",
-            f"text under {' or '.join(columns.text)}, or --text_columns to "
+            f"text under {' or '.join(dict.fromkeys(columns.text))}, or "
+            "--text_columns to "
             "name all that is read",
         )
 

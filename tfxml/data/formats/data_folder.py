@@ -72,6 +72,12 @@ class Folder:
         columns = self.arguments.get("columns")
         return columns is not None and bool(columns.weight)
 
+    @property
+    def has_titles(self) -> bool:
+        """Whether titles are read beside other text."""
+        columns = self.arguments.get("columns")
+        return columns is not None and columns.has_title
+
     def num_instances(self, split: str) -> int | None:
         """Returns a split's size; None where only reading it all would say."""
         self._check_split(split)

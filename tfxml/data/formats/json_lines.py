@@ -48,6 +48,8 @@ def survey(
     columns = columns_lib.LF
     if options.text_columns or options.weight_column:
         columns = table.choose_columns(read_records, pieces, options)
+    elif options.title_weight > 1:
+        columns = columns.with_title_weight(options.title_weight)
     names = read_names()
     sizes: dict[str, tuple[int, ...]] = {}
     notes: tuple[str, ...] = ()

@@ -30,6 +30,13 @@ class ReadOptions:
         "Tables and JSON lines: the columns that hold text, joined by a "
         "space. Empty: title, abstract, text, content and the like.",
     )
+    title_weight: int = options.option(
+        1,
+        "Tables and JSON lines: how often a title (or headline) beside other "
+        "text is read. 2 counts its words twice.",
+        minimum=1,
+        maximum=9,
+    )
     label_column: str = options.option(
         "",
         "Tables and JSON lines: the column that holds the labels. Empty: "
@@ -72,5 +79,11 @@ def given(options: ReadOptions) -> dict:
     }
 
 
-TABLE = ("text_columns", "label_column", "label_separator", "weight_column")
+TABLE = (
+    "text_columns",
+    "title_weight",
+    "label_column",
+    "label_separator",
+    "weight_column",
+)
 DEFAULTS = ReadOptions()

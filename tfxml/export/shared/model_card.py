@@ -41,6 +41,10 @@ _HASHED_LIMIT = (
     "It reads a bag of hashed words{ngrams}: further word order, tables and "
     "images are lost, and different words can share a feature."
 )
+_TITLES = (
+    " In training a title counted {times} times: write it so often before the "
+    "rest of a text, with spaces between."
+)
 _FEATURES_LIMIT = (
     "It reads the {num_features:,} features of its data set, which must be "
     "computed in the same way; it knows no other features."
@@ -176,6 +180,8 @@ def _limits(run) -> str:
         limit = (_HASHED_LIMIT if config.hash_buckets else _TEXT_LIMIT).format(
             ngrams=grams if config.ngrams > 1 else ""
         )
+        if config.title_weight > 1:
+            limit += _TITLES.format(times=config.title_weight)
     return _LIMITS.format(
         num_labels=facts.num_labels,
         rare=_rare(run.label_counts),
