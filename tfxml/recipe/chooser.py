@@ -163,7 +163,7 @@ def _try_all(
             if outcome.data is not None:
                 data = outcome.data
                 parts = cut(data)
-                found["title_weight"] = rules.TITLE_WEIGHT
+                found["title_weight"] = outcome.options["title_weight"]
                 tried = tried.replace(**found)
         outcome = variants.with_names(outcome, tried, parts, request)
         if proposal.tries_ngrams and _may_read_anew(config, data, request):

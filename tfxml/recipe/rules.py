@@ -27,11 +27,9 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 _ENOUGH_OF_LABEL = 30
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
-TITLE_WEIGHT = 2
+TITLE_WEIGHTS = (2, 3)  # each where the one before was better
 NGRAM_WEIGHT = 0.6  # of pairs of words, so that single words say more
-# Distinct words of a text: pairs bring little to longer ones, which have about
-# twice as many of them, so that the re-ranker takes twice as long.
-_SHORT_TEXT = 30
+_SHORT_TEXT = 30  # distinct words; pairs bring little to longer texts
 _TRIED = 12_000  # instances that a trial has at least
 _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
@@ -70,14 +68,12 @@ class Proposal:
         powers: of the centroids' lengths, of which the trial takes the one
             whose candidates hold most labels; empty: none.
         costs: C of the re-ranker, of which the trial takes the best.
-        tries_idf: whether weights by inverse document frequency are tried, in
-            a trial of their own.
-        tries_titles: whether titles are tried twice as heavy, in a trial of
-            their own, which decides for the proposals after this one too.
-        tries_names: whether names of labels are tried as instances, in
-            trials of their own.
-        tries_ngrams: whether pairs of words are tried beside single ones, in
-            a trial of their own.
+        tries_idf: whether weights by inverse document frequency are tried;
+            this and what follows in trials of their own.
+        tries_titles: whether titles are tried with more weight, which decides
+            for later proposals too.
+        tries_names: whether names of labels are tried as instances.
+        tries_ngrams: whether pairs of words are tried beside single ones.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -101,7 +97,7 @@ class Proposal:
         return (
             1
             + self.tries_idf
-            + self.tries_titles
+            + len(TITLE_WEIGHTS) * self.tries_titles
             + len(NAME_WEIGHTS) * self.tries_names
             + self.tries_ngrams
         )
@@ -217,10 +213,8 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         # What is best for centroids is best here.
         tries_idf=False,
         tries_titles=False,
-        # They brought nothing, and an instance costs more here.
-        tries_names=False,
-        # The first layer would become several times larger.
-        tries_ngrams=False,
+        tries_names=False,  # nothing gained, and an instance costs more here
+        tries_ngrams=False,  # the first layer would be several times larger
         seconds=_seconds_of_head(facts, units) * num_epochs
         + _seconds_of_reranker(facts, num_negatives),
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),

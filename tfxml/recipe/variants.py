@@ -13,6 +13,8 @@ from tfxml import config as config_lib
 from tfxml.recipe import mixing, recipe_request, rules, trial
 from tfxml.run import datasets, quiet
 
+# By this factor heavier titles must be better: exports want them so written.
+_WORTH_OF_TITLES = 1.002
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
 
@@ -122,21 +124,27 @@ def with_titles(
     read: Callable[[config_lib.Config], datasets.TrainingData],
     cut: Callable[[datasets.TrainingData], list[trial.Part]],
 ) -> trial.Outcome:
-    """Returns what is better: an outcome, or the same with titles read twice.
+    """Returns what is best: an outcome, or the same with heavier titles.
 
     Args:
         outcome: of titles that are read once.
         config, read, cut: see `with_ngrams`.
     """
-    return _read_anew(
-        {"title_weight": rules.TITLE_WEIGHT},
-        f"titles read {rules.TITLE_WEIGHT} times",
-        ("kept so", "read once"),
-        outcome,
-        config,
-        read,
-        cut,
-    )
+    for weight in rules.TITLE_WEIGHTS:
+        before = outcome.data
+        outcome = _read_anew(
+            {"title_weight": weight},
+            f"titles read {weight} times",
+            ("taken", "left"),
+            outcome,
+            config,
+            read,
+            cut,
+            _WORTH_OF_TITLES,
+        )
+        if outcome.data is before:  # and a larger weight is no better
+            break
+    return outcome
 
 
 def _read_anew(
@@ -147,6 +155,7 @@ def _read_anew(
     config: config_lib.Config,
     read: Callable[[config_lib.Config], datasets.TrainingData],
     cut: Callable[[datasets.TrainingData], list[trial.Part]],
+    worth: float = 1.0,
 ) -> trial.Outcome:
     """Returns what is better: an outcome, or that of texts read otherwise.
 
@@ -155,13 +164,14 @@ def _read_anew(
         what: a trial's name.
         verdicts: words for taking it and for leaving it.
         outcome, config, read, cut: see `with_ngrams`.
+        worth: by what factor the other must be better.
     """
     options = {**outcome.options, **of_text}
     tried = config.replace(**options)
     with quiet.unless(False):  # remarks on the data have been made
         data = read(tried)
     again = trial.judge(_settled(outcome), tried, cut(data))
-    is_better = again.mixture.quality > outcome.mixture.quality
+    is_better = again.mixture.quality > worth * outcome.mixture.quality
     _say_tried(what, again, verdicts[0] if is_better else verdicts[1])
     seconds = outcome.seconds + again.seconds
     if not is_better:
