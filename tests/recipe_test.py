@@ -442,9 +442,9 @@ def test_a_dearer_head_must_be_better_by_half_a_percent(capsys):
         mixture = mixing.Mixture(0.0, 0.0, 20, (first, 50.0, 40.0))
         return trial.Outcome(proposal, {}, mixture, 1.0, ())
 
-    def taken(first):
+    def taken(first, worth=rules.WORTH):
         outcomes = [outcome("centroid", 60.0), outcome("sigmoid", first)]
-        name = chooser._best(outcomes).proposal.name
+        name = chooser._best(outcomes, worth).proposal.name
         return name, capsys.readouterr().out
 
     name, said = taken(61.0)
@@ -454,6 +454,12 @@ def test_a_dearer_head_must_be_better_by_half_a_percent(capsys):
     assert name == "centroid" and "sigmoid is dearer and must" in said
     name, said = taken(59.7)
     assert name == "centroid" and "dearer" not in said
+    # In a trial of few of the instances it need only be better.
+    for number, worth in ((14_000, rules.WORTH), (45_000, 1.0)):
+        facts_of = dataclasses.replace(SMALL, num_instances=number)
+        assert rules.worth(facts_of) == worth
+    name, said = taken(60.6, 1.0)
+    assert name == "sigmoid" and "dearer" not in said
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):

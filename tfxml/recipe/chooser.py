@@ -80,7 +80,7 @@ def choose(
         variants.say(f"{proposal.name}: too few instances for a trial")
         return config.replace(**_open(proposal.options, request)), data
     outcomes = _try_all(within, config, data, facts, request, read)
-    best = _best(outcomes)
+    best = _best(outcomes, rules.worth(facts))
     for proposal in beyond:
         variants.say(_left_out(proposal, facts, budget))
     options = {
@@ -93,16 +93,19 @@ def choose(
     return config.replace(**chosen), best.data or data
 
 
-def _best(outcomes: list[trial.Outcome]) -> trial.Outcome:
-    """Returns the best outcome of the cheapest first, and says why."""
+def _best(outcomes: list[trial.Outcome], worth: float) -> trial.Outcome:
+    """Returns the best outcome of the cheapest first, and says why.
+
+    `worth` is the factor by which a dearer one must be better.
+    """
     best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
-        if outcome.mixture.quality > rules.WORTH * best.mixture.quality:
+        if outcome.mixture.quality > worth * best.mixture.quality:
             best, why = outcome, ""
         elif outcome.mixture.quality > best.mixture.quality:
             why = (
                 f"; {outcome.proposal.name} is dearer and must be better by "
-                f"{100 * (rules.WORTH - 1):.2g} %"
+                f"{100 * (worth - 1):.2g} %"
             )
     if len(outcomes) > 1:
         means = ", ".join(

@@ -35,7 +35,7 @@ _MOST_TRIED = 60_000
 _HELD_OUT = 2000  # at most
 # A mixture fits the noise of fewer: then other parts are held out too.
 _ENOUGH_HELD_OUT, _MOST_PARTS = 1000, 4
-WORTH = 1.005  # by this factor a dearer recipe must be better
+WORTH = 1.005  # by this factor what is dearer must be better
 _FEWEST_TRIED = 200  # instances that are worth a trial
 _DENSE = 0.01  # share of all features that an instance has
 _FEW_PASSES, _MANY_PASSES = 6, 100
@@ -114,6 +114,15 @@ def num_tried(facts: facts_lib.Facts) -> int:
     """Returns how many instances a trial trains on."""
     wanted = min(max(_TRIED, facts.num_instances // 4), _MOST_TRIED)
     return min(wanted, facts.num_instances - num_held_out(facts))
+
+
+def worth(facts: facts_lib.Facts) -> float:
+    """Returns by what factor a dearer recipe must be better in a trial.
+
+    A shared representation gains more from further instances than centroids
+    do: where a trial has few of them, it need not be better by more.
+    """
+    return WORTH if 2 * num_tried(facts) >= facts.num_instances else 1.0
 
 
 def num_parts(facts: facts_lib.Facts) -> int:
