@@ -4,7 +4,10 @@
 
 Of equal scores the first label is better, as in `tf.math.top_k`. The C scores
 are arranged in columns. The K best are in the columns with the K best maxima,
-so only those columns are searched.
+so only those columns are searched. What is found there is put in order once, at
+the end: a list kept in order would move half of its labels for each new one.
+
+A label and its score are one integer, a key: of two keys the larger is better.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ import numpy as np
 from tfxml.cpu import compiled
 
 NO_LABEL = np.iinfo(np.int32).max
+_COLUMNS = 4  # for each of the K best: in few of them are two of the K
+_HALVINGS = 12
+_SORTED_AT_ONCE = 16  # keys that are compared with each other
 _at_rank = compiled.at_rank
 
 
@@ -57,34 +63,130 @@ def keep_best(
     # About as many columns as there are scores in K of them.
     width = min(max(int(math.sqrt(size * k)), k), size)
     maxima = np.empty(width, np.float32)
-    column_maxima = np.empty(k, np.float32)
-    candidates = np.empty(width, np.float32)
+    maxima_of_maxima = np.empty(min(_COLUMNS * k, width), np.float32)
+    columns = np.empty(width + 1, np.uint32)
+    depth = (size + width - 1) // width  # scores of a column
+    found = room(best.shape[1], depth)
+    places = np.empty(len(found), np.uint32)
     for row in range(len(scores)):
-        row_scores, row_best, row_ids = scores[row], best[row], best_ids[row]
+        row_scores = scores[row]
+        num_found = _start(best[row], best_ids[row], found)
+        least = worst(best[row], best_ids[row])
         _maxima(row_scores, maxima)
-        # The maxima of K columns are at least the least of these.
-        _maxima(maxima, column_maxima)
-        bound = column_maxima[0]
-        for maximum in column_maxima:
-            bound = min(bound, maximum)
-        bound = max(bound, row_best[-1])
-        num_candidates = 0
-        for column in range(width):
-            candidates[num_candidates] = maxima[column]
-            num_candidates += maxima[column] >= bound
-        if num_candidates >= k:
-            bound = _at_rank(candidates[:num_candidates], k)
-        for column in range(width):
-            if maxima[column] < bound:
-                continue
-            for position in range(column, size, width):
-                score, label = row_scores[position], label_ids[position]
-                # Of many equal scores few get further than the second test.
-                if score >= bound and (
-                    score > row_best[-1]
-                    or (score == row_best[-1] and label < row_ids[-1])
-                ):
-                    insert(row_best, row_ids, score, label)
+        _maxima(maxima, maxima_of_maxima)
+        bound = max(_bound(maxima_of_maxima, k), best[row, -1])
+        num_columns = _list_columns(maxima, bound, columns)
+        num_places = np.uint64(0)  # no check for being negative
+        for column in columns[:num_columns]:
+            if num_places + np.uint64(depth) >= np.uint64(len(places)):
+                num_found, least = _keep(
+                    row_scores,
+                    label_ids,
+                    places[:num_places],
+                    found,
+                    num_found,
+                    least,
+                    best.shape[1],
+                )
+                num_places = np.uint64(0)
+            for position in range(
+                np.uint64(column), np.uint64(size), np.uint64(width)
+            ):
+                # Always written, kept if good: no branch to predict.
+                places[num_places] = position
+                num_places += np.uint64(row_scores[position] >= bound)
+        num_found, least = _keep(
+            row_scores,
+            label_ids,
+            places[:num_places],
+            found,
+            num_found,
+            least,
+            best.shape[1],
+        )
+        finish(found[:num_found], best[row], best_ids[row])
+
+
+@compiled.loop
+def key(score: float, label: int) -> int:
+    """Returns the key of a label with a float32 score."""
+    bits = np.int64(np.float32(score + np.float32(0)).view(np.int32))  # no -0
+    bits ^= (bits >> 32) & NO_LABEL  # so that negative scores ascend
+    return (bits << 32) | (NO_LABEL - np.int64(label))
+
+
+@compiled.loop
+def room(k: int, at_once: int) -> np.ndarray:
+    """Returns where keys are collected, some at once."""
+    # Seldom filled: bounds leave little beside the K best.
+    return np.empty(4 * k + at_once + 64, np.int64)
+
+
+@compiled.loop
+def _keep(scores, label_ids, places, found, num_found, least, k):
+    """Adds the keys of scores at some places; returns their number and bound."""
+    for place in places:
+        if num_found == len(found):
+            num_found, least = drop_worst(found, k)
+        new = key(scores[place], label_ids[place])
+        # Always written, kept if good: no branch to predict.
+        found[num_found] = new
+        num_found += new > least
+    return num_found, least
+
+
+@compiled.loop
+def _start(best, best_ids, found):
+    """Writes the keys of a list [K]; returns their number."""
+    num_found = 0
+    while num_found < len(best) and best_ids[num_found] != NO_LABEL:
+        found[num_found] = key(best[num_found], best_ids[num_found])
+        num_found += 1
+    return num_found
+
+
+@compiled.loop
+def worst(best: np.ndarray, best_ids: np.ndarray) -> int:
+    """Returns a key that no label which belongs into a list [K] is below."""
+    if best_ids[-1] == NO_LABEL:
+        return key(best[-1], 0)  # above all labels of score -inf
+    return key(best[-1], best_ids[-1])
+
+
+@compiled.loop
+def _bound(maxima, k):
+    """Returns a number that k maxima, and few more, are not below.
+
+    It counts them for a number halfway to the largest, again and again. To find
+    the k-th largest takes longer: a processor cannot predict the comparisons.
+    """
+    bound = largest = maxima[0]
+    for maximum in maxima:
+        bound = maximum if maximum < bound else bound
+        largest = maximum if maximum > largest else largest
+    for _ in range(_HALVINGS):
+        middle = np.float32(0.5) * (bound + largest)
+        number = np.int32(0)
+        for maximum in maxima:  # no branch: the compiler vectorises it
+            number += np.int32(maximum >= middle)
+        if number >= k:
+            bound = middle
+        else:
+            largest = middle
+        if k <= number <= k + k // 16:
+            break
+    return bound
+
+
+@compiled.loop
+def _list_columns(maxima, bound, columns):
+    """Lists the columns with maxima from a bound on; returns their number."""
+    number = np.uint64(0)  # no check for being negative
+    for column in range(len(maxima)):
+        # Always written, kept if large: no branch to predict.
+        columns[number] = column
+        number += np.uint64(maxima[column] >= bound)
+    return number
 
 
 @compiled.loop
@@ -101,18 +203,67 @@ def _maxima(scores, maxima):
 
 
 @compiled.loop
-def insert(
-    best: np.ndarray, best_ids: np.ndarray, score: float, label: int
-) -> None:
-    """Inserts a label into a sorted list [K] and drops the last one."""
-    rank = np.int32(0)
-    for position in range(len(best)):  # no branch: the compiler vectorises it
-        rank += np.int32(best[position] > score) | (
-            np.int32(best[position] == score)
-            & np.int32(best_ids[position] < label)
-        )
-    # Unsigned: Numba would check signed indices for being negative.
-    for position in range(np.uint64(rank), np.uint64(len(best))):
-        old_score, old_id = best[position], best_ids[position]
-        best[position], best_ids[position] = score, label
-        score, label = old_score, old_id
+def drop_worst(found: np.ndarray, k: int) -> tuple[int, int]:
+    """Moves the k largest keys to the front, in any order.
+
+    Args:
+        found: [k or more], distinct.
+        k: at least 1.
+
+    Returns:
+        k, and the least of the k.
+    """
+    return k, _at_rank(found, k)
+
+
+@compiled.loop
+def finish(found: np.ndarray, best: np.ndarray, best_ids: np.ndarray) -> None:
+    """Writes the K best of what was found, best first.
+
+    Args:
+        found: keys; they are reordered.
+        best, best_ids: [K]; with fewer keys, their ends stay.
+    """
+    if len(found) > 2 * len(best):
+        drop_worst(found, len(best))
+        found = found[: len(best)]
+    in_order = _descending(found)
+    for rank in range(min(len(found), len(best))):
+        bits = in_order[rank] >> 32
+        bits ^= (bits >> 32) & NO_LABEL
+        best[rank] = np.int32(bits).view(np.float32)
+        best_ids[rank] = NO_LABEL - (in_order[rank] & NO_LABEL)
+
+
+@compiled.loop
+def _descending(keys):
+    """Returns distinct keys in order; it overwrites them."""
+    size, width = len(keys), _SORTED_AT_ONCE
+    source, target = keys, np.empty(size, np.int64)
+    for start in range(0, size, width):
+        few = source[start : start + width]
+        for one in few:
+            rank = start
+            for other in few:  # no branch: the compiler vectorises it
+                rank += other > one
+            target[rank] = one
+    while width < size:
+        source, target = target, source
+        for start in range(0, size, 2 * width):
+            middle = min(start + width, size)
+            end = min(middle + width, size)
+            left, right, place = start, middle, start
+            while left < middle and right < end:
+                is_left = source[left] > source[right]
+                target[place] = source[left] if is_left else source[right]
+                left += is_left
+                right += not is_left
+                place += 1
+            for rest in source[left:middle]:
+                target[place] = rest
+                place += 1
+            for rest in source[right:end]:
+                target[place] = rest
+                place += 1
+        width *= 2
+    return target

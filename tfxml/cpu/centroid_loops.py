@@ -9,9 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import compiled
+from tfxml.cpu import compiled, fetching
 
-_keep_best = best_lib.keep_best  # compiled loops read names of their own module
+_LISTS_AHEAD = 2  # how early a feature's weights are fetched
+_FETCHED = 160  # as many: the processor foresees those after them
+_PER_LINE = 16  # weights of a cache line
+
+# Compiled loops read names of their own module.
+_keep_best, _fetch = best_lib.keep_best, fetching.fetch
 
 
 @compiled.loop
@@ -88,9 +93,29 @@ def keep_best(
 def _add_cosines(row_ids, row_values, index_splits, labels, weights, sums):
     """Adds the products of one row with all labels to sums [L]."""
     for position in range(len(row_ids)):
+        _fetch_ahead(row_ids, position, index_splits, labels, weights)
         feature, value = row_ids[position], row_values[position]
-        for place in range(index_splits[feature], index_splits[feature + 1]):
+        for place in range(
+            np.uint64(index_splits[feature]),
+            np.uint64(index_splits[feature + 1]),
+        ):
             sums[labels[place]] += value * weights[place]
+
+
+@compiled.loop
+def _fetch_ahead(row_ids, position, index_splits, labels, weights):
+    """Fetches the beginning of a later feature's weights."""
+    if position + _LISTS_AHEAD >= len(row_ids):
+        return
+    feature = row_ids[position + _LISTS_AHEAD]
+    start = index_splits[feature]
+    for place in range(
+        np.uint64(start),
+        np.uint64(min(index_splits[feature + 1], start + _FETCHED)),
+        np.uint64(_PER_LINE),
+    ):
+        _fetch(labels, place)
+        _fetch(weights, place)
 
 
 @compiled.loop
@@ -110,8 +135,12 @@ def _list_positive(
     """
     num_listed = num_positive = np.uint64(0)  # no check for being negative
     for position in range(len(row_ids)):
+        _fetch_ahead(row_ids, position, index_splits, labels, weights)
         feature, value = row_ids[position], row_values[position]
-        for place in range(index_splits[feature], index_splits[feature + 1]):
+        for place in range(
+            np.uint64(index_splits[feature]),
+            np.uint64(index_splits[feature + 1]),
+        ):
             label, product = labels[place], value * weights[place]
             old = sums[label]
             # Always written, kept if new: no branch to predict.

@@ -15,7 +15,8 @@ _LANES = lanes.LANES
 
 # Compiled loops read names of their own module.
 _mean = lanes.mean
-_keep_best, _insert = best_lib.keep_best, best_lib.insert
+_keep_best, _room, _key = best_lib.keep_best, best_lib.room, best_lib.key
+_drop_worst, _finish = best_lib.drop_worst, best_lib.finish
 _NO_LABEL = best_lib.NO_LABEL
 
 
@@ -69,6 +70,8 @@ def keep_best_means(
     num_kept = min(best.shape[1], num_groups)
     kept_maxima = np.empty((_LANES, num_kept), np.float32)
     kept_groups = np.empty((_LANES, num_kept), np.int32)
+    found = _room(best.shape[1], _GROUP)
+    no_label = _key(np.float32(-np.inf), 0)
     for first in range(0, len(terms), _LANES):
         num_rows = min(_LANES, len(terms) - first)
         _transpose(terms[first : first + num_rows], columns)
@@ -83,10 +86,15 @@ def keep_best_means(
             kept_groups[:num_rows],
         )
         for lane in range(num_rows):
+            least = no_label
+            if num_kept == best.shape[1]:  # as many labels are as good
+                least = max(least, _key(kept_maxima[lane, -1], num_labels))
             _keep_of_groups(
                 estimates,
                 lane,
                 kept_groups[lane],
+                least,
+                found,
                 best[first + lane],
                 best_ids[first + lane],
             )
@@ -126,18 +134,23 @@ def _write_maxima(estimates, maxima):
 
 
 @compiled.loop
-def _keep_of_groups(estimates, lane, groups, best, best_ids):
-    """Keeps the best labels of the groups with the best maxima.
+def _keep_of_groups(estimates, lane, groups, least, found, best, best_ids):
+    """Writes the best labels of the groups with the best maxima.
 
     As many groups as labels are kept: each of them has a label that is as good
-    as any of another group.
+    as any of another group. Keys above `least` are kept.
     """
-    num_labels = len(estimates)
+    num_labels, num_found = len(estimates), 0
     for group in groups:
         start = group * _GROUP
+        if num_found + _GROUP > len(found):
+            num_found, least = _drop_worst(found[:num_found], len(best))
         for label in range(start, min(start + _GROUP, num_labels)):
-            if estimates[label, lane] >= best[-1]:
-                _insert(best, best_ids, estimates[label, lane], label)
+            new = _key(estimates[label, lane], label)
+            # Always written, kept if good: no branch to predict.
+            found[num_found] = new
+            num_found += new > least
+    _finish(found[:num_found], best, best_ids)
 
 
 @compiled.loop
