@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import centroid_loops, label_estimates
+from tfxml.cpu import centroid_loops, label_estimates, ranking, sums
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
 from tfxml.mach import hashing, mach_choices
@@ -165,7 +165,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(monkeypatch):
     rows = _rows()
     together = model.top_k(rows, 5)
     monkeypatch.setattr(cpu_predictor, "ROWS_AT_ONCE", 16)
-    monkeypatch.setattr(cpu_predictor, "_HEAD_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(ranking.HashedLabels, "rows_at_once", 7)
     for one, other in zip(model.top_k(rows, 5), together, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     first = rows.splits[:2]
@@ -339,6 +339,27 @@ def test_means_in_lanes_are_those_of_a_sum_and_a_sort(
     np.testing.assert_array_equal(
         best, np.take_along_axis(means, wanted, axis=1)
     )
+
+
+@pytest.mark.parametrize("num_labels", [1, 200, 300, 70_000, 2**31 - 1])
+def test_places_in_order_of_labels_are_those_of_a_stable_sort(num_labels):
+    labels = np.random.default_rng(0).integers(0, num_labels, 1000)
+    labels = labels.astype(np.int32)
+    places, ordered = sums.in_order(labels)
+    wanted = np.argsort(labels, kind="stable")
+    np.testing.assert_array_equal(places, wanted)
+    np.testing.assert_array_equal(ordered, labels[wanted])
+
+
+def test_scores_of_both_signs_zeros_and_what_is_no_number_are_ranked():
+    scores = np.float32(
+        [[-0.0, 0.0, -1.5, np.inf, -np.inf, np.nan, 1e-45, -3e38, -1e-45]]
+    )
+    best, ids = best_lib.nothing(1, 8)
+    best_lib.keep_best(scores, np.arange(9, dtype=np.uint32), best, ids)
+    np.testing.assert_array_equal(ids[0, :7], [3, 6, 0, 1, 8, 2, 7])
+    np.testing.assert_array_equal(best[0, :7], scores[0, ids[0, :7]])
+    assert ids[0, 7] == best_lib.NO_LABEL  # neither -inf nor NaN
 
 
 @pytest.mark.parametrize("most_listed", [0, 30, 10_000])

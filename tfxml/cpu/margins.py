@@ -84,13 +84,7 @@ class Reranker:
         pool: threads.Threads,
     ) -> None:
         """Adds the products of rows and candidates' weights to [N S]."""
-        flat_candidates = candidates.reshape(-1)
-        # NumPy sorts integers of 16 bits by radix, which is faster.
-        fewest_bits = flat_candidates.astype(
-            np.min_scalar_type(len(self._bias) - 1)
-        )
-        pairs = np.argsort(fewest_bits, kind="stable")
-        labels = flat_candidates[pairs]
+        pairs, labels = sums.in_order(candidates.reshape(-1))
 
         def add(part: slice) -> None:
             # A label belongs to the part in which its first pair is.

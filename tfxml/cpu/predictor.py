@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from tfxml.models import contract, extreme_classifier
 
-_HEAD_ROWS_AT_ONCE = 512  # rows whose estimates are in memory together
 ROWS_AT_ONCE = 8192  # rows that share one pass over the re-ranker's weights
 
 Ranked = tuple[np.ndarray, np.ndarray]  # scores and label ids, [N, K] each
@@ -204,7 +203,9 @@ class CpuPredictor:
         self, rows: row_forms.RaggedRows, k: int
     ) -> Ranked:
         return _in_chunks(
-            lambda part: self._head_top_k(part, k), rows, _HEAD_ROWS_AT_ONCE
+            lambda part: self._head_top_k(part, k),
+            rows,
+            self._head.rows_at_once or ROWS_AT_ONCE,
         )
 
     def _head_top_k(self, rows: row_forms.RaggedRows, k: int) -> Ranked:

@@ -34,6 +34,8 @@ _MEANS = "logit", "mean"  # estimators
 class LabelBlocks:
     """A `forms.BlockRanking` whose outputs are the labels."""
 
+    rows_at_once: int | None = 512  # so many rows' outputs are in memory
+
     def __init__(self, form: forms.BlockRanking):
         self._starts: list[int] = []
         self._blocks: list[_Block] = []
@@ -66,6 +68,8 @@ class LabelBlocks:
 
 class HashedLabels:
     """A `forms.BlockRanking` of repetitions; it estimates all labels."""
+
+    rows_at_once: int | None = 512  # so many rows' outputs are in memory
 
     def __init__(self, form: forms.BlockRanking):
         if form.hashes is None:
@@ -166,7 +170,9 @@ class HashedLabels:
 
 
 class IndexedLabels:
-    """A `forms.InvertedIndex`."""
+    """A `forms.InvertedIndex`; it keeps the estimates of a row at a time."""
+
+    rows_at_once: int | None = None
 
     def __init__(self, form: forms.InvertedIndex):
         self._form = form

@@ -13,6 +13,10 @@ import numpy as np
 
 from tfxml.cpu import compiled
 
+_DIGIT_BITS = 8  # of a radix sort
+_DIGITS = 1 << _DIGIT_BITS
+_LAST_DIGIT = _DIGITS - 1
+
 
 @compiled.loop
 def add_products(
@@ -54,6 +58,49 @@ def add_products(
             for unit in range(num_units):
                 row_sums[unit] += value_1 * first[unit]
             position += 1
+
+
+@compiled.loop
+def in_order(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of labels in ascending order, and the labels there.
+
+    Equal ones stay in order. A radix sort: its time does not depend on what
+    a processor can predict.
+
+    Args:
+        labels: [P], not negative.
+
+    Returns:
+        [P] each, unsigned.
+    """
+    size = len(labels)
+    places, ordered = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    old_places, old = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    largest = np.uint32(0)
+    for place in range(size):
+        label = np.uint32(labels[place])
+        places[place], ordered[place] = place, label
+        largest = max(largest, label)
+    starts = np.empty(_DIGITS, np.int64)
+    shift = 0
+    while largest >> shift:
+        places, old_places = old_places, places
+        ordered, old = old, ordered
+        starts[:] = 0
+        for label in old:
+            starts[(label >> shift) & _LAST_DIGIT] += 1
+        start = 0
+        for digit in range(_DIGITS):
+            number = starts[digit]
+            starts[digit] = start
+            start += number
+        for place in range(size):
+            digit = (old[place] >> shift) & _LAST_DIGIT
+            target = np.uint64(starts[digit])
+            ordered[target], places[target] = old[place], old_places[place]
+            starts[digit] += 1
+        shift += _DIGIT_BITS
+    return places, ordered
 
 
 @compiled.loop
