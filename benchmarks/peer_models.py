@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 K, SINGLE_QUERIES = 5, 500
+NUM_BATCH_CALLS = 3  # of which the median counts
 
 
 class XRLinear:
@@ -191,9 +192,12 @@ def main():
         train_seconds = peer.fit(x, y, folder)
         size = _folder_bytes(folder)
         peer.predict(test[:2])
-        start = time.perf_counter()
-        top = peer.predict(test)
-        batch_ms = 1e3 * (time.perf_counter() - start) / test.shape[0]
+        batch_ms = []
+        for _ in range(NUM_BATCH_CALLS):
+            start = time.perf_counter()
+            top = peer.predict(test)
+            seconds = time.perf_counter() - start
+            batch_ms.append(1e3 * seconds / test.shape[0])
         single = []
         for row in range(min(SINGLE_QUERIES, test.shape[0])):
             query = test[row]
@@ -205,7 +209,7 @@ def main():
         json.dumps(
             {
                 "train_s": train_seconds,
-                "batch_ms": batch_ms,
+                "batch_ms": statistics.median(batch_ms),
                 "p50_ms": statistics.median(single),
                 "p99_ms": float(np.percentile(single, 99)),
                 "peak_gib": peak_gib(),

@@ -60,24 +60,21 @@ def keep_best(
     """
     size = scores.shape[1]
     k = min(best.shape[1], size)
-    # About as many columns as there are scores in K of them.
-    width = min(max(int(math.sqrt(size * k)), k), size)
-    maxima = np.empty(width, np.float32)
-    maxima_of_maxima = np.empty(min(_COLUMNS * k, width), np.float32)
-    columns = np.empty(width + 1, np.uint32)
+    width = num_columns(size, k)
     depth = (size + width - 1) // width  # scores of a column
+    maxima = np.empty(width, np.float32)
+    columns = np.empty(width + 1, np.uint32)
     found = room(best.shape[1], depth)
     places = np.empty(len(found), np.uint32)
     for row in range(len(scores)):
         row_scores = scores[row]
         num_found = _start(best[row], best_ids[row], found)
         least = worst(best[row], best_ids[row])
-        _maxima(row_scores, maxima)
-        _maxima(maxima, maxima_of_maxima)
-        bound = max(_bound(maxima_of_maxima, k), best[row, -1])
-        num_columns = _list_columns(maxima, bound, columns)
+        bound, number = list_columns(
+            row_scores, k, best[row, -1], np.float32(0), maxima, columns
+        )
         num_places = np.uint64(0)  # no check for being negative
-        for column in columns[:num_columns]:
+        for column in columns[:number]:
             if num_places + np.uint64(depth) >= np.uint64(len(places)):
                 num_found, least = _keep(
                     row_scores,
@@ -108,6 +105,49 @@ def keep_best(
 
 
 @compiled.loop
+def num_columns(size: int, k: int) -> int:
+    """Returns in how many columns C scores are arranged.
+
+    About as many as there are scores in K of them.
+    """
+    return min(max(int(math.sqrt(size * k)), k), size)
+
+
+@compiled.loop
+def list_columns(
+    scores: np.ndarray,
+    k: int,
+    least: float,
+    slack: float,
+    maxima: np.ndarray,
+    columns: np.ndarray,
+) -> tuple[float, int]:
+    """Lists the columns in which the k best scores are.
+
+    Args:
+        scores: [C].
+        k: at most the number of columns.
+        least: worse scores are not wanted.
+        slack: how much worse than the k best scores still are wanted.
+        maxima: [columns], overwritten.
+        columns: [columns + 1], where they are listed.
+
+    Returns:
+        A number that no wanted score is below, and how many columns there are.
+    """
+    _maxima(scores, maxima)
+    fewer = np.empty(min(_COLUMNS * k, len(maxima)), np.float32)
+    _maxima(maxima, fewer)
+    bound = max(_bound(fewer, k), least) - slack
+    number = np.uint64(0)  # no check for being negative
+    for column in range(len(maxima)):
+        # Always written, kept if large: no branch to predict.
+        columns[number] = column
+        number += np.uint64(maxima[column] >= bound)
+    return bound, number
+
+
+@compiled.loop
 def key(score: float, label: int) -> int:
     """Returns the key of a label with a float32 score."""
     bits = np.int64(np.float32(score + np.float32(0)).view(np.int32))  # no -0
@@ -124,7 +164,11 @@ def room(k: int, at_once: int) -> np.ndarray:
 
 @compiled.loop
 def _keep(scores, label_ids, places, found, num_found, least, k):
-    """Adds the keys of scores at some places; returns their number and bound."""
+    """Adds the keys of scores at some places.
+
+    Returns:
+        How many keys there are, and one that no wanted key is below.
+    """
     for place in places:
         if num_found == len(found):
             num_found, least = drop_worst(found, k)
@@ -176,17 +220,6 @@ def _bound(maxima, k):
         if k <= number <= k + k // 16:
             break
     return bound
-
-
-@compiled.loop
-def _list_columns(maxima, bound, columns):
-    """Lists the columns with maxima from a bound on; returns their number."""
-    number = np.uint64(0)  # no check for being negative
-    for column in range(len(maxima)):
-        # Always written, kept if large: no branch to predict.
-        columns[number] = column
-        number += np.uint64(maxima[column] >= bound)
-    return number
 
 
 @compiled.loop

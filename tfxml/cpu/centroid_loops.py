@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import compiled, fetching
+from tfxml.cpu import compiled, prefetching
 
 _LISTS_AHEAD = 2  # how early a feature's weights are fetched
 _FETCHED = 160  # as many: the processor foresees those after them
 _PER_LINE = 16  # weights of a cache line
 
 # Compiled loops read names of their own module.
-_keep_best, _fetch = best_lib.keep_best, fetching.fetch
+_keep_best, _fetch = best_lib.keep_best, prefetching.fetch
 
 
 @compiled.loop

@@ -8,6 +8,7 @@ is no encoder, and returns estimates; `calibration` turns them into scores.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,16 +17,20 @@ import numpy as np
 
 from tfxml.cpu import best as best_lib
 from tfxml.cpu import (
+    byte_products,
     centroid_loops,
     dense_stack,
     label_estimates,
     sums,
     threads,
+    upper_bounds,
     weight_arrays,
 )
 from tfxml.models import calibration, forms, row_forms
 
 _SCORES_AT_ONCE = 1 << 17  # as many as a cache holds
+_FEWEST_BOUNDED = 4  # rows whose products are worth upper bounds
+_FEWEST_OUTPUTS = 512  # of a kernel, likewise
 _FEWEST_IN_LANES = 4  # rows whose terms are worth the transposition
 _LABELS_PER_LISTED = 4  # all are summed where rows meet more weights than that
 _MEANS = "logit", "mean"  # estimators
@@ -57,12 +62,7 @@ class LabelBlocks:
         """Returns the best labels' estimates and ids, [N, K] each."""
         best, label_ids = best_lib.nothing(_num_rows(encoded[0]), k)
         for start, block in zip(self._starts, self._blocks, strict=True):
-            logits = block.logits(encoded[0], pool)
-
-            def keep_best(rows: slice, logits=logits, start=start) -> None:
-                _keep_best(logits[rows], start, best[rows], label_ids[rows])
-
-            pool.over(len(logits), keep_best)
+            block.keep_best(encoded[0], start, best, label_ids, pool)
         return best, label_ids
 
 
@@ -267,6 +267,46 @@ class _Block:
                 self._tensor = tf.constant(self._kernel)
                 self._kernel = np.asarray(self._tensor)
             return np.asarray(tf.matmul(encoded, self._tensor))
+
+    def keep_best(
+        self,
+        encoded: Any,
+        first_label: int,
+        best: np.ndarray,
+        best_ids: np.ndarray,
+        pool: threads.Threads,
+    ) -> None:
+        """Adds the logits of labels from `first_label` on to lists [N, K]."""
+        num_outputs = len(self._bias)
+        if (
+            not self.is_linear
+            and len(encoded) >= _FEWEST_BOUNDED
+            and num_outputs >= _FEWEST_OUTPUTS
+            and encoded.shape[1] <= upper_bounds.MOST_UNITS
+            and byte_products.are_fast()
+        ):
+            label_ids = np.arange(
+                first_label, first_label + num_outputs, dtype=np.uint32
+            )
+            bounds = self._upper_bounds
+
+            def keep(rows: slice) -> None:
+                bounds.keep_best(
+                    encoded[rows], label_ids, best[rows], best_ids[rows]
+                )
+        else:
+            logits = self.logits(encoded, pool)
+
+            def keep(rows: slice) -> None:
+                _keep_best(
+                    logits[rows], first_label, best[rows], best_ids[rows]
+                )
+
+        pool.over(len(best), keep)
+
+    @functools.cached_property
+    def _upper_bounds(self) -> upper_bounds.UpperBounds:
+        return upper_bounds.UpperBounds(np.ascontiguousarray(self._kernel.T))
 
     def product(self, row: row_forms.RaggedRows) -> np.ndarray:
         """Returns the logits [1, B] of a row's units that are not 0.
