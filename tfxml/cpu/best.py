@@ -117,11 +117,11 @@ def num_columns(size: int, k: int) -> int:
 def list_columns(
     scores: np.ndarray,
     k: int,
-    least: float,
-    slack: float,
+    least: np.floating,
+    slack: np.floating,
     maxima: np.ndarray,
     columns: np.ndarray,
-) -> tuple[float, int]:
+) -> tuple[np.floating, np.integer]:
     """Lists the columns in which the k best scores are.
 
     Args:
@@ -148,7 +148,7 @@ def list_columns(
 
 
 @compiled.loop
-def key(score: float, label: int) -> int:
+def key(score: np.floating, label: np.integer | int) -> np.integer:
     """Returns the key of a label with a float32 score."""
     bits = np.int64(np.float32(score + np.float32(0)).view(np.int32))  # no -0
     bits ^= (bits >> 32) & NO_LABEL  # so that negative scores ascend
@@ -190,7 +190,7 @@ def _start(best, best_ids, found):
 
 
 @compiled.loop
-def worst(best: np.ndarray, best_ids: np.ndarray) -> int:
+def worst(best: np.ndarray, best_ids: np.ndarray) -> np.integer:
     """Returns a key that no label which belongs into a list [K] is below."""
     if best_ids[-1] == NO_LABEL:
         return key(best[-1], 0)  # above all labels of score -inf
@@ -236,7 +236,7 @@ def _maxima(scores, maxima):
 
 
 @compiled.loop
-def drop_worst(found: np.ndarray, k: int) -> tuple[int, int]:
+def drop_worst(found: np.ndarray, k: int) -> tuple[int, np.integer]:
     """Moves the k largest keys to the front, in any order.
 
     Args:

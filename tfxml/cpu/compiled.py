@@ -66,7 +66,7 @@ def _with_compiled_loops(function: Callable) -> Callable:
 
 
 @loop
-def at_rank(scores: np.ndarray, k: int) -> float:
+def at_rank(scores: np.ndarray, k: int) -> Any:
     """Returns the k-th largest of scores; reorders them.
 
     By Hoare's selection ("Algorithm 65: Find", CACM 1961).
