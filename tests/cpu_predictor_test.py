@@ -341,6 +341,30 @@ def test_means_in_lanes_are_those_of_a_sum_and_a_sort(
     )
 
 
+@pytest.mark.parametrize("scale", [0, 1e-6, 1, 1e9, 1e30])
+@pytest.mark.parametrize("offset", [0, -5, 1e4])
+@pytest.mark.parametrize("repetitions", [1, 7, 100])
+def test_means_of_any_size_are_ranked_in_spite_of_codes(
+    repetitions, offset, scale
+):
+    rng = np.random.default_rng(repetitions)
+    num_buckets, num_labels, num_rows = 30, 500, 37
+    size = num_buckets * repetitions
+    terms = np.full((num_rows, size + 1), -np.inf, np.float32)
+    terms[:, :-1] = offset + scale * rng.normal(size=(num_rows, size))
+    buckets = rng.integers(0, num_buckets, (repetitions, num_labels))
+    buckets += num_buckets * np.arange(repetitions)[:, None]
+    buckets[:, [3, 499]] = size  # dropped labels
+    sums = np.zeros((num_rows, num_labels), np.float32)
+    for row_buckets in buckets:  # in the order in which float32 adds them
+        sums += terms[:, row_buckets]
+    means = sums * np.float32(1 / repetitions)
+    best, ids = best_lib.nothing(num_rows, 20)
+    label_estimates.keep_best_means(terms, buckets.astype(np.uint16), best, ids)
+    wanted = np.argsort(-means, axis=1, kind="stable")[:, :20]
+    np.testing.assert_array_equal(ids, wanted)
+
+
 @pytest.mark.parametrize("num_labels", [1, 200, 300, 70_000, 2**31 - 1])
 def test_places_in_order_of_labels_are_those_of_a_stable_sort(num_labels):
     labels = np.random.default_rng(0).integers(0, num_labels, 1000)

@@ -136,6 +136,18 @@ def list_columns(
         A number that no wanted score is below, and how many columns there are.
     """
     _maxima(scores, maxima)
+    return list_from_maxima(maxima, k, least, slack, columns)
+
+
+@compiled.loop
+def list_from_maxima(
+    maxima: np.ndarray,
+    k: int,
+    least: np.floating,
+    slack: np.floating,
+    columns: np.ndarray,
+) -> tuple[np.floating, np.integer]:
+    """Does what `list_columns` does, from the maxima of any groups."""
     fewer = np.empty(min(_COLUMNS * k, len(maxima)), np.float32)
     _maxima(maxima, fewer)
     bound = max(_bound(fewer, k), least) - slack

@@ -8,16 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import compiled, lanes
+from tfxml.cpu import compiled, lanes, prefetching
 
 _GROUP = 16  # labels of a group
+_COLUMNS = 64  # in which terms are searched
+_CODES = 65535  # the largest sum of codes
+_ROUNDING = np.float32(2**-22)  # relative, of a float32 sum, with room to spare
 _LANES = lanes.LANES
+ROWS_AT_ONCE = _LANES  # whose terms are best in memory together
 
 # Compiled loops read names of their own module.
-_mean = lanes.mean
-_keep_best, _room, _key = best_lib.keep_best, best_lib.room, best_lib.key
+_largest_sum, _fetch = lanes.largest_sum, prefetching.fetch
+_list_from_maxima = best_lib.list_from_maxima
+_room, _key = best_lib.room, best_lib.key
 _drop_worst, _finish = best_lib.drop_worst, best_lib.finish
-_NO_LABEL = best_lib.NO_LABEL
 
 
 @compiled.loop
@@ -54,8 +58,9 @@ def keep_best_means(
 ) -> None:
     """Writes the labels with the largest of what `means` writes.
 
-    Terms of a few rows are side by side and read together, so it takes a third
-    of the time, and the same bits result.
+    Terms of many rows, rounded to 16 bits, are side by side and read together.
+    Only groups of labels of which one can be among the best, in spite of the
+    rounding, are summed as `means` does.
 
     Args:
         terms, buckets: as in `means`.
@@ -63,37 +68,33 @@ def keep_best_means(
     """
     num_labels = buckets.shape[1]
     num_groups = (num_labels + _GROUP - 1) // _GROUP
-    columns = np.zeros((terms.shape[1], _LANES), np.float32)
-    estimates = np.empty((num_labels, _LANES), np.float32)
-    maxima = np.empty((_LANES, num_groups), np.float32)
-    group_ids = np.arange(num_groups).astype(np.uint32)
-    num_kept = min(best.shape[1], num_groups)
-    kept_maxima = np.empty((_LANES, num_kept), np.float32)
-    kept_groups = np.empty((_LANES, num_kept), np.int32)
+    k = min(best.shape[1], num_groups)
+    codes = np.zeros((terms.shape[1], _LANES), np.uint16)
+    steps, lowest = np.zeros(_LANES), np.zeros(_LANES)
+    slacks = np.zeros(_LANES, np.float32)
+    largest = np.empty((num_groups, _LANES), np.uint16)
+    maxima = np.empty(num_groups, np.float32)
+    groups = np.empty(num_groups + 1, np.uint32)
     found = _room(best.shape[1], _GROUP)
-    no_label = _key(np.float32(-np.inf), 0)
     for first in range(0, len(terms), _LANES):
         num_rows = min(_LANES, len(terms) - first)
-        _transpose(terms[first : first + num_rows], columns)
-        _write_means(columns, buckets, estimates)
-        _write_maxima(estimates, maxima)
-        kept_maxima[:] = -np.inf
-        kept_groups[:] = _NO_LABEL
-        _keep_best(
-            maxima[:num_rows],
-            group_ids,
-            kept_maxima[:num_rows],
-            kept_groups[:num_rows],
-        )
+        some = terms[first : first + num_rows]
+        _round(some, len(buckets), codes, lowest, steps, slacks)
+        _write_largest(codes, buckets, largest)
         for lane in range(num_rows):
-            least = no_label
-            if num_kept == best.shape[1]:  # as many labels are as good
-                least = max(least, _key(kept_maxima[lane, -1], num_labels))
+            for group in range(num_groups):
+                maxima[group] = largest[group, lane]
+            bound, number = _list_from_maxima(
+                maxima, k, np.float32(-np.inf), slacks[lane], groups
+            )
+            least = lowest[lane] + bound * steps[lane] / len(buckets)
+            if best.shape[1] > k:  # there are fewer groups than labels to keep
+                least = -np.inf
             _keep_of_groups(
-                estimates,
-                lane,
-                kept_groups[lane],
-                least,
+                some[lane],
+                buckets,
+                groups[:number],
+                np.float32(least),
                 found,
                 best[first + lane],
                 best_ids[first + lane],
@@ -101,55 +102,100 @@ def keep_best_means(
 
 
 @compiled.loop
-def _transpose(rows, columns):
-    """Writes rows [n, T] to columns [T, 8]; the other lanes stay."""
-    for start in range(0, len(columns), _LANES):
-        part = columns[start : start + _LANES]
-        for lane in range(len(rows)):
-            row = rows[lane]
-            for offset in range(len(part)):
-                part[offset, lane] = row[start + offset]
+def _round(terms, num_repetitions, codes, lowest, steps, slacks):
+    """Writes the codes [T, LANES] of the terms of n rows.
 
-
-@compiled.loop
-def _write_means(columns, buckets, estimates):
-    """Writes the mean over repetitions of labels' columns, [L, 8]."""
-    reciprocal = np.float32(1 / len(buckets))
-    terms, means = columns.reshape(-1), estimates.reshape(-1)
-    for label in range(np.uint64(len(estimates))):
-        _mean(terms, buckets, label, reciprocal, means)
-
-
-@compiled.loop
-def _write_maxima(estimates, maxima):
-    """Writes the largest estimate of each group of labels, [8, G]."""
-    for group in range(maxima.shape[1]):
-        members = estimates[group * _GROUP : (group + 1) * _GROUP]
-        for lane in range(_LANES):
-            largest = members[0, lane]
-            for label in range(1, len(members)):
-                estimate = members[label, lane]
-                largest = estimate if estimate > largest else largest
-            maxima[lane, group] = largest
-
-
-@compiled.loop
-def _keep_of_groups(estimates, lane, groups, least, found, best, best_ids):
-    """Writes the best labels of the groups with the best maxima.
-
-    As many groups as labels are kept: each of them has a label that is as good
-    as any of another group. Keys above `least` are kept.
+    A term is at most half a step away from `lowest + code * step`, and a sum of
+    codes is within 16 bits. A label among the best has a sum of codes that is
+    at most `slack` less than the sums of as many other labels.
     """
-    num_labels, num_found = len(estimates), 0
-    for group in groups:
-        start = group * _GROUP
+    largest_code = np.float32(_CODES // num_repetitions)
+    by_row = np.empty(terms.shape, np.uint16)
+    for lane in range(len(terms)):
+        row = terms[lane]
+        least, most = _range(row)
+        scale = largest_code / (most - least)
+        if not 0 < scale < np.inf:
+            scale = np.float32(0)  # all sums are equal, and all are in question
+        row_codes = by_row[lane]
+        for place in range(len(row)):
+            code = (row[place] - least) * scale + np.float32(0.5)
+            code = code if code > 0 else np.float32(0)
+            row_codes[place] = np.uint16(np.int32(code))
+        lowest[lane] = least
+        steps[lane] = 1 / scale if scale > 0 else np.inf
+        # Sums of terms are rounded to float32 too.
+        rounding = max(abs(least), abs(most)) * scale * _ROUNDING
+        slacks[lane] = num_repetitions * (1 + rounding * num_repetitions) + 2
+    for start in range(0, len(codes), _LANES):  # a block fits into a cache
+        block = codes[start : start + _LANES]
+        for lane in range(len(terms)):
+            row_codes = by_row[lane, start : start + _LANES]
+            for offset in range(len(block)):
+                block[offset, lane] = row_codes[offset]
+
+
+@compiled.loop
+def _range(terms):
+    """Returns the least and the largest of terms, but for -inf.
+
+    (-inf is the term of dropped labels.) Of many columns at once: it becomes
+    vector instructions.
+    """
+    least = np.full(_COLUMNS, np.inf, np.float32)
+    most = np.full(_COLUMNS, -np.inf, np.float32)
+    for start in range(0, len(terms), _COLUMNS):
+        part = terms[start : start + _COLUMNS]
+        for column in range(len(part)):
+            term = part[column]
+            large = term if term > most[column] else most[column]
+            small = term if term < least[column] else least[column]
+            most[column] = large
+            least[column] = small if small > -np.inf else least[column]
+    for column in range(1, _COLUMNS):
+        least[0] = min(least[0], least[column])
+        most[0] = max(most[0], most[column])
+    return least[0], most[0]
+
+
+@compiled.loop
+def _write_largest(codes, buckets, largest):
+    """Writes the largest sum of codes of each group of labels, [G, LANES]."""
+    num_labels = np.uint64(buckets.shape[1])
+    flat = codes.reshape(-1)
+    for group in range(len(largest)):
+        first = np.uint64(group) * np.uint64(_GROUP)
+        last = min(first + np.uint64(_GROUP), num_labels)
+        _largest_sum(flat, buckets, first, last, largest[group])
+
+
+@compiled.loop
+def _keep_of_groups(row_terms, buckets, groups, least, found, best, best_ids):
+    """Writes the best of the labels of some groups, if not below `least`."""
+    num_repetitions, num_labels = buckets.shape
+    reciprocal = np.float32(1 / num_repetitions)
+    estimates = np.empty(_GROUP, np.float32)
+    least_key, num_found = _key(np.float32(-np.inf), 0), 0
+    flat = buckets.reshape(-1)
+    for position in range(len(groups)):
+        start = np.int64(groups[position]) * _GROUP
+        size = min(_GROUP, num_labels - start)
+        following = groups[min(position + 1, len(groups) - 1)] * _GROUP
+        estimates[:] = 0
+        for repetition in range(num_repetitions):
+            _fetch(flat, np.uint64(repetition * num_labels + following))
+            label_buckets = buckets[repetition, start : start + size]
+            for place in range(len(label_buckets)):
+                estimates[place] += row_terms[label_buckets[place]]
         if num_found + _GROUP > len(found):
-            num_found, least = _drop_worst(found[:num_found], len(best))
-        for label in range(start, min(start + _GROUP, num_labels)):
-            new = _key(estimates[label, lane], label)
-            # Always written, kept if good: no branch to predict.
-            found[num_found] = new
-            num_found += new > least
+            num_found, least_key = _drop_worst(found[:num_found], len(best))
+        for place in range(size):
+            estimate = estimates[place] * reciprocal
+            if estimate >= least:
+                new = _key(estimate, start + place)
+                # Always written, kept if good: no branch to predict.
+                found[num_found] = new
+                num_found += new > least_key
     _finish(found[:num_found], best, best_ids)
 
 

@@ -1,4 +1,4 @@
-"""Means for several rows at once, in vector instructions.
+"""Sums for many rows at once, in vector instructions.
 
 LLVM does not find vectors in loops of a few steps between arrays that might
 overlap, so here it is told.
@@ -9,21 +9,20 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-LANES = 8  # float32 numbers of one vector
+LANES = 32  # rows, whose codes of 16 bits are one or two vectors
 
 
-class _Mean:
-    """What loops call as `mean(terms, buckets, label, reciprocal, means)`.
+class _LargestSum:
+    """What loops call as `largest_sum(codes, buckets, first, last, largest)`.
 
-    Writes the mean over repetitions of a label's terms for LANES rows. Nothing
-    is checked.
+    Sums the codes of each of some labels over the repetitions, for LANES rows,
+    and writes the largest of the sums. Nothing is checked.
 
     Args:
-        terms: [T LANES] float32, those of a bucket side by side.
+        codes: [T LANES] uint16, those of a bucket side by side.
         buckets: [R, L] unsigned integers, in C order.
-        label: a column of `buckets`, unsigned.
-        reciprocal: 1 / R, float32.
-        means: [L LANES] float32.
+        first, last: the labels are [first, last), unsigned; at least one.
+        largest: [LANES] uint16.
     """
 
     @functools.cached_property
@@ -31,11 +30,11 @@ class _Mean:
         from numba import extending, types
 
         @extending.intrinsic
-        def mean(typing_context, terms, buckets, label, reciprocal, means):
-            signature = types.void(terms, buckets, label, reciprocal, means)
+        def largest_sum(typing_context, codes, buckets, first, last, largest):
+            signature = types.void(codes, buckets, first, last, largest)
             return signature, _generate
 
-        return mean
+        return largest_sum
 
     def machine_code(self) -> Any:
         """Returns what a compiled loop calls."""
@@ -43,47 +42,47 @@ class _Mean:
 
 
 def _generate(context, builder, signature, arguments):
-    """Writes the body of `_Mean` with LLVM's builder."""
+    """Writes the body of `_LargestSum` with LLVM's builder."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
     from numba.np import arrayobj
 
-    terms, buckets, means = (
+    codes, buckets, largest = (
         arrayobj.make_array(signature.args[number])(
             context, builder, arguments[number]
         )
         for number in (0, 1, 4)
     )
-    label, reciprocal = arguments[2:4]
-    vector_type = ir.VectorType(ir.FloatType(), LANES)
-    width = ir.Constant(label.type, LANES)
-
-    def place(array, number):
-        start = builder.mul(number, width)
-        return builder.bitcast(
-            builder.gep(array.data, [start]), vector_type.as_pointer()
-        )
-
+    first, last = arguments[2:4]
+    vector_type = ir.VectorType(ir.IntType(16), LANES)
+    zeros = ir.Constant(vector_type, None)
+    width = ir.Constant(first.type, LANES)
     num_repetitions, num_labels = cgutils.unpack_tuple(builder, buckets.shape)
-    total = cgutils.alloca_once_value(
-        builder, ir.Constant(vector_type, [0.0] * LANES)
-    )
-    with cgutils.for_range(builder, num_repetitions) as repetitions:
-        position = builder.add(
-            builder.mul(repetitions.index, num_labels), label
-        )
-        bucket = builder.zext(
-            builder.load(builder.gep(buckets.data, [position])), label.type
-        )
-        row_terms = builder.load(place(terms, bucket), align=4)
-        builder.store(builder.fadd(builder.load(total), row_terms), total)
-    scale = ir.Constant(vector_type, ir.Undefined)
-    for lane in range(LANES):
-        index = ir.Constant(ir.IntType(32), lane)
-        scale = builder.insert_element(scale, reciprocal, index)
-    mean = builder.fmul(builder.load(total), scale)
-    builder.store(mean, place(means, label), align=4)
+    best = cgutils.alloca_once_value(builder, zeros)
+    total = cgutils.alloca_once_value(builder, zeros)
+    builder.store(zeros, best)
+    with cgutils.for_range_slice(
+        builder, first, last, ir.Constant(first.type, 1), inc=True
+    ) as (label, _):
+        builder.store(zeros, total)
+        with cgutils.for_range(builder, num_repetitions) as repetitions:
+            position = builder.add(
+                builder.mul(repetitions.index, num_labels), label
+            )
+            bucket = builder.zext(
+                builder.load(builder.gep(buckets.data, [position])), label.type
+            )
+            place = builder.gep(codes.data, [builder.mul(bucket, width)])
+            vector = builder.load(
+                builder.bitcast(place, vector_type.as_pointer()), align=2
+            )
+            builder.store(builder.add(builder.load(total), vector), total)
+        old, new = builder.load(best), builder.load(total)
+        is_larger = builder.icmp_unsigned(">", new, old)
+        builder.store(builder.select(is_larger, new, old), best)
+    place = builder.bitcast(largest.data, vector_type.as_pointer())
+    builder.store(builder.load(best), place, align=2)
     return context.get_dummy_value()
 
 
-mean: Any = _Mean()  # compiled loops call it
+largest_sum: Any = _LargestSum()  # compiled loops call it

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,35 +99,29 @@ class HashedLabels:
         logits = self._logits(encoded, pool)
         if form.estimator != "logit":
             logits = [calibration.sigmoid(scores) for scores in logits]
-        of_dropped = np.full((len(logits[0]), 1), -np.inf, np.float32)
-        terms = np.concatenate([*logits, of_dropped], axis=1)
-        best, label_ids = best_lib.nothing(len(terms), k)
-        rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
+        best, label_ids = best_lib.nothing(len(logits[0]), k)
+        in_lanes = form.estimator in _MEANS and len(best) >= _FEWEST_IN_LANES
+        rows_at_once = label_estimates.ROWS_AT_ONCE
+        if not in_lanes:
+            rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
 
         def keep_best(rows_of_thread: slice) -> None:
-            num_rows = rows_of_thread.stop - rows_of_thread.start
-            if form.estimator in _MEANS and num_rows >= _FEWEST_IN_LANES:
-                label_estimates.keep_best_means(
-                    terms[rows_of_thread],
-                    self._buckets,
-                    best[rows_of_thread],
-                    label_ids[rows_of_thread],
+            for rows in _parts(rows_of_thread, rows_at_once):
+                terms = _joined([scores[rows] for scores in logits])
+                if in_lanes:
+                    label_estimates.keep_best_means(
+                        terms, self._buckets, best[rows], label_ids[rows]
+                    )
+                    continue
+                _keep_best(
+                    self._estimates(terms), 0, best[rows], label_ids[rows]
                 )
-                return
-            for start in range(
-                rows_of_thread.start, rows_of_thread.stop, rows_at_once
-            ):
-                rows = slice(
-                    start, min(start + rows_at_once, rows_of_thread.stop)
-                )
-                estimates = self._estimates(terms[rows])
-                _keep_best(estimates, 0, best[rows], label_ids[rows])
 
-        pool.over(len(terms), keep_best)
+        pool.over(len(best), keep_best)
         if form.is_unbiased:
-            mass = terms[:, :-1].sum(axis=1, keepdims=True) / np.float32(
-                num_repetitions
-            )
+            mass = sum(
+                scores.sum(axis=1, keepdims=True) for scores in logits
+            ) / np.float32(num_repetitions)
             from tfxml.mach import decode  # here: it imports TensorFlow
 
             best = decode.unbiased_mean(best, mass, self._num_buckets)
@@ -319,6 +313,18 @@ class _Block:
             row.splits, row.feature_ids, row.values, self._kernel, product
         )
         return product
+
+
+def _joined(terms: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the terms of all repetitions, and the one of dropped labels."""
+    of_dropped = np.full((len(terms[0]), 1), -np.inf, np.float32)
+    return np.concatenate([*terms, of_dropped], axis=1)
+
+
+def _parts(rows: slice, size: int) -> Iterator[slice]:
+    """Yields slices of at most `size` rows that make up a slice."""
+    for start in range(rows.start, rows.stop, size):
+        yield slice(start, min(start + size, rows.stop))
 
 
 def _active(encoded: np.ndarray) -> row_forms.RaggedRows:
