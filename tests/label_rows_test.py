@@ -138,17 +138,40 @@ def test_a_trial_tells_whether_names_pay(misleads, tmp_path, capsys):
         recipe=chooser.Chooser(request),
     )
     config, _ = workdir.Workdir(tmp_path / "run").read()
-    assert config.label_name_weight == (0.0 if misleads else 1.0)
+    pays = config.label_name_weight or config.reranker_name
+    assert bool(pays) != misleads
     told = capsys.readouterr().out
     assert "names of labels as instances, weight 1: P@1" in told
     line = re.search(r"also learning from the names of \d+ labels", told)
-    assert bool(line) != misleads
+    assert bool(line) == bool(config.label_name_weight)
 
 
-def test_data_without_text_are_refused():
+def test_names_in_the_reranker_raise_the_labels_that_a_text_names(tmp_path):
+    """No instance has the labels; all of them are candidates."""
+    texts, labels, test_texts, test_labels = _data()
+    data = dataclasses.replace(
+        arrays.of(texts, labels, NAMES),
+        test=arrays.of(test_texts, test_labels, NAMES).train,
+    )
+    config = CONFIG.replace(
+        reranker_passes=2, num_candidates=200, reranker_weight=1.0
+    )
+    reached = [
+        train_and_evaluate.train(
+            config.replace(reranker_name=weight), str(tmp_path / name), data
+        )["P@1"]
+        for name, weight in (("without", 0.0), ("with", 3.0))
+    ]
+    assert reached[0] == 0 and reached[1] > 90
+    rows = datasets.training_data(config.replace(reranker_name=3.0), data)
+    assert rows.training_rows.num_instances == len(texts)  # not learnt from
+
+
+@pytest.mark.parametrize("option", ["label_name_weight", "reranker_name"])
+def test_data_without_text_are_refused(option):
     rows = np.eye(8, dtype=np.float32)
-    with pytest.raises(ValueError, match="`label_name_weight` must be 0"):
+    with pytest.raises(ValueError, match=f"`{option}` must be 0"):
         datasets.training_data(
-            CONFIG.replace(label_name_weight=1.0),
+            CONFIG.replace(**{option: 1.0}),
             arrays.of(rows, [[NAMES[i]] for i in range(8)]),
         )

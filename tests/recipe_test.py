@@ -249,11 +249,12 @@ def test_instances_of_few_features_get_more_negatives_and_candidates():
         options = _by_name(facts_of)["centroid"].options
         return options["num_hard_negatives"], options["num_candidates"]
 
-    assert sizes(features_per_instance=60) == (200, 100)
+    assert sizes(features_per_instance=60) == (400, 200)
+    assert sizes(features_per_instance=60, num_instances=30_000) == (200, 100)
     assert sizes(features_per_instance=8) == (500, 250)
     assert sizes(features_per_instance=2) == (800, 400)
     assert sizes(600, features_per_instance=10) == (600, 600)  # all labels
-    assert sizes(600, features_per_instance=20) == (200, 100)
+    assert sizes(600, features_per_instance=20) == (400, 200)
     few = {"features_per_instance": 5, "labels_per_instance": 300}
     assert sizes(**few, num_instances=50_000) == (400, 200)
     assert sizes(**few, num_instances=500_000) == (200, 100)
@@ -267,6 +268,10 @@ def test_names_are_tried_where_labels_have_few_instances():
     assert not _by_name(rare)["sigmoid"].tries_names
     nameless = dataclasses.replace(rare, has_label_names=False)
     assert not _by_name(nameless)["centroid"].tries_names
+    for head in ("centroid", "sigmoid"):
+        assert _by_name(rare)[head].weighs_names
+        assert not _by_name(SMALL)[head].weighs_names
+        assert not _by_name(nameless)[head].weighs_names
 
 
 def test_trials_of_names_count_against_the_time():
@@ -364,17 +369,53 @@ def _planted(rng, teller):
     is_true = rng.random((300, 30)) < 0.2
     noise = [rng.normal(size=is_true.shape).astype(np.float32) for _ in "123"]
     members = dict(zip(("logits", "margins", "cosines"), noise, strict=True))
+    members["names"] = np.zeros_like(noise[0])
     members[teller] = (is_true * 2 - 1).astype(np.float32)
     return mixing.Candidates(is_true, **members)
 
 
 def test_the_mixture_is_what_tells_labels_apart():
     rng = np.random.default_rng(0)
-    assert mixing.fit(_planted(rng, "logits")).head_share == 1
-    of_margins = mixing.fit(_planted(rng, "margins"))
+    assert mixing.fit([_planted(rng, "logits")])[1].head_share == 1
+    of_margins = mixing.fit([_planted(rng, "margins")])[1]
     assert (of_margins.head_share, of_margins.centroid) == (0, 0)
-    of_cosines = mixing.fit(_planted(rng, "cosines"))
+    assert of_margins.name == 0
+    of_cosines = mixing.fit([_planted(rng, "cosines")])[1]
     assert of_cosines.centroid == 4
+    of_names = mixing.fit([_planted(rng, "names")])[1]
+    assert of_names.name == 1
+
+
+def test_of_rerankers_the_one_that_tells_labels_apart_is_taken():
+    rng = np.random.default_rng(1)
+    telling = _planted(rng, "margins")
+    noise = rng.normal(size=telling.margins.shape).astype(np.float32)
+    useless = telling._replace(margins=noise)
+    for place in (0, 1):
+        rerankers = [useless, telling] if place else [telling, useless]
+        found, mixture = mixing.fit(rerankers)
+        assert found == place
+        assert mixture.precisions == mixing.precisions(
+            telling.is_true, telling.margins
+        )
+
+
+@pytest.mark.parametrize("num_better", [3, 60])
+def test_margins_alone_are_taken_unless_a_mixture_is_clearly_ahead(num_better):
+    """The head ranks two rows worse; three better ones may be by chance."""
+    rng = np.random.default_rng(2)
+    is_true = np.zeros((400, 30), bool)
+    is_true[:, 0] = True
+    margins = np.where(is_true, 0.5, -0.5).astype(np.float32)
+    margins[:num_better, 1] = 0.6  # above the true label's
+    margins[-2:, 1] = 0.45  # just below
+    logits = rng.normal(size=is_true.shape).astype(np.float32)
+    logits[:num_better, 0] = 9
+    logits[-2:, 1] = 9
+    nothing = np.zeros_like(margins)
+    planted = mixing.Candidates(is_true, logits, margins, nothing, nothing)
+    _, mixture = mixing.fit([planted])
+    assert (mixture.head_share > 0) == (num_better == 60)
 
 
 def test_precisions_are_those_of_the_definition():

@@ -308,6 +308,56 @@ def test_weighted_features_give_the_margins_that_were_learnt(
     np.testing.assert_allclose(found.bias, wanted.bias, atol=1e-5)
 
 
+@pytest.mark.parametrize("mean_features", [3, 40])
+def test_rows_of_names_are_added_to_the_weights(mean_features):
+    rng = np.random.default_rng(6)
+    x = (rng.random((60, D)) < 0.3) * rng.random((60, D)).astype(np.float32)
+    y = rng.random((60, L)) < 0.2
+    y[:, 4] = False  # a label that no instance has
+    named = np.delete(np.arange(L), 2)  # one has no name
+    of_names = np.zeros((L, D), np.float32)
+    of_names[named, rng.integers(0, D, len(named))] = 0.6
+    of_names[named, rng.integers(0, D, len(named))] = 0.8
+    source = in_memory.InMemorySource(_instances(x, y), D, L)
+    names = in_memory.InMemorySource(
+        _instances(of_names[named], np.eye(L, dtype=bool)[named]), D, L
+    )
+    candidates = np.tile(np.arange(L, dtype=np.int32), (60, 1))
+    settings = label_classifiers.Settings(1.0, 30, mean_features, 0.0, 0)
+    room = L * mean_features - np.count_nonzero(of_names)
+    plain = label_classifiers.learn(
+        source, candidates, dataclasses.replace(settings, mean_features=D)
+    )
+    wanted = _dense(plain)
+    if np.count_nonzero(wanted) > room:  # the largest have the places left
+        least = np.sort(np.abs(wanted).ravel())[-room]
+        wanted[np.abs(wanted) < least] = 0
+    found = label_classifiers.learn(
+        source,
+        candidates,
+        dataclasses.replace(settings, name=0.5),
+        name_rows=names,
+    )
+    np.testing.assert_allclose(
+        _dense(found), wanted + 0.5 * of_names, atol=1e-6
+    )
+    np.testing.assert_array_equal(found.bias, plain.bias)
+
+
+def test_names_need_room():
+    y = np.eye(L, dtype=bool)
+    names = in_memory.InMemorySource(
+        _instances(np.ones((L, D), np.float32), y), D, L
+    )
+    with pytest.raises(ValueError, match="`reranker_features` must leave room"):
+        label_classifiers.learn(
+            names,
+            np.zeros((L, 0), np.int32),
+            label_classifiers.Settings(1.0, 1, D - 1, 0.0, 0, name=1.0),
+            name_rows=names,
+        )
+
+
 def test_of_equal_weights_the_first_are_kept_however_they_come():
     rng = np.random.default_rng(4)
     weights = rng.integers(-9, 10, 5000).astype(np.float32)

@@ -41,6 +41,12 @@ class RerankerOptions:
         "re-ranker weights. Helps rare labels.",
         minimum=0,
     )
+    reranker_name: float = options_lib.option(
+        0.0,
+        "How much of the row of a label's name is added to its re-ranker "
+        "weights. Helps rare labels, for text with names of labels.",
+        minimum=0,
+    )
     feature_idf: bool = options_lib.option(
         False,
         "Centroids and the re-ranker learn from features weighted by inverse "

@@ -212,6 +212,7 @@ def _of_mixture(mixture: mixing.Mixture) -> dict[str, Any]:
     return {
         "reranker_weight": round(1 - mixture.head_share, 6),
         "reranker_centroid": mixture.centroid,
+        **({"reranker_name": mixture.name} if mixture.name else {}),
         "num_candidates": mixture.num_candidates,
     }
 

@@ -45,6 +45,7 @@ _FEW_PASSES, _MANY_PASSES = 6, 100
 _FEATURES_OF_NEGATIVES = 4000  # of all negatives of an instance together
 _NEGATIVES = 20_000_000  # of all instances
 _FEWEST_NEGATIVES, _MOST_NEGATIVES = 200, 800
+_FEWEST_OF_SMALL = 400  # for few instances, which cost little
 _WEIGHTS = 20_000_000  # of the re-ranker, and of centroids
 _BYTES_OF_WEIGHT = 12  # beside its share of the table's gaps
 _BYTES_OF_TRAINED = 16  # a weight, its gradient and two moments
@@ -74,6 +75,7 @@ class Proposal:
             for later proposals too.
         tries_names: whether names of labels are tried as instances.
         tries_ngrams: whether pairs of words are tried beside single ones.
+        weighs_names: whether the re-ranker may weigh names of labels.
         seconds: that training all instances will take, about.
         bytes: that its weights take.
         reason: why it is as it is.
@@ -87,6 +89,7 @@ class Proposal:
     tries_titles: bool
     tries_names: bool
     tries_ngrams: bool
+    weighs_names: bool
     seconds: float
     bytes: int
     reason: str
@@ -184,10 +187,10 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         costs=(1.0, 0.5),
         tries_idf=facts.is_unweighted and not facts.is_text,
         tries_titles=facts.has_titles,
-        tries_names=facts.has_label_names
-        and facts.instances_per_label < _ENOUGH_OF_LABEL,
+        tries_names=_may_weigh_names(facts),
         tries_ngrams=facts.is_text
         and facts.features_per_instance <= _SHORT_TEXT,
+        weighs_names=_may_weigh_names(facts),
         seconds=_seconds_of_reranker(facts, num_negatives),
         bytes=_bytes_of_reranker(facts) * 2,
         reason="candidates by one pass over the data",
@@ -224,10 +227,17 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         tries_titles=False,
         tries_names=False,  # nothing gained, and an instance costs more here
         tries_ngrams=False,  # the first layer would be several times larger
+        weighs_names=_may_weigh_names(facts),
         seconds=_seconds_of_head(facts, units) * num_epochs
         + _seconds_of_reranker(facts, num_negatives),
         bytes=_BYTES_OF_TRAINED * weights + _bytes_of_reranker(facts),
         reason=reason,
+    )
+
+
+def _may_weigh_names(facts: facts_lib.Facts) -> bool:
+    return facts.has_label_names and (
+        facts.instances_per_label < _ENOUGH_OF_LABEL
     )
 
 
@@ -246,7 +256,8 @@ def _num_negatives(facts: facts_lib.Facts) -> int:
     if facts.num_labels <= min(2 * of_instance, of_all):
         return facts.num_labels
     most = int(min(of_instance, of_all))
-    return min(max(most, _FEWEST_NEGATIVES), facts.num_labels)
+    fewest = _FEWEST_OF_SMALL if _is_small(facts) else _FEWEST_NEGATIVES
+    return min(max(most, fewest), facts.num_labels)
 
 
 def _num_candidates(facts: facts_lib.Facts, num_negatives: int) -> int:

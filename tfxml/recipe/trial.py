@@ -115,13 +115,16 @@ def judge(
         heads, losses = [head for head, _ in trained], trained[0][1]
     pairs = list(zip(heads, parts, strict=True))
     if config.reranker_passes:
+        if proposal.weighs_names:
+            config = config.replace(reranker_name=1.0)
         found = [_Found(config, part, head) for head, part in pairs]
-        fits = [
-            (cost, mixing.fit(_together([f.candidates(cost) for f in found])))
-            for cost in proposal.costs
-        ]
-        cost, mixture = max(fits, key=lambda pair: pair[1].quality)
-        options["reranker_cost"] = cost
+        best, mixture = mixing.fit(
+            [
+                _together([one.candidates(cost) for one in found])
+                for cost in proposal.costs
+            ]
+        )
+        options["reranker_cost"] = proposal.costs[best]
     else:
         mixture = _of_heads(pairs)
     seconds = time.perf_counter() - start
@@ -205,18 +208,31 @@ class _Found:
         self._part = part
         data = datasets.of_config(config, part.data)
         source = self._source = data.training_rows
+        self._name_rows = data.label_rows
         self._negatives = evaluator.cpu_candidates(
             head, source, min(config.num_hard_negatives, source.num_labels)
         )
         size = min(config.num_candidates, source.num_labels)
         self._logits, self._label_ids = head.of_head(part.rows, size)
         self._share = threads.Threads(os.cpu_count() or 1)
-        # Without a pass only the centroid is left of a label's weights.
+        # Without a pass only the centroid, or the name, is left of a label's
+        # weights.
+        nothing = np.zeros((source.num_instances, 0), np.int32)
         self._cosines = self._margins(
-            np.zeros((source.num_instances, 0), np.int32),
+            nothing,
             reranker_passes=0,
             reranker_centroid=1.0,
+            reranker_name=0.0,
         )
+        self._names = np.zeros_like(self._cosines)
+        if config.reranker_name:
+            self._names = self._margins(
+                nothing,
+                has_biases=False,
+                reranker_passes=0,
+                reranker_centroid=0.0,
+                reranker_name=1.0,
+            )
 
     def candidates(self, cost: float) -> mixing.Candidates:
         """Returns the candidates, with margins that a cost gives."""
@@ -224,12 +240,18 @@ class _Found:
             _is_true(self._label_ids, self._part),
             self._logits,
             self._margins(
-                self._negatives, reranker_cost=cost, reranker_centroid=0.0
+                self._negatives,
+                reranker_cost=cost,
+                reranker_centroid=0.0,
+                reranker_name=0.0,
             ),
             self._cosines,
+            self._names,
         )
 
-    def _margins(self, negatives: np.ndarray, **options: Any) -> np.ndarray:
+    def _margins(
+        self, negatives: np.ndarray, has_biases: bool = True, **options: Any
+    ) -> np.ndarray:
         """Returns the candidates' margins; `options` are of the re-ranker."""
         source = self._source
         settings = build.reranking(self._config.replace(**options))
@@ -239,7 +261,12 @@ class _Found:
             settings.mean_features,
             self._label_ids.shape[1],
         )
-        layer.assign(label_classifiers.learn(source, negatives, settings))
+        table = label_classifiers.learn(
+            source, negatives, settings, name_rows=self._name_rows
+        )
+        if not has_biases:
+            table = table._replace(bias=np.zeros_like(table.bias))
+        layer.assign(table)
         return margins_lib.Reranker(layer).margins(
             self._part.rows, np.ascontiguousarray(self._label_ids), self._share
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfxml import config as config_lib
-from tfxml.recipe import mixing, recipe_request, rules, trial
+from tfxml.recipe import recipe_request, rules, trial
 from tfxml.run import datasets, quiet
 
 # By this factor heavier titles must be better: exports want them so written.
@@ -73,8 +73,8 @@ def with_names(
         ]
         named = trial.judge(proposal, tried, parts)
         seconds += named.seconds
-        worth = _worth_of_names(named.mixture)
-        needed = _worth_of_names(best.mixture)
+        worth = named.mixture.quality_of_names
+        needed = best.mixture.quality_of_names
         is_best = worth > needed * (rules.WORTH if best is outcome else 1)
         _say_tried(
             f"names of labels as instances, weight {weight:g}",
@@ -193,16 +193,6 @@ def _settled(outcome: trial.Outcome) -> rules.Proposal:
             proposal, costs=(outcome.options["reranker_cost"],)
         )
     return proposal
-
-
-def _worth_of_names(mixture: mixing.Mixture) -> float:
-    """Returns a mean of the precisions in which P@1 counts twice.
-
-    Names bring labels that few instances have, which raises P@3 and P@5, and
-    may put the label that a text is named after before those that it has.
-    """
-    first, *others = mixture.precisions
-    return (2 * first + sum(others)) / (2 + len(others))
 
 
 def _say_tried(what: str, outcome: trial.Outcome, verdict: str) -> None:

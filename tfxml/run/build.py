@@ -172,6 +172,7 @@ def reranking(config: config_lib.Config) -> label_classifiers.Settings:
         config.reranker_centroid,
         config.seed,
         config.feature_idf,
+        config.reranker_name,
     )
 
 

@@ -61,7 +61,7 @@ class TrainingData:
     @property
     def training_rows(self) -> pipeline.Source:
         """What is learnt from: the training split, and names of labels."""
-        if self.label_rows is None:
+        if self.label_rows is None or not self.label_name_weight:
             return self.train
         return joined.JoinedSource(
             self.train, self.label_rows, self.label_name_weight
@@ -182,7 +182,7 @@ def _with_label_rows(
             f"label_name_weight={config.label_name_weight:g}"
         )
     rows = None
-    if config.label_name_weight:
+    if config.label_name_weight or config.reranker_name:
         rows = data.label_rows or label_rows.of(
             config, data.label_names, data.text_features
         )

@@ -1,8 +1,9 @@
-"""Labels' names as training instances.
+"""Labels' names as rows.
 
 A label's name is often in the texts that have the label, and the only thing
 that is known of a label without a training instance. So each name can be one
-more training instance: its words, with that label.
+more training instance: its words, with that label. And its row can be added to
+the label's weights in the re-ranker.
 
 # L labels, D features
 """
@@ -36,9 +37,12 @@ def of(
     """
     if names is None or features is None:
         what = "names of its labels" if features else "raw text"
+        option = "label_name_weight"
+        if not config.label_name_weight:
+            option = "reranker_name"
         raise ValueError(
-            f"`label_name_weight` must be 0 for data without {what}. "
-            f"Received: label_name_weight={config.label_name_weight:g}"
+            f"`{option}` must be 0 for data without {what}. "
+            f"Received: {option}={getattr(config, option):g}"
         )
     max_tokens = text_inputs.max_tokens(config)
     ids = np.arange(len(names), dtype=np.int32)

@@ -252,6 +252,7 @@ class Run:
                     self._candidates(),
                     build.reranking(self.config),
                     after,
+                    self.data.label_rows,
                 )
             )
         self._step.assign(self.num_steps)

@@ -153,7 +153,7 @@ def train(
         elif recipe is not None:
             config, data = recipe.choose(config, data, read)
         data = datasets.of_config(config, data)
-        if data.label_rows is not None:
+        if data.label_name_weight:
             print(console.describe_label_rows(data))
         beat = dog.beat if dog else lambda: None
         run = run_lib.Run(

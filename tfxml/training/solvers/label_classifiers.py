@@ -15,13 +15,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxml.data.feeding import pipeline
+from tfxml.data.feeding import in_memory, pipeline
 from tfxml.models import weight_table
 from tfxml.training.solvers import (
     feature_scales,
     label_pairs,
     largest,
     linear_svm,
+    name_weights,
     weight_places,
 )
 
@@ -40,6 +41,7 @@ class Settings:
     centroid: float  # how much of its centroid is added to a label's weights
     seed: int
     uses_idf: bool = False  # whether rows are weighted by `feature_scales.idf`
+    name: float = 0.0  # how much of its name's row is added to its weights
 
 
 def learn(
@@ -47,6 +49,7 @@ def learn(
     candidates: np.ndarray,
     settings: Settings,
     between: Callable[[], None] = lambda: None,
+    name_rows: in_memory.InMemorySource | None = None,
 ) -> weight_table.Table:
     """Returns the weights and biases of all labels' classifiers.
 
@@ -55,10 +58,14 @@ def learn(
         candidates: [N, S] ids of the head's best labels.
         settings: how they are learnt.
         between: called after each group of labels.
+        name_rows: labels' names, one row each, if `settings.name`.
     """
-    largest_weights = largest.Largest(
-        source.num_labels * settings.mean_features
-    )
+    most = source.num_labels * settings.mean_features
+    names = None
+    if settings.name and name_rows is not None:
+        names = name_weights.of_rows(name_rows, settings.name, most)
+        most -= len(names.values)  # their places are kept for them
+    largest_weights = largest.Largest(most)
     biases = np.full(source.num_labels, _UNSEEN_BIAS, np.float32)
     svm_settings = linear_svm.Settings(
         settings.cost, settings.num_passes, settings.centroid
@@ -79,8 +86,11 @@ def learn(
         )
         biases[labels] = solved.biases
         between()
+    entries = largest_weights.result(scales)
+    if names is not None:
+        entries = name_weights.add(*entries, names)
     return weight_places.place(
-        *largest_weights.result(scales),
+        *entries,
         biases,
         source.num_features,
         settings.mean_features,
