@@ -1,5 +1,6 @@
 """Compiled loops against the model in TensorFlow, and against a sort."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from tfxml.cpu import best as best_lib
-from tfxml.cpu import centroid_loops, label_estimates, ranking, sums
+from tfxml.cpu import (
+    centroid_loops,
+    label_estimates,
+    margins,
+    ranking,
+    sums,
+    threads,
+)
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs
 from tfxml.mach import hashing, mach_choices
@@ -363,6 +371,47 @@ def test_means_of_any_size_are_ranked_in_spite_of_codes(
     label_estimates.keep_best_means(terms, buckets.astype(np.uint16), best, ids)
     wanted = np.argsort(-means, axis=1, kind="stable")[:, :20]
     np.testing.assert_array_equal(ids, wanted)
+
+
+def test_weights_that_are_looked_up_are_those_that_are_read():
+    """Rows of one feature, of labels with many: each is found by its hashes."""
+    num_features, num_labels = 3000, 7
+    rng = np.random.default_rng(3)
+    has_weight = rng.random((num_labels, num_features)) < 0.4
+    has_weight[4] = False
+    weights = np.where(has_weight, rng.normal(size=has_weight.shape), 0)
+    biases = rng.normal(size=num_labels)
+    second = reranker.Reranker(
+        num_labels, num_features, has_weight.sum() // num_labels + 1, num_labels
+    )
+    labels, features = np.nonzero(has_weight)
+    second.assign(
+        weight_places.place(
+            labels,
+            features,
+            weights[labels, features],
+            biases,
+            num_features,
+            second.mean_features,
+        )
+    )
+    rows = row_forms.RaggedRows(
+        np.arange(num_features, dtype=np.uint32),
+        np.full(num_features, 2, np.float32),
+        np.arange(num_features + 1),
+    )
+    every = np.tile(np.arange(num_labels, dtype=np.int32), (num_features, 1))
+    form, pool = second.form(), threads.Threads(2)
+    wanted = (2 * weights + biases[:, None]).T
+    forms_of_runs = form, dataclasses.replace(form, shifts=None)
+    for one in forms_of_runs:
+        finder = margins.Reranker(one)
+        for row in (0, 1, 2999):  # alone: few features for each label
+            few = rows._replace(splits=rows.splits[row : row + 2])
+            found = finder.margins(few, every[row : row + 1], pool)
+            np.testing.assert_allclose(found[0], wanted[row], atol=1e-6)
+        found = finder.margins(rows, every, pool)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_labels", [1, 200, 300, 70_000, 2**31 - 1])

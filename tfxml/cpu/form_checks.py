@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfxml.mach import mach_choices
-from tfxml.models import calibration, forms
+from tfxml.models import calibration, forms, place_hashes
 
 
 def check(model: forms.ServingModel) -> None:
@@ -133,6 +133,9 @@ def _check_reranker(
     _check_array("features", reranker.features, places, ("int32",))
     _check_array("splits", reranker.splits, (num_labels + 1,), _SPLITS)
     _check_array("bias", reranker.bias, (num_labels,))
+    if reranker.shifts is not None:
+        groups = place_hashes.groups_before(places[0], num_labels)
+        _check_array("shifts", reranker.shifts, (groups,), ("int32",))
 
 
 _SPLITS = ("int32", "int64")

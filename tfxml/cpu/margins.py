@@ -25,6 +25,9 @@ class Reranker:
         self._kernel = weight_arrays.array(form.kernel)
         self._splits = weight_arrays.splits(form.splits, len(self._kernel))
         self._features = weight_arrays.ids(form.features, form.num_features + 1)
+        self._shifts = np.zeros(0, np.int32)  # none: weights are not looked up
+        if form.shifts is not None:
+            self._shifts = np.asarray(form.shifts)
         # Arrays of zeros, for reuse.
         self._zeros: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
@@ -105,6 +108,7 @@ class Reranker:
                 self._splits,
                 self._features,
                 self._kernel,
+                self._shifts,
                 pairs[first:last],
                 labels[first:last],
                 candidates.shape[1],

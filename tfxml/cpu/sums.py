@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfxml.cpu import compiled
+from tfxml.cpu import compiled, place_loops
+from tfxml.models import place_hashes
 
 _DIGIT_BITS = 8  # of a radix sort
 _DIGITS = 1 << _DIGIT_BITS
 _LAST_DIGIT = _DIGITS - 1
+_LOOK_UP = 40  # so many weights are read in the time of looking one up
+
+# Compiled loops read names of their own module.
+_group_of, _place_of = place_loops.group_of, place_loops.place_of
+_PLACES_PER_GROUP = place_hashes.PLACES_PER_GROUP
 
 
 @compiled.loop
@@ -111,6 +117,7 @@ def add_margins(
     label_splits: np.ndarray,
     features: np.ndarray,
     kernel: np.ndarray,
+    shifts: np.ndarray,
     pairs: np.ndarray,
     labels: np.ndarray,
     num_candidates: int,
@@ -120,12 +127,14 @@ def add_margins(
     """Adds the re-ranker's products of rows and candidates to sums [N S].
 
     A label's weights are scattered into a dense vector once for all of its
-    rows; where a label has a single row, the row's values are.
+    rows; where a label has a single row, the row's values are. Where rows have
+    few features, they are looked up by their hashes.
 
     Args:
         splits, feature_ids, values: of the rows, as in `add_products`.
-        label_splits, features, kernel: of the re-ranker's
-            `weight_table.Table`; the features are unsigned.
+        label_splits, features, kernel, shifts: of the re-ranker's
+            `weight_table.Table`; the features are unsigned. No shifts: nothing
+            is looked up.
         pairs: which of the N S pairs of a row and a candidate, by label.
         labels: of the pairs.
         size: S.
@@ -142,6 +151,27 @@ def add_margins(
             features[label_start:label_end],
             kernel[label_start:label_end],
         )
+        num_features = 0
+        for pair in pairs[first_pair:pair_end]:
+            row = pair // num_candidates
+            num_features += splits[row + 1] - splits[row]
+        if len(shifts) and num_features * _LOOK_UP < len(label_features):
+            label_shifts = shifts[
+                label_start // _PLACES_PER_GROUP + label : label_end
+                // _PLACES_PER_GROUP
+                + label
+                + 1
+            ]
+            for pair in pairs[first_pair:pair_end]:
+                row = pair // num_candidates
+                sums[pair] += _looked_up(
+                    feature_ids[splits[row] : splits[row + 1]],
+                    values[splits[row] : splits[row + 1]],
+                    label_features,
+                    label_values,
+                    label_shifts,
+                )
+            continue
         if pair_end > first_pair + 1:
             _scatter(label_features, label_values, dense)
         for pair in pairs[first_pair:pair_end]:
@@ -173,6 +203,19 @@ def _scatter(feature_ids, values, dense):
 def _clear(feature_ids, dense):
     for feature in feature_ids:
         dense[feature] = 0
+
+
+@compiled.loop
+def _looked_up(feature_ids, values, label_features, label_values, shifts):
+    """Returns the product of a row and a label's weights."""
+    total = np.float32(0)
+    for position in range(len(feature_ids)):
+        feature = feature_ids[position]
+        shift = shifts[_group_of(feature, len(shifts))]
+        place = _place_of(feature, shift, len(label_features))
+        if label_features[place] == feature:
+            total += values[position] * label_values[place]
+    return total
 
 
 @compiled.loop

@@ -128,6 +128,7 @@ class SparseReranker:
         num_candidates: S.
         weight: of the margins in the final ranking.
         splits, features, kernel, bias: as in `weight_table.Table`.
+        shifts: as there; None: of a run of an earlier version, without them.
     """
 
     num_features: int
@@ -137,6 +138,7 @@ class SparseReranker:
     features: Weight
     kernel: Weight
     bias: Weight
+    shifts: Weight | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfxml.models import (
     forms,
+    place_hashes,
     reranker_options,
     row_chunks,
     row_forms,
@@ -62,7 +63,7 @@ class Reranker(keras.layers.Layer):
         self.num_candidates = min(num_candidates, num_labels)
         self.weight = weight
         num_slots = weight_table.capacity(num_labels, mean_features)
-        num_groups = weight_table.groups_before(num_slots, num_labels)
+        num_groups = place_hashes.groups_before(num_slots, num_labels)
 
         def add_weight(name: str, size: int, dtype: str, value: float = 0):
             return self.add_weight(
@@ -106,6 +107,7 @@ class Reranker(keras.layers.Layer):
             self.features,
             self.kernel,
             self.bias,
+            self.shifts,
         )
 
     def get_config(self) -> dict:

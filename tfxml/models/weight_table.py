@@ -20,11 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfxml.models import place_hashes
+
 WEIGHTS_PER_GAP = 9  # of ten places one is empty
-PLACES_PER_GROUP = 4
-BITS = 20  # of the first and the third hash
-LEAST_SECOND = 1 << 10  # its first bit, so that each shift moves each weight
-MULTIPLIERS = 2654435761, 2246822519, 3266489917  # 32 bits, without a pattern
 
 
 class Runs(NamedTuple):
@@ -40,7 +38,7 @@ class Table(NamedTuple):
     """The weights of all labels and their biases."""
 
     splits: np.ndarray  # [L + 1] int32: where a label's places begin
-    shifts: np.ndarray  # [G] int32; see `groups_before`
+    shifts: np.ndarray  # [G] int32; see `place_hashes.groups_before`
     features: np.ndarray  # [T] int32; D: a place without a weight
     kernel: np.ndarray  # [T]
     bias: np.ndarray  # [L]
@@ -52,33 +50,28 @@ def capacity(num_labels: int, mean_features: int) -> int:
     return weights + -(-weights // WEIGHTS_PER_GAP) + num_labels
 
 
-def groups_before(places: Any, labels: Any) -> Any:
-    """Returns how many groups come before a place and a label.
-
-    Takes numbers, arrays or tensors.
-    """
-    return places // PLACES_PER_GROUP + labels
-
-
 def hashes_of(feature_ids: Any) -> list:
     """Returns three hashes of an array or a tensor of int64.
 
     The first and the third have 20 bits, the second 11.
     """
-    sizes = 1 << BITS, LEAST_SECOND, 1 << BITS
+    bits, least = place_hashes.BITS, place_hashes.LEAST_SECOND
+    sizes = 1 << bits, least, 1 << bits
     first, second, third = (
         feature_ids * multiplier % 2**32 // (2**32 // size)
-        for multiplier, size in zip(MULTIPLIERS, sizes, strict=True)
+        for multiplier, size in zip(
+            place_hashes.MULTIPLIERS, sizes, strict=True
+        )
     )
-    return [first, second + LEAST_SECOND, third]
+    return [first, second + least, third]
 
 
 def runs_of(splits: tf.Tensor, label_ids: tf.Tensor) -> Runs:
     """Returns the places and groups of labels [...]."""
     starts = tf.gather(splits, label_ids)
     ends = tf.gather(splits, label_ids + 1)
-    groups = groups_before(starts, label_ids)
-    num_groups = groups_before(ends, label_ids + 1) - groups
+    groups = place_hashes.groups_before(starts, label_ids)
+    num_groups = place_hashes.groups_before(ends, label_ids + 1) - groups
     return Runs(
         starts,
         tf.cast(ends - starts, tf.float32),
@@ -105,7 +98,7 @@ def look_up(
         runs: the labels', [..., C].
         shifts, features, kernel: of the `Table`.
     """
-    unit = 2.0**-BITS
+    unit = 2.0**-place_hashes.BITS
     first, second, third = (tf.expand_dims(hashed, -1) for hashed in hashes)
     fraction = tf.cast(first, tf.float32) * unit
     groups = runs.groups + tf.cast(fraction * runs.num_groups, tf.int32)

@@ -11,16 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfxml.cpu import compiled
-from tfxml.models import weight_table
+from tfxml.cpu import compiled, place_loops
+from tfxml.models import place_hashes, weight_table
 
 # Compiled loops read names of their own module.
-_BITS = weight_table.BITS
-_FIRST, _SECOND, _THIRD = weight_table.MULTIPLIERS
-_LEAST_SECOND = weight_table.LEAST_SECOND
-_SECOND_BITS = _LEAST_SECOND.bit_length() - 1
+_group_in_label, _place_of = place_loops.group_of, place_loops.place_of
 _NUM_SHIFTS = 1 << 12  # to try
-_UNIT = np.float32(2.0**-_BITS)
 _STEP = 2531  # from one shift to the next; odd, so that all are tried
 
 
@@ -74,7 +70,7 @@ def place(
         + starts // weight_table.WEIGHTS_PER_GAP
         + np.arange(num_labels + 1)
     )
-    num_groups = weight_table.groups_before(num_places, num_labels)
+    num_groups = place_hashes.groups_before(num_places, num_labels)
     table = weight_table.Table(
         splits.astype(np.int32),
         np.zeros(num_groups, np.int32),
@@ -99,7 +95,7 @@ def _groups(weights: _Weights, splits: np.ndarray, num_groups: int) -> _Groups:
     The largest groups come first, while most places are free.
     """
     num_labels = len(splits) - 1
-    label_groups = weight_table.groups_before(
+    label_groups = place_hashes.groups_before(
         splits, np.arange(num_labels + 1, dtype=np.int32)
     )
     starts = np.zeros(num_groups + 1, np.int32)
@@ -140,17 +136,8 @@ def _group_of(weights, weight, label_groups):
     """Returns a weight's group, as `weight_table.look_up` computes it."""
     label = weights.labels[weight]
     group = label_groups[label]
-    num_groups = np.float32(label_groups[label + 1] - group)
-    first = _hashed(weights.features[weight], _FIRST, _BITS)
-    fraction = np.float32(first) * _UNIT
-    return group + int(fraction * num_groups)
-
-
-@compiled.loop
-def _hashed(feature, multiplier, bits):
-    """Returns one of the hashes of `weight_table.hashes_of`."""
-    mixed = np.uint64(feature) * np.uint64(multiplier) & np.uint64(2**32 - 1)
-    return np.int64(mixed >> np.uint64(32 - bits))
+    num_groups = label_groups[label + 1] - group
+    return group + _group_in_label(weights.features[weight], num_groups)
 
 
 @compiled.loop
@@ -161,7 +148,6 @@ def _fill(weights, groups, table):
     and so on: two with the same second and third hash never fit.
     """
     no_feature = table.features[-1]
-    mask = (1 << _BITS) - 1
     max_size = 0
     for group in range(len(groups.by_size)):
         max_size = max(
@@ -172,16 +158,13 @@ def _fill(weights, groups, table):
         group, label = groups.by_size[size_rank], groups.labels[size_rank]
         members = groups.order[groups.starts[group] : groups.starts[group + 1]]
         first = table.splits[label]
-        size = np.float32(table.splits[label + 1] - first)
+        size = table.splits[label + 1] - first
         num_members = len(members)
         num_placed = shift = trial = 0
         while num_placed < num_members:
             member = members[num_placed]
             feature = weights.features[member]
-            second = _LEAST_SECOND + _hashed(feature, _SECOND, _SECOND_BITS)
-            shifted = _hashed(feature, _THIRD, _BITS) + second * shift
-            fraction = np.float32(shifted & mask) * _UNIT
-            position = first + int(fraction * size)
+            position = first + _place_of(feature, shift, size)
             is_free = table.features[position] == no_feature
             for earlier in range(num_placed):
                 is_free &= places[earlier] != position
