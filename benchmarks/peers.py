@@ -91,7 +91,7 @@ def _compare() -> None:
     )
     with tempfile.TemporaryDirectory() as temporary:
         features = pathlib.Path(temporary) / "features"
-        own = [sys.executable, __file__]
+        own = [sys.executable, str(_FOLDER / "as_command.py"), __file__]
         call(
             [
                 *own,

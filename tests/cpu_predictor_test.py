@@ -253,6 +253,25 @@ def test_margins_that_are_not_numbers_are_refused():
         cpu_predictor.CpuPredictor(model).top_k(_rows(), 5)
 
 
+def test_large_weights_are_read_where_they_are_and_stay_as_they_are():
+    model = _model("sigmoid", "one", True, dropped=(3,))
+    before = [weight.numpy() for weight in model.weights]
+    cpu = cpu_predictor.CpuPredictor(model)
+    for array, weight in (
+        (cpu._reranker._kernel, model.reranker.kernel),
+        (cpu._reranker._features, model.reranker.features),
+    ):
+        own = np.asarray(memoryview(tf.convert_to_tensor(weight.value)))
+        assert np.shares_memory(array, own)
+    cpu.top_k(_rows(), 5)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+    answers = cpu.top_k(_rows(), 5)
+    del model, weight, own  # the memory stays
+    for found, answer in zip(cpu.top_k(_rows(), 5), answers, strict=True):
+        np.testing.assert_array_equal(found, answer)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_weights_that_are_not_finite_are_refused(head):
     model = _model(head, "none" if head == "centroid" else "one", True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfxml.data import instances
-from tfxml.data.feeding import in_memory
+from tfxml.data.feeding import in_memory, subset
 from tfxml.training.solvers import label_pairs
 
 
@@ -37,10 +37,22 @@ def test_a_label_has_its_positives_and_the_candidate_once(sizes):
     is_pair = truth.copy()
     np.put_along_axis(is_pair, candidates, True, axis=1)
     labels, row_ids = np.nonzero(is_pair.T)
-    np.testing.assert_array_equal(found.row_ids, row_ids)
-    np.testing.assert_array_equal(found.is_positive, truth[row_ids, labels])
+    splits = np.searchsorted(labels, np.arange(sizes[1] + 1))
+    np.testing.assert_array_equal(found.splits, splits)
+    assert found.marked.itemsize == 4  # bytes of each of very many pairs
+    narrow = label_pairs.pairs(source, candidates.astype(np.uint16))
+    np.testing.assert_array_equal(narrow.marked, found.marked)
+    backwards = np.arange(sizes[1])[::-1]
+    _, of_labels = label_pairs.of_labels(
+        source, found, backwards, label_pairs.all_rows(source)
+    )
+    order = np.argsort(-labels, kind="stable")
+    np.testing.assert_array_equal(of_labels.row_ids, row_ids[order])
     np.testing.assert_array_equal(
-        found.splits, np.searchsorted(labels, np.arange(sizes[1] + 1))
+        of_labels.is_positive, truth[row_ids, labels][order]
+    )
+    np.testing.assert_array_equal(
+        np.diff(of_labels.splits[::-1]), -np.diff(splits)
     )
 
 
@@ -73,6 +85,9 @@ def test_a_group_learns_from_the_same_rows_read_once_or_by_group():
     np.testing.assert_array_equal(rows.feature_ids, whole.feature_ids)
     np.testing.assert_array_equal(rows.values, whole.feature_values)
     np.testing.assert_array_equal(rows.weights, whole.weights)
+    held = source.instances
+    assert np.shares_memory(rows.feature_ids, held.feature_ids)
+    assert np.shares_memory(rows.values, held.feature_values)
     labels = np.array([3, 7])
     some, some_pairs = label_pairs.of_labels(source, pairs, labels)
     _, all_pairs = label_pairs.of_labels(source, pairs, labels, rows)
@@ -85,6 +100,25 @@ def test_a_group_learns_from_the_same_rows_read_once_or_by_group():
             some.values[slice(*some.splits[row : row + 2])],
         )
         assert rows.weights[whole_row] == some.weights[row]
+
+
+def test_rows_of_a_part_of_a_split_are_read():
+    rng = np.random.default_rng(0)
+    x = rng.random((9000, 4)) < 0.5
+    whole = instances.Instances(
+        np.cumsum([0, *x.sum(axis=1)]),
+        np.nonzero(x)[1].astype(np.int32),
+        rng.random(x.sum()).astype(np.float32),
+        np.zeros(9001, np.int64),
+        np.zeros(0, np.int32),
+    )
+    chosen = np.arange(0, 9000, 2)
+    part = subset.SubsetSource(in_memory.InMemorySource(whole, 4, 3), chosen)
+    rows, expected = label_pairs.all_rows(part), instances.select(whole, chosen)
+    np.testing.assert_array_equal(rows.splits, expected.feature_splits)
+    np.testing.assert_array_equal(rows.feature_ids, expected.feature_ids)
+    np.testing.assert_array_equal(rows.values, expected.feature_values)
+    np.testing.assert_array_equal(rows.weights, np.ones(4500))
 
 
 @pytest.mark.parametrize("label", [-1, 30])

@@ -108,7 +108,8 @@ class CpuPredictor:
     a MACH head.
 
     Args:
-        model: trained, or its forms; weights are copied.
+        model: trained, or its forms. Weights that lie on a CPU are read there,
+            so once they are trained on, it may answer with either.
         num_threads: how many processors share a batch.
 
     Raises:

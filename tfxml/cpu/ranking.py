@@ -232,7 +232,7 @@ class _Block:
 
     def __init__(self, form: forms.Block, dropped: Sequence[int] = ()):
         self._kernel = weight_arrays.array(form.kernel)
-        self._bias = weight_arrays.array(form.bias)
+        self._bias = weight_arrays.array(form.bias).copy()
         self._bias[list(dropped)] = -np.inf
         self.is_linear = form.is_linear
         if not form.is_linear:

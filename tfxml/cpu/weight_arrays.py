@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfxml.models import forms
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def array(weight: forms.Weight) -> np.ndarray:
-    """Returns a copy of a weight.
+    """Returns the numbers of a weight, in its own memory if it is on a CPU.
+
+    They must not be written.
 
     Raises:
         ValueError: if a number is not finite.
@@ -20,7 +27,7 @@ def array(weight: forms.Weight) -> np.ndarray:
     else:
         import tensorflow as tf  # here: arrays need no TensorFlow
 
-        values = tf.convert_to_tensor(weight.value).numpy()
+        values = _held(tf.convert_to_tensor(weight.value))
     if not np.isfinite(values).all():
         raise ValueError(
             f"`model` must have finite weights. Received: {_name(weight)}"
@@ -61,6 +68,21 @@ def joined(shards: Sequence[forms.Weight]) -> np.ndarray:
     """Returns a weight whose rows are split over shards."""
     arrays = [array(shard) for shard in shards]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _held(tensor: tf.Tensor) -> np.ndarray:
+    """Returns a tensor's own memory, or a copy from another device.
+
+    The loops are compiled for arrays that may be written, as most are.
+    """
+    is_here = "CPU" in tensor.device and 0 not in tensor.shape
+    if not is_here or tensor.dtype not in ("float32", "int32"):
+        return tensor.numpy()
+    values = np.asarray(memoryview(tensor))
+    bytes_of = ctypes.c_char * values.nbytes
+    memory: Any = bytes_of.from_address(values.ctypes.data)
+    memory.tensor = tensor  # lives as long as the memory is used
+    return np.frombuffer(memory, values.dtype).reshape(values.shape)
 
 
 def _name(weight: forms.Weight) -> str:

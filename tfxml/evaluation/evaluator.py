@@ -121,8 +121,14 @@ def candidates(
 def cpu_candidates(
     model: cpu_predictor.CpuPredictor, source: pipeline.Source, k: int
 ) -> np.ndarray:
-    """Returns the best labels of every instance of a split, [N, K] int32."""
-    label_ids = np.zeros((source.num_instances, k), np.int32)
+    """Returns the best labels of every instance of a split, [N, K].
+
+    Ids have 16 bits where that is enough, else 32: they are many.
+    """
+    is_narrow = source.num_labels <= 1 << 16
+    label_ids = np.zeros(
+        (source.num_instances, k), np.uint16 if is_narrow else np.int32
+    )
     for first in range(0, source.num_instances, cpu_predictor.ROWS_AT_ONCE):
         last = min(first + cpu_predictor.ROWS_AT_ONCE, source.num_instances)
         inputs, _ = source.rows(tf.range(first, last, dtype=tf.int64))

@@ -12,11 +12,14 @@ but from the encoder's output and with another part of the network.)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tfxml.data import shared_memory
 from tfxml.models import (
     forms,
     place_hashes,
@@ -83,19 +86,28 @@ class Reranker(keras.layers.Layer):
 
     def clear(self) -> None:
         """Takes all weights away, so that the head's order stays."""
-        for weight in (self.splits, self.shifts, self.kernel, self.bias):
-            weight.assign(tf.zeros_like(weight.value))
-        self.features.assign(
-            tf.fill(self.features.shape, self.num_features)  # no feature's id
+        self._assign(
+            shared_memory.zeros(weight.shape[0], weight.dtype)
+            for weight in self._all_weights()
         )
 
     def assign(self, table: weight_table.Table) -> None:
-        """Sets all weights."""
-        self.splits.assign(table.splits)
-        self.shifts.assign(table.shifts)
-        self.features.assign(table.features)
-        self.kernel.assign(table.kernel)
-        self.bias.assign(table.bias)
+        """Sets all weights; they may keep the table's memory."""
+        self._assign(table)
+
+    def _all_weights(self) -> list[keras.Variable]:
+        """Returns the weights in the order of a table's members."""
+        return [
+            self.splits,
+            self.shifts,
+            self.features,
+            self.kernel,
+            self.bias,
+        ]
+
+    def _assign(self, arrays: Iterable[np.ndarray]) -> None:
+        for weight, array in zip(self._all_weights(), arrays, strict=True):
+            weight.assign(shared_memory.tensor(array))
 
     def form(self) -> forms.SparseReranker:
         """Returns its serving form."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from strategies import addresses
 from tfxml import config as config_lib
+from tfxml.cpu import host_memory
 from tfxml.data import arrays, data_set, inputs
 from tfxml.data.catalogue import known_sets
 from tfxml.data.feeding import (
@@ -104,6 +105,7 @@ def training_data(
         data = _synthetic_data(config)
     else:
         data = _folder_data(config, source, is_mapped, features)
+    host_memory.give_back()  # of what read them
     limits.check_loss(config, data.train)
     if not (is_remote or is_tpu or tf.config.list_physical_devices("GPU")):
         limits.check_weights(config, data.facts.num_features)

@@ -80,6 +80,7 @@ def run(main: Callable, define: Callable[[], None]) -> None:
     type end the program with one paragraph that says what to mend.
     """
     command_door.open_standard_files()
+    tensorflow_start.save_memory()
     define()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # logs follow the run

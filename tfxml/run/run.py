@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml import config as config_lib
+from tfxml.cpu import host_memory
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data.feeding import co_occurrence
 from tfxml.data.text import word_vectors
@@ -109,6 +110,10 @@ class Run:
             )
             # The servers may share no folder with the coordinator.
             self.io_device = "/job:chief/replica:0/task:0/device:CPU:0"
+        elif self.model.reranker is not None:
+            # Zeros that take no memory until they are learnt.
+            self.model.reranker.clear()
+        host_memory.give_back()  # of initial values
         self._loop = self._make_loop(optimizer)
         self._count = self._make_evaluator()
 
@@ -200,7 +205,9 @@ class Run:
             seconds = time.perf_counter() - start
             # The first call makes the graph: its time is not that of a step.
             is_traced, self._is_traced = not self._is_traced, True
-            if not is_traced:
+            if is_traced:
+                host_memory.give_back()
+            else:
                 self.step_ms.append(1e3 * seconds / number)
             if not np.isfinite(loss):
                 raise FloatingPointError(
@@ -238,9 +245,11 @@ class Run:
         called whenever some labels are done.
         """
         config, head = self.config, self.model.head
+        host_memory.give_back()
         if head.learns == contract.ONE_PASS:
             solve = solvers.SOLVERS[type(head)]
             solve(head, self.data.training_rows, config, after)
+            host_memory.give_back()
         self.learn_reranker(after)
 
     def learn_reranker(self, after: Callable[[], None]) -> None:
@@ -255,6 +264,7 @@ class Run:
                     self.data.label_rows,
                 )
             )
+            host_memory.give_back()
         self._step.assign(self.num_steps)
 
     def _candidates(self) -> np.ndarray:

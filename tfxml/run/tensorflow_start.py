@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
+from tfxml.cpu import host_memory
+
 # What TensorFlow's C++ says while it starts: information and warnings that are
 # none to users, in glog's form. Newer versions heed no variable for it.
 _CHATTER = (
@@ -32,6 +34,10 @@ for line in sys.stdin.buffer:
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
 """
+# What Keras imports if it is there, for functions of its own that no command
+# calls: 150 MB and most of a second.
+_EXTRAS = ("matplotlib", "pandas", "sklearn")
+_is_saving = False  # whether the process is a command's
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -50,6 +56,18 @@ def may_have_accelerators() -> bool:
     )
 
 
+def save_memory() -> None:
+    """Makes a command's process, which is ours alone, take less memory.
+
+    Before TensorFlow is imported. Its CPU build keeps what it has once taken
+    from the system in pools of its own otherwise.
+    """
+    global _is_saving
+    host_memory.keep_together()
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+    _is_saving = True
+
+
 def quietly() -> None:
     """Imports TensorFlow, looks for devices and turns TensorFloat-32 off.
 
@@ -65,6 +83,8 @@ def quietly() -> None:
             if not may_have_accelerators():
                 pattern += "|" + _NO_GPU
             stack.enter_context(_without(pattern))
+        if is_first and _is_saving:
+            stack.enter_context(_without_extras())
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -90,6 +110,19 @@ def _is_chatter_wanted() -> bool:
         or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
         or "TF_CPP_MAX_VLOG_LEVEL" in os.environ
     )
+
+
+@contextlib.contextmanager
+def _without_extras() -> Iterator[None]:
+    """Lets imports of `_EXTRAS` fail, as if they were not installed."""
+    names = [name for name in _EXTRAS if name not in sys.modules]
+    for name in names:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def learn(
         uses_idf: whether rows are weighted by `feature_scales.idf`.
         between: called after each group of labels.
     """
-    no_candidates = np.zeros((source.num_instances, 0), np.int64)
+    no_candidates = np.zeros((source.num_instances, 0), np.uint16)
     positives = label_pairs.pairs(source, no_candidates)
     largest_weights = largest.Largest(source.num_labels * mean_features)
 
@@ -122,7 +122,7 @@ def scaled_sums(
         float(power),
         float(min_weight),
     )
-    return splits, feature_ids.astype(np.int32), weights
+    return splits, feature_ids.view(np.int32), weights
 
 
 @compiled.loop

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfxml.cpu import host_memory
 from tfxml.data.feeding import in_memory, pipeline
 from tfxml.models import weight_table
 from tfxml.training.solvers import (
@@ -77,6 +78,7 @@ def learn(
             rows, pairs, svm_settings, seeds, largest_weights.least
         )
 
+    host_memory.give_back()  # of what found the candidates
     pairs = label_pairs.pairs(source, candidates)
     del candidates  # the caller keeps none: they are large
     scales = feature_scales.idf(source) if settings.uses_idf else None
@@ -86,6 +88,8 @@ def learn(
         )
         biases[labels] = solved.biases
         between()
+    del pairs  # as large
+    host_memory.give_back()
     entries = largest_weights.result(scales)
     if names is not None:
         entries = name_weights.add(*entries, names)

@@ -1,13 +1,14 @@
 """Finds the instances that each label learns from, and reads their rows.
 
-# N instances, L labels, S candidates of an instance
+# N instances, L labels, S candidates of an instance, P pairs of a label and an
+# instance
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tfxml.cpu import compiled
 from tfxml.data import inputs as inputs_lib
 from tfxml.data import parallel
-from tfxml.data.feeding import pipeline
+from tfxml.data.feeding import in_memory, pipeline
 from tfxml.training.solvers import label_problems
 
 # The labels of a group have at most about this many pairs and share the rows
@@ -27,12 +28,20 @@ _GROUPS_PER_PROCESSOR = 8
 _MOST_ENTRIES = 1 << 26
 _ROWS_PER_READ = 4096
 
+# Compiled loops read names of their own module.
+_POSITIVE = 1 << 31
+
 Solved = TypeVar("Solved")
 
 
-def pairs(
-    source: pipeline.Source, candidates: np.ndarray
-) -> label_problems.Pairs:
+class AllPairs(NamedTuple):
+    """The pairs of all labels in four bytes each, for they are many."""
+
+    splits: np.ndarray  # [L + 1] int64: where a label's pairs begin
+    marked: np.ndarray  # [P] uint32: row ids; the top bit marks positives
+
+
+def pairs(source: pipeline.Source, candidates: np.ndarray) -> AllPairs:
     """Returns each label's instances, rows ascending.
 
     They are those that have the label (its positives), and those that have it
@@ -40,11 +49,17 @@ def pairs(
 
     Args:
         source: the training split.
-        candidates: [N, S] label ids, distinct in each row.
+        candidates: [N, S] label ids, distinct in each row; of integers in 16
+            bits they are read as they are.
 
     Raises:
-        ValueError: if a label id is out of range.
+        ValueError: if a label id is out of range, or there are 2^31 rows.
     """
+    if source.num_instances >= _POSITIVE:
+        raise ValueError(
+            f"`source` must have fewer than {_POSITIVE} rows. "
+            f"Received: {source.num_instances} rows"
+        )
     lengths, positives = [], []
     for rows in _chunks(source.num_instances):
         _, labels = source.rows(rows)
@@ -53,58 +68,57 @@ def pairs(
     label_ids = np.concatenate(positives)
     for name, ids in (("source labels", label_ids), ("candidates", candidates)):
         label_problems.check_ids(name, ids, source.num_labels)
-    splits, row_ids, is_positive = _by_label(
+    if candidates.dtype != np.uint16:
+        candidates = candidates.astype(np.int32, copy=False).view(np.uint32)
+    splits, marked = _by_label(
         np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
         label_ids.astype(np.int32, copy=False).view(np.uint32),
-        candidates.astype(np.int32, copy=False).view(np.uint32),
+        candidates,
         source.num_labels,
     )
-    return label_problems.Pairs(splits, row_ids, is_positive)
+    return AllPairs(splits, marked)
 
 
 @compiled.loop
 def _by_label(row_splits, positives, candidates, num_labels):
-    """Returns the members of `label_problems.Pairs`.
+    """Returns the members of `AllPairs`.
 
     Rows are read twice: to count each label's pairs, and to put each pair
     into its label's place.
     """
     splits = np.zeros(num_labels + 1, np.int64)
     ends = np.zeros(num_labels, np.int64)
-    row_ids = np.empty(0, np.int32)
-    is_positive = np.empty(0, np.bool_)
+    marked = np.empty(0, np.uint32)
     for is_counting in (True, False):
         for row in range(len(row_splits) - 1):
             true_labels = positives[row_splits[row] : row_splits[row + 1]]
             for label in true_labels:
-                _add_pair(row, label, True, ends, row_ids, is_positive)
+                _add_pair(row | _POSITIVE, label, ends, marked)
             for label in candidates[row]:
                 is_true = False
                 for true_label in true_labels:
                     is_true |= true_label == label
                 if not is_true:
-                    _add_pair(row, label, False, ends, row_ids, is_positive)
+                    _add_pair(row, label, ends, marked)
         if is_counting:
             for label in range(num_labels):
                 splits[label + 1] = splits[label] + ends[label]
                 ends[label] = splits[label]
-            row_ids = np.empty(splits[-1], np.int32)
-            is_positive = np.empty(splits[-1], np.bool_)
-    return splits, row_ids, is_positive
+            marked = np.empty(splits[-1], np.uint32)
+    return splits, marked
 
 
 @compiled.loop
-def _add_pair(row, label, is_true, ends, row_ids, is_positive):
+def _add_pair(marked_row, label, ends, marked):
     """Puts a pair at its label's end; the first time it is only counted."""
-    if len(row_ids):
-        row_ids[ends[label]] = row
-        is_positive[ends[label]] = is_true
+    if len(marked):
+        marked[ends[label]] = marked_row
     ends[label] += 1
 
 
 def by_group(
     source: pipeline.Source,
-    pairs: label_problems.Pairs,
+    pairs: AllPairs,
     solve: Callable[
         [np.ndarray, label_problems.Rows, label_problems.Pairs], Solved
     ],
@@ -139,10 +153,10 @@ def by_group(
     yield from zip(all_labels, solved, strict=True)
 
 
-def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
+def groups(pairs: AllPairs) -> list[np.ndarray]:
     """Returns groups of the labels that have positives, the largest first."""
     sizes = np.diff(pairs.splits)
-    num_positives = _num_positives(pairs.splits, pairs.is_positive)
+    num_positives = _num_positives(pairs.splits, pairs.marked)
     by_size = np.argsort(-sizes, kind="stable")
     by_size = by_size[num_positives[by_size] > 0]
     if not len(by_size):
@@ -157,17 +171,32 @@ def groups(pairs: label_problems.Pairs) -> list[np.ndarray]:
 
 
 @compiled.loop
-def _num_positives(splits, is_positive):
+def _num_positives(splits, marked):
     """Returns how many positives each label has, [L]."""
     counts = np.zeros(len(splits) - 1, np.int64)
     for label in range(len(counts)):
         for pair in range(splits[label], splits[label + 1]):
-            counts[label] += is_positive[pair]
+            counts[label] += marked[pair] >= _POSITIVE
     return counts
 
 
 def all_rows(source: pipeline.Source) -> label_problems.Rows:
-    """Returns the rows of a whole split, read in parts."""
+    """Returns the rows of a whole split.
+
+    Those of a split in memory are not copied; others are read in parts.
+    """
+    if isinstance(source, in_memory.InMemorySource):
+        held = source.instances
+        weights = held.weights
+        if weights is None:
+            weights = np.ones(source.num_instances, np.float32)
+        return label_problems.Rows(
+            held.feature_splits,
+            held.feature_ids.view(np.uint32),
+            held.feature_values,
+            source.num_features,
+            weights,
+        )
     splits = np.zeros(source.num_instances + 1, np.int64)
     np.cumsum(source.row_lengths(), out=splits[1:])
     feature_ids = np.empty(splits[-1], np.uint32)
@@ -201,7 +230,7 @@ def _scaled(
 
 def of_labels(
     source: pipeline.Source,
-    pairs: label_problems.Pairs,
+    pairs: AllPairs,
     labels: np.ndarray,
     rows: label_problems.Rows | None = None,
 ) -> tuple[label_problems.Rows, label_problems.Pairs]:
@@ -213,16 +242,28 @@ def of_labels(
         labels: the ids of these labels.
         rows: those of the whole split; None: those of the pairs are read.
     """
-    sizes = (pairs.splits[1:] - pairs.splits[:-1])[labels]
-    splits = np.concatenate([[0], np.cumsum(sizes)])
-    pair_ids = np.arange(splits[-1]) + np.repeat(
-        pairs.splits[labels] - splits[:-1], sizes
-    )
-    row_ids, is_positive = pairs.row_ids[pair_ids], pairs.is_positive[pair_ids]
+    splits, row_ids, is_positive = _unmarked(pairs.splits, pairs.marked, labels)
     if rows is None:
         distinct_ids, row_ids = np.unique(row_ids, return_inverse=True)
         rows = _rows(source, tf.constant(distinct_ids, tf.int64))
     return rows, label_problems.Pairs(splits, row_ids, is_positive)
+
+
+@compiled.loop
+def _unmarked(splits, marked, labels):
+    """Returns the members of `label_problems.Pairs` of some labels."""
+    ends = np.zeros(len(labels) + 1, np.int64)
+    for place, label in enumerate(labels):
+        ends[place + 1] = ends[place] + splits[label + 1] - splits[label]
+    row_ids = np.empty(ends[-1], np.int64)
+    is_positive = np.empty(ends[-1], np.bool_)
+    for place, label in enumerate(labels):
+        offset = splits[label] - ends[place]
+        for pair in range(ends[place], ends[place + 1]):
+            row = marked[pair + offset]
+            is_positive[pair] = row >= _POSITIVE
+            row_ids[pair] = row & (_POSITIVE - 1)
+    return ends, row_ids, is_positive
 
 
 def _rows(source: pipeline.Source, indices: tf.Tensor) -> label_problems.Rows:

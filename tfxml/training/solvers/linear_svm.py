@@ -88,7 +88,7 @@ def solve(
         seeds.astype(np.uint64, copy=False),
         float(min_weight),
     )
-    return Solved(splits, feature_ids.astype(np.int32), weights, biases)
+    return Solved(splits, feature_ids.view(np.int32), weights, biases)
 
 
 @compiled.loop

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfxml.cpu import compiled, place_loops
+from tfxml.data import shared_memory
 from tfxml.models import place_hashes, weight_table
 
 # Compiled loops read names of their own module.
@@ -73,11 +74,12 @@ def place(
     num_groups = place_hashes.groups_before(num_places, num_labels)
     table = weight_table.Table(
         splits.astype(np.int32),
-        np.zeros(num_groups, np.int32),
-        np.full(num_places, num_features, np.int32),
-        np.zeros(num_places, np.float32),
+        shared_memory.zeros(num_groups, np.int32),
+        shared_memory.zeros(num_places, np.int32),
+        shared_memory.zeros(num_places, np.float32),
         bias.astype(np.float32),
     )
+    table.features[:] = num_features
     _fill(weights, _groups(weights, table.splits, num_groups), table)
     return table
 
