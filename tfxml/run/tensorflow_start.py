@@ -117,7 +117,8 @@ def _without_extras() -> Iterator[None]:
     """Lets imports of `_EXTRAS` fail, as if they were not installed."""
     names = [name for name in _EXTRAS if name not in sys.modules]
     for name in names:
-        sys.modules[name] = None  # type: ignore[assignment]
+        # None ends an import, which the type of the dictionary leaves out.
+        sys.modules[name] = None  # type: ignore[assignment]  # see above
     try:
         yield
     finally:
