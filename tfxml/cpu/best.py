@@ -66,41 +66,32 @@ def keep_best(
     columns = np.empty(width + 1, np.uint32)
     found = room(best.shape[1], depth)
     places = np.empty(len(found), np.uint32)
+    at_once = len(places) // depth  # columns
     for row in range(len(scores)):
         row_scores = scores[row]
         num_found = _start(best[row], best_ids[row], found)
-        least = worst(best[row], best_ids[row])
+        least = _worst(best[row], best_ids[row])
         bound, number = list_columns(
             row_scores, k, best[row, -1], np.float32(0), maxima, columns
         )
-        num_places = np.uint64(0)  # no check for being negative
-        for column in columns[:number]:
-            if num_places + np.uint64(depth) >= np.uint64(len(places)):
-                num_found, least = _keep(
-                    row_scores,
-                    label_ids,
-                    places[:num_places],
-                    found,
-                    num_found,
-                    least,
-                    best.shape[1],
-                )
-                num_places = np.uint64(0)
-            for position in range(
-                np.uint64(column), np.uint64(size), np.uint64(width)
-            ):
-                # Always written, kept if good: no branch to predict.
-                places[num_places] = position
-                num_places += np.uint64(row_scores[position] >= bound)
-        num_found, least = _keep(
-            row_scores,
-            label_ids,
-            places[:num_places],
-            found,
-            num_found,
-            least,
-            best.shape[1],
-        )
+        for first in range(0, number, at_once):
+            num_places = np.uint64(0)  # no check for being negative
+            for column in columns[first : min(first + at_once, number)]:
+                for position in range(
+                    np.uint64(column), np.uint64(size), np.uint64(width)
+                ):
+                    # Always written, kept if good: no branch to predict.
+                    places[num_places] = position
+                    num_places += np.uint64(row_scores[position] >= bound)
+            num_found, least = _keep(
+                row_scores,
+                label_ids,
+                places[:num_places],
+                found,
+                num_found,
+                least,
+                best.shape[1],
+            )
         finish(found[:num_found], best[row], best_ids[row])
 
 
@@ -202,8 +193,8 @@ def _start(best, best_ids, found):
 
 
 @compiled.loop
-def worst(best: np.ndarray, best_ids: np.ndarray) -> np.integer:
-    """Returns a key that no label which belongs into a list [K] is below."""
+def _worst(best, best_ids):
+    """Returns the key above which a label belongs into a list [K]."""
     if best_ids[-1] == NO_LABEL:
         return key(best[-1], 0)  # above all labels of score -inf
     return key(best[-1], best_ids[-1])

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from tfxml.cpu import compiled
+
 LABELS = 64  # of a tile: four vectors of 16 numbers of 32 bits
 ROWS = 6  # of a tile; 24 sums and what they need fit into 32 registers
 UNITS = 4  # that one instruction multiplies and adds
@@ -26,55 +28,18 @@ def are_fast() -> bool:
     return features.get("avx512vnni", False)
 
 
-class _Tile:
-    """What loops call as `tile(codes, row, packed, block, products)`.
+def _generate_tile(context, builder, signature, arguments):
+    """Writes what loops call as `tile(codes, row, packed, block, products)`.
 
     Writes the products of ROWS rows and LABELS labels. Nothing is checked.
 
-    Args:
+    Its arguments:
         codes: [N, U] uint8, in C order; U is a multiple of UNITS.
         row: the first row, unsigned.
         packed: [blocks of LABELS, U / UNITS, LABELS, UNITS] int8.
         block: which of the blocks, unsigned.
         products: [ROWS, LABELS] int32.
     """
-
-    @functools.cached_property
-    def _intrinsic(self) -> Any:
-        from numba import extending, types
-
-        @extending.intrinsic
-        def tile(typing_context, codes, row, packed, block, products):
-            signature = types.void(codes, row, packed, block, products)
-            return signature, _generate_tile
-
-        return tile
-
-    def machine_code(self) -> Any:
-        """Returns what a compiled loop calls."""
-        return self._intrinsic
-
-
-class _Dot:
-    """What loops call as `dot(left, right)`: of float32 vectors of one size."""
-
-    @functools.cached_property
-    def _intrinsic(self) -> Any:
-        from numba import extending, types
-
-        @extending.intrinsic
-        def dot(typing_context, left, right):
-            return types.float32(left, right), _generate_dot
-
-        return dot
-
-    def machine_code(self) -> Any:
-        """Returns what a compiled loop calls."""
-        return self._intrinsic
-
-
-def _generate_tile(context, builder, signature, arguments):
-    """Writes the body of `_Tile` with LLVM's builder."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
 
@@ -155,7 +120,10 @@ def _generate_tile(context, builder, signature, arguments):
 
 
 def _generate_dot(context, builder, signature, arguments):
-    """Writes the body of `_Dot` with LLVM's builder."""
+    """Writes what loops call as `dot(left, right)`.
+
+    Both are float32 vectors of one size. Nothing is checked.
+    """
     from llvmlite import ir
     from numba.core import cgutils
 
@@ -248,5 +216,5 @@ def _splat(builder, number, vector):
     )
 
 
-tile: Any = _Tile()  # compiled loops call them
-dot: Any = _Dot()
+tile: Any = compiled.Intrinsic(_generate_tile)
+dot: Any = compiled.Intrinsic(_generate_dot, "float32")

@@ -65,6 +65,36 @@ def _with_compiled_loops(function: Callable) -> Callable:
     return functools.update_wrapper(copy, function)
 
 
+class Intrinsic:
+    """What loops call like a function, with a body that LLVM's builder writes.
+
+    Args:
+        generate: writes the body; its arguments are those of the code that
+            `numba.extending.intrinsic` asks for.
+        result: the name of Numba's type that is returned.
+    """
+
+    def __init__(self, generate: Callable, result: str = "void"):
+        self._generate = generate
+        self._result = result
+
+    @functools.cached_property
+    def _intrinsic(self) -> Any:
+        from numba import extending, types
+
+        generate, result = self._generate, getattr(types, self._result)
+
+        @extending.intrinsic
+        def call(typing_context, *arguments):
+            return result(*arguments), generate
+
+        return call
+
+    def machine_code(self) -> Any:
+        """Returns what a compiled loop calls."""
+        return self._intrinsic
+
+
 @loop
 def at_rank(scores: np.ndarray, k: int) -> Any:
     """Returns the k-th largest of scores; reorders them.

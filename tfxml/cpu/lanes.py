@@ -6,43 +6,26 @@ overlap, so here it is told.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
+
+from tfxml.cpu import compiled
 
 LANES = 32  # rows, whose codes of 16 bits are one or two vectors
 
 
-class _LargestSum:
-    """What loops call as `largest_sum(codes, buckets, first, last, largest)`.
+def _generate(context, builder, signature, arguments):
+    """Writes what loops call as `largest_sum(codes, buckets, first, last,
+    largest)`.
 
     Sums the codes of each of some labels over the repetitions, for LANES rows,
     and writes the largest of the sums. Nothing is checked.
 
-    Args:
+    Its arguments:
         codes: [T LANES] uint16, those of a bucket side by side.
         buckets: [R, L] unsigned integers, in C order.
         first, last: the labels are [first, last), unsigned; at least one.
         largest: [LANES] uint16.
     """
-
-    @functools.cached_property
-    def _intrinsic(self) -> Any:
-        from numba import extending, types
-
-        @extending.intrinsic
-        def largest_sum(typing_context, codes, buckets, first, last, largest):
-            signature = types.void(codes, buckets, first, last, largest)
-            return signature, _generate
-
-        return largest_sum
-
-    def machine_code(self) -> Any:
-        """Returns what a compiled loop calls."""
-        return self._intrinsic
-
-
-def _generate(context, builder, signature, arguments):
-    """Writes the body of `_LargestSum` with LLVM's builder."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
     from numba.np import arrayobj
@@ -85,4 +68,4 @@ def _generate(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-largest_sum: Any = _LargestSum()  # compiled loops call it
+largest_sum: Any = compiled.Intrinsic(_generate)

@@ -27,7 +27,7 @@ class Reranker:
         self._features = weight_arrays.ids(form.features, form.num_features + 1)
         self._shifts = np.zeros(0, np.int32)  # none: weights are not looked up
         if form.shifts is not None:
-            self._shifts = np.asarray(form.shifts)
+            self._shifts = weight_arrays.array(form.shifts)
         # Arrays of zeros, for reuse.
         self._zeros: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 

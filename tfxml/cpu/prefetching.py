@@ -6,38 +6,22 @@ begins: each begins with a wait for memory.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
+
+from tfxml.cpu import compiled
 
 _READ, _INTO_SECOND_LEVEL, _DATA = 0, 2, 1  # operands of LLVM's `prefetch`
 
 
-class _Fetch:
-    """What loops call as `fetch(array, position)`; nothing is checked.
-
-    Args:
-        array: of one axis, in C order.
-        position: of an element, unsigned. Its cache line is fetched, while the
-            loop goes on.
-    """
-
-    @functools.cached_property
-    def _intrinsic(self) -> Any:
-        from numba import extending, types
-
-        @extending.intrinsic
-        def fetch(typing_context, array, position):
-            return types.void(array, position), _generate
-
-        return fetch
-
-    def machine_code(self) -> Any:
-        """Returns what a compiled loop calls."""
-        return self._intrinsic
-
-
 def _generate(context, builder, signature, arguments):
-    """Writes the body of `_Fetch` with LLVM's builder."""
+    """Writes what loops call as `fetch(array, position)`.
+
+    A cache line is fetched while the loop goes on. Nothing is checked.
+
+    Its arguments:
+        array: of one axis, in C order.
+        position: of an element in the line, unsigned.
+    """
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
     from numba.np import arrayobj
@@ -56,4 +40,4 @@ def _generate(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-fetch: Any = _Fetch()  # compiled loops call it
+fetch: Any = compiled.Intrinsic(_generate)

@@ -156,12 +156,9 @@ def add_margins(
             row = pair // num_candidates
             num_features += splits[row + 1] - splits[row]
         if len(shifts) and num_features * _LOOK_UP < len(label_features):
-            label_shifts = shifts[
-                label_start // _PLACES_PER_GROUP + label : label_end
-                // _PLACES_PER_GROUP
-                + label
-                + 1
-            ]
+            first_group = label_start // _PLACES_PER_GROUP + label
+            last_group = label_end // _PLACES_PER_GROUP + label
+            label_shifts = shifts[first_group : last_group + 1]
             for pair in pairs[first_pair:pair_end]:
                 row = pair // num_candidates
                 sums[pair] += _looked_up(
