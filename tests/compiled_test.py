@@ -1,5 +1,9 @@
 """Compiled loops against the same functions in Python."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -43,6 +47,49 @@ def test_a_loop_may_call_another():
         compiled.loop(_sum_of_largest)(values.copy(), 7),
         np.sort(values)[-7:].sum(),
     )
+
+
+def _write(module: pathlib.Path, *lines: str) -> None:
+    text = "from tfxml.cpu import compiled\n" + "\n".join(lines) + "\n"
+    module.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [["@compiled.loop", "def inner(x):", "    return x * 3"], ["N = 7"]],
+)
+def test_code_is_compiled_anew_when_what_it_calls_has_changed(
+    changed, tmp_path
+):
+    """Numba itself looks at the file of the outer loop alone."""
+    called = ["@compiled.loop", "def inner(x):", "    return x * 2", "N = 4"]
+    _write(tmp_path / "called.py", *called)
+    _write(
+        tmp_path / "caller.py",
+        "from called import N, inner",
+        "@compiled.loop",
+        "def between(x):",
+        "    return inner(x)",
+    )
+    _write(
+        tmp_path / "outer.py",
+        "from called import N",
+        "from caller import between",
+        "@compiled.loop",
+        "def outer(x):",
+        "    return between(x) + N",
+        "print(outer(100))",
+    )
+
+    def printed() -> str:
+        run = [sys.executable, tmp_path / "outer.py"]
+        return subprocess.run(
+            run, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert printed() == printed() == "204\n"
+    _write(tmp_path / "called.py", *called, *changed)
+    assert printed() == ("304\n" if "N = 7" not in changed else "207\n")
 
 
 @pytest.mark.parametrize("has_equals", [False, True])

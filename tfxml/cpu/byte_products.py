@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 from tfxml.cpu import compiled
 
 LABELS = 64  # of a tile: four vectors of 16 numbers of 32 bits
@@ -29,17 +31,7 @@ def are_fast() -> bool:
 
 
 def _generate_tile(context, builder, signature, arguments):
-    """Writes what loops call as `tile(codes, row, packed, block, products)`.
-
-    Writes the products of ROWS rows and LABELS labels. Nothing is checked.
-
-    Its arguments:
-        codes: [N, U] uint8, in C order; U is a multiple of UNITS.
-        row: the first row, unsigned.
-        packed: [blocks of LABELS, U / UNITS, LABELS, UNITS] int8.
-        block: which of the blocks, unsigned.
-        products: [ROWS, LABELS] int32.
-    """
+    """Writes the body of `tile`."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
 
@@ -120,10 +112,7 @@ def _generate_tile(context, builder, signature, arguments):
 
 
 def _generate_dot(context, builder, signature, arguments):
-    """Writes what loops call as `dot(left, right)`.
-
-    Both are float32 vectors of one size. Nothing is checked.
-    """
+    """Writes the body of `dot`."""
     from llvmlite import ir
     from numba.core import cgutils
 
@@ -216,5 +205,25 @@ def _splat(builder, number, vector):
     )
 
 
-tile: Any = compiled.Intrinsic(_generate_tile)
-dot: Any = compiled.Intrinsic(_generate_dot, "float32")
+@compiled.intrinsic(_generate_tile)
+def tile(
+    codes: np.ndarray,
+    row: int,
+    packed: np.ndarray,
+    block: int,
+    products: np.ndarray,
+) -> None:
+    """Writes the products of ROWS rows and LABELS labels; checks nothing.
+
+    Args:
+        codes: [N, U] uint8, in C order; U is a multiple of UNITS.
+        row: the first row, unsigned.
+        packed: [blocks of LABELS, U / UNITS, LABELS, UNITS] int8.
+        block: which of the blocks, unsigned.
+        products: [ROWS, LABELS] int32.
+    """
+
+
+@compiled.intrinsic(_generate_dot, "float32")
+def dot(left: np.ndarray, right: np.ndarray) -> Any:
+    """Returns the product of float32 vectors of one size; checks nothing."""

@@ -9,8 +9,11 @@ compile, a loop of three lines does not.
 from __future__ import annotations
 
 import functools
+import hashlib
+import inspect
+import pathlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,9 +27,10 @@ def loop(function: Function) -> Function:
 
     It takes and returns arrays, numbers and named tuples of them; what it may
     do is on Numba's page of supported features. Divisions by zero give what
-    NumPy gives. It may call other loops, by
-    names in the globals of its module. The machine code is cached beside the
-    module, or in the user's cache, for later processes.
+    NumPy gives. It may call other loops, by names in the globals of its
+    module. The machine code is cached beside the module, or in the user's
+    cache, for later processes; it is made anew when the file of a loop that it
+    calls has changed.
     """
 
     @functools.cache
@@ -46,27 +50,16 @@ def loop(function: Function) -> Function:
     def run(*arguments):
         return machine_code()(*arguments)
 
-    compiled: Any = run  # a function with an attribute, which no type allows
+    compiled: Any = run  # a function with attributes, which no type allows
     compiled.machine_code = machine_code
+    compiled.digest = functools.cache(functools.partial(_digest, function))
     return compiled
 
 
-def _with_compiled_loops(function: Callable) -> Callable:
-    """Returns a copy of the function that calls compiled loops."""
-    module_globals = function.__globals__
-    loops = {
-        name: module_globals[name].machine_code()
-        for name in function.__code__.co_names
-        if hasattr(module_globals.get(name), "machine_code")
-    }
-    copy = types.FunctionType(
-        function.__code__, {**module_globals, **loops}, function.__name__
-    )
-    return functools.update_wrapper(copy, function)
+def intrinsic(generate: Callable, result: str = "void") -> Callable:
+    """Makes a function one that loops call, with a body for LLVM's builder.
 
-
-class Intrinsic:
-    """What loops call like a function, with a body that LLVM's builder writes.
+    What is decorated gives its name, its arguments and their meaning.
 
     Args:
         generate: writes the body; its arguments are those of the code that
@@ -74,25 +67,69 @@ class Intrinsic:
         result: the name of Numba's type that is returned.
     """
 
-    def __init__(self, generate: Callable, result: str = "void"):
-        self._generate = generate
-        self._result = result
+    def with_body(prototype: Callable) -> Any:
+        @functools.cache
+        def machine_code():
+            from numba import extending
+            from numba import types as numba_types
 
-    @functools.cached_property
-    def _intrinsic(self) -> Any:
-        from numba import extending, types
+            result_type = getattr(numba_types, result)
 
-        generate, result = self._generate, getattr(types, self._result)
+            def call(typing_context, *arguments):
+                return result_type(*arguments), generate
 
-        @extending.intrinsic
-        def call(typing_context, *arguments):
-            return result(*arguments), generate
+            # Numba passes on what is named; a starred argument would get all.
+            context = inspect.Parameter(
+                "typing_context", inspect.Parameter.POSITIONAL_OR_KEYWORD
+            )
+            named = inspect.signature(prototype).parameters.values()
+            described: Any = call
+            described.__signature__ = inspect.Signature([context, *named])
+            return extending.intrinsic(described)
 
-        return call
+        compiled: Any = prototype
+        compiled.machine_code = machine_code
+        compiled.digest = functools.cache(functools.partial(_digest, generate))
+        return compiled
 
-    def machine_code(self) -> Any:
-        """Returns what a compiled loop calls."""
-        return self._intrinsic
+    return with_body
+
+
+def _with_compiled_loops(function: Callable) -> Callable:
+    """Returns a copy of the function that calls compiled loops."""
+    called = _called(function)
+    loops = {name: loop.machine_code() for name, loop in called.items()}
+    copy = types.FunctionType(
+        function.__code__,
+        {**function.__globals__, **loops},
+        function.__name__,
+    )
+    functools.update_wrapper(copy, function)
+    # Numba looks at a function's own file and names its cache by this.
+    copy.__qualname__ += "_" + _digest_of_used(function)
+    return copy
+
+
+def _called(function: Callable) -> Mapping[str, Any]:
+    """Returns the loops that a function calls, by name."""
+    named = {n: function.__globals__.get(n) for n in function.__code__.co_names}
+    return {n: found for n, found in named.items() if hasattr(found, "digest")}
+
+
+def _digest(function: Callable) -> str:
+    """Returns a digest of a function's file and of what it uses of others."""
+    code, path = function.__code__, pathlib.Path(function.__code__.co_filename)
+    source = path.read_bytes() if path.is_file() else code.co_code
+    used = _digest_of_used(function).encode()
+    return hashlib.sha256(source + used).hexdigest()[:16]
+
+
+def _digest_of_used(function: Callable) -> str:
+    """Returns a digest of the loops and numbers of its module that it uses."""
+    named = {n: function.__globals__.get(n) for n in function.__code__.co_names}
+    numbers = {n: x for n, x in named.items() if isinstance(x, int | float)}
+    called = {n: loop.digest() for n, loop in _called(function).items()}
+    return hashlib.sha256(repr((numbers, called)).encode()).hexdigest()[:16]
 
 
 @loop

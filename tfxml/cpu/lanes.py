@@ -6,7 +6,7 @@ overlap, so here it is told.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from tfxml.cpu import compiled
 
@@ -14,18 +14,7 @@ LANES = 32  # rows, whose codes of 16 bits are one or two vectors
 
 
 def _generate(context, builder, signature, arguments):
-    """Writes what loops call as `largest_sum(codes, buckets, first, last,
-    largest)`.
-
-    Sums the codes of each of some labels over the repetitions, for LANES rows,
-    and writes the largest of the sums. Nothing is checked.
-
-    Its arguments:
-        codes: [T LANES] uint16, those of a bucket side by side.
-        buckets: [R, L] unsigned integers, in C order.
-        first, last: the labels are [first, last), unsigned; at least one.
-        largest: [LANES] uint16.
-    """
+    """Writes the body of `largest_sum`."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
     from numba.np import arrayobj
@@ -68,4 +57,21 @@ def _generate(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-largest_sum: Any = compiled.Intrinsic(_generate)
+@compiled.intrinsic(_generate)
+def largest_sum(
+    codes: np.ndarray,
+    buckets: np.ndarray,
+    first: int,
+    last: int,
+    largest: np.ndarray,
+) -> None:
+    """Writes the largest sum of some labels' codes, for each of LANES rows.
+
+    A label's codes are summed over the repetitions. Nothing is checked.
+
+    Args:
+        codes: [T LANES] uint16, those of a bucket side by side.
+        buckets: [R, L] unsigned integers, in C order.
+        first, last: the labels are [first, last), unsigned; at least one.
+        largest: [LANES] uint16.
+    """

@@ -6,7 +6,7 @@ begins: each begins with a wait for memory.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from tfxml.cpu import compiled
 
@@ -14,14 +14,7 @@ _READ, _INTO_SECOND_LEVEL, _DATA = 0, 2, 1  # operands of LLVM's `prefetch`
 
 
 def _generate(context, builder, signature, arguments):
-    """Writes what loops call as `fetch(array, position)`.
-
-    A cache line is fetched while the loop goes on. Nothing is checked.
-
-    Its arguments:
-        array: of one axis, in C order.
-        position: of an element in the line, unsigned.
-    """
+    """Writes the body of `fetch`."""
     from llvmlite import ir  # here: they take half a second
     from numba.core import cgutils
     from numba.np import arrayobj
@@ -40,4 +33,11 @@ def _generate(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-fetch: Any = compiled.Intrinsic(_generate)
+@compiled.intrinsic(_generate)
+def fetch(array: np.ndarray, position: int) -> None:
+    """Fetches a cache line while the loop goes on; checks nothing.
+
+    Args:
+        array: of one axis, in C order.
+        position: of an element in the line, unsigned.
+    """
