@@ -65,8 +65,8 @@ def calibrate(
 
     run = restore.restore(workdir, tf.distribute.get_strategy(), checkpoint)
     run.model.calibration = None
-    source, name = scored_rows.held_out(run, split, data_dir)
-    rows = scored_rows.score(run, source, num_candidates)
+    source, exclusions, name = scored_rows.held_out(run, split, data_dir)
+    rows = scored_rows.score(run, source, num_candidates, exclusions=exclusions)
     found = fit(
         rows.candidates,
         rows.truth,

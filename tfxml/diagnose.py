@@ -30,6 +30,7 @@ from tfxml.run import (
 if TYPE_CHECKING:
     from tfxml.data.feeding import pipeline
     from tfxml.run import diagnosis, restore
+    from tfxml.run import scored_rows as scored_rows_lib
 
 _FINDINGS = "diagnosis.json"
 _MOST_ROWS = 5000
@@ -61,10 +62,10 @@ def diagnose(
     from tfxml.run import diagnosis, restore, scored_rows
 
     run = restore.restore(workdir, tf.distribute.get_strategy())
-    source, _ = scored_rows.held_out(run, split, data_dir)
-    rows = scored_rows.score(run, _some(source), _CANDIDATES)
+    source, *_ = scored_rows.held_out(run, split, data_dir)
+    rows = _scored(run, _some(source))
     training = _training_rows(run, data_dir)
-    trained = scored_rows.score(run, _some(training), _CANDIDATES)
+    trained = _scored(run, _some(training))
     named, _ = training.rows(
         tf.range(min(256, training.num_instances), dtype=tf.int64)
     )
@@ -124,6 +125,16 @@ def _some(source: pipeline.Source) -> pipeline.Source:
     rng = np.random.default_rng(0)
     chosen = rng.choice(source.num_instances, _MOST_ROWS, replace=False)
     return subset.SubsetSource(source, np.sort(chosen))
+
+
+def _scored(
+    run: restore.TrainedRun, source: pipeline.Source
+) -> scored_rows_lib.ScoredRows:
+    """Returns the candidates of rows, and their labels."""
+    from tfxml.run import scored_rows, splits
+
+    exclusions = splits.exclusions_of(run.config, source)
+    return scored_rows.score(run, source, _CANDIDATES, exclusions=exclusions)
 
 
 def _training_rows(run: restore.TrainedRun, data_dir: str) -> pipeline.Source:

@@ -90,13 +90,13 @@ def _sets_of(
     from tfxml.run import scored_rows
 
     choice = choice or set_choices.SetChoice(set_choices.SET)
-    source, pairs = scored_rows.of_split(run, split, data_dir)
+    source, exclusions = scored_rows.of_split(run, split, data_dir)
     rows = scored_rows.score(
         run,
         source,
         choice.num_ranked,
         choice.way == set_choices.SET,
-        pairs,
+        exclusions,
     )
     is_chosen = choice.choose(rows.candidates, rows.is_member, rows.weights)
     return set_metrics.SetMetrics(

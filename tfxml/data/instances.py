@@ -30,6 +30,7 @@ class Instances:
     label_splits: np.ndarray  # [N + 1] int64
     label_ids: np.ndarray  # [M] int32
     weights: np.ndarray | None = None  # [N] float32; None: 1 each
+    own_labels: np.ndarray | None = None  # [N] int32 as `OwnLabels` finds them
     token_splits: np.ndarray | None = None  # [N + 1] int64
     token_ids: np.ndarray | None = None  # [T] int32, from 1 on: 0 is padding
 
@@ -89,6 +90,7 @@ def concatenate(runs: Iterable[Instances]) -> Instances:
         _join_splits([run.label_splits for run in runs]),
         _join([run.label_ids for run in runs], np.int32),
         _join_weights(runs),
+        _join_own_labels(runs),
         *_join_tokens(runs),
     )
 
@@ -104,12 +106,14 @@ def select(instances: Run, rows: np.ndarray) -> Run:
     tokens: tuple[np.ndarray, ...] = ()
     if instances.has_tokens:
         tokens = _select(*instances.tokens(), rows)
+    own = instances.own_labels
     return Instances(
         splits_from_lengths(np.diff(instances.feature_splits)[rows]),
         instances.feature_ids[features],
         instances.feature_values[features],
         *labels,
         weights,
+        None if own is None else own[rows],
         *tokens,
     )
 
@@ -161,6 +165,15 @@ def _join_tokens(runs: Sequence[Instances]) -> tuple[np.ndarray, ...]:
         )
     splits, ids = zip(*(run.tokens() for run in runs), strict=True)
     return _join_splits(splits), _join(ids, np.int32)
+
+
+def _join_own_labels(runs: Sequence[Instances]) -> np.ndarray | None:
+    """Returns those of all runs; None unless every run has them."""
+    found = [run.own_labels for run in runs]
+    known = [one for one in found if one is not None]
+    if not known or len(known) < len(found):
+        return None
+    return _join(known, np.int32)
 
 
 def _select(

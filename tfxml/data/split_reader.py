@@ -14,6 +14,7 @@ import numpy as np
 
 from tfxml.data import bad_rows, data_set
 from tfxml.data import instances as instances_lib
+from tfxml.data.text import own_labels as own_labels_lib
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_fitting, text_rows
 
@@ -28,6 +29,7 @@ def read(
     bad: bad_rows.BadRows | None = None,
     with_tokens: bool = False,
     max_tokens: int | None = None,
+    own_labels: own_labels_lib.OwnLabels | None = None,
 ) -> instances_lib.Instances:
     """Returns all instances of a split; see `stream`."""
     return instances_lib.concatenate(
@@ -39,6 +41,7 @@ def read(
             bad,
             with_tokens=with_tokens,
             max_tokens=max_tokens,
+            own_labels=own_labels,
         )
     )
 
@@ -53,6 +56,7 @@ def stream(
     *,
     with_tokens: bool = False,
     max_tokens: int | None = None,
+    own_labels: own_labels_lib.OwnLabels | None = None,
 ) -> Iterator[instances_lib.Instances]:
     """Yields the runs of a split: TF-IDF rows for text, else its features.
 
@@ -65,6 +69,8 @@ def stream(
         wanted: which rows to read; None: all.
         with_tokens: whether instances have their texts' tokens too.
         max_tokens: the most tokens of an instance; see `TextFeatures.tokens`.
+        own_labels: finds the labels that texts are named after; None: they are
+            not looked for.
 
     Raises:
         ValueError: for tokens without text, or text without `features`.
@@ -82,7 +88,9 @@ def stream(
                 "`features` must be given for text. Received: None, of "
                 f"{folder.path}"
             )
-        yield from rows_of_texts(runs, features, with_tokens, max_tokens)
+        yield from rows_of_texts(
+            runs, features, with_tokens, max_tokens, own_labels
+        )
         return
     for run in runs:
         if isinstance(run, instances_lib.TextInstances):
@@ -127,6 +135,7 @@ def rows_of_texts(
     features: text_features_lib.TextFeatures,
     with_tokens: bool,
     max_tokens: int | None,
+    own_labels: own_labels_lib.OwnLabels | None = None,
 ) -> Iterator[instances_lib.Instances]:
     """Yields TF-IDF rows of runs of texts; see `stream`."""
     pending: collections.deque[instances_lib.TextInstances]
@@ -147,6 +156,7 @@ def rows_of_texts(
             batch.label_splits,
             batch.label_ids,
             batch.weights,
+            own_labels.of(batch.texts) if own_labels else None,
             *tokens,
         )
 

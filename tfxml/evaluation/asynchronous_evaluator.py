@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfxml.data.feeding import batching, pipeline, worker_tensors
 from tfxml.evaluation import evaluator
+from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
 
@@ -25,7 +26,7 @@ class AsynchronousEvaluator:
         source: the split; its tensors are sent to each worker once.
         batch_size: how many instances a worker's batch has.
         is_padded: whether the model takes padded rows.
-        pairs: [F, 2], rows and labels that are not scored.
+        exclusions: what is left out of the answers.
         beat: called whenever batches have been evaluated.
         by_head: whether the head's ranking counts, without the re-ranker.
     """
@@ -38,13 +39,13 @@ class AsynchronousEvaluator:
         source: pipeline.Source,
         batch_size: int,
         is_padded: bool = False,
-        pairs: np.ndarray | None = None,
+        exclusions: exclusions_lib.Exclusions = exclusions_lib.NOTHING,
         beat: Callable[[], None] = lambda: None,
         by_head: bool = False,
     ):
         self._coordinator = coordinator
         self._beat = beat
-        self._pairs = pairs
+        self._exclusions = exclusions
         self._tensors = worker_tensors.send_tensors(coordinator, source)
         batches = batching.ByInstances(source.num_instances, batch_size)
         self._edges = batches.edges(tf.identity, 1).numpy()
@@ -62,7 +63,7 @@ class AsynchronousEvaluator:
     def evaluate(self, metrics: metrics_lib.RankingMetrics) -> None:
         """Adds every instance of the split to `metrics`, once."""
         for top_ids, batch in self._answers():
-            evaluator.add_batch(metrics, top_ids, batch, self._pairs)
+            evaluator.add_batch(metrics, top_ids, batch, self._exclusions)
 
     def candidates(self, shape: tuple[int, int]) -> np.ndarray:
         """Returns the best labels of every instance, [N, K] int32.

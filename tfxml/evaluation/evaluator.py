@@ -11,7 +11,7 @@ from strategies import collective
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
-from tfxml.evaluation import filtered_pairs
+from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.evaluation import metrics as metrics_lib
 from tfxml.models import extreme_classifier as classifier_lib
 from tfxml.models import row_forms
@@ -84,7 +84,7 @@ def evaluate(
     top_k: Callable,
     batches: tf.distribute.DistributedDataset | tf.data.Dataset,
     metrics: metrics_lib.RankingMetrics,
-    pairs: np.ndarray | None = None,
+    exclusions: exclusions_lib.Exclusions = exclusions_lib.NOTHING,
 ) -> None:
     """Adds every instance of a split to `metrics`.
 
@@ -93,10 +93,10 @@ def evaluate(
         top_k: what `make_top_k` returns; its K is what `num_ranked` says.
         batches: what `make_batches` returns.
         metrics: what the instances are added to.
-        pairs: [F, 2], rows and labels that are not scored.
+        exclusions: what is left out of the answers.
     """
     for label_ids, local_batch in _answers(strategy, top_k, batches):
-        add_batch(metrics, label_ids, local_batch, pairs)
+        add_batch(metrics, label_ids, local_batch, exclusions)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         _add_other_workers(strategy, metrics)
 
@@ -172,15 +172,12 @@ def _answers(
 
 
 def num_ranked(
-    ks: tuple[int, ...], num_labels: int, pairs: np.ndarray | None
+    ks: tuple[int, ...],
+    num_labels: int,
+    exclusions: exclusions_lib.Exclusions,
 ) -> int:
-    """Returns K: the largest k, and as many more as a row has pairs."""
-    max_pairs = (
-        np.unique(pairs[:, 0], return_counts=True)[1].max()
-        if (pairs is not None and len(pairs))
-        else 0
-    )
-    return min(max(ks) + int(max_pairs), num_labels)
+    """Returns K: the largest k, and as many more as may be left out."""
+    return min(max(ks) + exclusions.most, num_labels)
 
 
 def _add_other_workers(
@@ -204,7 +201,7 @@ def add_batch(
     metrics: metrics_lib.RankingMetrics,
     top_ids: np.ndarray,
     batch: pipeline.Batch,
-    pairs: np.ndarray | None,
+    exclusions: exclusions_lib.Exclusions,
 ) -> None:
     """Adds a batch's labels, [n, K], to the metrics; see `evaluate`."""
     row_ids = batch.instances.numpy()
@@ -217,14 +214,10 @@ def add_batch(
     if top_ids.shape[1] < max_k:  # fewer labels than k
         missing = max_k - top_ids.shape[1]
         top_ids = np.pad(top_ids, [(0, 0), (0, missing)], constant_values=-1)
-    if pairs is not None:
-        start = int(row_ids[0])
-        top_ids = filtered_pairs.remove_from_predictions(
-            top_ids, pairs, max_k, start
-        )
-        splits, label_ids = filtered_pairs.remove_from_labels(
-            splits, label_ids, pairs, start
-        )
+    start = int(row_ids[0])
+    if exclusions.most:
+        top_ids = exclusions.from_predictions(top_ids, max_k, start)
+    splits, label_ids = exclusions.from_labels(splits, label_ids, start)
     metrics.update(top_ids, splits, label_ids)
 
 

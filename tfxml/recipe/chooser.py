@@ -65,6 +65,8 @@ def choose(
     request.check(config)
     facts = facts_lib.of(data)
     variants.say(facts.describe())
+    always = _open(_of_texts(facts), request)
+    config = config.replace(**always)
     budget = rules.Budget(request.seconds, request.bytes or facts.memory // 2)
     within, beyond = rules.affordable(facts, budget)
     within, beyond = (
@@ -84,6 +86,7 @@ def choose(
     for proposal in beyond:
         variants.say(_left_out(proposal, facts, budget))
     options = {
+        **always,
         **best.proposal.options,
         **best.options,
         **_of_mixture(best.mixture),
@@ -91,6 +94,17 @@ def choose(
     chosen = _open(options, request)
     variants.say(f"chosen: {_words(chosen)}")
     return config.replace(**chosen), best.data or data
+
+
+def _of_texts(facts: facts_lib.Facts) -> dict[str, Any]:
+    """Returns what is decided by facts of the texts alone, and says why."""
+    if not facts.has_foreign_labels:
+        return {}
+    variants.say(
+        f"{facts.num_named:,} texts begin with the name of a label, which "
+        f"{facts.num_named_right:,} of them have: such a label is no answer"
+    )
+    return {"drop_own_labels": True}
 
 
 def _best(outcomes: list[trial.Outcome], worth: float) -> trial.Outcome:

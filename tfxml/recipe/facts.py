@@ -12,12 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import inputs
+from tfxml.data.feeding import pipeline
+from tfxml.data.text import own_labels
 from tfxml.run import datasets, limits
 
 # Rows are of length 1: their values are whole multiples of the least of them,
 # up to rounding, but for rows without a feature that occurs once.
 _WHOLE, _MOSTLY, _HALF = 1e-3, 0.9, 0.5
 _SAMPLE = 4096  # instances that say how many features a row has
+# Texts that are named after a label, and the share of them that may have it:
+# fewer would be lost than other labels are gained.
+_FEWEST_NAMED, _MOST_RIGHT = 50, 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +43,26 @@ class Facts:
     memory: int  # bytes
     has_accelerator: bool
     has_titles: bool = False  # in texts that can be read anew
+    # Of a sample of texts that are named after a label; how many have it.
+    num_named: int = 0
+    num_named_right: int = 0
 
     @property
     def instances_per_label(self) -> float:
         """The mean over the labels that an instance has."""
         pairs = self.labels_per_instance * self.num_instances
         return pairs / max(self.num_seen, 1)
+
+    @property
+    def has_foreign_labels(self) -> bool:
+        """Whether texts hardly ever have the label that they are named after.
+
+        They are then pages, and their labels the pages that they refer to.
+        """
+        return (
+            self.num_named >= _FEWEST_NAMED
+            and self.num_named_right <= _MOST_RIGHT * self.num_named
+        )
 
     def describe(self) -> str:
         """Returns a line about them."""
@@ -80,7 +99,25 @@ def of(data: datasets.TrainingData) -> Facts:
         limits.memory_bytes(),
         bool(tf.config.list_logical_devices("GPU")),
         data.has_titles and not data.is_prepared,
+        *_named(data.train),
     )
+
+
+def _named(train: pipeline.Source) -> tuple[int, int]:
+    """Returns how many texts of a sample are named after a label.
+
+    And how many of them have that label.
+    """
+    own = train.own_labels()
+    if own is None:
+        return 0, 0
+    named = np.flatnonzero(own != own_labels.NONE)
+    if len(named) > _SAMPLE:
+        chosen = np.random.default_rng(0).choice(named, _SAMPLE, replace=False)
+        named = np.sort(chosen)
+    _, labels = train.rows(tf.constant(named, tf.int64))
+    is_own = labels.flat_values.numpy() == own[named][labels.value_rowids()]
+    return len(named), int(is_own.sum())
 
 
 def are_unweighted(splits: np.ndarray, values: np.ndarray) -> bool:

@@ -17,13 +17,15 @@ from tfxml import config as config_lib
 from tfxml.cpu import margins as margins_lib
 from tfxml.cpu import predictor, threads
 from tfxml.data.feeding import subset
-from tfxml.evaluation import evaluator
+from tfxml.data.text import own_labels
+from tfxml.evaluation import evaluator, exclusions
 from tfxml.models import reranker, row_forms
 from tfxml.recipe import mixing, rules
 from tfxml.run import build, datasets, progress, run
 from tfxml.training.solvers import label_classifiers
 
 _RECALLED = 100  # candidates in which a power's recall is measured
+_LAST = -1e9  # in place of the score of a label that is no answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,14 @@ class Part:
     rows: row_forms.RaggedRows  # held out
     label_splits: np.ndarray  # [N + 1]
     label_ids: np.ndarray
+
+    @property
+    def own_labels(self) -> np.ndarray:
+        """A label that each held-out row is not answered with, [N, 1]."""
+        found = self.data.evaluation.own_labels()
+        if found is None:
+            found = np.full(len(self.label_splits) - 1, own_labels.NONE)
+        return found[:, None]
 
 
 def parts_of(
@@ -87,7 +97,7 @@ def _part(
             evaluation=held_out,
             facts=dataclasses.replace(data.facts, num_train=num_tried),
             label_counts=train.label_counts(),
-            pairs=None,
+            exclusions=exclusions.NOTHING,
         ),
         evaluator.row_arrays(found),
         labels.row_splits.numpy(),
@@ -126,7 +136,7 @@ def judge(
         )
         options["reranker_cost"] = proposal.costs[best]
     else:
-        mixture = _of_heads(pairs)
+        mixture = _of_heads(pairs, config.drop_own_labels)
     seconds = time.perf_counter() - start
     return Outcome(proposal, options, mixture, seconds, losses)
 
@@ -146,13 +156,16 @@ def _best_power(
 
 
 def _of_heads(
-    pairs: list[tuple[predictor.CpuPredictor, Part]],
+    pairs: list[tuple[predictor.CpuPredictor, Part]], drops_own: bool
 ) -> mixing.Mixture:
     """Returns what heads reach on what their parts hold out."""
-    k = min(mixing.KS[-1], pairs[0][1].data.train.num_labels)
+    k = mixing.KS[-1] + drops_own
+    k = min(k, pairs[0][1].data.train.num_labels)
     is_true, logits = [], []
     for head, part in pairs:
         of_part, label_ids = head.of_head(part.rows, k)
+        if drops_own:
+            of_part = _without_own(of_part, label_ids, part)
         is_true.append(_is_true(label_ids, part))
         logits.append(of_part)
     return mixing.of_head(np.concatenate(is_true), np.concatenate(logits))
@@ -214,6 +227,8 @@ class _Found:
         )
         size = min(config.num_candidates, source.num_labels)
         self._logits, self._label_ids = head.of_head(part.rows, size)
+        if config.drop_own_labels:
+            self._logits = _without_own(self._logits, self._label_ids, part)
         self._share = threads.Threads(os.cpu_count() or 1)
         # Without a pass only the centroid, or the name, is left of a label's
         # weights.
@@ -236,15 +251,18 @@ class _Found:
 
     def candidates(self, cost: float) -> mixing.Candidates:
         """Returns the candidates, with margins that a cost gives."""
+        margins = self._margins(
+            self._negatives,
+            reranker_cost=cost,
+            reranker_centroid=0.0,
+            reranker_name=0.0,
+        )
+        if self._config.drop_own_labels:
+            margins = _without_own(margins, self._label_ids, self._part)
         return mixing.Candidates(
             _is_true(self._label_ids, self._part),
             self._logits,
-            self._margins(
-                self._negatives,
-                reranker_cost=cost,
-                reranker_centroid=0.0,
-                reranker_name=0.0,
-            ),
+            margins,
             self._cosines,
             self._names,
         )
@@ -270,6 +288,13 @@ class _Found:
         return margins_lib.Reranker(layer).margins(
             self._part.rows, np.ascontiguousarray(self._label_ids), self._share
         )
+
+
+def _without_own(
+    scores: np.ndarray, label_ids: np.ndarray, part: Part
+) -> np.ndarray:
+    """Returns scores [N, S] that never put a row's own label first."""
+    return np.where(label_ids == part.own_labels, np.float32(_LAST), scores)
 
 
 def _is_true(label_ids: np.ndarray, part: Part) -> np.ndarray:

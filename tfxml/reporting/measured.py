@@ -12,12 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data.feeding import pipeline
-from tfxml.evaluation import (
-    filtered_pairs,
-    metrics,
-    resampling,
-    set_metrics,
-)
+from tfxml.evaluation import exclusions as exclusions_lib
+from tfxml.evaluation import metrics, resampling, set_metrics
 from tfxml.run import build, restore, scored_rows, set_choices
 from tfxml.run import workdir as workdir_lib
 
@@ -85,7 +81,7 @@ def measure(
     """
     workdir = workdir_lib.Workdir(path)
     run = restore.restore(path, tf.distribute.get_strategy(), checkpoint)
-    source, pairs = scored_rows.of_split(run, split, data_dir)
+    source, exclusions = scored_rows.of_split(run, split, data_dir)
     ks = run.config.metric_ks
     choice = set_choices.SetChoice(
         set_choices.THRESHOLD,
@@ -95,7 +91,7 @@ def measure(
     )
     start = time.perf_counter()
     answers = scored_rows.score(
-        run, source, max(*ks, choice.num_candidates), pairs=pairs
+        run, source, max(*ks, choice.num_candidates), exclusions=exclusions
     )
     seconds = time.perf_counter() - start
     candidates = answers.candidates.first(choice.num_candidates)
@@ -107,7 +103,7 @@ def measure(
     answers = answers._replace(
         candidates=answers.candidates.first(max(*ks, _MOST_RANKED))
     )
-    top_ids, splits, true_ids = _scored(answers, pairs, max(ks))
+    top_ids, splits, true_ids = _scored(answers, exclusions, max(ks))
     ranking = build.ranking_metrics(run.config, run.facts, run.label_counts)
     ranking.update(top_ids, splits, true_ids)
     return Measured(
@@ -139,21 +135,18 @@ def measure(
 
 
 def _scored(
-    answers: scored_rows.ScoredRows, pairs: np.ndarray | None, k: int
+    answers: scored_rows.ScoredRows,
+    exclusions: exclusions_lib.Exclusions,
+    k: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns ranked ids, and splits and ids of labels, as metrics take them.
 
-    Without pairs that are not scored, and with at least `k` places.
+    Without what answers leave out, and with at least `k` places.
     """
     top_ids = answers.candidates.label_ids
     splits, true_ids = answers.truth.splits, answers.truth.ids
-    if pairs is not None:
-        top_ids = filtered_pairs.remove_from_predictions(
-            top_ids, pairs, top_ids.shape[1]
-        )
-        splits, true_ids = filtered_pairs.remove_from_labels(
-            splits, true_ids, pairs
-        )
+    if exclusions.most:
+        top_ids = exclusions.from_predictions(top_ids, top_ids.shape[1])
     missing = max(0, k - top_ids.shape[1])  # fewer labels than k
     top_ids = np.pad(top_ids, [(0, 0), (0, missing)], constant_values=-1)
     return top_ids, splits, true_ids

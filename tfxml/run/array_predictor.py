@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tfxml.cpu import predictor as cpu_predictor
 from tfxml.data import array_features, inputs, instances
-from tfxml.data.text import text_rows
-from tfxml.evaluation import label_sets
+from tfxml.data.text import own_labels, text_rows
+from tfxml.evaluation import exclusions, label_sets
 from tfxml.models import row_forms
 from tfxml.run import restore, scored_rows, set_choices, text_inputs
 
@@ -29,6 +29,9 @@ class ArrayPredictor:
 
     def __init__(self, run: restore.TrainedRun):
         self._run = run
+        self._own_labels = None
+        if run.config.drop_own_labels and run.label_names is not None:
+            self._own_labels = own_labels.OwnLabels(run.label_names)
         self._on_cpu = None
         if cpu_predictor.suits(run.model, tf.distribute.get_strategy()):
             self._on_cpu = cpu_predictor.CpuPredictor(run.model)
@@ -37,6 +40,9 @@ class ArrayPredictor:
         self, features: array_features.Features, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best labels' scores and ids, [N, K] each, best first.
+
+        A label that is never answered is among them where K is L alone: last,
+        with a score of 0.
 
         Raises:
             ValueError: if `k` is not positive, or the features are not of the
@@ -89,6 +95,18 @@ class ArrayPredictor:
 
         It takes named inputs and `k`.
         """
+        texts = features.texts
+        if texts is None or self._own_labels is None:
+            return self._best_of(features, k, by_model)
+        num_found = min(k + 1, self._run.facts.num_labels)
+        scores, label_ids, *sets = self._best_of(features, num_found, by_model)
+        is_own = label_ids == self._own_labels.of(texts)[:, None]
+        return exclusions.without(is_own, scores, label_ids, sets, k)
+
+    def _best_of(
+        self, features: array_features.Features, k: int, by_model: Callable
+    ) -> tuple[np.ndarray, ...]:
+        """Returns what the model finds; see `_found`."""
         fitted = self._run.text_features
         if features.texts is None or fitted is None:
             splits, ids, values = features.rows()

@@ -173,6 +173,7 @@ def reranking(config: config_lib.Config) -> label_classifiers.Settings:
         config.seed,
         config.feature_idf,
         config.reranker_name,
+        config.drop_own_labels,
     )
 
 

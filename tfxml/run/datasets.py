@@ -22,6 +22,7 @@ from tfxml.data.feeding import (
 )
 from tfxml.data.formats import folder
 from tfxml.data.text import text_features
+from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.models import heads, sparse_rows
 from tfxml.run import (
     data_remarks,
@@ -52,7 +53,7 @@ class TrainingData:
     label_counts: np.ndarray  # [L] over `train`
     label_names: list[str] | None
     text_features: text_features.TextFeatures | None
-    pairs: np.ndarray | None  # [F, 2] rows and labels not scored
+    exclusions: exclusions_lib.Exclusions  # of `evaluation`
     service: str = ""  # the tf.data service that makes training's batches
     label_rows: in_memory.InMemorySource | None = None  # names of labels
     label_name_weight: float = 0.0  # of one of `label_rows`
@@ -169,7 +170,11 @@ def of_config(config: config_lib.Config, data: TrainingData) -> TrainingData:
     return _with_label_rows(
         config,
         dataclasses.replace(
-            data, facts=dataclasses.replace(data.facts, form=form)
+            data,
+            facts=dataclasses.replace(data.facts, form=form),
+            exclusions=splits.exclusions_of(
+                config, data.evaluation, data.exclusions
+            ),
         ),
     )
 
@@ -226,7 +231,7 @@ def _folder_data(
         config, source_folder, "train", features, is_mapped
     )
     names = source_folder.label_names()
-    all_train, pairs = train, None
+    all_train, exclusions = train, exclusions_lib.NOTHING
     held_out: pipeline.Source
     if config.validation_fraction:
         split = "validation"
@@ -237,7 +242,7 @@ def _folder_data(
             print("data      no test split: evaluated on training rows")
             held_out = _first_rows(train)
         else:
-            held_out, pairs = splits.scored_split(
+            held_out, exclusions = splits.scored_split(
                 config, source_folder, split, features, is_mapped
             )
     path = remote.name_of(source_folder.path)
@@ -251,7 +256,7 @@ def _folder_data(
         label_counts,
         names,
         features,
-        pairs,
+        splits.exclusions_of(config, held_out, exclusions),
         is_prepared=source_folder.format == "records",
         has_titles=source_folder.has_titles,
     )
@@ -306,5 +311,5 @@ def _synthetic_data(config: config_lib.Config) -> TrainingData:
         train.label_counts(),
         generated.label_names(train),
         None,
-        None,
+        splits.exclusions_of(config, held_out),
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from tfxml import config as config_lib
 from tfxml.data import arrays
 from tfxml.data.feeding import pipeline
 from tfxml.data.formats import data_folder, folder
 from tfxml.data.text import text_features
+from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.run import generated, limits, paths, splits
 from tfxml.run import workdir as workdir_lib
 
@@ -21,8 +20,8 @@ def read(
     split: str,
     features: text_features.TextFeatures | None,
     label_names: list[str] | None = None,
-) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split of a trained run's data, and its pairs not scored.
+) -> tuple[pipeline.Source, exclusions_lib.Exclusions]:
+    """Returns a split of a trained run's data, and what answers leave out.
 
     An empty `split` is the one that training evaluated. Labels that have
     another order than the run's `label_names` are mapped by their names.
@@ -30,7 +29,8 @@ def read(
     if not split and config.validation_fraction:
         split = "validation"
     if not facts.data_dir:
-        return generated.read(config, split or "test"), None
+        rows = generated.read(config, split or "test")
+        return rows, exclusions_lib.NOTHING
     if facts.data_dir == arrays.IN_MEMORY:
         raise ValueError(
             "`data_dir` must be given for a run that was trained on arrays in "
@@ -42,11 +42,11 @@ def read(
     _check_sizes(facts, source_folder)
     if split != "validation":
         split = split or choose(config, source_folder.splits)
-        source, pairs = splits.scored_split(
+        source, exclusions = splits.scored_split(
             config, source_folder, split, features
         )
         limits.check_evaluation(source, split, facts.data_dir)
-        return source, pairs
+        return source, exclusions
     if not config.validation_fraction:
         raise ValueError(
             "`split` must be one of the folder's splits: "
@@ -54,7 +54,8 @@ def read(
             "held nothing out"
         )
     train, _ = splits.read_split(config, source_folder, "train", features)
-    return splits.hold_out(config, train)[1], None
+    held_out = splits.hold_out(config, train)[1]
+    return held_out, splits.exclusions_of(config, held_out)
 
 
 def _with_labels(

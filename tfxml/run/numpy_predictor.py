@@ -42,6 +42,8 @@ class NumpyPredictor(request_answers.RequestAnswers):
         label_names: by id; None: ids are the names.
         normalizes_rows: whether rows of features get unit length.
         text_folder: of fitted text features; None: the model reads features.
+        drops_own: whether no text is answered with the label that it is named
+            after.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class NumpyPredictor(request_answers.RequestAnswers):
         label_names: list[str] | None,
         normalizes_rows: bool,
         text_folder: pathlib.Path | None,
+        drops_own: bool = False,
     ):
         super().__init__(
             label_names,
@@ -60,6 +63,7 @@ class NumpyPredictor(request_answers.RequestAnswers):
             normalizes_rows,
             model.num_features,
             text_folder is not None,
+            drops_own,
         )
         self._model = cpu_predictor.CpuPredictor(model)
         self._text_folder = text_folder
@@ -69,7 +73,7 @@ class NumpyPredictor(request_answers.RequestAnswers):
         self._on_tensorflow: Any = None  # text features, once they are needed
 
     def _top_k(self, rows: row_forms.RaggedRows):
-        return self._model.top_k(rows, self._k)
+        return self._model.top_k(rows, self._num_found)
 
     def _predict_texts(self, texts: list[str]):
         if not texts:
@@ -142,7 +146,13 @@ def open_run(
             model = dataclasses.replace(model, calibration=fitted.calibration)
         _check_same_labels(model, num_labels, names)
         predictor = NumpyPredictor(
-            model, choice, num_labels, names, config.normalize_rows, text_folder
+            model,
+            choice,
+            num_labels,
+            names,
+            config.normalize_rows,
+            text_folder,
+            config.drop_own_labels,
         )
     predictor.stale, predictor.title_weight = stale, config.title_weight
     return predictor

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfxml.data import data_errors, instances, requests
-from tfxml.evaluation import label_sets
+from tfxml.data.text import own_labels
+from tfxml.evaluation import exclusions, label_sets
 from tfxml.models import row_forms
 from tfxml.run import answers, set_choices
 
@@ -30,6 +31,8 @@ class RequestAnswers:
         normalizes_rows: whether rows of features get unit length.
         num_features: D, what feature ids must be below.
         is_text: whether the model reads text.
+        drops_own: whether no text is answered with the label that it is named
+            after.
     """
 
     note = ""  # what a user should know of how labels are found
@@ -44,10 +47,15 @@ class RequestAnswers:
         normalizes_rows: bool,
         num_features: int,
         is_text: bool,
+        drops_own: bool,
     ):
         self._label_names = label_names
         self._choice = choice
+        self._own_labels = None
+        if drops_own and label_names is not None:
+            self._own_labels = own_labels.OwnLabels(label_names)
         self._k = min(choice.num_ranked, num_labels)
+        self._num_found = min(choice.num_ranked + drops_own, num_labels)
         self._normalizes_rows = normalizes_rows
         self.num_features = num_features
         self.is_text = is_text
@@ -57,7 +65,7 @@ class RequestAnswers:
         raise NotImplementedError
 
     def _top_k(self, rows: row_forms.RaggedRows):
-        """Returns the best labels' scores and ids, [N, K].
+        """Returns the scores and ids of the best `_num_found` labels, [N, K].
 
         From a head that models sets, also which labels they have, [N, S, K],
         and how probable they are, [N, S].
@@ -103,8 +111,12 @@ class RequestAnswers:
         rows = [one for one in asked if one.text is None]
         k = self._k if k is None else min(k, self._k)
         way = choice or self._choice, k, explain
-        text_answers = self._answers(self._predict_texts(texts), *way)
-        row_answers = self._answers(self._predict_rows(rows), *way)
+        own, of_rows = None, None
+        if self._own_labels is not None:
+            own = self._own_labels.of(texts)
+            of_rows = np.full(len(rows), own_labels.NONE)
+        text_answers = self._answers(self._predict_texts(texts), own, *way)
+        row_answers = self._answers(self._predict_rows(rows), of_rows, *way)
         results = []
         for one in asked:
             answer = next(row_answers if one.text is None else text_answers)
@@ -139,14 +151,26 @@ class RequestAnswers:
         return self._top_k(rows), is_empty, rows
 
     def _answers(
-        self, found, choice: set_choices.SetChoice, k: int, explain: int
+        self,
+        found,
+        own: np.ndarray | None,
+        choice: set_choices.SetChoice,
+        k: int,
+        explain: int,
     ) -> Iterator[dict]:
-        """Yields answers of what `_top_k` returned and what goes with it."""
+        """Yields answers of what `_top_k` returned and what goes with it.
+
+        `own` says which label each is not to have, [N]; None: any may be.
+        """
         arrays, is_empty, rows = found
         if not len(is_empty):
             return
         names = self._label_names
         scores, label_ids, *sets = map(np.asarray, arrays)
+        if own is not None:
+            scores, label_ids, *sets = exclusions.without(
+                label_ids == own[:, None], scores, label_ids, sets, self._k
+            )
         ranked = slice(choice.num_ranked)
         scores, label_ids = scores[:, ranked], label_ids[:, ranked]
         # A row that is not finite keeps its scores, which `predict` refuses.
@@ -156,6 +180,8 @@ class RequestAnswers:
         )
         is_chosen = choice.choose(candidates, *sets)
         is_chosen = is_chosen | is_wrong[:, None]
+        if own is not None:  # there may be no other label
+            is_chosen = is_chosen & (label_ids != own[:, None])
         abstains = choice.abstains(candidates)
         for place, empty in enumerate(is_empty):
             ids = label_ids[place][is_chosen[place]][:k]

@@ -57,6 +57,7 @@ class RequestPredictor(request_answers.RequestAnswers):
             run.config.normalize_rows,
             run.facts.num_features,
             run.facts.is_text,
+            run.config.drop_own_labels,
         )
         self._run, self.stale = run, run.stale
         self.title_weight = run.config.title_weight
@@ -108,7 +109,7 @@ class RequestPredictor(request_answers.RequestAnswers):
         self._answer_to = scored_rows.answers_of(
             self._run.model,
             self._run.facts,
-            self._k,
+            self._num_found,
             models_sets and self._choice.way == set_choices.SET,
         )
 
@@ -130,7 +131,7 @@ class RequestPredictor(request_answers.RequestAnswers):
         return lambda rows, k: answer(*rows)
 
     def _top_k(self, rows: row_forms.RaggedRows):
-        return self._find(rows, self._k)
+        return self._find(rows, self._num_found)
 
     def _check_rows(self) -> None:
         if self._run.facts.is_text and self._inputs_of.max_tokens is not None:

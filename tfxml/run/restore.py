@@ -119,10 +119,10 @@ def make_evaluate(
     if data_dir:
         folder = paths.absolute(data_dir, "data_dir")
         facts = dataclasses.replace(facts, data_dir=folder)
-    source, pairs = evaluation_split.read(
+    source, exclusions = evaluation_split.read(
         config, facts, split, run.text_features, run.label_names
     )
-    k = evaluator.num_ranked(config.metric_ks, facts.num_labels, pairs)
+    k = evaluator.num_ranked(config.metric_ks, facts.num_labels, exclusions)
     top_k = evaluator.make_top_k(strategy, run.model, k)
     batches = evaluator.make_batches(
         strategy,
@@ -133,7 +133,7 @@ def make_evaluate(
 
     def evaluate() -> metrics.RankingMetrics:
         result = build.ranking_metrics(config, facts, run.label_counts)
-        evaluator.evaluate(strategy, top_k, batches, result, pairs)
+        evaluator.evaluate(strategy, top_k, batches, result, exclusions)
         return result
 
     return evaluate

@@ -375,7 +375,7 @@ class Run:
         config, data = self.config, self.data
         is_padded = datasets.takes_padded(data.facts, self.strategy)
         k = evaluator.num_ranked(
-            config.metric_ks, data.facts.num_labels, data.pairs
+            config.metric_ks, data.facts.num_labels, data.exclusions
         )
         if self._coordinator:
             return asynchronous_evaluation.AsynchronousEvaluator(
@@ -385,7 +385,7 @@ class Run:
                 data.evaluation,
                 config.eval_batch_size,
                 is_padded,
-                data.pairs,
+                data.exclusions,
                 self._beat,
             ).evaluate
         top_k = evaluator.make_top_k(self.strategy, self.model, k)
@@ -393,5 +393,5 @@ class Run:
             self.strategy, data.evaluation, config.eval_batch_size, is_padded
         )
         return lambda metrics: evaluator.evaluate(
-            self.strategy, top_k, batches, metrics, data.pairs
+            self.strategy, top_k, batches, metrics, data.exclusions
         )

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
-from tfxml.evaluation import filtered_pairs, label_sets
+from tfxml.evaluation import exclusions as exclusions_lib
+from tfxml.evaluation import label_sets
 from tfxml.models import extreme_classifier
 from tfxml.run import evaluation_split, paths, restore, set_choices, workdir
 
@@ -37,8 +38,10 @@ class ScoredRows(NamedTuple):
 
 def held_out(
     run: restore.TrainedRun, split: str = "", data_dir: str = ""
-) -> tuple[pipeline.Source, str]:
+) -> tuple[pipeline.Source, exclusions_lib.Exclusions, str]:
     """Returns rows that the run has not learnt, and their split's name.
+
+    Between them, what is left out of the answers to them.
 
     Args:
         run: trained.
@@ -55,7 +58,7 @@ def held_out(
             f"and are not those of the final test. Received: {split=}"
         )
     try:
-        return of_split(run, name, data_dir)[0], name
+        return *of_split(run, name, data_dir), name
     except ValueError as error:
         if split or name == "validation":
             raise
@@ -68,8 +71,8 @@ def held_out(
 
 def of_split(
     run: restore.TrainedRun, split: str = "", data_dir: str = ""
-) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split of the run's data, and its pairs that are not scored.
+) -> tuple[pipeline.Source, exclusions_lib.Exclusions]:
+    """Returns a split of the run's data, and what answers to it leave out.
 
     The arguments are those of `restore.make_evaluate`.
     """
@@ -87,7 +90,7 @@ def score(
     source: pipeline.Source,
     k: int,
     with_sets: bool = False,
-    pairs: np.ndarray | None = None,
+    exclusions: exclusions_lib.Exclusions = exclusions_lib.NOTHING,
 ) -> ScoredRows:
     """Returns the candidates of all rows of a source, and their labels.
 
@@ -96,11 +99,10 @@ def score(
         source: of its data.
         k: K.
         with_sets: whether a head that models sets is asked for them.
-        pairs: [F, 2], rows and labels that are not scored.
+        exclusions: what is left out of the answers.
     """
     with_sets = with_sets and run.model.head.Options.models_sets
-    most = 0 if pairs is None else _most_pairs(pairs)
-    answer = answers_of(run.model, run.facts, k + most, with_sets)
+    answer = answers_of(run.model, run.facts, k + exclusions.most, with_sets)
     parts, lengths, true_ids = [], [], []
     size = _ROWS_WITH_SETS if with_sets else _ROWS
     for first in range(0, source.num_instances, size):
@@ -113,9 +115,15 @@ def score(
     truth = label_sets.LabelSets(
         label_sets.splits_of(np.concatenate(lengths)), np.concatenate(true_ids)
     )
-    if pairs is not None:
-        scores, label_ids, sets, truth = _without_pairs(
-            scores, label_ids, sets, truth, pairs, k
+    truth = label_sets.LabelSets(
+        *exclusions.from_labels(truth.splits, truth.ids)
+    )
+    if exclusions.most:
+        is_excluded = label_sets.Candidates(scores, label_ids).is_true(
+            _sets_of(exclusions.pairs, len(scores))
+        )
+        scores, label_ids, *sets = exclusions_lib.without(
+            is_excluded, scores, label_ids, sets, k
         )
     return ScoredRows(
         label_sets.Candidates(scores, label_ids),
@@ -124,36 +132,11 @@ def score(
     )
 
 
-def _most_pairs(pairs: np.ndarray) -> int:
-    """Returns the most pairs of a row."""
-    counts = np.unique(pairs[:, 0], return_counts=True)[1]
-    return int(counts.max(initial=0))
-
-
-def _without_pairs(scores, label_ids, sets, truth, pairs, k: int):
-    """Returns the same without (row, label) pairs: K labels, best first."""
-    splits, ids = filtered_pairs.remove_from_labels(
-        truth.splits, truth.ids, pairs
-    )
-    pairs = np.unique(pairs, axis=0)
-    lengths = np.bincount(pairs[:, 0], minlength=len(scores))
-    excluded = label_sets.LabelSets(label_sets.splits_of(lengths), pairs[:, 1])
-    is_pair = label_sets.Candidates(scores, label_ids).is_true(excluded)
-    # What a row cannot be answered with comes last, and is as good as never.
-    scores = np.where(is_pair, 0, scores)
-    order = np.argsort(is_pair, axis=1, kind="stable")[:, :k]
-    if sets:
-        is_member = sets[0] & ~is_pair[:, None]
-        sets = [
-            np.take_along_axis(is_member, order[:, None], axis=2),
-            sets[1],
-        ]
-    return (
-        np.take_along_axis(scores, order, axis=1),
-        np.take_along_axis(label_ids, order, axis=1),
-        sets,
-        label_sets.LabelSets(splits, ids),
-    )
+def _sets_of(pairs: np.ndarray, number: int) -> label_sets.LabelSets:
+    """Returns pairs of a row and a label as the labels of `number` rows."""
+    pairs = pairs[pairs[:, 0] < number]
+    lengths = np.bincount(pairs[:, 0], minlength=number)
+    return label_sets.LabelSets(label_sets.splits_of(lengths), pairs[:, 1])
 
 
 def answers_of(

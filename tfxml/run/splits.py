@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
 from tfxml import config as config_lib
 from tfxml.data import bad_rows, data_errors, data_set, split_reader
@@ -10,7 +10,9 @@ from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import data_folder, read_options
 from tfxml.data.records import preparing, record_files, record_source
+from tfxml.data.text import own_labels
 from tfxml.data.text import text_features as text_features_lib
+from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.run import remote, text_inputs
 
 
@@ -155,6 +157,7 @@ def read_split(
         return records, skipped
     bad = bad_rows.BadRows(config.bad_rows)
     max_tokens = text_inputs.max_tokens(config)
+    names = source.label_names() if features is not None else None
     instances = split_reader.read(
         source,
         split,
@@ -163,6 +166,7 @@ def read_split(
         bad,
         with_tokens=max_tokens is not None,
         max_tokens=max_tokens,
+        own_labels=own_labels.OwnLabels(names) if names else None,
     )
     print(bad.report(), end="")
     num_features = source.num_features
@@ -183,8 +187,8 @@ def scored_split(
     split: str,
     features: text_features_lib.TextFeatures | None,
     is_mapped: bool = False,
-) -> tuple[pipeline.Source, np.ndarray | None]:
-    """Returns a split, and its (row, label) pairs that are not scored."""
+) -> tuple[pipeline.Source, exclusions_lib.Exclusions]:
+    """Returns a split, and what is left out of the answers to it."""
     rows, skipped = read_split(config, source, split, features, is_mapped)
     if skipped and source.has_pairs(split):
         raise ValueError(
@@ -192,7 +196,34 @@ def scored_split(
             "scored, which name rows by number. Received: bad_rows=skip, "
             f"with {skipped} rows skipped in {split}"
         )
-    return rows, source.filter_pairs(split)
+    unscored = exclusions_lib.Exclusions(source.filter_pairs(split))
+    return rows, exclusions_of(config, rows, unscored)
+
+
+def exclusions_of(
+    config: config_lib.Config,
+    rows: pipeline.Source,
+    others: exclusions_lib.Exclusions = exclusions_lib.NOTHING,
+) -> exclusions_lib.Exclusions:
+    """Returns what is left out of the answers to some rows.
+
+    Args:
+        config: says whether labels that texts are named after are.
+        rows: of a split.
+        others: what is left out besides.
+
+    Raises:
+        ValueError: if it is not known what rows are named after.
+    """
+    found = None
+    if config.drop_own_labels:
+        found = rows.own_labels()
+        if found is None:
+            raise ValueError(
+                "`drop_own_labels` must be False for data other than texts "
+                "that the run reads itself, and names of labels. Received: True"
+            )
+    return dataclasses.replace(others, own_labels=found)
 
 
 def hold_out(

@@ -91,6 +91,14 @@ class InMemorySource:
         """Returns how many features each instance has, [N] int32."""
         return np.diff(self.instances.feature_splits).astype(np.int32)
 
+    def own_labels(self) -> np.ndarray | None:
+        """Returns the label that each instance is named after, [N] int32.
+
+        -1 where there is none; None where texts were not read with their
+        labels' names.
+        """
+        return self.instances.own_labels
+
     def max_lengths(self) -> inputs.MaxLengths:
         """Returns the most features, labels and tokens of an instance."""
         all_splits = [

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
 from tfxml.data.feeding import pipeline
+from tfxml.data.text import own_labels
 
 # n rows of a batch
 
@@ -73,6 +74,20 @@ class JoinedSource:
         return np.concatenate(
             [self._first.row_lengths(), self._second.row_lengths()]
         )
+
+    def own_labels(self) -> np.ndarray | None:
+        """Returns the label that each instance is named after, [N] int32.
+
+        -1 where there is none; None where texts were not read with their
+        labels' names.
+        """
+        first, second = self._first.own_labels(), self._second.own_labels()
+        if first is None:
+            return None
+        if second is None:
+            number = self._second.num_instances
+            second = np.full(number, own_labels.NONE, np.int32)
+        return np.concatenate([first, second])
 
     def max_lengths(self) -> inputs_lib.MaxLengths:
         """Returns the most entries of an instance, or bounds on them."""

@@ -46,6 +46,13 @@ class Source(Protocol):
     def row_lengths(self) -> np.ndarray:
         """Returns how many features each instance has, [N] int32."""
 
+    def own_labels(self) -> np.ndarray | None:
+        """Returns the label that each instance is named after, [N] int32.
+
+        -1 where there is none; None where texts were not read with their
+        labels' names.
+        """
+
     def max_lengths(self) -> inputs_lib.MaxLengths:
         """Returns the most entries of an instance, or bounds on them."""
 

@@ -62,6 +62,15 @@ class SubsetSource:
         """Returns how many features each instance has, [N] int32."""
         return self._source.row_lengths()[self.tensors[0].numpy()]
 
+    def own_labels(self) -> np.ndarray | None:
+        """Returns the label that each instance is named after, [N] int32.
+
+        -1 where there is none; None where texts were not read with their
+        labels' names.
+        """
+        found = self._source.own_labels()
+        return None if found is None else found[self.tensors[0].numpy()]
+
     def max_lengths(self) -> inputs.MaxLengths:
         """Returns bounds on the entries of an instance."""
         return self._source.max_lengths()

@@ -147,6 +147,10 @@ class RecordSource:
             lengths[rows] = features[inputs.FEATURE_IDS].row_lengths().numpy()
         return lengths
 
+    def own_labels(self) -> np.ndarray | None:
+        """Returns None: what rows are named after is not known."""
+        return None
+
     def max_lengths(self) -> inputs.MaxLengths:
         """Returns the most features, labels and tokens of an instance."""
         return self._max_lengths

@@ -165,6 +165,10 @@ class SyntheticSource:
         lengths = [chunk.numpy() for chunk in chunks.map(chunk_lengths)]
         return np.concatenate(lengths)
 
+    def own_labels(self) -> np.ndarray | None:
+        """Returns None: what rows are named after is not known."""
+        return None
+
     def max_lengths(self) -> inputs.MaxLengths:
         """Returns the most features and labels that an instance can have."""
         instances = self._instances(tf.zeros([1], tf.int64))

@@ -67,7 +67,12 @@ class TextOptions:
         "vocabulary. 0: keep a vocabulary.",
         minimum=0,
     )
-
+    drop_own_labels: bool = options.option(
+        False,
+        "Text: never answer a text with the label that it is named after, of "
+        "those whose names it begins with the longest, nor learn from it as a "
+        "negative. For pages whose labels are other pages.",
+    )
     label_name_weight: float = options.option(
         0.0,
         "Text: weight of each label's name as one more training instance, "

@@ -43,6 +43,7 @@ class Settings:
     seed: int
     uses_idf: bool = False  # whether rows are weighted by `feature_scales.idf`
     name: float = 0.0  # how much of its name's row is added to its weights
+    skips_own: bool = False  # whether rows are no negatives of their own label
 
 
 def learn(
@@ -79,7 +80,7 @@ def learn(
         )
 
     host_memory.give_back()  # of what found the candidates
-    pairs = label_pairs.pairs(source, candidates)
+    pairs = label_pairs.pairs(source, candidates, settings.skips_own)
     del candidates  # the caller keeps none: they are large
     scales = feature_scales.idf(source) if settings.uses_idf else None
     for labels, solved in label_pairs.by_group(source, pairs, solve, scales):

@@ -17,6 +17,7 @@ from tfxml.cpu import compiled
 from tfxml.data import inputs as inputs_lib
 from tfxml.data import parallel
 from tfxml.data.feeding import in_memory, pipeline
+from tfxml.data.text import own_labels
 from tfxml.training.solvers import label_problems
 
 # The labels of a group have at most about this many pairs and share the rows
@@ -41,7 +42,9 @@ class AllPairs(NamedTuple):
     marked: np.ndarray  # [P] uint32: row ids; the top bit marks positives
 
 
-def pairs(source: pipeline.Source, candidates: np.ndarray) -> AllPairs:
+def pairs(
+    source: pipeline.Source, candidates: np.ndarray, skips_own: bool = False
+) -> AllPairs:
     """Returns each label's instances, rows ascending.
 
     They are those that have the label (its positives), and those that have it
@@ -51,9 +54,12 @@ def pairs(source: pipeline.Source, candidates: np.ndarray) -> AllPairs:
         source: the training split.
         candidates: [N, S] label ids, distinct in each row; of integers in 16
             bits they are read as they are.
+        skips_own: whether no label has an instance that is named after it
+            among its negatives.
 
     Raises:
-        ValueError: if a label id is out of range, or there are 2^31 rows.
+        ValueError: if a label id is out of range, there are 2^31 rows, or it
+            is not known what rows are named after.
     """
     if source.num_instances >= _POSITIVE:
         raise ValueError(
@@ -74,13 +80,27 @@ def pairs(source: pipeline.Source, candidates: np.ndarray) -> AllPairs:
         np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
         label_ids.astype(np.int32, copy=False).view(np.uint32),
         candidates,
+        _own_labels(source, skips_own),
         source.num_labels,
     )
     return AllPairs(splits, marked)
 
 
+def _own_labels(source: pipeline.Source, skips_own: bool) -> np.ndarray:
+    """Returns a label of each row that it is no negative of, [N] int64."""
+    if not skips_own:
+        return np.full(source.num_instances, own_labels.NONE, np.int64)
+    found = source.own_labels()
+    if found is None:
+        raise ValueError(
+            "`source` must know what its rows are named after. Received: one "
+            "that does not"
+        )
+    return found.astype(np.int64)
+
+
 @compiled.loop
-def _by_label(row_splits, positives, candidates, num_labels):
+def _by_label(row_splits, positives, candidates, own, num_labels):
     """Returns the members of `AllPairs`.
 
     Rows are read twice: to count each label's pairs, and to put each pair
@@ -95,10 +115,10 @@ def _by_label(row_splits, positives, candidates, num_labels):
             for label in true_labels:
                 _add_pair(row | _POSITIVE, label, ends, marked)
             for label in candidates[row]:
-                is_true = False
+                is_skipped = np.int64(label) == own[row]
                 for true_label in true_labels:
-                    is_true |= true_label == label
-                if not is_true:
+                    is_skipped |= true_label == label
+                if not is_skipped:
                     _add_pair(row, label, ends, marked)
         if is_counting:
             for label in range(num_labels):

@@ -1,0 +1,78 @@
+"""The label that a text is named after.
+
+Pages that refer to each other are labels of each other: "see also", related
+products, references. The text of such a page begins with its title, which is
+the name of a label too. That label has more to do with the text than any
+other, and is hardly ever among its labels: a page does not refer to itself.
+The data sets of the Extreme Classification Repository with such labels name
+these pairs in a file (`filter_labels_test.txt`); here the text does.
+
+# N texts, L labels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NONE = -1  # in place of a label
+# A longer name is not looked for; of the sets of the repository none has it.
+MOST_WORDS = 32
+
+
+class OwnLabels:
+    """Finds the labels that texts are named after.
+
+    Args:
+        names: of all labels, [L]. Labels of one name are never found.
+
+    Attributes:
+        ids: the label of each name, whose words are joined by one space.
+        most_words: that a name has.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.ids: dict[bytes, int] = {}
+        for label, name in enumerate(names):
+            words = _words(name, MOST_WORDS)
+            if not 0 < len(words) <= MOST_WORDS:
+                continue
+            key = b" ".join(words)
+            self.ids[key] = NONE if key in self.ids else label
+        self.most_words = max(
+            (key.count(b" ") + 1 for key in self.ids), default=0
+        )
+        # How many words names have that begin with a word, the most first.
+        self._lengths: dict[bytes, tuple[int, ...]] = {}
+        lengths: dict[bytes, set[int]] = {}
+        for key in self.ids:
+            first, *others = key.split(b" ")
+            lengths.setdefault(first, set()).add(1 + len(others))
+        for first, found in lengths.items():
+            self._lengths[first] = tuple(sorted(found, reverse=True))
+
+    def of(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the label that each text is named after, [N] int32.
+
+        That is the label with the longest name that the text begins with, in
+        whole words as spaces separate them; -1 where there is none.
+        """
+        return np.fromiter(map(self._of, texts), np.int32, len(texts))
+
+    def _of(self, text: str) -> int:
+        words = _words(text, self.most_words)
+        for length in self._lengths.get(words[0] if words else b"", ()):
+            if length <= len(words):
+                label = self.ids.get(b" ".join(words[:length]), NONE)
+                if label != NONE:
+                    return label
+        return NONE
+
+
+def _words(text: str, most: int) -> list[bytes]:
+    """Returns the first words of a text, and perhaps one more with the rest.
+
+    Only spaces of ASCII separate words, as in TensorFlow's operations.
+    """
+    return text.encode("utf-8", "surrogatepass").split(None, most)
