@@ -11,7 +11,12 @@ import tensorflow as tf
 from tfxml import calibrate, drop, estimator, evaluate
 from tfxml import config as config_lib
 from tfxml.data import data_errors, requests
-from tfxml.evaluation import calibrating, label_sets, thresholds
+from tfxml.evaluation import (
+    calibrating,
+    exclusions,
+    label_sets,
+    thresholds,
+)
 from tfxml.export.shared import checked_run, plain_model
 from tfxml.models import calibrated_sets, calibration
 from tfxml.run import (
@@ -195,15 +200,18 @@ def test_pairs_that_are_not_scored_leave_both_sides():
     label_ids = np.array([[3, 1, 2], [2, 3, 0]])
     truth = label_sets.LabelSets(np.array([0, 2, 3]), np.array([1, 3, 3]))
     members = np.array([[[True, True, False]], [[True, False, True]]])
-    found = scored_rows._without_pairs(
-        *(scores, label_ids, [members, np.ones((2, 1))], truth),
-        *(np.array([[0, 3], [0, 9]]), 2),
+    left_out = exclusions.Exclusions(np.array([[0, 3], [0, 9]]))
+    is_left_out = label_sets.Candidates(scores, label_ids).is_true(
+        label_sets.LabelSets(np.array([0, 2, 2]), left_out.pairs[:, 1])
     )
-    scores, label_ids, sets, truth = found
+    scores, label_ids, members, _ = exclusions.without(
+        *(is_left_out, scores, label_ids, [members, np.ones((2, 1))], 2)
+    )
+    _, ids = left_out.from_labels(truth.splits, truth.ids)
     assert label_ids.tolist() == [[1, 2], [2, 3]]
-    assert scores.tolist() == [[0.8, 0.7], [0.6, 0.5]]
-    assert sets[0].tolist() == [[[True, False]], [[True, False]]]
-    assert truth.ids.tolist() == [1, 3]
+    np.testing.assert_allclose(scores, [[0.8, 0.7], [0.6, 0.5]])
+    assert members.tolist() == [[[True, False]], [[True, False]]]
+    assert ids.tolist() == [1, 3]
 
 
 # --- in a run -----------------------------------------------------------------

@@ -191,6 +191,31 @@ def test_heads_and_estimators(name, opened):
         )
 
 
+def test_no_text_is_answered_with_its_own_label(opened):
+    run = exporting.text_run(drop_own_labels=True)
+    names = exporting.LABEL_NAMES
+    texts = [f"{names[2]} {text}" for text in exporting.texts(5)]
+    texts += [f"a {text}" for text in texts]
+    number = len(names)
+    scores, ids = exporting.text_answers(run, texts, number)
+    page = opened(run, "cpu")
+    for k in (3, number):
+        found_scores, found_ids = _rank(page, texts[:5], k)
+        kept = ids[:5] != 2
+        assert (found_ids != 2).all()
+        exporting.same_ranking(
+            found_scores,
+            found_ids,
+            scores[:5][kept].reshape(5, -1)[:, :k],
+            ids[:5][kept].reshape(5, -1)[:, :k],
+            1e-4,
+        )
+    exporting.same_ranking(
+        *_rank(page, texts[5:], number), scores[5:], ids[5:], 1e-4
+    )
+    assert not page.errors
+
+
 def _lines(ids, values):
     """Returns padded rows as a person types them."""
     return [

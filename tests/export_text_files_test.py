@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from sklearn.feature_extraction import text as sklearn_text
 
+from tfxml.data import own_labels
 from tfxml.data.text import text_fitting, text_options, tokenizer, unicode_forms
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
@@ -107,6 +108,12 @@ const texts = JSON.parse(require("fs").readFileSync(0, "utf-8"));
 const form = process.argv[1];
 console.log(JSON.stringify(texts.map((text) => terms(text, form, 1))));
 """
+_OWN_LABELS = """
+const { OwnLabels } = require("./text.js");
+const given = JSON.parse(require("fs").readFileSync(0, "utf-8"));
+const ownLabels = new OwnLabels(given.names, given.most);
+console.log(JSON.stringify(given.texts.map((text) => ownLabels.of(text))));
+"""
 
 
 @pytest.mark.parametrize("words", SETTINGS)
@@ -173,6 +180,28 @@ def test_javascript_words_of_every_character(form):
     found = _node(_TERMS, texts, form)
     pairs = zip(texts, found, expected, strict=True)
     assert [one for one in pairs if one[1] != one[2]] == []
+
+
+def test_javascript_finds_the_labels_that_texts_are_named_after():
+    rng = np.random.default_rng(0)
+    spaces = [" ", "\n", "  ", "\t"]
+
+    def some(most):
+        length = rng.integers(1, most)
+        pieces = zip(
+            rng.choice(["x", "y", "\u00e9", "a\u00a0b"], length),
+            rng.choice(spaces, length),
+            strict=True,
+        )
+        return "".join(word + space for word, space in pieces)
+
+    names = [*(some(5) for _ in range(60)), "", " ".join(["x"] * 33)]
+    texts = [*(some(9) for _ in range(300)), "", "  x y"]
+    found_by = own_labels.OwnLabels(names)
+    wanted = found_by.of(texts).tolist()
+    given = {"names": names, "texts": texts, "most": own_labels.MOST_WORDS}
+    assert len(set(wanted)) > 10
+    assert _node(_OWN_LABELS, given) == wanted
 
 
 def _node(program, given, *words):

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfxml.data import bad_rows, data_set
 from tfxml.data import instances as instances_lib
-from tfxml.data.text import own_labels as own_labels_lib
+from tfxml.data import own_labels as own_labels_lib
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.data.text import text_fitting, text_rows
 

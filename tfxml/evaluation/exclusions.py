@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxml.data.text import own_labels as own_labels_lib
+from tfxml.data import own_labels as own_labels_lib
 from tfxml.evaluation import filtered_pairs
 
 

@@ -11,9 +11,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tfxml.data import inputs
+from tfxml.data import inputs, own_labels
 from tfxml.data.feeding import pipeline
-from tfxml.data.text import own_labels
 from tfxml.run import datasets, limits
 
 # Rows are of length 1: their values are whole multiples of the least of them,
@@ -59,10 +58,7 @@ class Facts:
 
         They are then pages, and their labels the pages that they refer to.
         """
-        return (
-            self.num_named >= _FEWEST_NAMED
-            and self.num_named_right <= _MOST_RIGHT * self.num_named
-        )
+        return are_foreign(self.num_named, self.num_named_right)
 
     def describe(self) -> str:
         """Returns a line about them."""
@@ -99,11 +95,16 @@ def of(data: datasets.TrainingData) -> Facts:
         limits.memory_bytes(),
         bool(tf.config.list_logical_devices("GPU")),
         data.has_titles and not data.is_prepared,
-        *_named(data.train),
+        *named(data.train),
     )
 
 
-def _named(train: pipeline.Source) -> tuple[int, int]:
+def are_foreign(num_named: int, num_right: int) -> bool:
+    """Tells whether labels that texts are named after are hardly ever right."""
+    return num_named >= _FEWEST_NAMED and num_right <= _MOST_RIGHT * num_named
+
+
+def named(train: pipeline.Source) -> tuple[int, int]:
     """Returns how many texts of a sample are named after a label.
 
     And how many of them have that label.
@@ -111,13 +112,13 @@ def _named(train: pipeline.Source) -> tuple[int, int]:
     own = train.own_labels()
     if own is None:
         return 0, 0
-    named = np.flatnonzero(own != own_labels.NONE)
-    if len(named) > _SAMPLE:
-        chosen = np.random.default_rng(0).choice(named, _SAMPLE, replace=False)
-        named = np.sort(chosen)
-    _, labels = train.rows(tf.constant(named, tf.int64))
-    is_own = labels.flat_values.numpy() == own[named][labels.value_rowids()]
-    return len(named), int(is_own.sum())
+    rows = np.flatnonzero(own != own_labels.NONE)
+    if len(rows) > _SAMPLE:
+        chosen = np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
+        rows = np.sort(chosen)
+    _, labels = train.rows(tf.constant(rows, tf.int64))
+    is_own = labels.flat_values.numpy() == own[rows][labels.value_rowids()]
+    return len(rows), int(is_own.sum())
 
 
 def are_unweighted(splits: np.ndarray, values: np.ndarray) -> bool:

@@ -16,8 +16,8 @@ import tensorflow as tf
 from tfxml import config as config_lib
 from tfxml.cpu import margins as margins_lib
 from tfxml.cpu import predictor, threads
+from tfxml.data import own_labels
 from tfxml.data.feeding import subset
-from tfxml.data.text import own_labels
 from tfxml.evaluation import evaluator, exclusions
 from tfxml.models import reranker, row_forms
 from tfxml.recipe import mixing, rules

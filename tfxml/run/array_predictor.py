@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.cpu import predictor as cpu_predictor
-from tfxml.data import array_features, inputs, instances
-from tfxml.data.text import own_labels, text_rows
+from tfxml.data import array_features, inputs, instances, own_labels
+from tfxml.data.text import text_rows
 from tfxml.evaluation import exclusions, label_sets
 from tfxml.models import row_forms
 from tfxml.run import restore, scored_rows, set_choices, text_inputs

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfxml.data import data_errors, instances, requests
-from tfxml.data.text import own_labels
+from tfxml.data import data_errors, instances, own_labels, requests
 from tfxml.evaluation import exclusions, label_sets
 from tfxml.models import row_forms
 from tfxml.run import answers, set_choices

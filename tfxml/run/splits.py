@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from tfxml import config as config_lib
-from tfxml.data import bad_rows, data_errors, data_set, split_reader
+from tfxml.data import bad_rows, data_errors, data_set, own_labels, split_reader
 from tfxml.data.catalogue import named_sets
 from tfxml.data.feeding import in_memory, pipeline, subset
 from tfxml.data.formats import data_folder, read_options
 from tfxml.data.records import preparing, record_files, record_source
-from tfxml.data.text import own_labels
 from tfxml.data.text import text_features as text_features_lib
 from tfxml.evaluation import exclusions as exclusions_lib
 from tfxml.run import remote, text_inputs

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxml.data import inputs as inputs_lib
+from tfxml.data import own_labels
 from tfxml.data.feeding import pipeline
-from tfxml.data.text import own_labels
 
 # n rows of a batch
 

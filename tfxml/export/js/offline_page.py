@@ -13,6 +13,7 @@ import pathlib
 
 import numpy as np
 
+from tfxml.data import own_labels
 from tfxml.export.js import js_model
 from tfxml.export.shared import text_files
 from tfxml.pages import assets
@@ -69,6 +70,8 @@ def _settings(run: restore.TrainedRun, model: dict, name: str) -> dict:
         "abstainBelow": run.model.answering.abstain_below,
         "numCandidates": set_choices.NUM_CANDIDATES,
         "numFeatures": run.facts.num_features,
+        # Of names that are looked for in texts; 0: none are.
+        "ownLabelWords": own_labels.MOST_WORDS * run.config.drop_own_labels,
         "text": None if features is None else text_files.settings(features),
         "model": model,
         "weightSpecs": [spec for group in groups for spec in group["weights"]],

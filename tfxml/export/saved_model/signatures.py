@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfxml.data import inputs
+from tfxml.data import inputs, own_labels
+from tfxml.data.text import own_label_ops
 from tfxml.export.saved_model import request_rows
 from tfxml.models import sparse_rows
 from tfxml.run import restore, text_inputs
@@ -44,6 +45,9 @@ class ServedModel(tf.Module):
     - `candidates`: the inputs of `serving_default`, and `candidates` [C], the
       labels to rank.
 
+    Where the run drops the labels that texts are named after, no `text` is
+    answered with its own, unless it is one of `candidates`.
+
     Args:
         run: what `checked_run.read` returns.
         variables: the variables that its model reads.
@@ -75,6 +79,11 @@ class ServedModel(tf.Module):
             self._text_inputs = text_inputs.TextInputs(
                 run.config, run.text_features
             )
+        self._own_labels = None
+        if run.config.drop_own_labels and run.label_names is not None:
+            self._own_labels = own_label_ops.OwnLabelOps(
+                own_labels.OwnLabels(run.label_names)
+            )
         self._label_names = None  # labels without names are named by their ids
         if run.label_names is not None:
             with tf.device("CPU"):  # the only device with strings
@@ -82,7 +91,7 @@ class ServedModel(tf.Module):
 
     def functions(self) -> dict[str, Callable]:
         """Returns the function of each signature, by name."""
-        default_k = tf.constant(min(DEFAULT_K, self.max_k))
+        facts, default_k = self._facts, tf.constant(min(DEFAULT_K, self.max_k))
         text = tf.TensorSpec([None], tf.string, "text")
         ids = tf.TensorSpec([None, None], tf.int32, "feature_ids")
         values = tf.TensorSpec([None, None], tf.float32, "feature_values")
@@ -93,10 +102,14 @@ class ServedModel(tf.Module):
             return self._rank_all(self._padded(feature_ids, feature_values), k)
 
         def from_text(text, k=default_k):
-            return self._rank_all(self._text_rows(text), k)
+            return self._rank_texts(text, k)
 
         def from_examples(examples, k=default_k):
-            return self._rank_all(self._example_rows(examples), k)
+            if self._text_inputs is not None:
+                texts = request_rows.texts_from_examples(examples)
+                return self._rank_texts(texts, k)
+            rows = request_rows.from_examples(examples, facts.num_features)
+            return self._rank_all(self._normalized(rows), k)
 
         def features_candidates(
             feature_ids, feature_values, candidates, k=default_k
@@ -145,26 +158,26 @@ class ServedModel(tf.Module):
             raise ValueError("The model reads features, not text.")
         return self._text_inputs(text)
 
-    def _example_rows(self, examples):
-        if self._text_inputs is not None:
-            return self._text_rows(request_rows.texts_from_examples(examples))
-        return self._normalized(
-            request_rows.from_examples(examples, self._facts.num_features)
-        )
-
     def _normalized(self, rows):
         ids, values = rows
         if self._normalize:
             values = sparse_rows.normalize(values)
         return inputs.features(ids, values)
 
-    def _rank_all(self, rows, k) -> dict[str, tf.Tensor]:
+    def _rank_texts(self, texts, k) -> dict[str, tf.Tensor]:
+        own = None if self._own_labels is None else self._own_labels(texts)
+        return self._rank_all(self._text_rows(texts), k, own)
+
+    def _rank_all(self, rows, k, own=None) -> dict[str, tf.Tensor]:
+        """Answers rows; `own` [N] are labels that they are not to have."""
         k = request_rows.checked_k(k, self.max_k)
         # The model needs a Python number: rank `max_k`, and cut to `k`.
-        max_labels = min(self.max_k, self._facts.num_labels)
+        max_labels = min(self.max_k + (own is not None), self._facts.num_labels)
         scores, ids = self._model.value.top_k(
             self._in_model_form(rows), max_labels
         )
+        if own is not None:
+            scores, ids = _without(own, scores, ids)
         return self._answer(scores[:, :k], ids[:, :k])
 
     def _rank_candidates(self, rows, candidates, k) -> dict[str, tf.Tensor]:
@@ -199,3 +212,16 @@ class ServedModel(tf.Module):
                 scores, label_ids, self._table
             ),
         }
+
+
+def _without(
+    own: tf.Tensor, scores: tf.Tensor, label_ids: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns labels [N, K] with those of `own` [N] last, their scores 0."""
+    is_own = label_ids == own[:, None]
+    order = tf.argsort(tf.cast(is_own, tf.int32), axis=1, stable=True)
+    scores = tf.where(is_own, tf.zeros_like(scores), scores)
+    return (
+        tf.gather(scores, order, batch_dims=1),
+        tf.gather(label_ids, order, batch_dims=1),
+    )

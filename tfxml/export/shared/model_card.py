@@ -45,6 +45,12 @@ _TITLES = (
     " In training a title counted {times} times: write it so often before the "
     "rest of a text, with spaces between."
 )
+_OWN_LABELS = (
+    " A text is never answered with the label that it is named after, of the "
+    "labels whose names it begins with the longest. Features do not say which "
+    "that is: where the model is given them, ask for one label more, and drop "
+    "the page's own."
+)
 _FEATURES_LIMIT = (
     "It reads the {num_features:,} features of its data set, which must be "
     "computed in the same way; it knows no other features."
@@ -182,6 +188,8 @@ def _limits(run) -> str:
         )
         if config.title_weight > 1:
             limit += _TITLES.format(times=config.title_weight)
+        if config.drop_own_labels:
+            limit += _OWN_LABELS
     return _LIMITS.format(
         num_labels=facts.num_labels,
         rare=_rare(run.label_counts),

@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from tfxml.cpu import compiled
 from tfxml.data import inputs as inputs_lib
-from tfxml.data import parallel
+from tfxml.data import own_labels, parallel
 from tfxml.data.feeding import in_memory, pipeline
-from tfxml.data.text import own_labels
 from tfxml.training.solvers import label_problems
 
 # The labels of a group have at most about this many pairs and share the rows

@@ -49,6 +49,8 @@ const app = (() => {
           settings.text,
           hasTerms && json("vocabulary"),
           hasIdf && new Float32Array(binary("idf")));
+        this.ownLabels = settings.ownLabelWords && new textFeatures.OwnLabels(
+          settings.labelNames, settings.ownLabelWords);
       }
     }
 
@@ -87,10 +89,21 @@ const app = (() => {
     }
 
     // Returns label ids, scores, best first, which of them reach their
-    // thresholds, and the time it took.
+    // thresholds, and the time it took. The label that a text is named after
+    // is left out, if the settings say so.
     rank(typed, k) {
       const { ids, values } = this.row(typed);
-      return this.rankRow(ids, values, k);
+      if (!this.ownLabels) return this.rankRow(ids, values, k);
+      const own = this.ownLabels.of(typed);
+      const answer = this.rankRow(ids, values, k + 1);
+      const kept = (all) => all.filter(
+        (_, place) => answer.labelIds[place] !== own).slice(0, k);
+      return {
+        ...answer,
+        labelIds: kept(answer.labelIds),
+        scores: kept(answer.scores),
+        isAnswered: kept(answer.isAnswered),
+      };
     }
 
     rankRow(ids, values, k) {

@@ -69,7 +69,38 @@ const textFeatures = (() => {
     }
   }
 
-  return { terms, TextFeatures };
+  // Finds the label with the longest name that a text begins with, in whole
+  // words. names: of the labels; those that repeat are never found.
+  class OwnLabels {
+    constructor(names, mostWords) {
+      this.labelOf = new Map();
+      this.mostWords = 0;
+      names.forEach((name, label) => {
+        const found = spaced(name);
+        if (!found.length || found.length > mostWords) return;
+        this.mostWords = Math.max(this.mostWords, found.length);
+        const key = found.join(" ");
+        this.labelOf.set(key, this.labelOf.has(key) ? -1 : label);
+      });
+    }
+
+    // Returns a label, or -1.
+    of(text) {
+      const first = spaced(text).slice(0, this.mostWords);
+      for (; first.length; first.pop()) {
+        const label = this.labelOf.get(first.join(" ")) ?? -1;
+        if (label >= 0) return label;
+      }
+      return -1;
+    }
+  }
+
+  // Returns what spaces of ASCII separate.
+  function spaced(text) {
+    return text.split(/[ \t\n\v\f\r]+/).filter(Boolean);
+  }
+
+  return { terms, TextFeatures, OwnLabels };
 })();
 
 if (typeof module !== "undefined") module.exports = textFeatures;
