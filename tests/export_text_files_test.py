@@ -184,19 +184,19 @@ def test_javascript_words_of_every_character(form):
 
 def test_javascript_finds_the_labels_that_texts_are_named_after():
     rng = np.random.default_rng(0)
-    spaces = [" ", "\n", "  ", "\t"]
+    spaces = [" ", "\n", " - ", "(", "[^`{~", "\x00"]
 
     def some(most):
         length = rng.integers(1, most)
         pieces = zip(
-            rng.choice(["x", "y", "\u00e9", "a\u00a0b"], length),
+            rng.choice(["xx", "YY", "z", "\u00e9", "a\u00a0b", "_z"], length),
             rng.choice(spaces, length),
             strict=True,
         )
         return "".join(word + space for word, space in pieces)
 
-    names = [*(some(5) for _ in range(60)), "", " ".join(["x"] * 33)]
-    texts = [*(some(9) for _ in range(300)), "", "  x y"]
+    names = [*(some(5) for _ in range(60)), "", " ".join(["xx"] * 33)]
+    texts = [*(some(9) for _ in range(300)), "", "  xx yy"]
     found_by = own_labels.OwnLabels(names)
     wanted = found_by.of(texts).tolist()
     given = {"names": names, "texts": texts, "most": own_labels.MOST_WORDS}

@@ -27,23 +27,29 @@ from tfxml.run import (
 )
 from tfxml.training.solvers import label_pairs
 
-NAMES = ["a b", "a", "a b c", "B", "twice", "twice", " é  x ", "", "a-b"]
+NAMES = ["aa bb", "aa", "aa bb cc", "BB(2)", "twice", "Twice", " é  xx ", "C"]
+NAMES += ["aa-b c-dd", "x_y", "\u00c9"]
 TEXTS = {
-    "a b": 0,
-    "a b d": 0,
-    "a bc": 1,
-    "a\tb\nc": 2,
-    "a b c d": 2,
-    "b": -1,
-    "B": 3,
+    "aa bb": 0,
+    "AA, bb ddd": 0,
+    "aa bbc": 1,
+    "aa\tbb\ncc": 2,
+    "(aa) b bb cc dd": 2,
+    "bb": 3,
+    "bb - of bb": 3,
     "twice": -1,
-    "é x y": 6,
+    "é xx y": 6,
     "é": -1,
+    "É": 10,
+    "xx": -1,
     "": -1,
-    "  a": 1,
-    "a-b c": 8,
-    "x a": -1,
-    "a\u00a0b": -1,
+    "C": -1,
+    "  aa": 1,
+    "aa dd.": 8,
+    "x y": -1,
+    "X_Y": 9,
+    "the aa": -1,
+    "aa\u00a0bb": -1,
 }
 NUM_PAGES, OF_TOPIC, NUM_REFERRED = 480, 12, 3
 CONFIG = config_lib.Config(
@@ -76,26 +82,32 @@ def test_random_texts_as_by_definition():
     """Against a search of all names, in Python and in a graph."""
     rng = np.random.default_rng(0)
 
-    def words(most):
-        return "".join(
-            f"{word}{space}"
-            for word, space in zip(
-                rng.choice(["x", "y", "z"], rng.integers(1, most)),
-                rng.choice([" ", "\n", "  "], 99),
-                strict=False,
-            )
+    def some(most):
+        pieces = zip(
+            rng.choice(
+                ["xx", "YY", "yy", "z", "é", "_z"], rng.integers(1, most)
+            ),
+            rng.choice([" ", "\n", " - ", "(", "\x00", "[^`{~"], 99),
+            strict=False,
         )
+        return "".join(word + between for word, between in pieces)
 
-    names = [words(5) for _ in range(40)]
-    texts = [words(9) for _ in range(300)]
-    cut = [re.split(r"\s+", name.strip()) for name in names]
+    def words(text):
+        text = "".join(c.lower() if c.isascii() else c for c in text)
+        found = re.findall("[a-z0-9_é]+", text)
+        return [word for word in found if len(word.encode()) > 1]
+
+    names = [some(5) for _ in range(60)]
+    texts = [some(9) for _ in range(300)]
+    cut = [words(name) for name in names]
     wanted = []
     for text in texts:
-        of_text = re.split(r"\s+", text.strip())
         fits = [
             (len(name), label)
             for label, name in enumerate(cut)
-            if cut.count(name) == 1 and of_text[: len(name)] == name
+            if name
+            and cut.count(name) == 1
+            and words(text)[: len(name)] == name
         ]
         wanted.append(max(fits)[1] if fits else -1)
     found_by = own_labels.OwnLabels(names)
@@ -389,29 +401,37 @@ def test_the_recipe_finds_out(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("num_named", "num_right", "wanted"),
-    [(49, 0, False), (50, 0, True), (99, 1, False), (100, 1, True)],
+    ("number", "num_named", "num_right", "wanted"),
+    [
+        (400, 49, 0, False),
+        (400, 50, 0, True),
+        (1100, 54, 0, False),
+        (1100, 55, 0, True),
+        (400, 99, 5, False),
+        (400, 100, 5, True),
+    ],
 )
-def test_few_texts_do_not_decide(num_named, num_right, wanted):
-    own = np.full(400, -1)
+def test_few_texts_do_not_decide(number, num_named, num_right, wanted):
+    own = np.full(number, -1, np.int32)
     own[:num_named] = 4
-    labels = np.full(400, 2, np.int32)
+    labels = np.full(number, 2, np.int32)
     labels[:num_right] = 4
-    source = in_memory.InMemorySource(
-        instances.Instances(
-            np.zeros(401, np.int64),
-            np.zeros(0, np.int32),
-            np.zeros(0, np.float32),
-            np.arange(401),
-            labels,
-            own_labels=own.astype(np.int32),
-        ),
-        1,
-        5,
+    rows = instances.Instances(
+        np.zeros(number + 1, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.float32),
+        np.arange(number + 1),
+        labels,
+        own_labels=own,
     )
-    found = facts.named(source)
-    assert found == (num_named, num_right)
-    assert facts.are_foreign(*found) == wanted
+    found = facts.named(in_memory.InMemorySource(rows, 1, 5))
+    assert found == (num_named, num_right / num_named)
+    usual = facts.Facts(
+        *(number, 1, 5, 2, 0.0, 1.0, (1.0,), True, False, True, 2, 1, False),
+        num_named=found[0],
+        share_right=found[1],
+    )
+    assert usual.has_foreign_labels == wanted
 
 
 def test_an_estimator_of_texts(data):

@@ -12,13 +12,15 @@ these pairs in a file (`filter_labels_test.txt`); here the text does.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 NONE = -1  # in place of a label
-# A longer name is not looked for; of the sets of the repository none has it.
-MOST_WORDS = 32
+MOST_WORDS = 32  # a longer name is not looked for
+_WORD = re.compile(rb"[0-9a-z_\x80-\xff]{2,}")  # in UTF-8
 
 
 class OwnLabels:
@@ -35,7 +37,7 @@ class OwnLabels:
     def __init__(self, names: Sequence[str]):
         self.ids: dict[bytes, int] = {}
         for label, name in enumerate(names):
-            words = _words(name, MOST_WORDS)
+            words = _words(name, MOST_WORDS + 1)
             if not 0 < len(words) <= MOST_WORDS:
                 continue
             key = b" ".join(words)
@@ -55,8 +57,10 @@ class OwnLabels:
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """Returns the label that each text is named after, [N] int32.
 
-        That is the label with the longest name that the text begins with, in
-        whole words as spaces separate them; -1 where there is none.
+        That is the label with the longest name that the text begins with; -1
+        where there is none. Words are compared: runs of letters, digits and
+        underscores, two bytes at least, in either case if they are ASCII. So
+        "umask - set a mask" is named after "umask(2)".
         """
         return np.fromiter(map(self._of, texts), np.int32, len(texts))
 
@@ -71,8 +75,6 @@ class OwnLabels:
 
 
 def _words(text: str, most: int) -> list[bytes]:
-    """Returns the first words of a text, and perhaps one more with the rest.
-
-    Only spaces of ASCII separate words, as in TensorFlow's operations.
-    """
-    return text.encode("utf-8", "surrogatepass").split(None, most)
+    """Returns the first words of a text."""
+    found = _WORD.finditer(text.encode("utf-8", "surrogatepass").lower())
+    return [word[0] for word in itertools.islice(found, most)]

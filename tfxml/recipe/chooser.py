@@ -102,7 +102,7 @@ def _of_texts(facts: facts_lib.Facts) -> dict[str, Any]:
         return {}
     variants.say(
         f"{facts.num_named:,} texts begin with the name of a label, which "
-        f"{facts.num_named_right:,} of them have: such a label is no answer"
+        f"{100 * facts.share_right:.2g} % of them have: it is left out"
     )
     return {"drop_own_labels": True}
 

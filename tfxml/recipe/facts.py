@@ -19,9 +19,10 @@ from tfxml.run import datasets, limits
 # up to rounding, but for rows without a feature that occurs once.
 _WHOLE, _MOSTLY, _HALF = 1e-3, 0.9, 0.5
 _SAMPLE = 4096  # instances that say how many features a row has
-# Texts that are named after a label, and the share of them that may have it:
-# fewer would be lost than other labels are gained.
-_FEWEST_NAMED, _MOST_RIGHT = 50, 0.01
+# Texts that are named after a label, in number and as a share of all: fewer are
+# chance. And the share of them that may have it: it would stand before labels
+# that are right far more often.
+_FEWEST_NAMED, _LEAST_NAMED, _MOST_RIGHT = 50, 0.05, 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +43,8 @@ class Facts:
     memory: int  # bytes
     has_accelerator: bool
     has_titles: bool = False  # in texts that can be read anew
-    # Of a sample of texts that are named after a label; how many have it.
-    num_named: int = 0
-    num_named_right: int = 0
+    num_named: int = 0  # instances whose texts are named after a label
+    share_right: float = 0.0  # of those, that have it
 
     @property
     def instances_per_label(self) -> float:
@@ -58,7 +58,8 @@ class Facts:
 
         They are then pages, and their labels the pages that they refer to.
         """
-        return are_foreign(self.num_named, self.num_named_right)
+        fewest = max(_FEWEST_NAMED, _LEAST_NAMED * self.num_instances)
+        return self.num_named >= fewest and self.share_right <= _MOST_RIGHT
 
     def describe(self) -> str:
         """Returns a line about them."""
@@ -99,26 +100,22 @@ def of(data: datasets.TrainingData) -> Facts:
     )
 
 
-def are_foreign(num_named: int, num_right: int) -> bool:
-    """Tells whether labels that texts are named after are hardly ever right."""
-    return num_named >= _FEWEST_NAMED and num_right <= _MOST_RIGHT * num_named
+def named(train: pipeline.Source) -> tuple[int, float]:
+    """Returns how many texts are named after a label.
 
-
-def named(train: pipeline.Source) -> tuple[int, int]:
-    """Returns how many texts of a sample are named after a label.
-
-    And how many of them have that label.
+    And which share of them have that label, as a sample says.
     """
     own = train.own_labels()
-    if own is None:
-        return 0, 0
+    if own is None or not (own != own_labels.NONE).any():
+        return 0, 0.0
     rows = np.flatnonzero(own != own_labels.NONE)
-    if len(rows) > _SAMPLE:
+    number = len(rows)
+    if number > _SAMPLE:
         chosen = np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
         rows = np.sort(chosen)
     _, labels = train.rows(tf.constant(rows, tf.int64))
     is_own = labels.flat_values.numpy() == own[rows][labels.value_rowids()]
-    return len(rows), int(is_own.sum())
+    return number, float(is_own.sum()) / len(rows)
 
 
 def are_unweighted(splits: np.ndarray, values: np.ndarray) -> bool:

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from tfxml.data import own_labels
 
+# All of ASCII but letters, digits and underscores.
+_BETWEEN_WORDS = r"[\x00-/:-@\[-^`{-\x7f]+"
+
 
 class OwnLabelOps(tf.Module):
     """Finds the labels that texts are named after, in a graph.
@@ -34,7 +37,11 @@ class OwnLabelOps(tf.Module):
         As `OwnLabels.of` does: -1 where there is none.
         """
         with tf.device("CPU"):
-            words = tf.strings.split(texts)
+            spaced = tf.strings.regex_replace(
+                tf.strings.lower(texts), _BETWEEN_WORDS, " "
+            )
+            words = tf.strings.split(spaced)
+            words = tf.ragged.boolean_mask(words, tf.strings.length(words) > 1)
             found = tf.fill(tf.shape(texts), own_labels.NONE)
             for length in self._lengths:
                 first = tf.strings.reduce_join(

@@ -76,7 +76,7 @@ const textFeatures = (() => {
       this.labelOf = new Map();
       this.mostWords = 0;
       names.forEach((name, label) => {
-        const found = spaced(name);
+        const found = namingWords(name);
         if (!found.length || found.length > mostWords) return;
         this.mostWords = Math.max(this.mostWords, found.length);
         const key = found.join(" ");
@@ -86,7 +86,7 @@ const textFeatures = (() => {
 
     // Returns a label, or -1.
     of(text) {
-      const first = spaced(text).slice(0, this.mostWords);
+      const first = namingWords(text).slice(0, this.mostWords);
       for (; first.length; first.pop()) {
         const label = this.labelOf.get(first.join(" ")) ?? -1;
         if (label >= 0) return label;
@@ -95,9 +95,11 @@ const textFeatures = (() => {
     }
   }
 
-  // Returns what spaces of ASCII separate.
-  function spaced(text) {
-    return text.split(/[ \t\n\v\f\r]+/).filter(Boolean);
+  // Returns runs of letters, digits and underscores, two bytes at least.
+  function namingWords(text) {
+    return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+      .split(/[\x00-\/:-@\[-^`{-\x7f]+/)
+      .filter((word) => word.length > 1 || word > "\x7f");
   }
 
   return { terms, TextFeatures, OwnLabels };
