@@ -177,6 +177,35 @@ def test_titles_are_tried_for_centroids_where_there_are_some():
 
 
 @pytest.mark.slow
+def test_rare_words_count_more_where_they_tell_more(tmp_path, capsys):
+    """A text has one rare word of its label, and a few common ones."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 30, 700)
+    texts = [
+        " ".join(
+            [f"rare{label}x{rng.integers(4)}"]
+            + [f"common{word}" for word in rng.integers(0, 12, 9)]
+        )
+        for label in labels
+    ]
+    answers = [[int(label)] for label in labels]
+    data = (texts[:600], answers[:600], texts[600:], answers[600:])
+    request = recipe_request.Request(frozenset({"head", "ngrams"}), 300, 0)
+    config = config_lib.Config(head="centroid")
+    train_and_evaluate.train(
+        config, str(tmp_path / "run"), data, recipe=chooser.Chooser(request)
+    )
+    output = capsys.readouterr().out
+    assert "inverse document frequency to the power of 1.5: P@1" in output
+    found = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (found["idf_power"] == 1.5) == ("--idf_power=1.5" in output)
+    given = recipe_request.Request(request.given | {"idf_power"}, 300, 0)
+    train_and_evaluate.train(
+        config, str(tmp_path / "kept"), data, recipe=chooser.Chooser(given)
+    )
+    assert "to the power" not in capsys.readouterr().out
+
+
 def test_titles_are_read_twice_where_they_tell_more(tmp_path, capsys):
     """A title has the label's word once, and content three others' words."""
     rng = np.random.default_rng(0)
@@ -268,9 +297,14 @@ def test_names_are_tried_where_labels_have_few_instances():
     assert not _by_name(rare)["sigmoid"].tries_names
     nameless = dataclasses.replace(rare, has_label_names=False)
     assert not _by_name(nameless)["centroid"].tries_names
+    # A trial of a tenth of the instances does not tell what names cost.
+    many = dataclasses.replace(SMALL, num_instances=600_000)
+    quarter = dataclasses.replace(SMALL, num_instances=240_000)
     for head in ("centroid", "sigmoid"):
         assert _by_name(rare)[head].weighs_names
-        assert not _by_name(SMALL)[head].weighs_names
+        assert _by_name(SMALL)[head].weighs_names
+        assert _by_name(quarter)[head].weighs_names
+        assert not _by_name(many)[head].weighs_names
         assert not _by_name(nameless)[head].weighs_names
 
 
@@ -495,12 +529,15 @@ def test_a_dearer_head_must_be_better_by_half_a_percent(capsys):
     assert name == "centroid" and "sigmoid is dearer and must" in said
     name, said = taken(59.7)
     assert name == "centroid" and "dearer" not in said
-    # In a trial of few of the instances it need only be better.
-    for number, worth in ((14_000, rules.WORTH), (45_000, 1.0)):
+    # In a trial of few of the instances it may be worse by as much.
+    for number, worth in ((14_000, rules.WORTH), (45_000, 2 - rules.WORTH)):
         facts_of = dataclasses.replace(SMALL, num_instances=number)
         assert rules.worth(facts_of) == worth
-    name, said = taken(60.6, 1.0)
-    assert name == "sigmoid" and "dearer" not in said
+    for first in (60.6, 59.4):
+        name, said = taken(first, 2 - rules.WORTH)
+        assert name == "sigmoid" and "dearer" not in said
+        assert ("gains more" in said) == (first < 60)
+    assert taken(59.2, 2 - rules.WORTH)[0] == "centroid"
 
 
 def test_the_flagfile_reproduces_the_run(auto, tiny, tmp_path):

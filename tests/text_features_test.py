@@ -113,6 +113,25 @@ def test_ngrams_of_two_words_and_more_get_a_weight(use_idf):
     )
 
 
+def test_rare_terms_count_more_by_a_power():
+    features = text_fitting.fit(RUNS, idf_power=1.5)
+    peer = sklearn_text.TfidfVectorizer(sublinear_tf=True, norm=None).fit(TEXTS)
+    root = scipy.sparse.diags(np.sqrt(peer.idf_))
+    assert_rows_equal(
+        features(tf.constant(TEXTS)),
+        preprocessing.normalize(peer.transform(TEXTS) @ root).tocsr(),
+    )
+    plain = text_fitting.fit(RUNS, hash_buckets=16)
+    weighted = text_fitting.fit(RUNS, hash_buckets=16, idf_power=1.5)
+    np.testing.assert_allclose(weighted.idf, plain.idf**1.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0, float("inf"), float("nan")])
+def test_bad_powers(power):
+    with pytest.raises(ValueError, match="`idf_power` must be a finite"):
+        text_fitting.fit(RUNS, idf_power=power)
+
+
 @pytest.mark.parametrize(
     ("weight", "buckets", "needed"),
     [

@@ -11,6 +11,7 @@ from tfxml.cpu import best as best_lib
 from tfxml.cpu import compiled, lanes, prefetching
 
 _GROUP = 16  # labels of a group
+_LABELS_AT_ONCE = 4096  # whose sums stay in the first cache
 _COLUMNS = 64  # in which terms are searched
 _CODES = 65535  # the largest sum of codes
 _ROUNDING = np.float32(2**-22)  # relative, of a float32 sum, with room to spare
@@ -26,27 +27,35 @@ _drop_worst, _finish = best_lib.drop_worst, best_lib.finish
 
 @compiled.loop
 def means(
-    terms: np.ndarray, buckets: np.ndarray, estimates: np.ndarray
+    terms: np.ndarray,
+    buckets: np.ndarray,
+    start: int,
+    end: int,
+    estimates: np.ndarray,
 ) -> None:
-    """Writes the mean over repetitions of each label's terms.
+    """Writes the mean over repetitions of the terms of labels [start, end).
 
     Args:
         terms: [N, T], buckets' logits or probabilities.
         buckets: [R, L] unsigned integers, each label's bucket among the
             buckets of all repetitions.
+        start, end: which labels.
         estimates: [N, L].
     """
     num_repetitions = len(buckets)
     reciprocal = np.float32(1 / num_repetitions)
     for row in range(len(estimates)):
-        row_terms, row_estimates = terms[row], estimates[row]
-        row_estimates[:] = 0
-        for repetition in range(num_repetitions):
-            label_buckets = buckets[repetition]
-            for label in range(len(row_estimates)):
-                row_estimates[label] += row_terms[label_buckets[label]]
-        for label in range(len(row_estimates)):
-            row_estimates[label] *= reciprocal
+        row_terms = terms[row]
+        for first in range(start, end, _LABELS_AT_ONCE):
+            last = min(first + _LABELS_AT_ONCE, end)
+            sums = estimates[row, first:last]
+            sums[:] = 0
+            for repetition in range(num_repetitions):
+                label_buckets = buckets[repetition, first:last]
+                for place in range(len(sums)):
+                    sums[place] += row_terms[label_buckets[place]]
+            for place in range(len(sums)):
+                sums[place] *= reciprocal
 
 
 @compiled.loop
@@ -203,11 +212,13 @@ def _keep_of_groups(row_terms, buckets, groups, least, found, best, best_ids):
 def middles(
     terms: np.ndarray,
     buckets: np.ndarray,
+    start: int,
+    end: int,
     first: int,
     last: int,
     estimates: np.ndarray,
 ) -> None:
-    """Writes the mean of each label's terms of the ranks [first, last).
+    """Writes the means of labels' terms of the ranks [first, last).
 
     The smallest has rank 0: [0, 1) is the minimum, the ranks in the middle the
     median. All other arguments are as in `means`.
@@ -215,7 +226,7 @@ def middles(
     num_repetitions = len(buckets)
     ordered = np.empty(num_repetitions, np.float32)
     for row in range(len(estimates)):
-        for label in range(buckets.shape[1]):
+        for label in range(start, end):
             for repetition in range(num_repetitions):
                 term = terms[row, buckets[repetition, label]]
                 position = repetition

@@ -100,24 +100,10 @@ class HashedLabels:
         if form.estimator != "logit":
             logits = [calibration.sigmoid(scores) for scores in logits]
         best, label_ids = best_lib.nothing(len(logits[0]), k)
-        in_lanes = form.estimator in _MEANS and len(best) >= _FEWEST_IN_LANES
-        rows_at_once = label_estimates.ROWS_AT_ONCE
-        if not in_lanes:
-            rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
-
-        def keep_best(rows_of_thread: slice) -> None:
-            for rows in _parts(rows_of_thread, rows_at_once):
-                terms = _joined([scores[rows] for scores in logits])
-                if in_lanes:
-                    label_estimates.keep_best_means(
-                        terms, self._buckets, best[rows], label_ids[rows]
-                    )
-                    continue
-                _keep_best(
-                    self._estimates(terms), 0, best[rows], label_ids[rows]
-                )
-
-        pool.over(len(best), keep_best)
+        if len(best) < _FEWEST_IN_LANES:
+            self._keep_best_of_few(_joined(logits), best, label_ids, pool)
+        else:
+            self._keep_best_of_many(logits, best, label_ids, pool)
         if form.is_unbiased:
             mass = sum(
                 scores.sum(axis=1, keepdims=True) for scores in logits
@@ -151,16 +137,65 @@ class HashedLabels:
         pool.over(num_repetitions, multiply)
         return logits
 
-    def _estimates(self, terms: np.ndarray) -> np.ndarray:
-        """Returns the estimates of all labels [n, L] from terms of n rows."""
+    def _keep_best_of_few(
+        self,
+        terms: np.ndarray,
+        best: np.ndarray,
+        label_ids: np.ndarray,
+        pool: threads.Threads,
+    ) -> None:
+        """Writes lists [N, K] of the best labels by terms [N, T].
+
+        Threads share the labels.
+        """
+        num_labels = self._form.num_labels
+        estimates = np.empty((len(terms), num_labels), np.float32)
+        pool.over(
+            num_labels, lambda labels: self._estimate(terms, labels, estimates)
+        )
+        _keep_best(estimates, 0, best, label_ids)
+
+    def _keep_best_of_many(
+        self,
+        logits: Sequence[np.ndarray],
+        best: np.ndarray,
+        label_ids: np.ndarray,
+        pool: threads.Threads,
+    ) -> None:
+        """Writes the same by the terms of each repetition, [N, B].
+
+        Threads share the rows.
+        """
         form = self._form
-        estimates = np.empty((len(terms), form.num_labels), np.float32)
-        if form.estimator in _MEANS:
-            label_estimates.means(terms, self._buckets, estimates)
-        else:
-            ranks = _RANKS[form.estimator](len(self._blocks))
-            label_estimates.middles(terms, self._buckets, *ranks, estimates)
-        return estimates
+        in_lanes = form.estimator in _MEANS
+        rows_at_once = label_estimates.ROWS_AT_ONCE
+        if not in_lanes:
+            rows_at_once = max(_SCORES_AT_ONCE // form.num_labels, 1)
+
+        def keep_best(rows_of_thread: slice) -> None:
+            for rows in _parts(rows_of_thread, rows_at_once):
+                terms = _joined([scores[rows] for scores in logits])
+                if in_lanes:
+                    label_estimates.keep_best_means(
+                        terms, self._buckets, best[rows], label_ids[rows]
+                    )
+                    continue
+                estimates = np.empty((len(terms), form.num_labels), np.float32)
+                self._estimate(terms, slice(0, form.num_labels), estimates)
+                _keep_best(estimates, 0, best[rows], label_ids[rows])
+
+        pool.over(len(best), keep_best)
+
+    def _estimate(
+        self, terms: np.ndarray, labels: slice, estimates: np.ndarray
+    ) -> None:
+        """Writes the estimates of some labels, of [n, L], from terms [n, T]."""
+        run = labels.start, labels.stop
+        if self._form.estimator in _MEANS:
+            label_estimates.means(terms, self._buckets, *run, estimates)
+            return
+        ranks = _RANKS[self._form.estimator](len(self._blocks))
+        label_estimates.middles(terms, self._buckets, *run, *ranks, estimates)
 
 
 class IndexedLabels:

@@ -110,12 +110,19 @@ def _of_texts(facts: facts_lib.Facts) -> dict[str, Any]:
 def _best(outcomes: list[trial.Outcome], worth: float) -> trial.Outcome:
     """Returns the best outcome of the cheapest first, and says why.
 
-    `worth` is the factor by which a dearer one must be better.
+    `worth` is the factor by which a dearer one must be better; below 1 it may
+    be worse.
     """
     best, why = outcomes[0], ""
     for outcome in outcomes[1:]:
         if outcome.mixture.quality > worth * best.mixture.quality:
-            best, why = outcome, ""
+            why = ""
+            if outcome.mixture.quality < best.mixture.quality:
+                why = (
+                    f"; {outcome.proposal.name} gains more from the instances "
+                    "that the trial did not have"
+                )
+            best = outcome
         elif outcome.mixture.quality > best.mixture.quality:
             why = (
                 f"; {outcome.proposal.name} is dearer and must be better by "
@@ -175,12 +182,13 @@ def _try_all(
             outcome = variants.with_idf(outcome, tried, parts)
             if outcome.options.get("feature_idf"):
                 found["feature_idf"] = True
-        if proposal.tries_titles and "title_weight" not in request.given:
-            outcome = variants.with_titles(outcome, tried, read, cut)
-            if outcome.data is not None:
+        for option in _larger(proposal, config, data, request):
+            before = outcome.data
+            outcome = variants.with_larger(option, outcome, tried, read, cut)
+            if outcome.data is not None and outcome.data is not before:
                 data = outcome.data
                 parts = cut(data)
-                found["title_weight"] = outcome.options["title_weight"]
+                found[option] = outcome.options[option]
                 tried = tried.replace(**found)
         outcome = variants.with_names(outcome, tried, parts, request)
         if proposal.tries_ngrams and _may_read_anew(config, data, request):
@@ -188,6 +196,21 @@ def _try_all(
         data_of = outcome.data or data
         outcomes.append(dataclasses.replace(outcome, data=data_of))
     return outcomes
+
+
+def _larger(
+    proposal: rules.Proposal,
+    config: config_lib.Config,
+    data: datasets.TrainingData,
+    request: recipe_request.Request,
+) -> list[str]:
+    """Returns which options of `variants.LARGER` are tried."""
+    names = []
+    if proposal.tries_titles:
+        names.append("title_weight")
+    if proposal.tries_idf_powers and config.use_idf and not data.is_prepared:
+        names.append("idf_power")
+    return [name for name in names if name not in request.given]
 
 
 def _may_read_anew(

@@ -25,9 +25,11 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 # Instances of a label that tell more than its name does. A trial, which has
 # fewer of them than the training split, would not notice.
 _ENOUGH_OF_LABEL = 30
+_TOLD_OF_NAMES = 0.2  # share of the instances with which a trial would
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
 TITLE_WEIGHTS = (2, 3)  # each where the one before was better
+IDF_POWERS = (1.5,)  # likewise
 NGRAM_WEIGHT = 0.6  # of pairs of words, so that single words say more
 _SHORT_TEXT = 30  # distinct words; pairs bring little to longer texts
 _TRIED = 12_000  # instances that a trial has at least
@@ -73,6 +75,8 @@ class Proposal:
             this and what follows in trials of their own.
         tries_titles: whether titles are tried with more weight, which decides
             for later proposals too.
+        tries_idf_powers: whether texts are tried with more weight on rare
+            words, likewise.
         tries_names: whether names of labels are tried as instances.
         tries_ngrams: whether pairs of words are tried beside single ones.
         weighs_names: whether the re-ranker may weigh names of labels.
@@ -87,6 +91,7 @@ class Proposal:
     costs: tuple[float, ...]
     tries_idf: bool
     tries_titles: bool
+    tries_idf_powers: bool
     tries_names: bool
     tries_ngrams: bool
     weighs_names: bool
@@ -101,6 +106,7 @@ class Proposal:
             1
             + self.tries_idf
             + len(TITLE_WEIGHTS) * self.tries_titles
+            + len(IDF_POWERS) * self.tries_idf_powers
             + len(NAME_WEIGHTS) * self.tries_names
             + self.tries_ngrams
         )
@@ -123,9 +129,10 @@ def worth(facts: facts_lib.Facts) -> float:
     """Returns by what factor a dearer recipe must be better in a trial.
 
     A shared representation gains more from further instances than centroids
-    do: where a trial has few of them, it need not be better by more.
+    do: where a trial has few of them, it may be worse by as much.
     """
-    return WORTH if 2 * num_tried(facts) >= facts.num_instances else 1.0
+    has_most = 2 * num_tried(facts) >= facts.num_instances
+    return WORTH if has_most else 2 - WORTH
 
 
 def num_parts(facts: facts_lib.Facts) -> int:
@@ -187,7 +194,8 @@ def _centroid(facts: facts_lib.Facts) -> Proposal:
         costs=(1.0, 0.5),
         tries_idf=facts.is_unweighted and not facts.is_text,
         tries_titles=facts.has_titles,
-        tries_names=_may_weigh_names(facts),
+        tries_idf_powers=facts.is_text,
+        tries_names=_may_learn_names(facts),
         tries_ngrams=facts.is_text
         and facts.features_per_instance <= _SHORT_TEXT,
         weighs_names=_may_weigh_names(facts),
@@ -225,6 +233,7 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
         # What is best for centroids is best here.
         tries_idf=False,
         tries_titles=False,
+        tries_idf_powers=False,
         tries_names=False,  # nothing gained, and an instance costs more here
         tries_ngrams=False,  # the first layer would be several times larger
         weighs_names=_may_weigh_names(facts),
@@ -235,10 +244,15 @@ def _sigmoid(facts: facts_lib.Facts, units: int) -> Proposal:
     )
 
 
-def _may_weigh_names(facts: facts_lib.Facts) -> bool:
+def _may_learn_names(facts: facts_lib.Facts) -> bool:
     return facts.has_label_names and (
         facts.instances_per_label < _ENOUGH_OF_LABEL
     )
+
+
+def _may_weigh_names(facts: facts_lib.Facts) -> bool:
+    is_told = num_tried(facts) >= _TOLD_OF_NAMES * facts.num_instances
+    return _may_learn_names(facts) or (facts.has_label_names and is_told)
 
 
 def _is_small(facts: facts_lib.Facts) -> bool:

@@ -1,4 +1,4 @@
-"""Proposals with weighted features or titles, names of labels, pairs of words.
+"""Proposals with other weights of words or features, names, pairs of words.
 
 Each is tried beside the proposal as it is, and taken where it is better.
 """
@@ -15,6 +15,21 @@ from tfxml.run import datasets, quiet
 
 # By this factor heavier titles must be better: exports want them so written.
 _WORTH_OF_TITLES = 1.002
+_WORTH_OF_POWERS = 1.005
+# What may be larger than its default, how, and the factor by which it must be
+# better.
+LARGER: dict[str, tuple[tuple, str, float]] = {
+    "title_weight": (
+        rules.TITLE_WEIGHTS,
+        "titles read {} times",
+        _WORTH_OF_TITLES,
+    ),
+    "idf_power": (
+        rules.IDF_POWERS,
+        "inverse document frequency to the power of {:g}",
+        _WORTH_OF_POWERS,
+    ),
+}
 # Names that cost this much at one weight do not pay at another.
 _HOPELESS = 0.95
 
@@ -118,31 +133,34 @@ def with_ngrams(
     )
 
 
-def with_titles(
+def with_larger(
+    name: str,
     outcome: trial.Outcome,
     config: config_lib.Config,
     read: Callable[[config_lib.Config], datasets.TrainingData],
     cut: Callable[[datasets.TrainingData], list[trial.Part]],
 ) -> trial.Outcome:
-    """Returns what is best: an outcome, or the same with heavier titles.
+    """Returns what is best: an outcome, or the same with a larger option.
 
     Args:
-        outcome: of titles that are read once.
+        name: of the option: one of `LARGER`.
+        outcome: with the option's default.
         config, read, cut: see `with_ngrams`.
     """
-    for weight in rules.TITLE_WEIGHTS:
+    values, words, worth = LARGER[name]
+    for value in values:
         before = outcome.data
         outcome = _read_anew(
-            {"title_weight": weight},
-            f"titles read {weight} times",
+            {name: value},
+            words.format(value),
             ("taken", "left"),
             outcome,
             config,
             read,
             cut,
-            _WORTH_OF_TITLES,
+            worth,
         )
-        if outcome.data is before:  # and a larger weight is no better
+        if outcome.data is before:  # and a larger one is no better
             break
     return outcome
 

@@ -26,9 +26,13 @@ def settings(config: config_lib.Config, is_text: bool) -> dict:
     of_ngrams = {}
     if config.ngrams > 1:
         of_ngrams = {"ngram_weight": config.ngram_weight}
+    of_idf = {}
+    if config.idf_power != 1:
+        of_idf = {"idf_power": config.idf_power}
     return {
         **of_tokens,
         **of_ngrams,
+        **of_idf,
         "unicode_normalization": config.unicode_normalization,
         "ngrams": config.ngrams,
         # Hashing keeps no vocabulary that rare terms could be dropped from.

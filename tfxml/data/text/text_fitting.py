@@ -27,6 +27,7 @@ def fit(
     max_features: int | None = None,
     sublinear_tf: bool = True,
     use_idf: bool = True,
+    idf_power: float = 1.0,
     hash_buckets: int | None = None,
     num_subwords: int | None = None,
 ) -> text_features.TextFeatures:
@@ -48,6 +49,7 @@ def fit(
             counts; None: all.
         sublinear_tf: whether a count c weighs 1 + ln(c) instead of c.
         use_idf: whether to weigh by inverse document frequency.
+        idf_power: to which power.
         hash_buckets: how many features to hash terms into, instead of keeping
             a vocabulary; not with `min_df` or `max_features`.
         num_subwords: how many pieces of words are the tokens; None: words are.
@@ -62,6 +64,7 @@ def fit(
     text_features.check_count("num_subwords", num_subwords, may_be_none=True)
     _check_min_df(min_df)
     _check_ngram_weight(ngram_weight, hash_buckets)
+    _check_positive("idf_power", idf_power)
     create = functools.partial(
         text_features.TextFeatures,
         ngrams=ngrams,
@@ -75,6 +78,7 @@ def fit(
         idf = None
         if use_idf:
             idf = vocabulary.smooth_idf(document_counts, counts.num_documents)
+            idf = idf**idf_power
         if ngram_weight != 1:
             factors = vocabulary.ngram_factors(terms, ngram_weight)
             idf = factors if idf is None else idf * factors
@@ -96,7 +100,7 @@ def fit(
     plain = create(hash_buckets=hash_buckets)
     if not use_idf:
         return plain
-    idf = _bucket_idf(plain, batches)
+    idf = _bucket_idf(plain, batches) ** idf_power
     return create(hash_buckets=hash_buckets, idf=idf)
 
 
@@ -134,13 +138,18 @@ def _check_min_df(min_df: int | float) -> None:
         )
 
 
+def _check_positive(name: str, value: float) -> None:
+    """Raises ValueError unless a number is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(
+            f"`{name}` must be a finite number above 0. "
+            f"Received: {name}={value!r}"
+        )
+
+
 def _check_ngram_weight(weight: float, hash_buckets: int | None) -> None:
     """Raises ValueError unless the weight is positive, and 1 for buckets."""
-    if not 0 < weight < float("inf"):
-        raise ValueError(
-            "`ngram_weight` must be a finite number above 0. "
-            f"Received: ngram_weight={weight!r}"
-        )
+    _check_positive("ngram_weight", weight)
     if weight != 1 and hash_buckets is not None:
         raise ValueError(
             "`ngram_weight` must be 1 with `hash_buckets`, which hold words "

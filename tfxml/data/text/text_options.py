@@ -45,6 +45,13 @@ class TextOptions:
     use_idf: bool = options.option(
         True, "Text: weigh terms by inverse document frequency."
     )
+    idf_power: float = options.option(
+        1.0,
+        "Text: the power of the inverse document frequency that terms are "
+        "weighed by. Above 1 rare terms count more.",
+        minimum=0,
+        maximum=8,
+    )
     max_tokens: int = options.option(
         256,
         "Text: how many tokens of a text, from its start, an encoder of "
@@ -90,6 +97,13 @@ class TextOptions:
             self,
         )
         options.require(self.ngram_weight > 0, "ngram_weight", "above 0", self)
+        options.require(self.idf_power > 0, "idf_power", "above 0", self)
+        options.require(
+            self.idf_power == 1 or self.use_idf,
+            "idf_power",
+            "1 without use_idf, which it is a power of",
+            self,
+        )
         options.require(
             self.ngram_weight == 1 or not self.hash_buckets,
             "ngram_weight",
