@@ -12,6 +12,7 @@ these pairs in a file (`filter_labels_test.txt`); here the text does.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import re
 from collections.abc import Sequence
@@ -30,8 +31,8 @@ class OwnLabels:
         names: of all labels, [L]. Labels of one name are never found.
 
     Attributes:
-        ids: the label of each name, whose words are joined by one space.
-        most_words: that a name has.
+        ids: the label of each name, whose words are joined by one space; -1
+            where several labels have it.
     """
 
     def __init__(self, names: Sequence[str]):
@@ -42,17 +43,16 @@ class OwnLabels:
                 continue
             key = b" ".join(words)
             self.ids[key] = NONE if key in self.ids else label
-        self.most_words = max(
-            (key.count(b" ") + 1 for key in self.ids), default=0
-        )
-        # How many words names have that begin with a word, the most first.
-        self._lengths: dict[bytes, tuple[int, ...]] = {}
-        lengths: dict[bytes, set[int]] = {}
+        lengths = collections.defaultdict(set)
         for key in self.ids:
             first, *others = key.split(b" ")
-            lengths.setdefault(first, set()).add(1 + len(others))
-        for first, found in lengths.items():
-            self._lengths[first] = tuple(sorted(found, reverse=True))
+            lengths[first].add(1 + len(others))
+        # How many words names have that begin with a word, the most first.
+        self._lengths = {
+            first: sorted(found, reverse=True)
+            for first, found in lengths.items()
+        }
+        self._most_words = max(map(max, lengths.values()), default=0)
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """Returns the label that each text is named after, [N] int32.
@@ -65,7 +65,7 @@ class OwnLabels:
         return np.fromiter(map(self._of, texts), np.int32, len(texts))
 
     def _of(self, text: str) -> int:
-        words = _words(text, self.most_words)
+        words = _words(text, self._most_words)
         for length in self._lengths.get(words[0] if words else b"", ()):
             if length <= len(words):
                 label = self.ids.get(b" ".join(words[:length]), NONE)
