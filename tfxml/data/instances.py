@@ -30,9 +30,9 @@ class Instances:
     label_splits: np.ndarray  # [N + 1] int64
     label_ids: np.ndarray  # [M] int32
     weights: np.ndarray | None = None  # [N] float32; None: 1 each
-    own_labels: np.ndarray | None = None  # [N] int32 as `OwnLabels` finds them
     token_splits: np.ndarray | None = None  # [N + 1] int64
     token_ids: np.ndarray | None = None  # [T] int32, from 1 on: 0 is padding
+    own_labels: np.ndarray | None = None  # [N] int32 as `OwnLabels` finds them
 
     @property
     def num_instances(self) -> int:
@@ -73,6 +73,7 @@ class TextInstances:
 
 
 AnyInstances = Instances | TextInstances
+_Tokens = tuple[np.ndarray | None, np.ndarray | None]  # splits and ids
 Run = TypeVar("Run", Instances, TextInstances, AnyInstances)
 
 
@@ -90,8 +91,8 @@ def concatenate(runs: Iterable[Instances]) -> Instances:
         _join_splits([run.label_splits for run in runs]),
         _join([run.label_ids for run in runs], np.int32),
         _join_weights(runs),
-        _join_own_labels(runs),
         *_join_tokens(runs),
+        _join_own_labels(runs),
     )
 
 
@@ -103,7 +104,7 @@ def select(instances: Run, rows: np.ndarray) -> Run:
         texts = [instances.texts[row] for row in rows.tolist()]
         return TextInstances(texts, *labels, weights)
     features = _row_positions(instances.feature_splits, rows)
-    tokens: tuple[np.ndarray, ...] = ()
+    tokens: _Tokens = (None, None)
     if instances.has_tokens:
         tokens = _select(*instances.tokens(), rows)
     own = instances.own_labels
@@ -113,8 +114,8 @@ def select(instances: Run, rows: np.ndarray) -> Run:
         instances.feature_values[features],
         *labels,
         weights,
-        None if own is None else own[rows],
         *tokens,
+        None if own is None else own[rows],
     )
 
 
@@ -154,10 +155,10 @@ def _join_weights(runs: Sequence[Instances]) -> np.ndarray | None:
     )
 
 
-def _join_tokens(runs: Sequence[Instances]) -> tuple[np.ndarray, ...]:
+def _join_tokens(runs: Sequence[Instances]) -> _Tokens:
     num_with_tokens = sum(run.has_tokens for run in runs)
     if not num_with_tokens:
-        return ()
+        return None, None
     if num_with_tokens < len(runs):
         raise ValueError(
             "`runs` must all have tokens, or none of them. Received: "

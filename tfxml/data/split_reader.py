@@ -149,6 +149,7 @@ def rows_of_texts(
     rows = text_rows.stream(features, texts(), with_tokens, max_tokens)
     for splits, ids, values, *tokens in rows:
         batch = pending.popleft()
+        token_splits, token_ids = tokens or (None, None)
         yield instances_lib.Instances(
             splits,
             ids,
@@ -156,8 +157,9 @@ def rows_of_texts(
             batch.label_splits,
             batch.label_ids,
             batch.weights,
+            token_splits,
+            token_ids,
             own_labels.of(batch.texts) if own_labels else None,
-            *tokens,
         )
 
 
