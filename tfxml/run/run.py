@@ -27,6 +27,7 @@ from tfxml.run import (
     device_memory,
     paths,
     serving_file,
+    tensorflow_start,
 )
 from tfxml.run import placement as placement_lib
 from tfxml.run import progress as progress_lib
@@ -245,7 +246,7 @@ class Run:
         called whenever some labels are done.
         """
         config, head = self.config, self.model.head
-        host_memory.give_back()
+        tensorflow_start.give_back()
         if head.learns == contract.ONE_PASS:
             solve = solvers.SOLVERS[type(head)]
             solve(head, self.data.training_rows, config, after)

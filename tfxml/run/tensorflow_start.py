@@ -68,6 +68,17 @@ def save_memory() -> None:
     _is_saving = True
 
 
+def give_back() -> None:
+    """Gives back what a phase of a command needed, and the next may not.
+
+    Of TensorFlow's libraries, too: their import touches 400 MiB, of which a
+    training step needs 80.
+    """
+    host_memory.give_back()
+    if _is_saving:
+        host_memory.drop_file_pages()
+
+
 def quietly() -> None:
     """Imports TensorFlow, looks for devices and turns TensorFloat-32 off.
 

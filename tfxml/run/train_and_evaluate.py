@@ -30,6 +30,7 @@ from tfxml.run import (
     resuming,
     run_lock,
     run_path,
+    tensorflow_start,
     termination,
     watched_progress,
 )
@@ -139,6 +140,7 @@ def train(
             if recipe is not None:
                 config = recipe.kept(folder.read()[0], config)
             resuming.check_same(folder, config)
+        tensorflow_start.give_back()
         print("reading   the data")
         read = functools.partial(
             datasets.training_data,
@@ -175,6 +177,7 @@ def train(
         _train_to_end(run, output, history, lock, logs, progress)
         logs.end()
         metrics = _result(run, output, folder, history)
+        tensorflow_start.give_back()
         if task is None and "P@1" in metrics:
             _print_remarks(run, metrics["P@1"], recipe is not None)
         if config.l1:
