@@ -75,9 +75,9 @@ def _sets(workdir: str) -> tuple[dict, int]:
     from tfxml.run import restore, scored_rows, set_choices
 
     run = restore.restore(workdir, tf.distribute.get_strategy())
-    source, pairs = scored_rows.of_split(run, "test")
+    source, exclusions = scored_rows.of_split(run, "test")
     rows = scored_rows.score(
-        run, source, set_choices.NUM_CANDIDATES, True, pairs
+        run, source, set_choices.NUM_CANDIDATES, True, exclusions
     )
     figures = {}
     for key, name, aim in (

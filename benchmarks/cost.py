@@ -26,6 +26,7 @@ from absl import app, flags
 from tfxml import config as config_lib
 from tfxml.data import instances
 from tfxml.data.feeding import in_memory
+from tfxml.evaluation import exclusions
 from tfxml.run import console, datasets, progress, workdir
 from tfxml.run import run as run_lib
 
@@ -135,7 +136,7 @@ def _data(size: Size) -> datasets.TrainingData:
         source.label_counts(),
         None,
         None,
-        None,
+        exclusions.NOTHING,
     )
 
 
