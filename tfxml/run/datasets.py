@@ -35,6 +35,7 @@ from tfxml.run import (
     paths,
     remote,
     splits,
+    tensorflow_start,
 )
 from tfxml.run import workdir as workdir_lib
 
@@ -90,6 +91,7 @@ def training_data(
     by `features`; None: by what is fitted on the training split.
     `data_service` is the tf.data service that makes training's batches.
     """
+    tensorflow_start.give_back()  # of what was imported
     is_remote = isinstance(strategy, tf.distribute.ParameterServerStrategy)
     source = _data_set(config, data_dir)
     if data_service:

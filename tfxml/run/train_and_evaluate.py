@@ -140,7 +140,6 @@ def train(
             if recipe is not None:
                 config = recipe.kept(folder.read()[0], config)
             resuming.check_same(folder, config)
-        tensorflow_start.give_back()
         print("reading   the data")
         read = functools.partial(
             datasets.training_data,
