@@ -110,26 +110,35 @@ def _with_compiled_loops(function: Callable) -> Callable:
     return copy
 
 
+def _used(function: Callable) -> Mapping[str, Any]:
+    """Returns what a function uses of its module's globals, by name."""
+    names = function.__code__.co_names
+    return {name: function.__globals__.get(name) for name in names}
+
+
 def _called(function: Callable) -> Mapping[str, Any]:
     """Returns the loops that a function calls, by name."""
-    named = {n: function.__globals__.get(n) for n in function.__code__.co_names}
-    return {n: found for n, found in named.items() if hasattr(found, "digest")}
+    used = _used(function).items()
+    return {name: found for name, found in used if hasattr(found, "digest")}
 
 
 def _digest(function: Callable) -> str:
     """Returns a digest of a function's file and of what it uses of others."""
     code, path = function.__code__, pathlib.Path(function.__code__.co_filename)
     source = path.read_bytes() if path.is_file() else code.co_code
-    used = _digest_of_used(function).encode()
-    return hashlib.sha256(source + used).hexdigest()[:16]
+    return _hash(source + _digest_of_used(function).encode())
 
 
 def _digest_of_used(function: Callable) -> str:
     """Returns a digest of the loops and numbers of its module that it uses."""
-    named = {n: function.__globals__.get(n) for n in function.__code__.co_names}
-    numbers = {n: x for n, x in named.items() if isinstance(x, int | float)}
-    called = {n: loop.digest() for n, loop in _called(function).items()}
-    return hashlib.sha256(repr((numbers, called)).encode()).hexdigest()[:16]
+    used = _used(function).items()
+    numbers = {name: x for name, x in used if isinstance(x, int | float)}
+    called = {name: one.digest() for name, one in _called(function).items()}
+    return _hash(repr((numbers, called)).encode())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @loop

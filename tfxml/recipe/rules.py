@@ -25,7 +25,7 @@ _FEW_OF_LABEL = 10  # instances: too few for a shared representation
 # Instances of a label that tell more than its name does. A trial, which has
 # fewer of them than the training split, would not notice.
 _ENOUGH_OF_LABEL = 30
-_TOLD_OF_NAMES = 0.2  # share of the instances with which a trial would
+_TOLD_OF_NAMES = 0.2  # of all instances: a trial of so many notices
 # Of a name as an instance: the fewer instances a label has, the more it tells.
 NAME_WEIGHTS = (1.0, 0.5, 0.25)
 TITLE_WEIGHTS = (2, 3)  # each where the one before was better

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -134,8 +135,14 @@ class Folder:
 
     def label_names(self) -> list[str] | None:
         """Returns the labels' names; None where no file has them."""
+        names = self._all_names
+        return None if names is None else list(names)
+
+    @functools.cached_property
+    def _all_names(self) -> Sequence[str] | None:
+        """The same, read once: each split that is text asks for them."""
         if self.names is not None:
-            return list(self.names)
+            return self.names
         path = names_beside.find(self.path)
         if path is None:
             return None
